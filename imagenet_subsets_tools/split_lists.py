@@ -1,0 +1,174 @@
+"""Make ``split_files/`` from the published texts, and the published lines back from ``split_files/``.
+
+The texts are not part of this project. Whoever owns them (their addresses stand in
+``split_files/sources.csv``) makes the folder again, byte for byte, with
+
+    python -m imagenet_subsets_tools.split_lists FOLDER_OF_TEXTS split_files
+
+A training list holds one row an image, ``label`` (0 to 999, the rank of the sorted wnids) and
+``number``: the file name is ``<wnid>_<number>.JPEG``. ``validation.parquet`` holds ``label``
+alone: its row k, counted from 1, is ``ILSVRC2012_val_<k, eight digits>.JPEG``.
+"""
+
+import argparse
+import csv
+import hashlib
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TRAIN_NAME = "{wnid}_{number}.JPEG"
+VALIDATION_NAME = "ILSVRC2012_val_{number:08d}.JPEG"
+
+SIMCLR_PAPER = "Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020"
+OLTR_PAPER = "Liu et al., Large-Scale Long-Tailed Recognition in an Open World, CVPR 2019"
+ILSVRC_PAPER = "Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 2015"
+SIMCLR_FOLDER = "https://github.com/google-research/simclr/blob/master/imagenet_subsets/"
+OLTR_DRIVE = "https://drive.google.com/file/d/"
+OLTR_REPOSITORY = "https://github.com/zhmiao/OpenLongTailRecognition-OLTR"
+ILSVRC_PAGE = "https://image-net.org/challenges/LSVRC/2012/"
+ILSVRC_LICENSE = "ImageNet terms of access"
+
+# (split file, published text, how a published line is written, address, paper, license)
+SOURCES = (
+    ("1pct.parquet", "1percent.txt", TRAIN_NAME, SIMCLR_FOLDER + "1percent.txt", SIMCLR_PAPER, "Apache-2.0"),
+    ("10pct.parquet", "10percent.txt", TRAIN_NAME, SIMCLR_FOLDER + "10percent.txt", SIMCLR_PAPER, "Apache-2.0"),
+    (
+        "lt_train.parquet",
+        "ImageNet_LT_train.txt",
+        "train/{wnid}/" + TRAIN_NAME + " {label}",
+        OLTR_DRIVE + "1Sl1cwy6Dei1I1BMS1YKjI35fkaR1UA_7",
+        OLTR_PAPER,
+        "BSD-3-Clause",
+    ),
+    (
+        "lt_validation.parquet",
+        "ImageNet_LT_val.txt",
+        "train/{wnid}/" + TRAIN_NAME + " {label}",
+        OLTR_DRIVE + "1AjYczW4khrQrwPIygXUkHF-Qv4QGEsCF",
+        OLTR_PAPER,
+        "BSD-3-Clause",
+    ),
+    (
+        "validation.parquet",
+        "ImageNet_LT_test.txt",
+        "val/{wnid}/" + VALIDATION_NAME + " {label}",
+        OLTR_REPOSITORY,
+        OLTR_PAPER,
+        "BSD-3-Clause",
+    ),
+    ("validation.parquet", "validation_labels.txt", "{wnid}", ILSVRC_PAGE, ILSVRC_PAPER, ILSVRC_LICENSE),
+    ("classes.parquet", "labels.txt", "{wnid}", ILSVRC_PAGE, ILSVRC_PAPER, ILSVRC_LICENSE),
+    ("classes.parquet", "synset_words.txt", "{wnid} {words}", ILSVRC_PAGE, ILSVRC_PAPER, ILSVRC_LICENSE),
+)
+SOURCE_COLUMNS = ("split_file", "published_name", "rows", "bytes", "sha256", "address", "paper", "license")
+
+
+def published_lines(split_files: Path, split_file: str, line: str) -> list:
+    """The lines of a published text, told from ``split_files/`` alone, in the order of the split file.
+
+    Args:
+        split_files: the folder.
+        split_file: a file in it, such as ``"lt_train.parquet"``.
+        line: how a line is written, from ``SOURCES``: ``{wnid}``, ``{words}``, ``{number}``, ``{label}``.
+
+    Returns:
+        ``list[str]``, a string a line, without line ends.
+
+    Raises:
+        FileNotFoundError: ``split_files`` has no such file.
+
+    Example:
+
+        >>> published_lines(Path("split_files"), "classes.parquet", "{wnid} {words}")[0]
+        'n01440764 tench, Tinca tinca'
+    """
+    classes = pq.read_table(Path(split_files) / "classes.parquet").to_pylist()
+    rows = pq.read_table(Path(split_files) / split_file).to_pylist()
+    return [
+        line.format(**{"number": k, "label": k - 1, **row, **classes[row.get("label", k - 1)]})
+        for k, row in enumerate(rows, start=1)
+    ]
+
+
+def make_split_files(texts: Path, split_files: Path) -> None:
+    """Write ``split_files/`` from the folder of published texts.
+
+    Args:
+        texts: folder with the eight texts that ``SOURCES`` names.
+        split_files: folder to write; it is made if it is not there.
+
+    Raises:
+        FileNotFoundError: a text is not there.
+        ValueError: a text holds a line of another form than ``SOURCES`` says, or the texts
+            contradict each other.
+    """
+    classes = [line.split(" ", 1) for line in _lines(texts / "synset_words.txt")]
+    label_of = {wnid: label for label, (wnid, _) in enumerate(classes)}
+    split_files.mkdir(parents=True, exist_ok=True)
+    _write(split_files / "classes.parquet", wnid=[c[0] for c in classes], words=[c[1] for c in classes])
+    for split_file, name, line, *_ in SOURCES:
+        if "{number}" in line:
+            images = sorted(_image(label_of, text) for text in _lines(texts / name))
+            _write(
+                split_files / split_file,
+                label=pa.array([label for label, _ in images], pa.int16()),
+                number=pa.array([number for _, number in images], pa.int32()),
+            )
+    labels = [label_of[wnid] for wnid in _lines(texts / "validation_labels.txt")]
+    _write(split_files / "validation.parquet", label=pa.array(labels, pa.int16()))
+    _check_against(texts, split_files)
+    _write_sources(texts, split_files / "sources.csv")
+
+
+def _lines(path: Path) -> list:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def _image(label_of: dict, line: str) -> tuple:
+    """(label, number) of a published line: a file name, with or without folders before and a label behind it."""
+    match = re.fullmatch(r"(?:train/n\d{8}/)?(n\d{8})_(\d+)\.JPEG(?: \d+)?", line)
+    if match is None:
+        raise ValueError(f"{line!r} is not a line of a published training list")
+    return label_of[match[1]], int(match[2])
+
+
+def _write(path: Path, **columns) -> None:
+    # The lists are sorted, so differences between neighbours are small and pack well.
+    encodings = {name: "DELTA_BINARY_PACKED" for name in ("label", "number") if name in columns}
+    pq.write_table(
+        pa.table(columns), path, compression="zstd", compression_level=19, use_dictionary=False, column_encoding=encodings
+    )
+
+
+def _check_against(texts: Path, split_files: Path) -> None:
+    for split_file, name, line, *_ in SOURCES:
+        if sorted(published_lines(split_files, split_file, line)) != sorted(_lines(texts / name)):
+            raise ValueError(f"{split_file} does not give the lines of {texts / name} back")
+
+
+def _write_sources(texts: Path, path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(SOURCE_COLUMNS)
+        for split_file, name, _, address, paper, license_name in SOURCES:
+            text = (texts / name).read_bytes()
+            digest = hashlib.sha256(text).hexdigest()
+            writer.writerow(
+                (split_file, name, len(text.splitlines()), len(text), digest, address, paper, license_name)
+            )
+
+
+def main() -> None:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(description="Make split_files/ from the published texts.")
+    parser.add_argument("texts", type=Path, help="folder with the published texts")
+    parser.add_argument("split_files", type=Path, help="folder to write")
+    arguments = parser.parse_args()
+    make_split_files(arguments.texts, arguments.split_files)
+
+
+if __name__ == "__main__":
+    main()
