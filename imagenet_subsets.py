@@ -1,5 +1,770 @@
-"""stub, being written"""
-from pathlib import Path
+"""ImageNet subsets as a Hugging Face dataset, read by position from the two official archives.
 
-_BESIDE = Path(__file__).resolve().parent
-SPLIT_FILES = next(p for p in (_BESIDE / "split_files", _BESIDE / "imagenet_subsets_tools" / "split_files") if p.is_dir())
+Configs: ``1pct`` and ``10pct`` (SimCLR's semi-supervised training lists) and ``lt`` (ImageNet-LT).
+``data_dir`` is the folder that holds ``ILSVRC2012_img_train.tar`` and ``ILSVRC2012_img_val.tar``.
+
+    datasets.load_dataset("./imagenet_subsets.py", "1pct", data_dir=...)   # datasets 2.19, 3.x
+    imagenet_subsets.load_dataset("1pct", data_dir=...)                    # any datasets
+
+The sections: the facts, the split lists, the tar format, the index of an archive, reading images,
+the builder, ``load_dataset``. The file stands alone; beside it, it needs ``split_files/``.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import itertools
+import os
+import re
+import time
+import warnings
+
+import datasets
+import filelock
+import huggingface_hub
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from datasets.utils.info_utils import is_small_dataset
+
+# ---------------------------------------------------------------------------------------- the facts
+
+VERSION = "1.0.0"
+TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
+VALIDATION_ARCHIVE = "ILSVRC2012_img_val.tar"
+OFFICIAL_SIZES = {TRAIN_ARCHIVE: 147_897_477_120, VALIDATION_ARCHIVE: 6_744_924_160}  # bytes
+CLASS_TAR = re.compile(rb"n\d{8}\.tar")
+TRAIN_NAME = re.compile(rb"n\d{8}_\d+\.JPEG")
+VALIDATION_NAME = re.compile(rb"ILSVRC2012_val_\d{8}\.JPEG")
+
+DESCRIPTION = """\
+ImageNet (ILSVRC 2012) subsets for semi-supervised and long-tailed learning: 1pct and 10pct, the training \
+lists of SimCLR, with the official validation set; lt, ImageNet-LT of OLTR, with its validation list and, as \
+test, the official validation set. Images, labels and file names are those of the published lists."""
+HOMEPAGE = "https://image-net.org/challenges/LSVRC/2012/"
+LICENSE = """\
+The images are ImageNet's and may be used under its terms of access (https://image-net.org/download.php): for \
+non-commercial research and education, and not to be handed on."""
+MANUAL_DOWNLOAD = f"""\
+ImageNet cannot be downloaded by a program: register at https://image-net.org/download-images.php, accept the \
+terms, download {TRAIN_ARCHIVE} (138 GB) and {VALIDATION_ARCHIVE} (6.3 GB) of ILSVRC2012 into one folder, leave \
+them as they are, and pass that folder as data_dir=..."""
+
+# The published lists: rows, and the SHA-256 of the sorted lines "<wnid>/<file name>".
+LISTS = {
+    "1pct": (12_811, "4bf22215662d17171c1127736d5a35e2c4f90a8a0ccff5736704750bda262fa9"),
+    "10pct": (128_116, "aa10f36888b064f948c12a01c6945d70ae550f790a055eb16ce9d3ac69a17d12"),
+    "lt_train": (115_846, "e60cda136ab1aee768433154b2e3d01f41b4a9ecf5b726afb0108533532c9a3b"),
+    "lt_validation": (20_000, "483be09644f9bbdc3967149a4d4e61c906ab840d7d94d76032cf69082ae26005"),
+    "validation": (50_000, "7aec631d6f9e7e0e6b79804a178f00b5b42094a29e66ffa62955518dd740cb14"),
+}
+SUBSETS = {  # config -> split -> list
+    "1pct": {"train": "1pct", "validation": "validation"},
+    "10pct": {"train": "10pct", "validation": "validation"},
+    "lt": {"train": "lt_train", "validation": "lt_validation", "test": "validation"},
+}
+OPTIONS = {"label_names": ("wnid", "words"), "on_missing": ("error", "skip")}
+SHARDS = 128  # of each split: enough for 16 nodes of 8 workers, and still 100 rows each in the smallest
+
+# -------------------------------------------------------------------------------------- split lists
+
+# An installed wheel keeps split_files/ in the package of tools, a clone beside this file.
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_PACKED = os.path.join(_HERE, "imagenet_subsets_tools")
+HOME = _PACKED if os.path.isdir(os.path.join(_PACKED, "split_files")) else _HERE
+
+
+def read_classes(path):
+    """The 1,000 classes as ``list[tuple[str, str]]``, (wnid, words), in label order: the sorted wnids."""
+    table = pq.read_table(path)
+    return list(zip(table["wnid"].to_pylist(), table["words"].to_pylist()))
+
+
+def label_names(classes, kind):
+    """The 1,000 label names: wnids, or words, where words of two classes get the wnid, ``crane (n02012849)``."""
+    count = collections.Counter(words for _, words in classes)
+    return [wnid if kind == "wnid" else words if count[words] == 1 else f"{words} ({wnid})" for wnid, words in classes]
+
+
+def read_split_list(path, name, wnids):
+    """The images of a published list, sorted by file name.
+
+    Args:
+        path: the list's file in ``split_files/``.
+        name: which of ``LISTS`` must be in it.
+        wnids: the 1,000 wnids in label order.
+
+    Returns:
+        ``list[tuple[str, int]]``, (file name, label) an image.
+
+    Raises:
+        ValueError: the file does not hold the published list.
+    """
+    table = pq.read_table(path)
+    labels = table["label"].to_pylist()
+    if "number" in table.column_names:
+        images = [f"{wnids[label]}_{number}.JPEG" for label, number in zip(labels, table["number"].to_pylist())]
+    else:
+        images = [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, len(labels) + 1)]
+    lines = sorted(f"{wnids[label]}/{image}\n" for image, label in zip(images, labels))
+    found = len(lines), hashlib.sha256("".join(lines).encode()).hexdigest()
+    if found != LISTS[name]:
+        raise ValueError(
+            f"{path} is not the published list: it has {found[0]:,} images, and the SHA-256 of their sorted lines is "
+            f"{found[1]}; expected are {LISTS[name][0]:,} and {LISTS[name][1]}. Take split_files/ anew."
+        )
+    return sorted(zip(images, labels))
+
+
+def name_digest(image):
+    """The sort key of training rows: the SHA-256 of the file name, so that any run of rows mixes the classes."""
+    return hashlib.sha256(image[0].encode()).digest()
+
+
+# ----------------------------------------------------------------------------------- the tar format
+
+# POSIX ustar and GNU tar agree on these fields; numbers are octal digits or, in GNU tar, base 256.
+BLOCK = 512
+ZERO_BLOCK = bytes(BLOCK)
+NAME = slice(0, 100)
+SIZE = slice(124, 136)
+CHECKSUM = slice(148, 156)
+TYPE = 156
+REGULAR = b"0\0"
+WITHOUT_PAYLOAD = b"123456"  # links, devices, folders, pipes: tar ignores their size
+EXTENSIONS = b"LxgS"  # GNU long names and sparse files, PAX records: they overrule the header
+PAX_OVERRULES = re.compile(rb"(?:^|\n)\d+ (?:path|size|GNU\.sparse\.[a-z]+)=")
+
+NOT_TAR = {
+    b"\x1f\x8b": "gzip data (a .tar.gz): unpack it with gunzip",
+    b"BZh": "bzip2 data: unpack it with bunzip2",
+    b"\xfd7zXZ": "xz data: unpack it with unxz",
+    b"PK\x03\x04": "a zip archive",
+    b"<": "a web page, such as a log-in page saved under the archive's name",
+}
+
+
+class ArchiveError(ValueError):
+    """An archive is not what it should be. The message says which, what was found and what to do."""
+
+
+def _octal(field):
+    """The number in a field of a header; ``ValueError`` where there is none."""
+    if field[0] in b"\x80\xff":  # base 256: a positive or a negative number follows
+        return int.from_bytes(field[1:], "big") - (field[0] == 0xFF) * 256 ** (len(field) - 1)
+    return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
+
+
+def _base_name(field):
+    """The file name in a name field, which ends at its first NUL, without folders."""
+    return field.split(b"\0", 1)[0].rpartition(b"/")[2]
+
+
+def _headers_fit(headers):
+    """Which of the headers, ``uint8[n, 512]``, hold the checksum of their own bytes: ``bool[n]``."""
+    field = headers[:, CHECKSUM]
+    sums = headers.sum(axis=1, dtype=np.int64) - field.sum(axis=1, dtype=np.int64) + sum(b" " * 8)
+    fit = (field[:, :6].astype(np.int64) - ord("0")) @ 8 ** np.arange(6)[::-1] == sums
+    for odd in np.flatnonzero(~fit):  # the number may be written in another way
+        with contextlib.suppress(ValueError):
+            fit[odd] = _octal(field[odd].tobytes()) == sums[odd]
+    return fit
+
+
+class TarWalk:
+    """The walk from header to header over one tar, which can pause and go on.
+
+    Args:
+        fd: the open archive.
+        path: its name, for messages.
+        start: where the tar begins in the archive, in bytes.
+        end: where it ends.
+        prefix: what the names of members must begin with; others are passed over.
+
+    Attributes:
+        batches: the regular members passed, ``list[pa.RecordBatch]`` of ``INDEX_SCHEMA``.
+        position: where the next header stands.
+        done: whether the end is reached.
+    """
+
+    CHUNK = 4096  # headers parsed at once; bounds the memory
+
+    def __init__(self, fd, path, start, end, prefix=b""):
+        self.fd, self.path, self.position, self.end, self.prefix = fd, path, start, end, prefix
+        self.batches = []
+        self.done = False
+
+    def advance(self, read, limit, progress=lambda passed: None):
+        """Pass ``limit`` headers, or all that are left, and return their number.
+
+        ``read(position)`` gives the 512 bytes there; ``progress(passed)`` is told of bytes passed.
+
+        Raises:
+            ArchiveError: the tar is damaged, truncated, or of a kind that ImageNet's are not.
+        """
+        headers = 0
+        while headers < limit and not self.done:
+            start = self.position
+            headers += self._advance_chunk(read, min(limit - headers, self.CHUNK))
+            progress(self.position - start)
+        return headers
+
+    def _advance_chunk(self, read, limit):
+        headers, offsets, sizes = [], [], []
+        position, end = self.position, self.end
+        while len(headers) < limit:
+            header = read(position) if position + BLOCK <= end else ZERO_BLOCK  # tar forgives a missing end
+            if header == ZERO_BLOCK:
+                self.done = True
+                break
+            try:  # nearly every size is 11 octal digits and a NUL
+                size = int(header[124:135], 8) if header[135:136] == b"\0" else _octal(header[SIZE])
+                size = 0 if header[TYPE] in WITHOUT_PAYLOAD else size
+            except (ValueError, IndexError):
+                raise self._no_header(position) from None
+            if not 0 <= size <= end - position - BLOCK:
+                raise self._too_long(header, position, size)
+            headers.append(header)
+            offsets.append(position)
+            sizes.append(size)
+            position += BLOCK + (size + BLOCK - 1 & -BLOCK)
+        self.position = position
+        if headers:
+            self._keep(headers, offsets, sizes)
+        return len(headers)
+
+    def _keep(self, headers, offsets, sizes):
+        table = np.frombuffer(b"".join(headers), "u1").reshape(-1, BLOCK)
+        fit = _headers_fit(table)
+        if not fit.all():
+            raise self._no_header(offsets[np.argmin(fit)])
+        kinds = table[:, TYPE].tobytes()
+        members = []
+        for header, kind, offset, size in zip(headers, kinds, offsets, sizes):
+            name = _base_name(header[NAME])
+            if kind in EXTENSIONS:
+                self._refuse_overruling(kind, name, offset, size)
+            elif kind in REGULAR and name and self._belongs(name):
+                members.append((name, offset, size))
+        columns = zip(*members) if members else ((), (), ())
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, INDEX_SCHEMA)]
+        self.batches.append(pa.RecordBatch.from_arrays(arrays, schema=INDEX_SCHEMA))
+
+    def _refuse_overruling(self, kind, name, offset, size):
+        payload = os.pread(self.fd, min(size, 1 << 16), offset + BLOCK)
+        if kind in b"LS" or PAX_OVERRULES.search(payload):
+            raise ArchiveError(
+                f"{self.path}: the header {name.decode(errors='replace')!r} at byte {offset:,} is for long names or "
+                "sparse files, which ImageNet's archives have not. Use the archive as it was downloaded."
+            )
+
+    def _belongs(self, name):
+        if not name.startswith(self.prefix) and TRAIN_NAME.fullmatch(name):
+            raise ArchiveError(
+                f"{self.path}: the class tar {self.prefix[:-1].decode()}.tar holds {name.decode()}, an image of "
+                "another class: the class tars have wrong names. Use the archive as it was downloaded."
+            )
+        return name.startswith(self.prefix)
+
+    def _no_header(self, position):
+        return ArchiveError(
+            f"{self.path}: found no tar header at byte {position:,}, where one is due. The archive is damaged: "
+            "compare its SHA-256 with the official one (README), or download it again."
+        )
+
+    def _too_long(self, header, position, size):
+        if not _headers_fit(np.frombuffer(header, "u1").reshape(1, BLOCK))[0]:
+            return self._no_header(position)
+        return ArchiveError(
+            f"{self.path}: {_base_name(header[NAME]).decode(errors='replace')!r} at byte {position:,} is said to have "
+            f"{size:,} bytes, but its tar ends at byte {self.end:,}. The archive is truncated or damaged: download "
+            "it again."
+        )
+
+
+# -------------------------------------------------------------------------- the index of an archive
+
+# name: without folders; offset: of the header, in the archive; size: of the image, in bytes
+INDEX_SCHEMA = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64()})
+INDEX_VERSION = "1"
+SAMPLES = 16  # places in the archive whose bytes are part of its identity
+SAMPLE_BYTES = 4096
+PROBE = 1024  # headers passed to measure how fast the storage is
+WARM = 20e-6  # seconds a header: below, the bytes come from memory and threads would only wait for each other
+THREADS = 16
+STREAM_BYTES = 8 << 20
+NO_LIMIT = 1 << 62
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """An archive's file descriptor; errors while it is read name the archive."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        yield fd
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, f"{error.strerror}, while reading", path) from error
+    finally:
+        os.close(fd)
+
+
+def archive_identity(path):
+    """What tells one archive from another: SHA-256 (hex) over size, time of change and 16 samples of 4 KiB."""
+    with _opened(path) as fd:
+        status = os.fstat(fd)
+        digest = hashlib.sha256(f"{INDEX_VERSION} {status.st_size} {status.st_mtime_ns}".encode())
+        for k in range(SAMPLES):
+            digest.update(os.pread(fd, SAMPLE_BYTES, (status.st_size - SAMPLE_BYTES) * k // (SAMPLES - 1)))
+    return digest.hexdigest()
+
+
+def index_path(path):
+    """Where the index of an archive is kept: one place per user, a file per archive, which a new one replaces."""
+    name = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:16]
+    return os.path.join(huggingface_hub.constants.HF_HOME, "imagenet_subsets", f"{name}.parquet")
+
+
+def read_index(path):
+    """The members of an archive, from its index, which is made by walking the archive where there is none yet.
+
+    Returns:
+        ``pa.Table`` with columns ``name``, ``offset`` and ``size`` (see ``TarWalk``), each name once.
+
+    Raises:
+        FileNotFoundError: there is no archive at ``path``.
+        ArchiveError: it is not a tar, damaged, or not the one that its name says.
+
+    Example:
+
+        >>> read_index("/data/ILSVRC2012_img_val.tar").num_rows
+        50000
+    """
+    check_archive(path)
+    file, identity = index_path(path), archive_identity(path)
+    table = _load_index(file, identity)
+    if table is None:
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        with filelock.FileLock(file + ".lock"):  # one process walks, the others wait for what it finds
+            table = _load_index(file, identity)
+            if table is None:
+                table = _walk_archive(path).replace_schema_metadata({"identity": identity})
+                _save_index(table, file)
+    return table
+
+
+def _load_index(file, identity):
+    try:
+        table = pq.ParquetFile(file, page_checksum_verification=True).read()
+    except (OSError, pa.ArrowException):  # there is none, or it is damaged
+        return None
+    return table if (table.schema.metadata or {}).get(b"identity") == identity.encode() else None
+
+
+def _save_index(table, file):
+    encodings = {"name": "DELTA_BYTE_ARRAY", "offset": "DELTA_BINARY_PACKED", "size": "DELTA_BINARY_PACKED"}
+    options = {"compression": "zstd", "use_dictionary": False, "column_encoding": encodings}
+    pq.write_table(table, file + ".tmp", write_page_checksum=True, **options)
+    os.replace(file + ".tmp", file)
+
+
+def check_archive(path):
+    """Look at the head of an archive, and raise as ``read_index`` does if it cannot be the one its name says."""
+    if not os.path.isfile(path):
+        folder = os.path.dirname(path)
+        there = ", ".join(sorted(os.listdir(folder))[:8]) or "nothing" if os.path.isdir(folder) else "no such folder"
+        found = "is a folder" if os.path.isdir(path) else f"is not there (its folder holds: {there})"
+        raise FileNotFoundError(
+            f"{path} {found}. {MANUAL_DOWNLOAD} Splits that do not read it can be built without: splits=[...]."
+        )
+    with _opened(path) as fd:
+        size, start = os.fstat(fd).st_size, os.pread(fd, BLOCK, 0)
+        for magic, what in NOT_TAR.items():
+            if start.lstrip().startswith(magic):
+                raise ArchiveError(f"{path} is {what}; expected is the tar as image-net.org has it.")
+        if len(start) < BLOCK or start == ZERO_BLOCK:
+            raise ArchiveError(f"{path} is no tar archive: it has {size:,} bytes and no member. Download it again.")
+        name = _first_member(fd, path, size)
+    expected = {TRAIN_ARCHIVE: CLASS_TAR, VALIDATION_ARCHIVE: VALIDATION_NAME}.get(os.path.basename(path))
+    if expected is not None and not expected.fullmatch(name):
+        kinds = {
+            CLASS_TAR: "the training archive, a tar of 1,000 class tars",
+            VALIDATION_NAME: "the validation archive, a flat tar of 50,000 images",
+            TRAIN_NAME: "a class tar, or the training images in one flat tar",
+        }
+        found = next((what for pattern, what in kinds.items() if pattern.fullmatch(name)), "some other tar")
+        raise ArchiveError(
+            f"{path} begins with the member {name.decode(errors='replace')!r}: found {found}; expected "
+            f"{kinds[expected]}. Put each archive, as it was downloaded, under its official name."
+        )
+
+
+def _first_member(fd, path, size):
+    walk = TarWalk(fd, path, 0, size)
+    while not walk.done and not any(map(len, walk.batches)):
+        walk.advance(functools.partial(_hop, fd), 1)
+    return next((batch["name"][0].as_py() for batch in walk.batches if len(batch)), b"")
+
+
+def _hop(fd, position):
+    return os.pread(fd, BLOCK, position)
+
+
+class _Stream:
+    """Reads headers as ``_hop`` does, out of large pieces read one after the other."""
+
+    def __init__(self, fd):
+        self.fd, self.start, self.piece = fd, 0, b""
+
+    def __call__(self, position):
+        at = position - self.start
+        if not 0 <= at <= len(self.piece) - BLOCK:
+            self.start, self.piece, at = position, os.pread(self.fd, STREAM_BYTES, position), 0
+        return self.piece[at : at + BLOCK]
+
+
+def _walk_archive(path):
+    with _opened(path) as fd:
+        size = os.fstat(fd).st_size
+        outer = TarWalk(fd, path, 0, size)
+        walks = [outer]
+        if CLASS_TAR.fullmatch(_first_member(fd, path, size)):
+            outer.advance(functools.partial(_hop, fd), size)
+            class_tars = pa.Table.from_batches(outer.batches).to_pylist()
+            walks = [
+                TarWalk(fd, path, tar["offset"] + BLOCK, tar["offset"] + BLOCK + tar["size"], tar["name"][:9] + b"_")
+                for tar in class_tars
+                if CLASS_TAR.fullmatch(tar["name"])
+            ]
+        with datasets.utils.tqdm(
+            total=size, desc=f"Indexing {os.path.basename(path)}", unit="B", unit_scale=True
+        ) as bar:
+            _walk_all(fd, walks, bar.update)
+    table = pa.Table.from_batches(itertools.chain.from_iterable(walk.batches for walk in walks), INDEX_SCHEMA)
+    last = {name: row for row, name in enumerate(table["name"].to_pylist())}
+    if len(last) < len(table):
+        warnings.warn(
+            f"{path} holds {len(table) - len(last):,} members twice; the later one counts, as in tar.", stacklevel=2
+        )
+        table = table.take(sorted(last.values()))
+    return table
+
+
+def _walk_all(fd, walks, progress):
+    """Take every walk to its end, by hopping from header to header or by streaming, whichever is faster here."""
+    hop, stream = functools.partial(_hop, fd), _Stream(fd)
+    started = time.perf_counter()
+    headers = _advance_some(walks, hop, progress)
+    if time.perf_counter() - started < WARM * headers:
+        _advance_some(walks, hop, progress, limit=NO_LIMIT)
+        return
+    stream_pace = _pace(walks, lambda: _advance_some(walks, stream, progress))
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+
+        def hop_all(limit, some):
+            list(pool.map(lambda walk: walk.advance(hop, limit, progress), some))
+
+        some = [walk for walk in walks if not walk.done][:THREADS]
+        hop_pace = _pace(walks, lambda: hop_all(PROBE // THREADS, some))
+        if hop_pace > stream_pace:
+            hop_all(NO_LIMIT, walks)
+    _advance_some(walks, stream, progress, limit=NO_LIMIT)
+
+
+def _advance_some(walks, read, progress, limit=PROBE):
+    passed = 0
+    for walk in walks:
+        passed += walk.advance(read, limit - passed, progress)
+    return passed
+
+
+def _pace(walks, advance):
+    """How fast ``advance()`` takes the walks along, in bytes of archive a second."""
+    before, started = sum(walk.position for walk in walks), time.perf_counter()
+    advance()
+    return (sum(walk.position for walk in walks) - before) / (time.perf_counter() - started)
+
+
+# ----------------------------------------------------------------------------------- reading images
+
+WINDOW_BYTES = 16 << 20  # read ahead at once; two windows are held
+
+
+def read_images(path, rows):
+    """Read rows of an archive ahead of their use: in the archive's order by several threads, given in row order.
+
+    Args:
+        path: the archive.
+        rows: structured array with fields ``name`` (bytes), ``offset`` (of the header) and ``size`` (bytes).
+
+    Yields:
+        ``bytes``, the image of each row.
+
+    Raises:
+        ArchiveError: the header that stands before an image is not that of the row.
+    """
+    with _opened(path) as fd, concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        ahead = collections.deque()
+        try:
+            for window in _windows(rows):
+                ahead.append(_submit(pool, fd, path, window))
+                if len(ahead) > 1:
+                    yield from _in_row_order(ahead.popleft())
+            for window in ahead:
+                yield from _in_row_order(window)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _windows(rows):
+    """Consecutive runs of rows, of about ``WINDOW_BYTES`` each."""
+    number = np.cumsum(rows["size"] + BLOCK) // WINDOW_BYTES
+    return np.split(rows, np.flatnonzero(np.diff(number)) + 1)
+
+
+def _submit(pool, fd, path, window):
+    order = np.argsort(window["offset"])
+    pieces = np.array_split(order, min(THREADS, len(order)) or 1)
+    return [(piece, pool.submit(_read_piece, fd, path, window[piece])) for piece in pieces]
+
+
+def _in_row_order(window):
+    images = {}
+    for piece, future in window:
+        images.update(zip(piece.tolist(), future.result()))
+    return (images.pop(row) for row in range(len(images)))
+
+
+def _read_piece(fd, path, rows):
+    return [_read_image(fd, path, *row) for row in rows[["name", "offset", "size"]].tolist()]
+
+
+def _read_image(fd, path, name, offset, size):
+    block = os.pread(fd, BLOCK + size, offset)
+    header = block[:BLOCK]
+    if len(block) < BLOCK + size or _base_name(header[NAME]) != name or _octal(header[SIZE]) != size:
+        raise ArchiveError(
+            f"{path} no longer holds {name.decode()} ({size:,} bytes) at byte {offset:,}, as it did when it was "
+            "indexed: the archive was changed or truncated meanwhile. Load again once it is whole."
+        )
+    return block[BLOCK:]
+
+
+# -------------------------------------------------------------------------------------- the builder
+
+
+@dataclasses.dataclass
+class ImagenetSubsetsConfig(datasets.BuilderConfig):
+    """A subset and how to build it.
+
+    Args:
+        label_names: ``"wnid"`` (``n01440764``) or ``"words"`` (``tench, Tinca tinca``).
+        splits: names of the splits to build, all by default; only the archives that they read are needed.
+        on_missing: ``"error"``, or ``"skip"`` to leave out images that the archive lacks.
+    """
+
+    label_names: str = "wnid"
+    splits: list = None
+    on_missing: str = "error"
+
+    def create_config_id(self, config_kwargs, custom_features=None):
+        """The key of the cache: the options, and what the archives hold instead of where they are."""
+        self._check_options()
+        key = {name: getattr(self, name) for name in (*OPTIONS, "splits") if name in config_kwargs}
+        for path in sorted({self.archive_path(split) for split in self.subset}):
+            if os.path.isfile(path):
+                key[os.path.basename(path)] = archive_identity(path)
+        return super().create_config_id(key, custom_features)
+
+    def _check_options(self):
+        for name, allowed in OPTIONS.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose one of {list(allowed)}.")
+        known = list(SUBSETS[self.name])
+        if self.splits is not None and not (
+            isinstance(self.splits, list) and self.splits and set(self.splits) <= set(known)
+        ):
+            raise ValueError(f"splits={self.splits!r}: expected a list out of {known}, the splits of {self.name!r}.")
+
+    @property
+    def subset(self):
+        """The splits to build and their lists, ``dict[str, str]``."""
+        return {name: of for name, of in SUBSETS[self.name].items() if self.splits is None or name in self.splits}
+
+    def archive_path(self, split):
+        """The archive that ``split`` reads."""
+        name = VALIDATION_ARCHIVE if SUBSETS[self.name][split] == "validation" else TRAIN_ARCHIVE
+        return os.path.join(self.data_dir or "", name)
+
+
+class ImagenetSubsets(datasets.GeneratorBasedBuilder):
+    """Builder of the subsets. Rows: ``image`` (decodes to RGB), ``label`` (0 to 999), ``file_name``."""
+
+    VERSION = datasets.Version(VERSION)
+    BUILDER_CONFIG_CLASS = ImagenetSubsetsConfig
+    BUILDER_CONFIGS = [ImagenetSubsetsConfig(name=name, version=VERSION) for name in SUBSETS]
+    DEFAULT_CONFIG_NAME = "1pct"
+    DEFAULT_WRITER_BATCH_SIZE = 100  # rows of a record batch: what one random access reads at the most
+
+    def __init__(self, *args, data_dir=None, base_path=None, **kwargs):
+        if data_dir is not None:  # one place, one cache, however it is written
+            data_dir = os.path.abspath(os.path.expanduser(data_dir))
+        super().__init__(*args, data_dir=data_dir, base_path=base_path or HOME, **kwargs)
+
+    def _info(self):
+        self._classes = read_classes(self._split_file("classes.parquet"))
+        with open(self._split_file("citation.bib"), encoding="utf-8") as file:
+            citation = file.read()
+        names = label_names(self._classes, self.config.label_names)
+        return datasets.DatasetInfo(
+            description=DESCRIPTION,
+            citation=citation,
+            homepage=HOMEPAGE,
+            license=LICENSE,
+            features=datasets.Features(
+                {
+                    "image": datasets.Image(mode="RGB"),
+                    "label": datasets.ClassLabel(names=names),
+                    "file_name": datasets.Value("string"),
+                }
+            ),
+            supervised_keys=("image", "label"),
+            splits=_split_infos({split: LISTS[of][0] for split, of in self.config.subset.items()}),
+        )
+
+    def _split_file(self, name):
+        settings = datasets.DownloadConfig(token=self.token)
+        manager = datasets.DownloadManager(base_path=self.base_path, download_config=settings)
+        return manager.download(f"split_files/{name}")
+
+    def _split_generators(self, dl_manager):
+        if self.config.data_dir is None:
+            raise ValueError(f"data_dir is missing. {MANUAL_DOWNLOAD}")
+        paths = {split: self.config.archive_path(split) for split in self.config.subset}
+        for path in paths.values():
+            check_archive(path)
+        indexes = {path: read_index(path) for path in paths.values()}
+        plans = {split: self._plan(split, path, indexes[path]) for split, path in paths.items()}
+        # datasets compares what it has written with this, on every version.
+        self.info.splits = _split_infos({split: len(plan) for split, plan in plans.items()})
+        return [
+            datasets.SplitGenerator(
+                name=split,
+                gen_kwargs={"archive": paths[split], "shards": np.array_split(plan, min(SHARDS, len(plan)))},
+            )
+            for split, plan in plans.items()
+        ]
+
+    def _plan(self, split, path, index):
+        """Where the images of a split are: a structured array with a row for each, in row order."""
+        name = self.config.subset[split]
+        images = read_split_list(self._split_file(f"{name}.parquet"), name, [wnid for wnid, _ in self._classes])
+        if split == "train":
+            images.sort(key=name_digest)
+        names = [image.encode() for image, _ in images]
+        found = pc.index_in(pa.array(names), value_set=index["name"])
+        plan = np.empty(
+            len(images), [("name", f"S{max(map(len, names))}"), ("label", "i8"), ("offset", "i8"), ("size", "i8")]
+        )
+        plan["name"] = names
+        plan["label"] = [label for _, label in images]
+        for field in ("offset", "size"):
+            plan[field] = pc.fill_null(index[field].take(found), 0)
+        there = plan[plan["size"] > 0]
+        if len(there) < len(plan) and (self.config.on_missing == "error" or not len(there)):
+            missing = plan["name"][plan["size"] == 0]
+            raise ArchiveError(
+                f"{path}: {len(missing):,} of the {len(plan):,} images that {self.config.name} lists for {split} are "
+                f"absent or empty, such as {b', '.join(missing[:3]).decode()}. The archive has "
+                f"{os.path.getsize(path):,} bytes, the official one {OFFICIAL_SIZES[os.path.basename(path)]:,}. "
+                "Download it again, or leave out what is missing with on_missing='skip'."
+            )
+        return there
+
+    def _generate_examples(self, archive, shards):
+        rows = np.concatenate(shards)
+        for (name, label), data in zip(rows[["name", "label"]].tolist(), read_images(archive, rows)):
+            name = name.decode()
+            yield name, {"image": {"path": name, "bytes": data}, "label": label, "file_name": name}
+
+    def as_dataset(self, *args, **kwargs):
+        """As in ``datasets``; warns of images that were skipped."""
+        self._warn_of_skipped()
+        return super().as_dataset(*args, **kwargs)
+
+    def as_streaming_dataset(self, *args, **kwargs):
+        """As in ``datasets``; warns of images that are skipped."""
+        dataset = super().as_streaming_dataset(*args, **kwargs)
+        self._warn_of_skipped()
+        return dataset
+
+    def _warn_of_skipped(self):
+        missing = {
+            split: LISTS[of][0] - self.info.splits[split].num_examples for split, of in self.config.subset.items()
+        }
+        counts = ", ".join(
+            f"{count:,} of {LISTS[self.config.subset[split]][0]:,} in {split}"
+            for split, count in missing.items()
+            if count
+        )
+        if counts:
+            warnings.warn(f"{self.config.name}: images that the archive lacks are left out: {counts}.", stacklevel=3)
+
+
+def _split_infos(rows):
+    return datasets.SplitDict.from_split_dict([{"name": split, "num_examples": count} for split, count in rows.items()])
+
+
+# ------------------------------------------------------------------------------------- load_dataset
+
+
+def load_dataset(
+    name=None,
+    data_dir=None,
+    split=None,
+    cache_dir=None,
+    features=None,
+    download_mode=None,
+    verification_mode=None,
+    keep_in_memory=None,
+    streaming=False,
+    num_proc=None,
+    **config_kwargs,
+):
+    """``datasets.load_dataset`` for this builder, on any version of datasets.
+
+    Args:
+        name: ``"1pct"`` (default), ``"10pct"`` or ``"lt"``.
+        data_dir: the folder that holds the two archives.
+        **config_kwargs: options of ``ImagenetSubsetsConfig``.
+
+    The other arguments, and what is returned, are those of ``datasets.load_dataset``.
+
+    Raises:
+        FileNotFoundError: an archive is not there.
+        ArchiveError: an archive is not what it should be, or lacks images.
+        ValueError: an unknown name or option.
+
+    Example:
+
+        >>> imagenet_subsets.load_dataset("1pct", data_dir="/data/imagenet", split="train").num_rows
+        12811
+    """
+    if streaming and num_proc is not None:
+        raise NotImplementedError("A streaming dataset is not prepared, so num_proc does not go with streaming=True.")
+    with open(__file__, "rb") as source:  # a changed builder must not serve what another has cached
+        digest = hashlib.sha256(source.read()).hexdigest()
+    builder = ImagenetSubsets(
+        config_name=name, data_dir=data_dir, cache_dir=cache_dir, features=features, hash=digest, **config_kwargs
+    )
+    if streaming:
+        return builder.as_streaming_dataset(split=split)
+    builder.download_and_prepare(download_mode=download_mode, verification_mode=verification_mode, num_proc=num_proc)
+    if keep_in_memory is None:
+        keep_in_memory = is_small_dataset(builder.info.dataset_size)
+    return builder.as_dataset(split=split, in_memory=keep_in_memory)

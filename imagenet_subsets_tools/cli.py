@@ -1,0 +1,135 @@
+"""The console command ``imagenet-subsets``.
+
+A command is one function: its name after ``_`` is the command, its docstring the help, and
+``_COMMANDS`` names it with its arguments and an example.
+"""
+
+import argparse
+import inspect
+import sys
+from pathlib import Path
+
+# The modules of the commands import datasets, which takes a second: each command imports its own, so
+# that --help answers at once.
+
+
+def main(argv=None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the arguments, ``sys.argv[1:]`` if ``None``.
+
+    Returns:
+        ``int``, the exit code: 0, 1 after an error (one line on stderr), 130 after Ctrl-C. Wrong
+        usage leaves with ``SystemExit(2)``, as ``argparse`` does.
+
+    Example:
+
+        >>> main(["sample", "standins", "--configs", "1pct"])
+        standins: ILSVRC2012_img_train.tar (31 MB), ILSVRC2012_img_val.tar (77 MB)
+        0
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.command(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        reason = _expected(error)
+        if reason is None:
+            raise
+        print(f"imagenet-subsets: error: {reason}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _expected(error):
+    """The error to tell the user in one line; ``None`` if it is none of those that users can cause."""
+    from datasets.exceptions import DatasetGenerationError, DatasetsError
+
+    if isinstance(error, DatasetGenerationError) and error.__cause__ is not None:
+        error = error.__cause__  # what the loader raised; datasets says only "an error occurred"
+    return error if isinstance(error, (OSError, ValueError, DatasetsError)) else None
+
+
+def _sample(arguments):
+    """Make stand-ins of the two archives: true layout and names, drawn pictures."""
+    from imagenet_subsets_tools.standins import make_standins
+
+    folder = make_standins(arguments.directory, arguments.configs, arguments.image_bytes, arguments.members)
+    archives = sorted(folder.glob("ILSVRC2012_img_*.tar"))
+    print(f"{folder}: " + ", ".join(f"{path.name} ({path.stat().st_size / 1e6:.0f} MB)" for path in archives))
+
+
+def _demo(arguments):
+    """Make stand-ins in a temporary folder, load them, show them, and remove them."""
+    from imagenet_subsets_tools.demo import run_demo
+
+    run_demo()
+
+
+def _index(arguments):
+    """Index archives ahead of the first load."""
+    import imagenet_subsets
+
+    for archive in arguments.archives:
+        print(f"{archive}: index {imagenet_subsets.build_index(archive)}")
+
+
+def _sample_arguments(parser):
+    parser.add_argument("directory", metavar="DIR", type=Path, help="folder for the two archives")
+    parser.add_argument(
+        "--configs",
+        metavar="CONFIG",
+        nargs="+",
+        default=["1pct", "10pct", "lt"],
+        help="configs whose images are made (default: 1pct 10pct lt)",
+    )
+    parser.add_argument(
+        "--image-bytes", metavar="N", type=int, help="average size of an image in bytes (default: about 700)"
+    )
+    parser.add_argument(
+        "--members",
+        choices=("listed", "full"),
+        default="listed",
+        help="full: 1,281,167 training images, the unlisted ones as holes of a sparse file (default: listed)",
+    )
+
+
+def _index_arguments(parser):
+    parser.add_argument("archives", metavar="ARCHIVE", nargs="+", type=Path, help="archive to index")
+
+
+# (command, its arguments, an example)
+_COMMANDS = (
+    (_sample, _sample_arguments, "imagenet-subsets sample standins --configs 1pct --image-bytes 110000"),
+    (_demo, None, "imagenet-subsets demo"),
+    (_index, _index_arguments, "imagenet-subsets index /data/ILSVRC2012_img_train.tar /data/ILSVRC2012_img_val.tar"),
+)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="imagenet-subsets",
+        description="ImageNet subsets from the two official archives.",
+        epilog="example:\n  imagenet-subsets demo\n\nimagenet-subsets COMMAND --help tells more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command, add_arguments, example in _COMMANDS:
+        text = inspect.getdoc(command)
+        subparser = commands.add_parser(
+            command.__name__[1:],
+            help=text[0].lower() + text[1:].rstrip("."),
+            description=text,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        subparser.set_defaults(command=command)
+        if add_arguments is not None:
+            add_arguments(subparser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""A demonstration that needs no ImageNet: stand-in archives, made, loaded, shown and removed."""
+
+import tempfile
+from pathlib import Path
+
+import datasets
+
+import imagenet_subsets
+from imagenet_subsets_tools.standins import make_standins
+
+_CONFIG = "1pct"
+_ROWS = 3  # shown of a split
+
+
+def run_demo():
+    """Make stand-ins of the two archives, load config ``1pct`` from them and print what came out.
+
+    Everything is written into a temporary folder (0.2 GB) and removed at the end, with the indexes of
+    the archives, which are kept in the user's cache.
+
+    Raises:
+        OSError: the disk of the temporary folder has too little space.
+
+    Example:
+
+        $ python -c "from imagenet_subsets_tools.demo import run_demo; run_demo()"
+    """
+    with tempfile.TemporaryDirectory(prefix="imagenet-subsets-demo-") as folder:
+        archives = make_standins(Path(folder, "archives"), configs=[_CONFIG])
+        print(f"Two stand-in archives, drawn pictures under the true names, are in {archives}.")
+        function, arguments, options = _call()
+        options |= {"data_dir": str(archives), "label_names": "words", "cache_dir": str(Path(folder, "cache"))}
+        print(f"They are loaded as the true ones would be:\n\n{_as_text(function, arguments, options)}\n")
+        try:
+            dataset = function(*arguments, **options)
+            print(f"{dataset}\n")
+            _print_rows(dataset)
+        finally:
+            _forget_indexes(archives)
+    print(
+        f"\nThe stand-ins are removed again. With the true {imagenet_subsets.TRAIN_ARCHIVE} and\n"
+        f"{imagenet_subsets.VALIDATION_ARCHIVE} (https://image-net.org/download-images.php) in one folder,\n"
+        "as downloaded, pass that folder as data_dir, and no cache_dir:\n"
+    )
+    options["data_dir"] = "/path/to/the/folder"
+    del options["cache_dir"]
+    print(_as_text(function, arguments, options))
+
+
+def _call():
+    """(function, arguments, options) of the call that the installed ``datasets`` allows."""
+    if tuple(map(int, datasets.__version__.split(".")[:2])) < (2, 20):
+        return datasets.load_dataset, (imagenet_subsets.__file__, _CONFIG), {"trust_remote_code": True}
+    return imagenet_subsets.load_dataset, (_CONFIG,), {}
+
+
+def _forget_indexes(archives):
+    for archive in archives.iterdir():
+        index = Path(imagenet_subsets.index_path(archive))
+        for file in index.parent.glob(f"{index.name}*"):  # it and its lock
+            file.unlink()
+
+
+def _as_text(function, arguments, options):
+    module = function.__module__.partition(".")[0]
+    lines = [*map(repr, arguments), *(f"{name}={value!r}" for name, value in options.items())]
+    return f"    import {module}\n    dataset = {module}.load_dataset(\n        " + ",\n        ".join(lines) + ",\n    )"
+
+
+def _print_rows(dataset):
+    print(f"{'split':<12}{'rows':>6}  {'file_name':<30}{'label':>5}  {'class':<24}{'image':>8}")
+    for name, split in dataset.items():
+        for k in range(_ROWS):
+            row = split[k * len(split) // _ROWS]
+            start = f"{name:<12}{len(split):>6}" if k == 0 else " " * 18
+            word = split.features["label"].int2str(row["label"])
+            word = word if len(word) <= 24 else f"{word[:21]}..."
+            size = "x".join(map(str, row["image"].size))
+            print(f"{start}  {row['file_name']:<30}{row['label']:>5}  {word:<24}{size:>8}")
