@@ -18,6 +18,7 @@ import functools
 import hashlib
 import itertools
 import os
+import pathlib
 import re
 import time
 import warnings
@@ -73,9 +74,10 @@ SHARDS = 128  # of each split: enough for 16 nodes of 8 workers, and still 100 r
 # -------------------------------------------------------------------------------------- split lists
 
 # An installed wheel keeps split_files/ in the package of tools, a clone beside this file.
-_HERE = os.path.dirname(os.path.abspath(__file__))
-_PACKED = os.path.join(_HERE, "imagenet_subsets_tools")
-HOME = _PACKED if os.path.isdir(os.path.join(_PACKED, "split_files")) else _HERE
+_HERE = pathlib.Path(__file__).resolve().parent
+_PACKED = _HERE / "imagenet_subsets_tools"
+HOME = _PACKED if (_PACKED / "split_files").is_dir() else _HERE
+SPLIT_FILES = HOME / "split_files"
 
 
 def read_classes(path):
@@ -165,30 +167,22 @@ def _base_name(field):
 
 
 def _headers_fit(headers):
-    """Which of the headers, ``uint8[n, 512]``, hold the checksum of their own bytes: ``bool[n]``."""
-    field = headers[:, CHECKSUM]
-    sums = headers.sum(axis=1, dtype=np.int64) - field.sum(axis=1, dtype=np.int64) + sum(b" " * 8)
+    """Whether each header, of ``list[bytes]``, holds the checksum of its own bytes: ``list[bool]``."""
+    table = np.frombuffer(b"".join(headers), "u1").reshape(-1, BLOCK)
+    field = table[:, CHECKSUM]
+    sums = table.sum(axis=1, dtype=np.int64) - field.sum(axis=1, dtype=np.int64) + sum(b" " * 8)
     fit = (field[:, :6].astype(np.int64) - ord("0")) @ 8 ** np.arange(6)[::-1] == sums
     for odd in np.flatnonzero(~fit):  # the number may be written in another way
         with contextlib.suppress(ValueError):
             fit[odd] = _octal(field[odd].tobytes()) == sums[odd]
-    return fit
+    return fit.tolist()
 
 
 class TarWalk:
-    """The walk from header to header over one tar, which can pause and go on.
+    """The walk from header to header over one tar, from byte ``start`` to ``end`` of an archive; it can pause.
 
-    Args:
-        fd: the open archive.
-        path: its name, for messages.
-        start: where the tar begins in the archive, in bytes.
-        end: where it ends.
-        prefix: what the names of members must begin with; others are passed over.
-
-    Attributes:
-        batches: the regular members passed, ``list[pa.RecordBatch]`` of ``INDEX_SCHEMA``.
-        position: where the next header stands.
-        done: whether the end is reached.
+    ``batches`` holds the regular members passed so far, ``list[pa.RecordBatch]`` of ``INDEX_SCHEMA``: those whose
+    names begin with ``prefix``. ``position`` is where the next header stands, ``done`` whether the end is reached.
     """
 
     CHUNK = 4096  # headers parsed at once; bounds the memory
@@ -222,68 +216,46 @@ class TarWalk:
                 self.done = True
                 break
             try:  # nearly every size is 11 octal digits and a NUL
-                size = int(header[124:135], 8) if header[135:136] == b"\0" else _octal(header[SIZE])
-                size = 0 if header[TYPE] in WITHOUT_PAYLOAD else size
+                size = int(header[124:135], 8) if header[135] == 0 and len(header) == BLOCK else _octal(header[SIZE])
             except (ValueError, IndexError):
-                raise self._no_header(position) from None
-            if not 0 <= size <= end - position - BLOCK:
-                raise self._too_long(header, position, size)
+                raise self._error(position, "no tar header, where one is due") from None
+            size = 0 if header[TYPE] in WITHOUT_PAYLOAD else size
             headers.append(header)
             offsets.append(position)
             sizes.append(size)
             position += BLOCK + (size + BLOCK - 1 & -BLOCK)
+            if not 0 <= size <= end - offsets[-1] - BLOCK:
+                break
+        self._keep(headers, offsets, sizes)
         self.position = position
-        if headers:
-            self._keep(headers, offsets, sizes)
         return len(headers)
 
     def _keep(self, headers, offsets, sizes):
-        table = np.frombuffer(b"".join(headers), "u1").reshape(-1, BLOCK)
-        fit = _headers_fit(table)
-        if not fit.all():
-            raise self._no_header(offsets[np.argmin(fit)])
-        kinds = table[:, TYPE].tobytes()
+        fit = _headers_fit(headers)
+        if not all(fit):
+            raise self._error(offsets[fit.index(False)], "no tar header, where one is due")
         members = []
-        for header, kind, offset, size in zip(headers, kinds, offsets, sizes):
-            name = _base_name(header[NAME])
-            if kind in EXTENSIONS:
-                self._refuse_overruling(kind, name, offset, size)
-            elif kind in REGULAR and name and self._belongs(name):
+        for header, offset, size in zip(headers, offsets, sizes):
+            name, kind = _base_name(header[NAME]), header[TYPE]
+            if not 0 <= size <= self.end - offset - BLOCK:
+                what = f"{name.decode(errors='replace')!r} is said to have {size:,} bytes, but its tar ends at byte"
+                raise self._error(offset, f"{what} {self.end:,}: the archive is cut off or damaged")
+            if kind in REGULAR and name.startswith(self.prefix):
                 members.append((name, offset, size))
+            elif kind in REGULAR and TRAIN_NAME.fullmatch(name):
+                raise self._error(offset, f"{name.decode()} stands in the class tar of {self.prefix[:-1].decode()}")
+            elif kind in EXTENSIONS and self._overrules(kind, offset, size):
+                raise self._error(offset, "a header for long names or sparse files, which ImageNet's archives have not")
         columns = zip(*members) if members else ((), (), ())
         arrays = [pa.array(column, field.type) for column, field in zip(columns, INDEX_SCHEMA)]
         self.batches.append(pa.RecordBatch.from_arrays(arrays, schema=INDEX_SCHEMA))
 
-    def _refuse_overruling(self, kind, name, offset, size):
-        payload = os.pread(self.fd, min(size, 1 << 16), offset + BLOCK)
-        if kind in b"LS" or PAX_OVERRULES.search(payload):
-            raise ArchiveError(
-                f"{self.path}: the header {name.decode(errors='replace')!r} at byte {offset:,} is for long names or "
-                "sparse files, which ImageNet's archives have not. Use the archive as it was downloaded."
-            )
+    def _overrules(self, kind, offset, size):
+        return kind in b"LS" or PAX_OVERRULES.search(os.pread(self.fd, min(size, 1 << 16), offset + BLOCK))
 
-    def _belongs(self, name):
-        if not name.startswith(self.prefix) and TRAIN_NAME.fullmatch(name):
-            raise ArchiveError(
-                f"{self.path}: the class tar {self.prefix[:-1].decode()}.tar holds {name.decode()}, an image of "
-                "another class: the class tars have wrong names. Use the archive as it was downloaded."
-            )
-        return name.startswith(self.prefix)
-
-    def _no_header(self, position):
-        return ArchiveError(
-            f"{self.path}: found no tar header at byte {position:,}, where one is due. The archive is damaged: "
-            "compare its SHA-256 with the official one (README), or download it again."
-        )
-
-    def _too_long(self, header, position, size):
-        if not _headers_fit(np.frombuffer(header, "u1").reshape(1, BLOCK))[0]:
-            return self._no_header(position)
-        return ArchiveError(
-            f"{self.path}: {_base_name(header[NAME]).decode(errors='replace')!r} at byte {position:,} is said to have "
-            f"{size:,} bytes, but its tar ends at byte {self.end:,}. The archive is truncated or damaged: download "
-            "it again."
-        )
+    def _error(self, position, found):
+        advice = "Compare its SHA-256 with the official one (README), and download it again if they differ."
+        return ArchiveError(f"{self.path}, byte {position:,}: found {found}. {advice}")
 
 
 # -------------------------------------------------------------------------- the index of an archive
@@ -320,7 +292,7 @@ def archive_identity(path):
         status = os.fstat(fd)
         digest = hashlib.sha256(f"{INDEX_VERSION} {status.st_size} {status.st_mtime_ns}".encode())
         for k in range(SAMPLES):
-            digest.update(os.pread(fd, SAMPLE_BYTES, (status.st_size - SAMPLE_BYTES) * k // (SAMPLES - 1)))
+            digest.update(os.pread(fd, SAMPLE_BYTES, max(0, status.st_size - SAMPLE_BYTES) * k // (SAMPLES - 1)))
     return digest.hexdigest()
 
 
@@ -577,8 +549,8 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         self._check_options()
         key = {name: getattr(self, name) for name in (*OPTIONS, "splits") if name in config_kwargs}
         for path in sorted({self.archive_path(split) for split in self.subset}):
-            if os.path.isfile(path):
-                key[os.path.basename(path)] = archive_identity(path)
+            if self.data_dir is not None:
+                key[os.path.basename(path)] = archive_identity(path) if os.path.isfile(path) else path
         return super().create_config_id(key, custom_features)
 
     def _check_options(self):
@@ -614,7 +586,7 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
     def __init__(self, *args, data_dir=None, base_path=None, **kwargs):
         if data_dir is not None:  # one place, one cache, however it is written
             data_dir = os.path.abspath(os.path.expanduser(data_dir))
-        super().__init__(*args, data_dir=data_dir, base_path=base_path or HOME, **kwargs)
+        super().__init__(*args, data_dir=data_dir, base_path=base_path or str(HOME), **kwargs)
 
     def _info(self):
         self._classes = read_classes(self._split_file("classes.parquet"))

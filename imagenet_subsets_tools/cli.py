@@ -73,7 +73,8 @@ def _index(arguments):
     import imagenet_subsets
 
     for archive in arguments.archives:
-        print(f"{archive}: index {imagenet_subsets.build_index(archive)}")
+        members = imagenet_subsets.read_index(archive).num_rows
+        print(f"{archive}: {members:,} images, index {imagenet_subsets.index_path(archive)}")
 
 
 def _sample_arguments(parser):
@@ -86,7 +87,7 @@ def _sample_arguments(parser):
         help="configs whose images are made (default: 1pct 10pct lt)",
     )
     parser.add_argument(
-        "--image-bytes", metavar="N", type=int, help="average size of an image in bytes (default: about 700)"
+        "--image-bytes", metavar="N", type=int, help="average size of an image in bytes (default: about 800)"
     )
     parser.add_argument(
         "--members",
@@ -104,7 +105,7 @@ def _index_arguments(parser):
 _COMMANDS = (
     (_sample, _sample_arguments, "imagenet-subsets sample standins --configs 1pct --image-bytes 110000"),
     (_demo, None, "imagenet-subsets demo"),
-    (_index, _index_arguments, "imagenet-subsets index /data/ILSVRC2012_img_train.tar /data/ILSVRC2012_img_val.tar"),
+    (_index, _index_arguments, "imagenet-subsets index ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar"),
 )
 
 

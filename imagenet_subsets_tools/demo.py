@@ -1,6 +1,7 @@
 """A demonstration that needs no ImageNet: stand-in archives, made, loaded, shown and removed."""
 
 import tempfile
+import textwrap
 from pathlib import Path
 
 import datasets
@@ -29,7 +30,7 @@ def run_demo():
         archives = make_standins(Path(folder, "archives"), configs=[_CONFIG])
         print(f"Two stand-in archives, drawn pictures under the true names, are in {archives}.")
         function, arguments, options = _call()
-        options |= {"data_dir": str(archives), "label_names": "words", "cache_dir": str(Path(folder, "cache"))}
+        options |= {"data_dir": str(archives), "label_names": "words", "cache_dir": f"{folder}/cache"}
         print(f"They are loaded as the true ones would be:\n\n{_as_text(function, arguments, options)}\n")
         try:
             dataset = function(*arguments, **options)
@@ -63,8 +64,9 @@ def _forget_indexes(archives):
 
 def _as_text(function, arguments, options):
     module = function.__module__.partition(".")[0]
-    lines = [*map(repr, arguments), *(f"{name}={value!r}" for name, value in options.items())]
-    return f"    import {module}\n    dataset = {module}.load_dataset(\n        " + ",\n        ".join(lines) + ",\n    )"
+    values = [*map(repr, arguments), *(f"{name}={value!r}" for name, value in options.items())]
+    call = f"dataset = {module}.load_dataset(\n" + "".join(f"    {value},\n" for value in values) + ")"
+    return textwrap.indent(f"import {module}\n{call}", "    ")
 
 
 def _print_rows(dataset):

@@ -139,7 +139,12 @@ def _write(path: Path, **columns) -> None:
     # The lists are sorted, so differences between neighbours are small and pack well.
     encodings = {name: "DELTA_BINARY_PACKED" for name in ("label", "number") if name in columns}
     pq.write_table(
-        pa.table(columns), path, compression="zstd", compression_level=19, use_dictionary=False, column_encoding=encodings
+        pa.table(columns),
+        path,
+        compression="zstd",
+        compression_level=19,
+        use_dictionary=False,
+        column_encoding=encodings,
     )
 
 
@@ -156,9 +161,7 @@ def _write_sources(texts: Path, path: Path) -> None:
         for split_file, name, _, address, paper, license_name in SOURCES:
             text = (texts / name).read_bytes()
             digest = hashlib.sha256(text).hexdigest()
-            writer.writerow(
-                (split_file, name, len(text.splitlines()), len(text), digest, address, paper, license_name)
-            )
+            writer.writerow((split_file, name, len(text.splitlines()), len(text), digest, address, paper, license_name))
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ def make_standins(directory, configs=("1pct", "10pct", "lt"), image_bytes=None, 
         directory: folder for the two archives; it is made if it is not there.
         configs: names from ``"1pct"``, ``"10pct"``, ``"lt"``.
         image_bytes: average size of an image in bytes, at least 4,000; single images have 0.4 to
-            1.9 times as many. ``None`` makes 64 x 48 pixels in about 700 bytes.
+            1.9 times as many. ``None`` makes 64 x 48 pixels in about 800 bytes.
         members: ``"listed"``, or ``"full"`` for a training archive of 1,281,167 images. Images
             that no config lists are then holes of a sparse file, of true size (141 GB in all) and
             not images: this needs a file system with sparse files, and 5 GB of it.
@@ -130,17 +130,17 @@ def _check_arguments(configs, image_bytes, members):
 
 def _check_absent(directory):
     for name in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
-        if os.path.lexists(directory / name):
-            raise FileExistsError(f"{directory / name} is there; it may be the true archive and is not overwritten")
+        path = directory / name
+        if os.path.lexists(path):
+            raise FileExistsError(f"{path} exists; it may be the true archive, and is left as it is")
 
 
 def _check_space(directory, needed):
     there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     if free < needed:
-        raise OSError(
-            errno.ENOSPC, f"the stand-ins take {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free", str(there)
-        )
+        text = f"the stand-ins take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+        raise OSError(errno.ENOSPC, text, str(there))
 
 
 @contextlib.contextmanager
@@ -181,8 +181,9 @@ def _train_members(configs, members):
     for label, (wnid, count, listed) in enumerate(zip(wnids, counts, chosen)):
         unlisted = _unlisted_numbers(label, published[label], count - len(listed))
         train[wnid] = sorted(
-            [(TRAIN_NAME.format(wnid=wnid, number=number), label, True) for number in listed]
-            + [(TRAIN_NAME.format(wnid=wnid, number=number), label, members == "listed") for number in unlisted]
+            (TRAIN_NAME.format(wnid=wnid, number=number), label, is_drawn)
+            for numbers, is_drawn in ((listed, True), (unlisted, members == "listed"))
+            for number in numbers
         )
     return train
 
@@ -252,9 +253,8 @@ def _header(name, size):
     """``TarInfo.tobuf`` of a file, 20 times as fast: there are up to 1.3 million of them."""
     name, size = name.encode(), b"%011o" % size
     checksum = b"%06o" % (_EMPTY_CHECKSUM + sum(name) + sum(size))
-    return b"".join(
-        (name.ljust(100, b"\0"), _EMPTY_HEADER[100:124], size, _EMPTY_HEADER[135:148], checksum, _EMPTY_HEADER[154:])
-    )
+    empty = _EMPTY_HEADER
+    return b"".join((name.ljust(100, b"\0"), empty[100:124], size, empty[135:148], checksum, empty[154:]))
 
 
 def _hash(name):
@@ -277,8 +277,8 @@ class _Images:
         self.image_bytes = image_bytes
         self._sizes = self._SMALL
         if image_bytes is not None:
-            unit = [(image_bytes * share / self._PHOTO_BYTES_A_PIXEL / 12) ** 0.5 for share in self._PHOTO_SHARES]
-            self._sizes = [(round(4 * u), round(3 * u)) for u in unit]
+            pixels = [image_bytes * share / self._PHOTO_BYTES_A_PIXEL for share in self._PHOTO_SHARES]
+            self._sizes = [(round((n * 4 / 3) ** 0.5), round((n * 3 / 4) ** 0.5)) for n in pixels]
         self._padding = np.random.RandomState(0).bytes(0xFFFF)
         self._grain = functools.cache(self._grain)
         self._jpeg = functools.cache(self._jpeg)
@@ -363,7 +363,7 @@ def _landscape(label, variant):
     """A 64 x 48 picture: the class gives colours and shape, the variant the place of the shape."""
     random = np.random.RandomState([label, variant])
     hue = label * 0.618034 % 1  # golden ratio: classes next to each other differ in colour
-    y, x = np.mgrid[-23.5:24, -31.5:32] / 24
+    y, x = (axis / 24 for axis in np.ogrid[-23.5:24, -31.5:32])
 
     slope = 0.45 * (label % 5 - 2)
     down = np.clip(0.5 + 0.36 * (y * np.cos(slope) - x * np.sin(slope)), 0, 1)[..., None]

@@ -1,0 +1,173 @@
+"""The card of the folder that ``build_parquet`` writes: ``README.md`` with its front matter."""
+
+import csv
+import hashlib
+import os
+
+import datasets
+import huggingface_hub
+import numpy as np
+import pyarrow as pa
+from datasets.info import DatasetInfosDict
+from datasets.utils.metadata import MetadataConfigs
+
+import imagenet_subsets
+
+_TITLE = "ImageNet subsets: 1pct, 10pct and LT"
+_TERMS = "https://image-net.org/download.php"
+_SIZES = ((10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_BATCH = 100  # rows that datasets takes from the shards at a time: their row groups
+
+_TEXT = """\
+# {title}
+
+{description}
+
+| config | split | images | files |
+| --- | --- | ---: | --- |
+{configs}
+
+The official validation images are stored once: the files are named by every config that has them.
+
+```python
+import datasets
+
+dataset = datasets.load_dataset("<namespace>/<name>", "{first}")
+```
+
+## Rows
+
+- `image`: the file of the archive, byte for byte (JPEG; one is a PNG); decodes to RGB.
+- `label`: 0 to 999, the rank of the sorted WordNet ids, which are the names of the classes.
+- `file_name`: the name in the archive, such as `n01440764_10026.JPEG`.
+
+Training rows are in the order of the SHA-256 of their file names, so that any run of rows mixes the classes. The
+other rows are sorted by file name.
+
+## How it was built
+
+By imagenet-subsets {version} with datasets {datasets} and pyarrow {pyarrow}, from the two archives of ILSVRC2012:
+
+| archive | bytes | images | SHA-256 of its table of contents |
+| --- | ---: | ---: | --- |
+{archives}
+
+The table of contents is a line `<name> <byte of its header> <size in bytes>` an image, in the archive's order. The
+images of the subsets are those of these published lists:
+
+| list | rows | SHA-256 | from |
+| --- | ---: | --- | --- |
+{lists}
+
+## License
+
+{license} Whoever has this repository keeps it private, or has the right to hand the images on.
+
+## Citation
+
+```bibtex
+{citation}
+```
+"""
+
+
+def write_card(folder, plan):
+    """Write the card of a folder whose shards are written.
+
+    Args:
+        folder: ``Path`` of the folder.
+        plan: the parts of each config's splits, ``dict[str, dict[str, parquet.Part]]``.
+    """
+    data = huggingface_hub.DatasetCardData(
+        pretty_name=_TITLE,
+        license="other",
+        license_name="imagenet-terms-of-access",
+        license_link=_TERMS,
+        task_categories=["image-classification"],
+        size_categories=[_size_category(plan)],
+        tags=["imagenet", "ilsvrc2012", "semi-supervised", "long-tailed"],
+    )
+    MetadataConfigs({config: _data_files(config, splits) for config, splits in plan.items()}).to_dataset_card_data(data)
+    DatasetInfosDict({config: _info(folder, splits) for config, splits in plan.items()}).to_dataset_card_data(data)
+    text = f"---\n{data.to_yaml()}\n---\n{_text(plan)}"
+    unfinished = folder / "README.md.unfinished"
+    unfinished.write_text(text, encoding="utf-8", newline="\n")
+    unfinished.replace(folder / "README.md")
+
+
+def _data_files(config, splits):
+    files = {"data_files": [{"split": split, "path": part.pattern} for split, part in splits.items()]}
+    return files | ({"default": True} if config == imagenet_subsets.ImagenetSubsets.DEFAULT_CONFIG_NAME else {})
+
+
+def _info(folder, splits):
+    """What ``datasets`` will find: features, rows, bytes of the files and bytes in memory."""
+    infos = [
+        {"name": split, "num_bytes": _bytes_in_memory(part), "num_examples": len(part.rows)}
+        for split, part in splits.items()
+    ]
+    return datasets.DatasetInfo(
+        features=next(iter(splits.values())).builder.info.features,
+        splits=datasets.SplitDict.from_split_dict(infos),
+        download_size=sum(os.path.getsize(folder / path) for part in splits.values() for path in part.shards),
+        dataset_size=sum(info["num_bytes"] for info in infos),
+    )
+
+
+def _bytes_in_memory(part):
+    """The size of rows as Arrow tables: an offset of 4 bytes a value of variable size, and one more a table."""
+    tables = sum(-(-len(rows) // _BATCH) for rows in part.shards.values())
+    names = int(np.char.str_len(part.rows["name"]).sum())
+    return int(part.rows["size"].sum()) + 2 * names + len(part.rows) * (8 + 3 * 4) + tables * 3 * 4
+
+
+def _size_category(plan):
+    total = sum({part.name: len(part.rows) for splits in plan.values() for part in splits.values()}.values())
+    return next(name for limit, name in _SIZES if total < limit)
+
+
+def _text(plan):
+    parts = [part for splits in plan.values() for part in splits.values()]
+    return _TEXT.format(
+        title=_TITLE,
+        description=imagenet_subsets.DESCRIPTION,
+        first=next(iter(plan)),
+        configs=_table(
+            (f"`{config}`", f"`{split}`", f"{len(part.rows):,}", f"`{part.pattern}`")
+            for config, splits in plan.items()
+            for split, part in splits.items()
+        ),
+        version=imagenet_subsets.VERSION,
+        datasets=datasets.__version__,
+        pyarrow=pa.__version__,
+        archives=_table(_archive_row(archive) for archive in dict.fromkeys(part.archive for part in parts)),
+        lists=_table(_list_rows({part.name for part in parts})),
+        license=imagenet_subsets.LICENSE,
+        citation=parts[0].builder.info.citation.strip(),
+    )
+
+
+def _table(rows):
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _archive_row(path):
+    index = imagenet_subsets.read_index(path)
+    digest = hashlib.sha256()
+    for name, offset, size in zip(*(index[column].to_pylist() for column in ("name", "offset", "size"))):
+        digest.update(b"%b %d %d\n" % (name, offset, size))
+    return os.path.basename(path), f"{os.path.getsize(path):,}", f"{len(index):,}", f"`{digest.hexdigest()}`"
+
+
+def _list_rows(names):
+    """The published texts that the lists were made from, out of ``sources.csv``."""
+    files = {f"{name}.parquet" for name in names} | {"classes.parquet"}
+    with open(imagenet_subsets.SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
+        for source in csv.DictReader(file):
+            if source["split_file"] in files:
+                yield (
+                    source["published_name"],
+                    f"{int(source['rows']):,}",
+                    f"`{source['sha256']}`",
+                    f"{source['paper']} ({source['address']}, {source['license']})",
+                )

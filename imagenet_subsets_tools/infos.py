@@ -1,0 +1,38 @@
+"""Make ``dataset_infos.json``, which datasets 2.x and 3.x read beside a loading script and check splits against.
+
+    python -m imagenet_subsets_tools.infos dataset_infos.json
+
+It says what the builder says, and no sizes in bytes: nobody has measured them here.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from datasets.utils.py_utils import asdict
+
+import imagenet_subsets
+
+
+def write_dataset_infos(path) -> None:
+    """Write the infos of all configs, a line each, to ``path``, in the form ``{config: DatasetInfo as a dict}``.
+
+    Example:
+
+        >>> write_dataset_infos("dataset_infos.json")
+    """
+    lines = [f"{json.dumps(name)}: {json.dumps(_as_dict(name))}" for name in imagenet_subsets.SUBSETS]
+    Path(path).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def _as_dict(name):
+    info = asdict(imagenet_subsets.ImagenetSubsets(config_name=name).info)
+    info["splits"] = {
+        split: {"name": split, "num_examples": facts["num_examples"], "dataset_name": info["dataset_name"]}
+        for split, facts in info["splits"].items()
+    }
+    return {key: value for key, value in info.items() if value is not None}
+
+
+if __name__ == "__main__":
+    write_dataset_infos(sys.argv[1])

@@ -1,0 +1,29 @@
+import os
+import shutil
+import tempfile
+
+# Read when datasets and huggingface_hub are imported: the tests leave the user's caches and indexes alone.
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="imagenet-subsets-tests-")
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+for name in ("HF_DATASETS_CACHE", "HF_MODULES_CACHE", "HF_TOKEN", "HF_DATASETS_TRUST_REMOTE_CODE"):
+    os.environ.pop(name, None)
+
+import pytest  # noqa: E402
+
+from imagenet_subsets_tools.standins import make_standins  # noqa: E402
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def standins_1pct(tmp_path_factory):
+    """Folder of stand-in archives with the images of 1pct (and of validation); read only."""
+    return make_standins(tmp_path_factory.mktemp("standins") / "1pct", configs=["1pct"])
+
+
+@pytest.fixture(scope="session")
+def standins_all(tmp_path_factory):
+    """Folder of stand-in archives with the images of all configs; read only."""
+    return make_standins(tmp_path_factory.mktemp("standins") / "all")
