@@ -1,0 +1,61 @@
+"""What all contenders share: the stop-watch, and which images a config wants."""
+
+import contextlib
+import time
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import imagenet_subsets
+from imagenet_subsets import SPLIT_FILES, SUBSETS, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+
+
+@contextlib.contextmanager
+def measured():
+    """A dict that gets the ``seconds`` that the body takes and the ``read_mb`` of it and its children."""
+    result = {}
+    before, started = _bytes_read(), time.perf_counter()
+    yield result
+    result["seconds"] = time.perf_counter() - started
+    result["read_mb"] = None if before is None else (_bytes_read() - before) / 1e6
+
+
+def _bytes_read():
+    try:
+        with open("/proc/self/io") as file:
+            return int(file.readline().split()[1])
+    except FileNotFoundError:  # only Linux counts them
+        return None
+
+
+def images_of(config):
+    """The images of each split in the order of its rows, ``{split: [(name, label)]}``."""
+    wnids = [wnid for wnid, _ in imagenet_subsets.read_classes(SPLIT_FILES / "classes.parquet")]
+    images = {}
+    for split, name in SUBSETS[config].items():
+        images[split] = imagenet_subsets.read_split_list(SPLIT_FILES / f"{name}.parquet", name, wnids)
+    images["train"].sort(key=imagenet_subsets.name_digest)
+    return images
+
+
+def archive_of(folder, split):
+    """The archive that a split of 1pct or 10pct is in."""
+    return folder / (TRAIN_ARCHIVE if split == "train" else VALIDATION_ARCHIVE)
+
+
+def plan_of(folder, config, splits=None):
+    """Where the images of the splits (all by default) are, ``{archive: [(offset, size)]}``, in the order of rows."""
+    plan = {}
+    for split, images in images_of(config).items():
+        if splits is None or split in splits:
+            path = archive_of(folder, split)
+            index = imagenet_subsets.read_index(path)
+            rows = pc.index_in(pa.array([name.encode() for name, _ in images]), value_set=index["name"])
+            offsets = pc.add(index["offset"].take(rows), imagenet_subsets.BLOCK)
+            plan[path] = list(zip(offsets.to_pylist(), index["size"].take(rows).to_pylist()))
+    return plan
+
+
+def wanted_mb(folder, config, splits=None):
+    """The megabytes of the images of the splits."""
+    return sum(size for rows in plan_of(folder, config, splits).values() for _, size in rows) / 1e6

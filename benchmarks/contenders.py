@@ -1,0 +1,171 @@
+"""What is measured: ``python -m benchmarks.contenders FUNCTION FOLDER ARGUMENTS`` calls a function of this file.
+
+It takes the folder of the stand-ins and the arguments, given as JSON, and returns a dict: ``seconds``;
+``read_mb``, what was read in that time (``None`` where the system does not say); and, of builds, ``wanted_mb``,
+the images that were asked for. This is printed as JSON, with ``peak_mb``, the peak memory of the largest process.
+"""
+
+import json
+import os
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+import datasets
+
+import imagenet_subsets
+from benchmarks.common import archive_of, measured, plan_of, wanted_mb
+from benchmarks.rivals import ratarmountcore, tfds, walking_script  # noqa: F401 - called by name
+from imagenet_subsets_tools.standins import make_standins
+
+LATENCY = 0.005  # seconds a read on the distant storage
+SEEK = 0.008  # seconds before a read on the disk that does not go on where the last one ended
+DISK_SPEED = 150e6  # bytes a second
+PHOTO_BYTES = 110_000  # of an image of ImageNet, on average
+PIECE = 8 << 20
+
+
+def stand_ins(folder, **options):
+    """Make the stand-ins."""
+    make_standins(folder, **options)
+    return {}
+
+
+def index(folder):
+    """Build the index of the training archive."""
+    path = archive_of(folder, "train")
+    Path(imagenet_subsets.index_path(path)).unlink(missing_ok=True)
+    with measured() as result:
+        imagenet_subsets.read_index(path)
+    return result
+
+
+def index_on_disk(folder):
+    """Build the index of the training archive, on a disk."""
+    _move_to_disk(archive_of(folder, "train"))
+    return index(folder)
+
+
+def floor(folder):
+    """Copy the images of 1pct, known where, into one file."""
+    plan = plan_of(folder, "1pct")
+    with measured() as result, open(Path(os.environ["HF_HOME"], "floor"), "wb", buffering=0) as copy:
+        for path, rows in plan.items():
+            with open(path, "rb") as archive:
+                for offset, size in rows:
+                    copy.write(os.pread(archive.fileno(), size, offset))
+    return result
+
+
+def build(folder, config="1pct", splits=None, num_proc=None):
+    """Build a config."""
+    with measured() as result:
+        imagenet_subsets.load_dataset(config, data_dir=folder, splits=splits, num_proc=num_proc)
+    wanted = wanted_mb(folder, config, splits)
+    return result | {"wanted_mb": wanted, "seconds_a_gb": result["seconds"] / wanted * 1e3}
+
+
+def build_from_afar(folder):
+    """Build the training split of 1pct, on distant storage."""
+    _delay_reads(lambda size, offset: time.sleep(LATENCY))
+    return build(folder, splits=["train"])
+
+
+def until_writing(folder, config):
+    """Start to build a config, and stop when the first example comes."""
+    generate = imagenet_subsets.ImagenetSubsets._generate_examples
+
+    def generate_none(self, *args, **kwargs):
+        next(generate(self, *args, **kwargs))
+        raise InterruptedError
+
+    imagenet_subsets.ImagenetSubsets._generate_examples = generate_none
+    with measured() as result:
+        try:
+            imagenet_subsets.load_dataset(config, data_dir=folder)
+        except datasets.exceptions.DatasetGenerationError as error:
+            if not isinstance(error.__cause__, InterruptedError):
+                raise
+    return result
+
+
+def first_row(folder):
+    """Stream the first row."""
+    with measured() as result:
+        next(iter(imagenet_subsets.load_dataset("1pct", data_dir=folder, split="train", streaming=True)))
+    return result
+
+
+def stream(folder):
+    """Stream all rows of 1pct without decoding the images."""
+    with measured() as result:
+        for split in imagenet_subsets.load_dataset("1pct", data_dir=folder, streaming=True).values():
+            for _ in split.cast_column("image", datasets.Image(decode=False)):
+                pass
+    return result
+
+
+def one_by_one(folder, reads=1000):
+    """Read the training split of 1pct one by one, on distant storage. The first ``reads`` images stand for all."""
+    ((path, rows),) = plan_of(folder, "1pct", ["train"]).items()
+    _delay_reads(lambda size, offset: time.sleep(LATENCY))
+    with measured() as result, open(path, "rb") as archive:
+        for offset, size in rows[:reads]:
+            os.pread(archive.fileno(), size, offset)
+    return result | {"seconds": result["seconds"] * len(rows) / reads}
+
+
+def sequential_pass(folder):
+    """Read the training archive, on a disk, from its start to its end."""
+    path = archive_of(folder, "train")
+    _move_to_disk(path)
+    with measured() as result, open(path, "rb") as archive:
+        for offset in range(0, path.stat().st_size, PIECE):
+            os.pread(archive.fileno(), PIECE, offset)
+    return result
+
+
+def _delay_reads(delay):
+    """Call ``delay(size, offset)`` before each read of this process."""
+
+    def delayed(read):
+        def read_later(fd, what, offset, *flags):
+            delay(what if isinstance(what, int) else sum(map(len, what)), offset)
+            return read(fd, what, offset, *flags)
+
+        return read_later
+
+    os.pread, os.preadv = delayed(os.pread), delayed(os.preadv)
+
+
+def _move_to_disk(path):
+    """Let this process read as if from a disk, which does one read at a time.
+
+    Nothing waits: ``time.perf_counter`` goes ahead. The disk reads an image of this archive in the time of a photo.
+    """
+    speed = DISK_SPEED * path.stat().st_size / len(imagenet_subsets.read_index(path)) / PHOTO_BYTES
+    clock, lock = time.perf_counter, threading.Lock()
+    waited, end = 0, 0
+
+    def wait(size, offset):
+        nonlocal waited, end
+        with lock:
+            waited += size / speed + (SEEK if offset != end else 0)
+            end = offset + size
+
+    time.perf_counter = lambda: clock() + waited
+    _delay_reads(wait)
+
+
+def main():
+    """Call the function that the command line names."""
+    function, folder, arguments = sys.argv[1:]
+    result = globals()[function](Path(folder), **json.loads(arguments))
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(json.dumps(result | {"peak_mb": peak / (1e6 if sys.platform == "darwin" else 1e6 / 1024)}))
+
+
+if __name__ == "__main__":
+    main()
