@@ -13,13 +13,17 @@ the builder, ``load_dataset``. The file stands alone; beside it, it needs ``spli
 import collections
 import concurrent.futures
 import contextlib
+import ctypes
 import dataclasses
 import functools
 import hashlib
+import io
 import itertools
 import os
 import pathlib
 import re
+import signal
+import sys
 import time
 import warnings
 
@@ -27,9 +31,13 @@ import datasets
 import filelock
 import huggingface_hub
 import numpy as np
+import PIL.ExifTags
+import PIL.Image
+import PIL.ImageChops
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from datasets.iterable_dataset import ExamplesIterable
 from datasets.utils.info_utils import is_small_dataset
 
 # ---------------------------------------------------------------------------------------- the facts
@@ -68,7 +76,11 @@ SUBSETS = {  # config -> split -> list
     "10pct": {"train": "10pct", "validation": "validation"},
     "lt": {"train": "lt_train", "validation": "lt_validation", "test": "validation"},
 }
-OPTIONS = {"label_names": ("wnid", "words"), "on_missing": ("error", "skip")}
+OPTIONS = {
+    "label_names": ("wnid", "words"),
+    "on_missing": ("error", "skip"),
+    "image_bytes": ("benchmark", "archive"),
+}
 SHARDS = 128  # of each split: enough for 16 nodes of 8 workers, and still 100 rows each in the smallest
 
 # -------------------------------------------------------------------------------------- split lists
@@ -136,9 +148,10 @@ NAME = slice(0, 100)
 SIZE = slice(124, 136)
 CHECKSUM = slice(148, 156)
 TYPE = 156
-REGULAR = b"0\0"
+REGULAR = b"0\x007"
 WITHOUT_PAYLOAD = b"123456"  # links, devices, folders, pipes: tar ignores their size
-EXTENSIONS = b"LxgS"  # GNU long names and sparse files, PAX records: they overrule the header
+EXTENSIONS = b"LSxgX"  # GNU long names and sparse files, PAX records: they overrule the header
+MAX_PAX = 1 << 16  # bytes
 PAX_OVERRULES = re.compile(rb"(?:^|\n)\d+ (?:path|size|GNU\.sparse\.[a-z]+)=")
 
 NOT_TAR = {
@@ -159,6 +172,16 @@ def _octal(field):
     if field[0] in b"\x80\xff":  # base 256: a positive or a negative number follows
         return int.from_bytes(field[1:], "big") - (field[0] == 0xFF) * 256 ** (len(field) - 1)
     return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
+
+
+def _payload_size(header):
+    """How many bytes follow a header; ``ValueError`` or ``IndexError`` if it is none."""
+    if header[TYPE] in WITHOUT_PAYLOAD or (header[TYPE] == 0 and header[NAME].split(b"\0", 1)[0].endswith(b"/")):
+        return 0
+    try:  # nearly every size is 11 octal digits and a NUL, and int() is fast
+        return int(header[124:135], 8) if header[135] in b"\0 " and header[BLOCK - 1] >= 0 else _octal(header[SIZE])
+    except ValueError:
+        return _octal(header[SIZE])
 
 
 def _base_name(field):
@@ -215,11 +238,10 @@ class TarWalk:
             if header == ZERO_BLOCK:
                 self.done = True
                 break
-            try:  # nearly every size is 11 octal digits and a NUL
-                size = int(header[124:135], 8) if header[135] == 0 and len(header) == BLOCK else _octal(header[SIZE])
+            try:
+                size = _payload_size(header)
             except (ValueError, IndexError):
                 raise self._error(position, "no tar header, where one is due") from None
-            size = 0 if header[TYPE] in WITHOUT_PAYLOAD else size
             headers.append(header)
             offsets.append(position)
             sizes.append(size)
@@ -240,7 +262,7 @@ class TarWalk:
             if not 0 <= size <= self.end - offset - BLOCK:
                 what = f"{name.decode(errors='replace')!r} is said to have {size:,} bytes, but its tar ends at byte"
                 raise self._error(offset, f"{what} {self.end:,}: the archive is cut off or damaged")
-            if kind in REGULAR and name.startswith(self.prefix):
+            if kind in REGULAR and name and name.startswith(self.prefix):
                 members.append((name, offset, size))
             elif kind in REGULAR and TRAIN_NAME.fullmatch(name):
                 raise self._error(offset, f"{name.decode()} stands in the class tar of {self.prefix[:-1].decode()}")
@@ -251,7 +273,7 @@ class TarWalk:
         self.batches.append(pa.RecordBatch.from_arrays(arrays, schema=INDEX_SCHEMA))
 
     def _overrules(self, kind, offset, size):
-        return kind in b"LS" or PAX_OVERRULES.search(os.pread(self.fd, min(size, 1 << 16), offset + BLOCK))
+        return kind in b"LS" or size > MAX_PAX or PAX_OVERRULES.search(os.pread(self.fd, size, offset + BLOCK))
 
     def _error(self, position, found):
         advice = "Compare its SHA-256 with the official one (README), and download it again if they differ."
@@ -267,7 +289,7 @@ SAMPLES = 16  # places in the archive whose bytes are part of its identity
 SAMPLE_BYTES = 4096
 PROBE = 1024  # headers passed to measure how fast the storage is
 WARM = 20e-6  # seconds a header: below, the bytes come from memory and threads would only wait for each other
-THREADS = 16
+THREADS = 32
 STREAM_BYTES = 8 << 20
 NO_LIMIT = 1 << 62
 
@@ -297,9 +319,12 @@ def archive_identity(path):
 
 
 def index_path(path):
-    """Where the index of an archive is kept: one place per user, a file per archive, which a new one replaces."""
+    """Where the index of an archive is kept: one place per user, one file per path, which a new archive replaces.
+
+    The file is the SHA-256 of what follows, and a Parquet file.
+    """
     name = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:16]
-    return os.path.join(huggingface_hub.constants.HF_HOME, "imagenet_subsets", f"{name}.parquet")
+    return os.path.join(huggingface_hub.constants.HF_HOME, "imagenet_subsets", f"{name}.index")
 
 
 def read_index(path):
@@ -332,16 +357,22 @@ def read_index(path):
 
 def _load_index(file, identity):
     try:
-        table = pq.ParquetFile(file, page_checksum_verification=True).read()
-    except (OSError, pa.ArrowException):  # there is none, or it is damaged
+        with open(file, "rb") as stream:
+            digest, content = stream.read(32), stream.read()
+    except FileNotFoundError:
         return None
-    return table if (table.schema.metadata or {}).get(b"identity") == identity.encode() else None
+    if hashlib.sha256(content).digest() != digest:  # damaged
+        return None
+    table = pq.read_table(pa.BufferReader(content))
+    return table if table.schema.metadata[b"identity"] == identity.encode() else None
 
 
 def _save_index(table, file):
     encodings = {"name": "DELTA_BYTE_ARRAY", "offset": "DELTA_BINARY_PACKED", "size": "DELTA_BINARY_PACKED"}
-    options = {"compression": "zstd", "use_dictionary": False, "column_encoding": encodings}
-    pq.write_table(table, file + ".tmp", write_page_checksum=True, **options)
+    content = io.BytesIO()
+    pq.write_table(table, content, compression="zstd", use_dictionary=False, column_encoding=encodings)
+    with open(file + ".tmp", "wb") as stream:
+        stream.write(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
     os.replace(file + ".tmp", file)
 
 
@@ -377,10 +408,11 @@ def check_archive(path):
 
 
 def _first_member(fd, path, size):
-    walk = TarWalk(fd, path, 0, size)
-    while not walk.done and not any(map(len, walk.batches)):
-        walk.advance(functools.partial(_hop, fd), 1)
-    return next((batch["name"][0].as_py() for batch in walk.batches if len(batch)), b"")
+    walk, headers = TarWalk(fd, path, 0, size), 1
+    while not walk.done and not (walk.batches and len(walk.batches[-1])):
+        walk.advance(functools.partial(_hop, fd), headers)
+        headers = walk.CHUNK
+    return walk.batches[-1]["name"][0].as_py() if walk.batches and len(walk.batches[-1]) else b""
 
 
 def _hop(fd, position):
@@ -407,24 +439,27 @@ def _walk_archive(path):
         walks = [outer]
         if CLASS_TAR.fullmatch(_first_member(fd, path, size)):
             outer.advance(functools.partial(_hop, fd), size)
-            class_tars = pa.Table.from_batches(outer.batches).to_pylist()
+            class_tars = [tar for tar in _last_of_each_name([outer]).to_pylist() if CLASS_TAR.fullmatch(tar["name"])]
+            starts = [tar["offset"] + BLOCK for tar in class_tars]
             walks = [
-                TarWalk(fd, path, tar["offset"] + BLOCK, tar["offset"] + BLOCK + tar["size"], tar["name"][:9] + b"_")
-                for tar in class_tars
-                if CLASS_TAR.fullmatch(tar["name"])
+                TarWalk(fd, path, start, start + tar["size"], prefix=tar["name"][:9] + b"_")
+                for start, tar in zip(starts, class_tars)
             ]
-        with datasets.utils.tqdm(
-            total=size, desc=f"Indexing {os.path.basename(path)}", unit="B", unit_scale=True
-        ) as bar:
+        settings = {"desc": f"Indexing {os.path.basename(path)}", "unit": "B", "unit_scale": True}
+        with datasets.utils.tqdm(total=size, **settings) as bar:
             _walk_all(fd, walks, bar.update)
+    return _last_of_each_name(walks)
+
+
+def _last_of_each_name(walks):
+    """The members that the walks have passed, as one table; of members of one name the last, as tar has it."""
     table = pa.Table.from_batches(itertools.chain.from_iterable(walk.batches for walk in walks), INDEX_SCHEMA)
     last = {name: row for row, name in enumerate(table["name"].to_pylist())}
-    if len(last) < len(table):
-        warnings.warn(
-            f"{path} holds {len(table) - len(last):,} members twice; the later one counts, as in tar.", stacklevel=2
-        )
-        table = table.take(sorted(last.values()))
-    return table
+    if len(last) == len(table):
+        return table
+    count = len(table) - len(last)
+    warnings.warn(f"{walks[0].path} holds {count:,} members twice; the later one counts, as in tar.", stacklevel=2)
+    return table.take(sorted(last.values()))
 
 
 def _walk_all(fd, walks, progress):
@@ -464,31 +499,49 @@ def _pace(walks, advance):
 
 # ----------------------------------------------------------------------------------- reading images
 
-WINDOW_BYTES = 16 << 20  # read ahead at once; two windows are held
+WINDOW_BYTES = 8 << 20  # read ahead at once; two windows are held
+
+# Damage and peculiarities of an image are read from the markers of its own file.
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+SCAN, APP1, ADOBE = 0xDA, 0xE1, 0xEE
+# An orientation other than "as it is", in EXIF (of either byte order) or XMP, and what makes it "as it is".
+ORIENTATION = re.compile(
+    rb"\x01\x12\0\x03\0\0\0\x01(\0[\2-\x08])|\x12\x01\x03\0\x01\0\0\0([\2-\x08]\0)|tiff:Orientation(?:=\"|>)([2-8])"
+)
+UPRIGHT = {1: b"\0\1", 2: b"\1\0", 3: b"1"}
 
 
-def read_images(path, rows):
+def read_images(path, rows, image_bytes="benchmark", on_damage="error"):
     """Read rows of an archive ahead of their use: in the archive's order by several threads, given in row order.
 
     Args:
         path: the archive.
         rows: structured array with fields ``name`` (bytes), ``offset`` (of the header) and ``size`` (bytes).
+        image_bytes: ``"benchmark"`` or ``"archive"``, see ``ImagenetSubsetsConfig``.
+        on_damage: ``"error"``, or ``"skip"`` to give ``None`` for an image that cannot be decoded.
 
     Yields:
         ``bytes``, the image of each row.
 
     Raises:
-        ArchiveError: the header that stands before an image is not that of the row.
+        ArchiveError: the header that stands before an image is not that of the row, or the image is damaged.
     """
     with _opened(path) as fd, concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        ahead = collections.deque()
+        read = functools.partial(_read_piece, fd, path, image_bytes, on_damage)
+        threads, ahead, worked = 2, collections.deque(), float("inf")
         try:
-            for window in _windows(rows):
-                ahead.append(_submit(pool, fd, path, window))
-                if len(ahead) > 1:
-                    yield from _in_row_order(ahead.popleft())
-            for window in ahead:
-                yield from _in_row_order(window)
+            for window in itertools.chain(_windows(rows), [None]):
+                if window is not None:
+                    ahead.append(_submit(pool, read, window, threads))
+                while len(ahead) > (window is not None):
+                    asked = time.perf_counter()
+                    images = _in_row_order(ahead.popleft())
+                    given = time.perf_counter()
+                    if given - asked > worked:  # the storage keeps us waiting: more threads hide its latency
+                        threads = min(2 * threads, THREADS)
+                    yield from images
+                    worked = time.perf_counter() - given
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -499,21 +552,33 @@ def _windows(rows):
     return np.split(rows, np.flatnonzero(np.diff(number)) + 1)
 
 
-def _submit(pool, fd, path, window):
+def _submit(pool, read, window, threads):
     order = np.argsort(window["offset"])
-    pieces = np.array_split(order, min(THREADS, len(order)) or 1)
-    return [(piece, pool.submit(_read_piece, fd, path, window[piece])) for piece in pieces]
+    pieces = np.array_split(order, min(threads, len(order)) or 1)
+    return [(piece, pool.submit(read, window[piece])) for piece in pieces]
 
 
 def _in_row_order(window):
     images = {}
     for piece, future in window:
         images.update(zip(piece.tolist(), future.result()))
-    return (images.pop(row) for row in range(len(images)))
+    return [images.pop(row) for row in range(len(images))]
 
 
-def _read_piece(fd, path, rows):
-    return [_read_image(fd, path, *row) for row in rows[["name", "offset", "size"]].tolist()]
+def _read_piece(fd, path, image_bytes, on_damage, rows):
+    images = []
+    for name, offset, size in rows[["name", "offset", "size"]].tolist():
+        data = _read_image(fd, path, name, offset, size)
+        try:
+            benchmark = as_benchmark(data)
+            images.append(benchmark if image_bytes == "benchmark" else data)
+        except Exception as error:  # Pillow's errors have no common base
+            if on_damage == "error":
+                told = f"{path}: the image {name.decode()} at byte {offset:,} is damaged ({error})."
+                raise ArchiveError(f"{told} Download the archive again, or pass on_missing='skip'.") from error
+            warnings.warn(f"{path}: left out {name.decode()}, which is damaged ({error}).", stacklevel=2)
+            images.append(None)
+    return images
 
 
 def _read_image(fd, path, name, offset, size):
@@ -527,6 +592,57 @@ def _read_image(fd, path, name, offset, size):
     return block[BLOCK:]
 
 
+def as_benchmark(data):
+    """An image as TFDS and torchvision users see it once ``datasets`` has decoded it.
+
+    A JPEG of four colours (CMYK, YCCK), or anything but a JPEG, becomes an RGB JPEG (quality 100, 4:4:4). An EXIF or
+    XMP orientation, which ``datasets`` alone would heed, becomes 1, "as it is". Other bytes stay as they are.
+
+    Args:
+        data: ``bytes`` of an image file.
+
+    Returns:
+        ``bytes`` of a JPEG file; ``data`` itself in all but a few cases in a thousand.
+
+    Raises:
+        OSError: Pillow cannot decode it all (other errors of Pillow's come through, too).
+    """
+    colours, adobe, turned, whole = 0, False, None, False
+    for marker, start, end in _segments(data):
+        if marker in FRAMES:
+            colours = data[start + 5]
+        elif marker == ADOBE:
+            adobe = True
+        elif marker == APP1:
+            turned = turned or ORIENTATION.search(data, start, end)
+        elif marker == SCAN:
+            whole = data.endswith(JPEG_END) or data.find(JPEG_END, end) > 0
+    if whole and colours in (1, 3) and not turned:
+        return data
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        image.load()  # the judge of what is damaged
+        if colours == 4 and not adobe:  # Pillow takes every CMYK JPEG for inverted, as Adobe writes them
+            image = PIL.ImageChops.invert(image)
+        if colours not in (1, 3):
+            file = io.BytesIO()
+            image.convert("RGB").save(file, "JPEG", quality=100, subsampling=0)
+            return file.getvalue()
+        if turned and image.getexif().get(PIL.ExifTags.Base.Orientation, 1) != 1:
+            at, end = turned.span(turned.lastindex)
+            data = data[:at] + UPRIGHT[turned.lastindex] + data[end:]
+    return data
+
+
+def _segments(data):
+    """(marker, start, end) of the segments of a JPEG file, up to its first scan; none of another file."""
+    at, marker = 2 if data.startswith(JPEG_START) else len(data), None
+    while marker != SCAN and data[at : at + 1] == b"\xff" and at + 9 < len(data):
+        marker = data[at + 1]
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") if marker != 0xFF else at + 1  # 0xFF: padding
+        yield marker, at + 4, min(end, len(data))
+        at = end
+
+
 # -------------------------------------------------------------------------------------- the builder
 
 
@@ -537,12 +653,15 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
     Args:
         label_names: ``"wnid"`` (``n01440764``) or ``"words"`` (``tench, Tinca tinca``).
         splits: names of the splits to build, all by default; only the archives that they read are needed.
-        on_missing: ``"error"``, or ``"skip"`` to leave out images that the archive lacks.
+        on_missing: ``"error"``, or ``"skip"`` to leave out images that are absent or damaged.
+        image_bytes: ``"benchmark"``, the images as TFDS and torchvision decode them (see ``as_benchmark``), or
+            ``"archive"``, the bytes of the archive.
     """
 
     label_names: str = "wnid"
     splits: list = None
     on_missing: str = "error"
+    image_bytes: str = "benchmark"
 
     def create_config_id(self, config_kwargs, custom_features=None):
         """The key of the cache: the options, and what the archives hold instead of where they are."""
@@ -579,7 +698,7 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
 
     VERSION = datasets.Version(VERSION)
     BUILDER_CONFIG_CLASS = ImagenetSubsetsConfig
-    BUILDER_CONFIGS = [ImagenetSubsetsConfig(name=name, version=VERSION) for name in SUBSETS]
+    BUILDER_CONFIGS = [ImagenetSubsetsConfig(name=name, version=VERSION) for name in SUBSETS]  # noqa: RUF012
     DEFAULT_CONFIG_NAME = "1pct"
     DEFAULT_WRITER_BATCH_SIZE = 100  # rows of a record batch: what one random access reads at the most
 
@@ -622,8 +741,10 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
             check_archive(path)
         indexes = {path: read_index(path) for path in paths.values()}
         plans = {split: self._plan(split, path, indexes[path]) for split, path in paths.items()}
-        # datasets compares what it has written with this, on every version.
-        self.info.splits = _split_infos({split: len(plan) for split, plan in plans.items()})
+        # datasets compares what it has written with this, on every version; skipped damage shows only in reading.
+        prepares_skipping = self.config.on_missing == "skip" and not getattr(dl_manager, "is_streaming", False)
+        rows = {split: len(plan) for split, plan in plans.items()}
+        self.info.splits = None if prepares_skipping else _split_infos(rows)
         return [
             datasets.SplitGenerator(
                 name=split,
@@ -658,9 +779,23 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
             )
         return there
 
+    def _download_and_prepare(self, *args, **kwargs):
+        for left in os.scandir(self._output_dir) if self._output_dir.endswith(".incomplete") else ():
+            os.unlink(left.path)  # by a preparation that was killed; it must not become part of this one
+        with _children_end_with_us():
+            super()._download_and_prepare(*args, **kwargs)
+
+    def _get_examples_iterable_for_split(self, split_generator):
+        if self.config.on_missing == "skip":  # a position among the examples is not one among the rows
+            return super()._get_examples_iterable_for_split(split_generator)
+        return _ResumingExamples(self._generate_examples, split_generator.gen_kwargs)
+
     def _generate_examples(self, archive, shards):
         rows = np.concatenate(shards)
-        for (name, label), data in zip(rows[["name", "label"]].tolist(), read_images(archive, rows)):
+        images = read_images(archive, rows, self.config.image_bytes, on_damage=self.config.on_missing)
+        for (name, label), data in zip(rows[["name", "label"]].tolist(), images):
+            if data is None:
+                continue
             name = name.decode()
             yield name, {"image": {"path": name, "bytes": data}, "label": label, "file_name": name}
 
@@ -686,6 +821,52 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
         )
         if counts:
             warnings.warn(f"{self.config.name}: images that the archive lacks are left out: {counts}.", stacklevel=3)
+
+
+@contextlib.contextmanager
+def _children_end_with_us():
+    """On Linux, let a killed preparation take its processes along: else they write, and hold locks, for ever."""
+    _preparing.append(True)
+    try:
+        yield
+    finally:
+        _preparing.pop()
+
+
+def _end_with_parent():
+    if _preparing and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+_preparing = []
+PR_SET_PDEATHSIG = 1
+os.register_at_fork(after_in_child=_end_with_parent)
+
+
+class _ResumingExamples(ExamplesIterable):
+    """Examples that go on from a ``state_dict()`` at once, where ``datasets`` reads the shard up to there again."""
+
+    def __iter__(self):
+        state = getattr(self, "_state_dict", None)  # datasets 2.19 has none
+        if not state:
+            yield from super().__iter__()
+            return
+        for shard in self.kwargs["shards"][state["shard_idx"] :]:
+            for example in self.generate_examples_fn(self.kwargs["archive"], [shard[state["shard_example_idx"] :]]):
+                state["shard_example_idx"] += 1
+                yield example
+            state["shard_idx"] += 1
+            state["shard_example_idx"] = 0
+
+    def shard_data_sources(self, *args, **kwargs):
+        return self._resuming(super().shard_data_sources(*args, **kwargs))
+
+    def shuffle_data_sources(self, *args, **kwargs):
+        return self._resuming(super().shuffle_data_sources(*args, **kwargs))
+
+    def _resuming(self, examples):
+        plain = type(examples) is ExamplesIterable
+        return type(self)(examples.generate_examples_fn, examples.kwargs) if plain else examples
 
 
 def _split_infos(rows):

@@ -187,8 +187,8 @@ def test_unknown_configs_and_options(name, options, told, standins_1pct):
 def test_an_interrupted_preparation_is_not_taken_for_complete(standins_1pct, tmp_path):
     code = (
         "import os, imagenet_subsets\n"
-        "def killed(path, rows, _read=imagenet_subsets.read_images):\n"
-        "    for k, image in enumerate(_read(path, rows)):\n"
+        "def killed(*args, _read=imagenet_subsets.read_images, **options):\n"
+        "    for k, image in enumerate(_read(*args, **options)):\n"
         "        if k == 3000: os.kill(os.getpid(), 9)\n"
         "        yield image\n"
         "imagenet_subsets.read_images = killed\n"
