@@ -37,6 +37,7 @@ import PIL.ImageChops
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from datasets.exceptions import DatasetGenerationError
 from datasets.iterable_dataset import ExamplesIterable
 from datasets.utils.info_utils import is_small_dataset
 
@@ -152,7 +153,7 @@ REGULAR = b"0\x007"
 WITHOUT_PAYLOAD = b"123456"  # links, devices, folders, pipes: tar ignores their size
 EXTENSIONS = b"LSxgX"  # GNU long names and sparse files, PAX records: they overrule the header
 MAX_PAX = 1 << 16  # bytes
-PAX_OVERRULES = re.compile(rb"(?:^|\n)\d+ (?:path|size|GNU\.sparse\.[a-z]+)=")
+PAX_OVERRULES = re.compile(rb"\d (?:path|size|GNU\.sparse\.[a-z]+)=")
 
 NOT_TAR = {
     b"\x1f\x8b": "gzip data (a .tar.gz): unpack it with gunzip",
@@ -175,11 +176,13 @@ def _octal(field):
 
 
 def _payload_size(header):
-    """How many bytes follow a header; ``ValueError`` or ``IndexError`` if it is none."""
+    """How many bytes follow a header; ``ValueError`` if it is none."""
+    if len(header) < BLOCK:
+        raise ValueError("the end of the archive within a header")
     if header[TYPE] in WITHOUT_PAYLOAD or (header[TYPE] == 0 and header[NAME].split(b"\0", 1)[0].endswith(b"/")):
         return 0
     try:  # nearly every size is 11 octal digits and a NUL, and int() is fast
-        return int(header[124:135], 8) if header[135] in b"\0 " and header[BLOCK - 1] >= 0 else _octal(header[SIZE])
+        return int(header[124:135], 8) if header[135] in b"\0 " else _octal(header[SIZE])
     except ValueError:
         return _octal(header[SIZE])
 
@@ -240,7 +243,7 @@ class TarWalk:
                 break
             try:
                 size = _payload_size(header)
-            except (ValueError, IndexError):
+            except ValueError:
                 raise self._error(position, "no tar header, where one is due") from None
             headers.append(header)
             offsets.append(position)
@@ -288,24 +291,38 @@ INDEX_VERSION = "1"
 SAMPLES = 16  # places in the archive whose bytes are part of its identity
 SAMPLE_BYTES = 4096
 PROBE = 1024  # headers passed to measure how fast the storage is
-WARM = 20e-6  # seconds a header: below, the bytes come from memory and threads would only wait for each other
+WARM = 50e-6  # seconds a header: below, the bytes come from memory and threads would only wait for each other
 THREADS = 32
 STREAM_BYTES = 8 << 20
 NO_LIMIT = 1 << 62
 
 
 @contextlib.contextmanager
+def _naming(path, doing):
+    """Errors of the system that name no file name ``path``."""
+    try:
+        yield
+    except (OSError, DatasetGenerationError) as error:
+        system = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(system, OSError) or system.errno is None or system.filename is not None:
+            raise
+        raise OSError(system.errno, f"{os.strerror(system.errno)}, while {doing}", path) from error
+
+
+@contextlib.contextmanager
 def _opened(path):
-    """An archive's file descriptor; errors while it is read name the archive."""
+    """An archive's file descriptor."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        yield fd
-    except OSError as error:
-        if error.filename is not None or error.errno is None:
-            raise
-        raise OSError(error.errno, f"{error.strerror}, while reading", path) from error
+        with _naming(path, "reading"):
+            yield fd
     finally:
         os.close(fd)
+
+
+def _stamp(status):
+    """What changes when a file is replaced: (size, time of change)."""
+    return status.st_size, status.st_mtime_ns
 
 
 def archive_identity(path):
@@ -371,7 +388,7 @@ def _save_index(table, file):
     encodings = {"name": "DELTA_BYTE_ARRAY", "offset": "DELTA_BINARY_PACKED", "size": "DELTA_BINARY_PACKED"}
     content = io.BytesIO()
     pq.write_table(table, content, compression="zstd", use_dictionary=False, column_encoding=encodings)
-    with open(file + ".tmp", "wb") as stream:
+    with _naming(file, "writing the index"), open(file + ".tmp", "wb") as stream:
         stream.write(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
     os.replace(file + ".tmp", file)
 
@@ -454,10 +471,10 @@ def _walk_archive(path):
 def _last_of_each_name(walks):
     """The members that the walks have passed, as one table; of members of one name the last, as tar has it."""
     table = pa.Table.from_batches(itertools.chain.from_iterable(walk.batches for walk in walks), INDEX_SCHEMA)
-    last = {name: row for row, name in enumerate(table["name"].to_pylist())}
-    if len(last) == len(table):
+    count = len(table) - pc.count_distinct(table["name"]).as_py()
+    if count == 0:
         return table
-    count = len(table) - len(last)
+    last = {name: row for row, name in enumerate(table["name"].to_pylist())}
     warnings.warn(f"{walks[0].path} holds {count:,} members twice; the later one counts, as in tar.", stacklevel=2)
     return table.take(sorted(last.values()))
 
@@ -465,9 +482,7 @@ def _last_of_each_name(walks):
 def _walk_all(fd, walks, progress):
     """Take every walk to its end, by hopping from header to header or by streaming, whichever is faster here."""
     hop, stream = functools.partial(_hop, fd), _Stream(fd)
-    started = time.perf_counter()
-    headers = _advance_some(walks, hop, progress)
-    if time.perf_counter() - started < WARM * headers:
+    if min(_seconds_per_header(walks, hop, progress) for _ in range(8)) < WARM:  # other work on the machine slows some
         _advance_some(walks, hop, progress, limit=NO_LIMIT)
         return
     stream_pace = _pace(walks, lambda: _advance_some(walks, stream, progress))
@@ -490,6 +505,12 @@ def _advance_some(walks, read, progress, limit=PROBE):
     return passed
 
 
+def _seconds_per_header(walks, read, progress):
+    started = time.perf_counter()
+    headers = _advance_some(walks, read, progress, limit=PROBE // 8)
+    return (time.perf_counter() - started) / max(headers, 1)
+
+
 def _pace(walks, advance):
     """How fast ``advance()`` takes the walks along, in bytes of archive a second."""
     before, started = sum(walk.position for walk in walks), time.perf_counter()
@@ -499,6 +520,7 @@ def _pace(walks, advance):
 
 # ----------------------------------------------------------------------------------- reading images
 
+MAX_IMAGE = 1 << 28  # bytes; the largest image of ImageNet has 16 MB
 WINDOW_BYTES = 8 << 20  # read ahead at once; two windows are held
 
 # Damage and peculiarities of an image are read from the markers of its own file.
@@ -512,12 +534,13 @@ ORIENTATION = re.compile(
 UPRIGHT = {1: b"\0\1", 2: b"\1\0", 3: b"1"}
 
 
-def read_images(path, rows, image_bytes="benchmark", on_damage="error"):
+def read_images(path, rows, stamp=None, image_bytes="benchmark", on_damage="error"):
     """Read rows of an archive ahead of their use: in the archive's order by several threads, given in row order.
 
     Args:
         path: the archive.
         rows: structured array with fields ``name`` (bytes), ``offset`` (of the header) and ``size`` (bytes).
+        stamp: the size (bytes) and time of change (ns) that the archive had when the rows were planned.
         image_bytes: ``"benchmark"`` or ``"archive"``, see ``ImagenetSubsetsConfig``.
         on_damage: ``"error"``, or ``"skip"`` to give ``None`` for an image that cannot be decoded.
 
@@ -525,13 +548,16 @@ def read_images(path, rows, image_bytes="benchmark", on_damage="error"):
         ``bytes``, the image of each row.
 
     Raises:
-        ArchiveError: the header that stands before an image is not that of the row, or the image is damaged.
+        ArchiveError: the archive was changed, the header before an image is not that of the row, or the image is
+            damaged.
     """
     with _opened(path) as fd, concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         read = functools.partial(_read_piece, fd, path, image_bytes, on_damage)
         threads, ahead, worked = 2, collections.deque(), float("inf")
         try:
             for window in itertools.chain(_windows(rows), [None]):
+                if stamp is not None and stamp != _stamp(os.fstat(fd)):
+                    raise ArchiveError(f"{path} was changed after it was indexed. Load again once it is whole.")
                 if window is not None:
                     ahead.append(_submit(pool, read, window, threads))
                 while len(ahead) > (window is not None):
@@ -583,13 +609,14 @@ def _read_piece(fd, path, image_bytes, on_damage, rows):
 
 def _read_image(fd, path, name, offset, size):
     block = os.pread(fd, BLOCK + size, offset)
-    header = block[:BLOCK]
-    if len(block) < BLOCK + size or _base_name(header[NAME]) != name or _octal(header[SIZE]) != size:
-        raise ArchiveError(
-            f"{path} no longer holds {name.decode()} ({size:,} bytes) at byte {offset:,}, as it did when it was "
-            "indexed: the archive was changed or truncated meanwhile. Load again once it is whole."
-        )
-    return block[BLOCK:]
+    with contextlib.suppress(ValueError):
+        header = block[:BLOCK]
+        if len(block) == BLOCK + size and _base_name(header[NAME]) == name and _payload_size(header) == size:
+            return block[BLOCK:]
+    raise ArchiveError(
+        f"{path} does not hold {name.decode()} ({size:,} bytes) at byte {offset:,}, where its index has it: the "
+        "archive was changed or cut off. Load again once it is whole."
+    )
 
 
 def as_benchmark(data):
@@ -739,6 +766,7 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
         paths = {split: self.config.archive_path(split) for split in self.config.subset}
         for path in paths.values():
             check_archive(path)
+        stamps = {split: _stamp(os.stat(path)) for split, path in paths.items()}
         indexes = {path: read_index(path) for path in paths.values()}
         plans = {split: self._plan(split, path, indexes[path]) for split, path in paths.items()}
         # datasets compares what it has written with this, on every version; skipped damage shows only in reading.
@@ -748,7 +776,11 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
         return [
             datasets.SplitGenerator(
                 name=split,
-                gen_kwargs={"archive": paths[split], "shards": np.array_split(plan, min(SHARDS, len(plan)))},
+                gen_kwargs={
+                    "archive": paths[split],
+                    "stamp": stamps[split],
+                    "shards": np.array_split(plan, min(SHARDS, len(plan))),
+                },
             )
             for split, plan in plans.items()
         ]
@@ -768,6 +800,9 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
         plan["label"] = [label for _, label in images]
         for field in ("offset", "size"):
             plan[field] = pc.fill_null(index[field].take(found), 0)
+        if plan["size"].max() > MAX_IMAGE:
+            name = plan["name"][plan["size"].argmax()].decode()
+            raise ArchiveError(f"{path}: {name} is said to have {plan['size'].max():,} bytes, as no image has.")
         there = plan[plan["size"] > 0]
         if len(there) < len(plan) and (self.config.on_missing == "error" or not len(there)):
             missing = plan["name"][plan["size"] == 0]
@@ -782,7 +817,7 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
     def _download_and_prepare(self, *args, **kwargs):
         for left in os.scandir(self._output_dir) if self._output_dir.endswith(".incomplete") else ():
             os.unlink(left.path)  # by a preparation that was killed; it must not become part of this one
-        with _children_end_with_us():
+        with _children_end_with_us(), _naming(self._output_dir, "writing the dataset"):
             super()._download_and_prepare(*args, **kwargs)
 
     def _get_examples_iterable_for_split(self, split_generator):
@@ -790,9 +825,9 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
             return super()._get_examples_iterable_for_split(split_generator)
         return _ResumingExamples(self._generate_examples, split_generator.gen_kwargs)
 
-    def _generate_examples(self, archive, shards):
+    def _generate_examples(self, archive, stamp, shards):
         rows = np.concatenate(shards)
-        images = read_images(archive, rows, self.config.image_bytes, on_damage=self.config.on_missing)
+        images = read_images(archive, rows, stamp, self.config.image_bytes, on_damage=self.config.on_missing)
         for (name, label), data in zip(rows[["name", "label"]].tolist(), images):
             if data is None:
                 continue
@@ -826,7 +861,7 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
 @contextlib.contextmanager
 def _children_end_with_us():
     """On Linux, let a killed preparation take its processes along: else they write, and hold locks, for ever."""
-    _preparing.append(True)
+    _preparing.append(os.getpid())
     try:
         yield
     finally:
@@ -836,6 +871,8 @@ def _children_end_with_us():
 def _end_with_parent():
     if _preparing and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != _preparing[-1]:  # it was killed before we asked
+            os._exit(1)
 
 
 _preparing = []
@@ -852,7 +889,8 @@ class _ResumingExamples(ExamplesIterable):
             yield from super().__iter__()
             return
         for shard in self.kwargs["shards"][state["shard_idx"] :]:
-            for example in self.generate_examples_fn(self.kwargs["archive"], [shard[state["shard_example_idx"] :]]):
+            rest = {**self.kwargs, "shards": [shard[state["shard_example_idx"] :]]}
+            for example in self.generate_examples_fn(**rest):
                 state["shard_example_idx"] += 1
                 yield example
             state["shard_idx"] += 1

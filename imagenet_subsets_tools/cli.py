@@ -77,6 +77,30 @@ def _index(arguments):
         print(f"{archive}: {members:,} images, index {imagenet_subsets.index_path(archive)}")
 
 
+def _build(arguments):
+    """Build a dataset repository for the Hub, Parquet shards and a card, from the archives."""
+    from imagenet_subsets_tools.parquet import build_parquet
+
+    folder = build_parquet(arguments.output_dir, arguments.data_dir, arguments.configs, arguments.num_proc)
+    shards = [path.stat().st_size for path in folder.glob("*/*.parquet")]
+    print(f"{folder}: {len(shards)} shards ({sum(shards) / 1e9:.1f} GB) and README.md")
+
+
+def _push(arguments):
+    """Upload a built folder to the Hub, as a private dataset repository."""
+    from imagenet_subsets_tools.publish import load_calls, push_to_hub
+
+    commit = push_to_hub(
+        arguments.folder,
+        arguments.repo_id,
+        public_i_have_the_right_to_distribute=arguments.public_i_have_the_right_to_distribute,
+    )
+    print(f"{arguments.repo_id}: all files are there, with the sizes and hashes of {arguments.folder}")
+    print(f"revision {commit.oid}")
+    for call in load_calls(arguments.folder, arguments.repo_id):
+        print(call)
+
+
 def _sample_arguments(parser):
     parser.add_argument("directory", metavar="DIR", type=Path, help="folder for the two archives")
     parser.add_argument(
@@ -101,11 +125,36 @@ def _index_arguments(parser):
     parser.add_argument("archives", metavar="ARCHIVE", nargs="+", type=Path, help="archive to index")
 
 
+def _build_arguments(parser):
+    parser.add_argument("configs", metavar="CONFIG", nargs="+", help="1pct, 10pct, lt: the configs of the repository")
+    parser.add_argument("--data-dir", metavar="DIR", type=Path, required=True, help="folder of the two archives")
+    parser.add_argument("--output-dir", metavar="DIR", type=Path, required=True, help="folder to write")
+    parser.add_argument("--num-proc", metavar="N", type=int, help="processes that write shards (default: 1)")
+
+
+def _push_arguments(parser):
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder that build wrote")
+    parser.add_argument(
+        "repo_id", metavar="REPO", help="repository, <namespace>/<name>; created, private, if not there"
+    )
+    parser.add_argument(
+        "--public-i-have-the-right-to-distribute",
+        action="store_true",
+        help="allow an existing public repository; ImageNet's terms forbid it, unless it granted you that right",
+    )
+
+
 # (command, its arguments, an example)
 _COMMANDS = (
     (_sample, _sample_arguments, "imagenet-subsets sample standins --configs 1pct --image-bytes 110000"),
     (_demo, None, "imagenet-subsets demo"),
     (_index, _index_arguments, "imagenet-subsets index ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar"),
+    (
+        _build,
+        _build_arguments,
+        "imagenet-subsets build 1pct 10pct lt --data-dir /data/imagenet --output-dir hub --num-proc 4",
+    ),
+    (_push, _push_arguments, "imagenet-subsets push hub team/imagenet-subsets"),
 )
 
 

@@ -33,13 +33,15 @@ import imagenet_subsets
 from imagenet_subsets_tools.card import write_card
 
 SHARD_BYTES = 500_000_000  # of images in a shard, about and at the most
-ROW_GROUP = 100  # rows: 11 MB of images, what one random access reads at the most
+ROW_GROUP = 100  # rows of a row group, about: 11 MB of images, what one random access reads at the most
+# The row groups of a split are a multiple of this, so that nodes and workers that share them get equal parts.
+ROW_GROUPS = imagenet_subsets.SHARDS
 SHARED = "ilsvrc2012_validation"
 FOLDERS = (*imagenet_subsets.SUBSETS, SHARED)
 SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/(train|validation)-\d{{5}}-of-\d{{5}}\.parquet")
 
 _LAYOUT = "1"  # part of what marks a shard as finished: to be raised when shards are written in another way
-_MARK = b"imagenet_subsets"  # the key of that mark in the metadata of a shard
+_MARK, _IMAGE_BYTES = b"imagenet_subsets.mark", b"imagenet_subsets.image_bytes"  # in the metadata of a shard
 _UNFINISHED = ".unfinished"
 _OURS = re.compile(rf"{SHARD_PATH.pattern}(\.\d+{re.escape(_UNFINISHED)})?")
 
@@ -53,7 +55,7 @@ class Part:
         folder: folder of the files, relative to the output folder.
         split: what the names of the files begin with.
         builder: the builder that yields the rows.
-        archive: the archive that they are read from.
+        source: what ``builder._generate_examples`` takes beside ``shards``; ``archive``, among others.
         rows: structured array ``[n]`` in row order, fields ``name``, ``label``, ``offset`` and ``size`` (bytes).
     """
 
@@ -61,18 +63,19 @@ class Part:
     folder: str
     split: str
     builder: imagenet_subsets.ImagenetSubsets
-    archive: str
+    source: dict
     rows: np.ndarray
 
     @functools.cached_property
     def shards(self):
-        """Path of each file, relative to the output folder, and its rows: ``dict[str, np.ndarray]``."""
-        passed = np.cumsum(self.rows["size"])
-        count = -int(-passed[-1] // SHARD_BYTES)
-        cuts = np.searchsorted(passed, passed[-1] * np.arange(1, count) // count)
+        """Path of each file, relative to the output folder, and its row groups: ``dict[str, list[np.ndarray]]``."""
+        groups = np.array_split(self.rows, ROW_GROUPS * max(1, round(len(self.rows) / ROW_GROUP / ROW_GROUPS)))
+        passed = np.cumsum([group["size"].sum() for group in groups])
+        count = int(-(-passed[-1] // SHARD_BYTES))
+        cuts = [0, *np.searchsorted(passed, passed[-1] * np.arange(1, count) // count), len(groups)]
         return {
-            f"{self.folder}/{self.split}-{k:05d}-of-{count:05d}.parquet": rows
-            for k, rows in enumerate(np.split(self.rows, cuts))
+            f"{self.folder}/{self.split}-{k:05d}-of-{count:05d}.parquet": groups[start:end]
+            for k, (start, end) in enumerate(itertools.pairwise(cuts))
         }
 
     @property
@@ -80,14 +83,18 @@ class Part:
         """The files as a glob. It holds their number, so that files of another build never match."""
         return f"{self.folder}/{self.split}-*-of-{len(self.shards):05d}.parquet"
 
+    def image_bytes(self, output_dir):
+        """The bytes of all images in the written files; a few images differ from those of the archive."""
+        return sum(int(pq.read_metadata(output_dir / path).metadata[_IMAGE_BYTES]) for path in self.shards)
+
 
 def build_parquet(output_dir, data_dir, configs=("1pct", "10pct", "lt"), num_proc=None):
     """Write a folder that is a complete dataset repository for the Hub.
 
     ``datasets.load_dataset(output_dir, config)`` then gives the rows that the loading script gives,
     on any version of ``datasets``. An interrupted build goes on where it was: finished shards are
-    kept if they check out: if their metadata tells of the features, images, labels and sizes that are due,
-    and their first and last row groups equal what the archive holds now.
+    kept if they check out: if their metadata tells of the features, images, labels and sizes that are due, and
+    their first and last row groups equal what the archive gives now.
 
     Args:
         output_dir: the folder; it is made if it is not there. It takes as many bytes as the images.
@@ -116,12 +123,12 @@ def build_parquet(output_dir, data_dir, configs=("1pct", "10pct", "lt"), num_pro
     _check_arguments(output_dir, configs, num_proc)
     plan = _plan(configs, data_dir)
     parts = {part.pattern: part for splits in plan.values() for part in splits.values()}.values()
-    due = {path: (part, rows) for part in parts for path, rows in part.shards.items()}
+    due = {path: (part, groups) for part in parts for path, groups in part.shards.items()}
     # From here to the end of the build the folder is not finished, and no longer what its card says.
     (output_dir / "README.md").unlink(missing_ok=True)
     _remove_leftovers(output_dir, due)
     missing = {path: shard for path, shard in due.items() if not _checks_out(output_dir / path, *shard)}
-    _check_space(output_dir, sum(int(rows["size"].sum()) for _, rows in missing.values()))
+    _check_space(output_dir, sum(_size(groups) for _, groups in missing.values()))
     _write_shards(output_dir, missing, num_proc or 1)
     write_card(output_dir, plan)
     return output_dir
@@ -152,8 +159,9 @@ def _plan(configs, data_dir):
         for split in builder._split_generators(None):
             name = imagenet_subsets.SUBSETS[config][split.name]
             place = (SHARED, "validation") if name == "validation" else (config, split.name)
-            rows = np.concatenate(split.gen_kwargs["shards"])
-            plan[config][split.name] = Part(name, *place, builder, split.gen_kwargs["archive"], rows)
+            source = dict(split.gen_kwargs)
+            rows = np.concatenate(source.pop("shards"))
+            plan[config][split.name] = Part(name, *place, builder, source, rows)
     return plan
 
 
@@ -166,31 +174,34 @@ def _remove_leftovers(output_dir, due):
                 path.unlink()
 
 
-def _schema(builder, rows):
-    """The schema of a shard. Its metadata holds the features and a mark that says which rows are in it."""
-    schema = builder.info.features.arrow_schema
-    mark = hashlib.sha256(_LAYOUT.encode())
-    for field in ("name", "label", "size"):
-        mark.update("\n".join(map(str, rows[field].tolist())).encode())
-    return schema.with_metadata({**schema.metadata, _MARK: mark.hexdigest()})
+def _mark(builder, groups):
+    """What tells a finished shard from any other: a digest of the features and of the rows, group by group."""
+    mark = hashlib.sha256(f"{_LAYOUT} {imagenet_subsets.VERSION} ".encode())
+    mark.update(builder.info.features.arrow_schema.metadata[b"huggingface"])
+    for group in groups:
+        mark.update(repr(group[["name", "label", "size"]].tolist()).encode())
+    return mark.hexdigest().encode()
 
 
-def _checks_out(path, part, rows):
+def _checks_out(path, part, groups):
     """Whether a shard is finished, and what is due."""
     try:
         with pq.ParquetFile(path) as file:
-            if not file.schema_arrow.equals(_schema(part.builder, rows), check_metadata=True):
-                return False
-            groups = [slice(start, start + ROW_GROUP) for start in range(0, len(rows), ROW_GROUP)]
-            return file.num_row_groups == len(groups) and all(
-                file.read_row_group(k).to_pylist() == _examples(part, rows[groups[k]]) for k in {0, len(groups) - 1}
+            return file.metadata.metadata.get(_MARK) == _mark(part.builder, groups) and all(
+                file.read_row_group(k).equals(_table(part.builder, part.source, groups[k]))
+                for k in {0, len(groups) - 1}
             )
     except (OSError, pa.ArrowException):  # there is none, or it is no whole Parquet file
         return False
 
 
-def _examples(part, rows):
-    return [example for _, example in part.builder._generate_examples(archive=part.archive, shards=[rows])]
+def _table(builder, source, rows):
+    examples = [example for _, example in builder._generate_examples(**source, shards=[rows])]
+    return pa.Table.from_pylist(examples, builder.info.features.arrow_schema)
+
+
+def _size(groups):
+    return sum(int(rows["size"].sum()) for rows in groups)
 
 
 def _check_space(output_dir, needed):
@@ -203,15 +214,16 @@ def _check_space(output_dir, needed):
 
 
 def _write_shards(output_dir, shards, num_proc):
-    jobs = [(part.builder, part.archive, rows, output_dir / path) for path, (part, rows) in shards.items()]
-    total = sum(int(rows["size"].sum()) for _, rows in shards.values())
+    jobs = [(part.builder, part.source, groups, output_dir / path) for path, (part, groups) in shards.items()]
+    total = sum(_size(groups) for _, groups in shards.values())
+    num_proc = min(num_proc, len(jobs))
     with tqdm(total=total, desc="Writing Parquet", unit="B", unit_scale=True) as bar:
-        if num_proc == 1:
+        if num_proc <= 1:
             for job in jobs:
                 bar.update(_write_shard(*job))
             return
-        # Processes, as datasets has them: threads of one process wait for each other's memory to be mapped.
-        with concurrent.futures.ProcessPoolExecutor(num_proc) as pool:
+        # Processes, as in datasets: threads of one process wait for each other when they are given memory.
+        with imagenet_subsets._children_end_with_us(), concurrent.futures.ProcessPoolExecutor(num_proc) as pool:
             try:
                 for future in concurrent.futures.as_completed([pool.submit(_write_shard, *job) for job in jobs]):
                     bar.update(future.result())
@@ -220,22 +232,26 @@ def _write_shards(output_dir, shards, num_proc):
                 raise
 
 
-def _write_shard(builder, archive, rows, path):
+def _write_shard(builder, source, groups, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")  # two builds never write one file
-    schema = _schema(builder, rows)
-    examples = builder._generate_examples(archive=archive, shards=[rows])
+    examples = builder._generate_examples(**source, shards=groups)
+    schema = builder.info.features.arrow_schema
+    image_bytes = 0
     try:
-        with unfinished.open("wb") as file:
+        with imagenet_subsets._naming(str(path), "writing"), unfinished.open("wb") as file:
             with pq.ParquetWriter(file, schema, **_writer_options()) as writer:
-                while group := [example for _, example in itertools.islice(examples, ROW_GROUP)]:
+                for rows in groups:
+                    group = [example for _, example in itertools.islice(examples, len(rows))]
                     writer.write_table(pa.Table.from_pylist(group, schema))
+                    image_bytes += sum(len(example["image"]["bytes"]) for example in group)
+                writer.add_key_value_metadata({_MARK: _mark(builder, groups), _IMAGE_BYTES: str(image_bytes)})
             file.flush()
             os.fsync(file.fileno())  # the name must not come to disk before the content
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    return int(rows["size"].sum())
+    return _size(groups)
 
 
 def _writer_options():

@@ -27,3 +27,13 @@ def standins_1pct(tmp_path_factory):
 def standins_all(tmp_path_factory):
     """Folder of stand-in archives with the images of all configs; read only."""
     return make_standins(tmp_path_factory.mktemp("standins") / "all")
+
+
+@pytest.fixture(scope="session")
+def hub_folder(standins_1pct, tmp_path_factory):
+    """Folder that ``build_parquet`` made of 1pct, in shards of 3 MB (4 and 13 files); read only."""
+    from imagenet_subsets_tools import parquet
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet, "SHARD_BYTES", 3_000_000)
+        return parquet.build_parquet(tmp_path_factory.mktemp("hub") / "1pct", standins_1pct, ["1pct"])

@@ -1,0 +1,163 @@
+"""Upload the folder that ``build_parquet`` writes to the Hub, as a private dataset repository.
+
+ImageNet's terms forbid handing the images on: a repository is created private, and a public one is
+refused before anything is sent. All files go into one commit, which the Hub takes as a whole or not
+at all, so a failed upload leaves the previous revision as it was.
+"""
+
+import contextlib
+import hashlib
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import huggingface_hub
+import pyarrow.parquet as pq
+from huggingface_hub.utils import RepositoryNotFoundError
+
+from imagenet_subsets_tools.parquet import SHARD_PATH
+
+_AT_ONCE = 5  # files on the way together; whatever interrupts the push, all before them need not be sent again
+
+
+class PushError(OSError):
+    """A push did not succeed. The message says in which step, why, and what to do."""
+
+
+def push_to_hub(folder, repo_id, token=None, public_i_have_the_right_to_distribute=False):
+    """Upload a built folder to the Hub, and read the listing back to see that everything arrived.
+
+    What is there already is not sent again, neither files that did not change nor those of a push that failed. Shards
+    of an earlier push that are not in the folder are removed by the same commit; other files in the
+    repository stay as they are.
+
+    Args:
+        folder: the folder that ``build_parquet`` wrote.
+        repo_id: the repository, ``"<namespace>/<name>"``; it is created, private, if it is not there.
+        token: as in ``huggingface_hub``: by default the one of ``hf auth login`` or ``HF_TOKEN``.
+        public_i_have_the_right_to_distribute: allow an existing public repository. Leave this out
+            unless ImageNet has granted you the right to distribute the images to anybody.
+
+    Returns:
+        ``huggingface_hub.CommitInfo``: the revision that holds the files.
+
+    Raises:
+        FileNotFoundError: the folder is not finished: it has no card, or lacks shards.
+        PermissionError: the repository is public.
+        PushError: the Hub refused or failed, or lists other files than those of the folder.
+
+    Example:
+
+        >>> push_to_hub("hub", "team/imagenet-subsets").repo_url.repo_id
+        'team/imagenet-subsets'
+    """
+    files = _files(Path(folder))
+    api = huggingface_hub.HfApi(token=token)
+    with _step("log in", "Check the token: `hf auth login`, or HF_TOKEN."):
+        api.whoami()
+    with _step(f"create {repo_id}", "The token needs the right to write there."):
+        _make_private(api, repo_id, public_i_have_the_right_to_distribute)
+    additions = [huggingface_hub.CommitOperationAdd(name, path) for name, path in files.items()]
+    with _step(
+        f"upload {folder} to {repo_id}",
+        "The repository holds the revision from before or the whole new one. Push again: what has arrived is not sent "
+        "a second time.",
+    ):
+        stale = [
+            huggingface_hub.CommitOperationDelete(file.path)
+            for file in api.list_repo_tree(repo_id, recursive=True, repo_type="dataset")
+            if SHARD_PATH.fullmatch(file.path) and file.path not in files
+        ]
+        for start in range(0, len(additions), _AT_ONCE):
+            some = additions[start : start + _AT_ONCE]
+            api.preupload_lfs_files(repo_id, some, repo_type="dataset", free_memory=False)
+        message = "Upload ImageNet subsets"
+        commit = api.create_commit(repo_id, [*additions, *stale], commit_message=message, repo_type="dataset")
+    with _step(f"read the listing of {repo_id} back", "Push again: it compares again, and sends what is missing."):
+        listed = {
+            file.path: file
+            for file in api.list_repo_tree(repo_id, recursive=True, revision=commit.oid, repo_type="dataset")
+        }
+        _compare(additions, listed)
+    return commit
+
+
+def load_calls(folder, repo_id):
+    """The call that loads each config of a built folder, once it is pushed, ``list[str]``."""
+    card = huggingface_hub.DatasetCard.load(Path(folder) / "README.md")
+    return [f'datasets.load_dataset("{repo_id}", "{config["config_name"]}")' for config in card.data.configs]
+
+
+@contextlib.contextmanager
+def _step(what, advice):
+    """Turn the errors of the client, whose classes vary with its version, into one that says what to do."""
+    try:
+        yield
+    except (PermissionError, PushError):
+        raise
+    except Exception as error:
+        causes = [str(error)] + [str(error.__cause__)] * (error.__cause__ is not None)
+        reason = " ".join(": ".join(filter(None, causes)).split()) or type(error).__name__
+        raise PushError(f"Could not {what}: {reason}. {advice}") from error
+
+
+def _files(folder):
+    """The files of a finished build, ``dict[str, Path]``; those that the card does not name are not sent."""
+    if not (folder / "README.md").is_file():
+        raise FileNotFoundError(
+            f"{folder} has no README.md, which a build writes last: run `imagenet-subsets build` with "
+            f"--output-dir {folder} to its end."
+        )
+    data = huggingface_hub.DatasetCard.load(folder / "README.md").data
+    infos = data.dataset_info if isinstance(data.dataset_info, list) else [data.dataset_info]
+    rows = {(info["config_name"], split["name"]): split["num_examples"] for info in infos for split in info["splits"]}
+    shards = {path.relative_to(folder).as_posix(): path for path in sorted(folder.glob("*/*.parquet"))}
+    files = {"README.md": folder / "README.md"}
+    for config in data.configs:
+        for part in config["data_files"]:
+            named = {name: path for name, path in shards.items() if fnmatchcase(name, part["path"])}
+            found = sum(pq.read_metadata(path).num_rows for path in named.values())
+            due = rows[config["config_name"], part["split"]]
+            if found != due:
+                raise FileNotFoundError(
+                    f"{folder / part['path']} has {found:,} rows in {len(named)} files; the card says {due:,}. Run "
+                    f"`imagenet-subsets build` with --output-dir {folder} again; finished shards are kept."
+                )
+            files.update(named)
+    return files
+
+
+def _make_private(api, repo_id, may_be_public):
+    try:
+        info = api.dataset_info(repo_id)
+    except RepositoryNotFoundError:
+        api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
+        info = api.dataset_info(repo_id)
+    if not info.private and not may_be_public:
+        raise PermissionError(
+            f"{repo_id} is public, and ImageNet's terms forbid handing the images on. Nothing was sent. Make it "
+            "private in its settings, or push to another repository; whoever has the right to distribute the images "
+            "to anybody says so with --public-i-have-the-right-to-distribute."
+        )
+
+
+def _compare(additions, listed):
+    """Raise if a file is not listed with the size and the hash of what was sent."""
+    for addition in additions:
+        there = listed.get(addition.path_in_repo)
+        sent = addition.upload_info
+        if there is None:
+            found, due = "is not listed", f"{sent.size:,} bytes"
+        elif there.lfs is not None:
+            found, due = (there.size, there.lfs.sha256), (sent.size, sent.sha256.hex())
+        else:
+            found, due = (there.size, there.blob_id), (sent.size, _git_hash(addition))
+        if found != due:
+            raise PushError(
+                f"{addition.path_in_repo} did not arrive whole: expected (size, hash) {due}, found {found}. Push again."
+            )
+
+
+def _git_hash(addition):
+    with addition.as_file() as file:
+        content = file.read()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

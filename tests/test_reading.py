@@ -1,0 +1,179 @@
+"""Only the bytes that are needed are read, ahead of their use, and the index of an archive is kept."""
+
+import itertools
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import datasets
+import pytest
+
+import imagenet_subsets
+from imagenet_subsets import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+
+VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
+BLOCK = 512
+AROUND = 400_000  # bytes: identity, first members, outer headers
+
+
+@pytest.fixture
+def data_dir(standins_1pct, tmp_path):
+    """A folder with links to both stand-ins: their path is new, so they have no index yet."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for archive in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
+        (folder / archive).hardlink_to(standins_1pct / archive)
+    return folder
+
+
+class Reads:
+    """Counts what is read by position, and may make each read slow."""
+
+    def __init__(self, monkeypatch, seconds=0.0):
+        self.sizes, self.at_once, self.most_at_once = [], 0, 0
+        self.lock, self.pread, self.seconds = threading.Lock(), os.pread, seconds
+        # datasets gives the module of a builder an os of its own
+        monkeypatch.setattr(imagenet_subsets.os, "pread", self)
+
+    def __call__(self, fd, size, offset):
+        with self.lock:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        time.sleep(self.seconds)
+        data = self.pread(fd, size, offset)
+        with self.lock:
+            self.at_once -= 1
+            self.sizes.append(len(data))
+        return data
+
+
+def members(data_dir, archive):
+    return imagenet_subsets.read_index(str(data_dir / archive))
+
+
+def wanted(data_dir):
+    """Bytes of the images that 1pct wants, each with its header."""
+    rows = 12_811 + 50_000
+    sizes = dict(zip(*(members(data_dir, TRAIN_ARCHIVE)[column].to_pylist() for column in ("name", "size"))))
+    builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
+    train = builder._split_generators(None)[0].gen_kwargs["shards"]
+    listed = sum(sizes[name] for shard in train for name in shard["name"].tolist())
+    return listed + sum(members(data_dir, VALIDATION_ARCHIVE)["size"].to_pylist()) + BLOCK * rows
+
+
+def test_each_image_is_read_once_and_nothing_else(data_dir, tmp_path, monkeypatch):
+    expected = wanted(data_dir)
+    reads = Reads(monkeypatch)
+    imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(tmp_path / "cache"))
+    assert expected <= sum(reads.sizes) <= expected + AROUND
+    assert 62_811 <= len(reads.sizes) <= 62_811 + 200
+
+
+def test_the_first_time_each_header_is_read_once(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(imagenet_subsets, "WARM", 1)  # whatever else the machine does
+    reads = Reads(monkeypatch)
+    imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(tmp_path / "cache"))
+    first = sum(reads.sizes)
+    headers = len(members(data_dir, TRAIN_ARCHIVE)) + 50_000
+    assert first <= wanted(data_dir) + BLOCK * headers + AROUND + BLOCK * 2_000  # an end block a class tar
+
+
+def test_the_index_is_kept_in_one_place(data_dir, tmp_path):
+    before = sorted(path.name for path in data_dir.iterdir())
+    for archive in before:
+        index = imagenet_subsets.index_path(str(data_dir / archive))
+        assert index.startswith(os.environ["HF_HOME"])
+        assert not os.path.exists(index)
+        rows = members(data_dir, archive).num_rows
+        assert os.path.getsize(index) < 15 * rows  # 1,281,167 members in under 20 MB
+    imagenet_subsets.load_dataset("1pct", data_dir=data_dir, splits=["train"], cache_dir=str(tmp_path / "cache"))
+    assert sorted(path.name for path in data_dir.iterdir()) == before
+    assert not [name for _, _, names in os.walk(tmp_path / "cache") for name in names if name.endswith(".index")]
+
+
+def test_a_second_reading_walks_no_more(data_dir, monkeypatch):
+    first = members(data_dir, VALIDATION_ARCHIVE)
+    reads = Reads(monkeypatch)
+    assert members(data_dir, VALIDATION_ARCHIVE).equals(first)
+    assert len(reads.sizes) < 50
+
+
+def test_a_changed_archive_is_walked_again(data_dir):
+    path = data_dir / VALIDATION_ARCHIVE
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+    first = imagenet_subsets.read_index(str(path))
+    index = imagenet_subsets.index_path(str(path))
+    at = first["offset"][-1].as_py()
+    path.write_bytes(content[:at] + bytes(10_240))
+    os.utime(path, (1e9, 1e9))
+    assert imagenet_subsets.read_index(str(path)).num_rows == first.num_rows - 1
+    assert imagenet_subsets.index_path(str(path)) == index
+
+
+@pytest.mark.parametrize("way", ["hopping alone", "hopping together", "streaming"])
+@pytest.mark.parametrize("archive", [TRAIN_ARCHIVE, VALIDATION_ARCHIVE])
+def test_every_way_to_walk_finds_the_same(way, archive, standins_1pct, data_dir, monkeypatch):
+    if way != "hopping alone":
+        monkeypatch.setattr(imagenet_subsets, "WARM", 0)
+        monkeypatch.setattr(imagenet_subsets, "PROBE", 64)
+    if way == "hopping together":
+        monkeypatch.setattr(imagenet_subsets, "STREAM_BYTES", BLOCK)
+    reads = Reads(monkeypatch, seconds=0 if way == "hopping alone" else 2e-5)
+    found = members(data_dir, archive)
+    assert found.equals(members(standins_1pct, archive))
+    if way == "streaming":
+        assert len(reads.sizes) < 5_000
+    if way == "hopping together" and archive == TRAIN_ARCHIVE:
+        assert reads.most_at_once > 2
+
+
+def test_slow_storage_is_read_by_many_threads(data_dir, monkeypatch):
+    builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
+    validation = builder._split_generators(None)[1].gen_kwargs
+    validation["shards"] = validation["shards"][:20]
+    monkeypatch.setattr(imagenet_subsets, "WINDOW_BYTES", 200_000)
+    reads = Reads(monkeypatch, seconds=0.005)
+    assert len(list(builder._generate_examples(**validation))) == sum(map(len, validation["shards"]))
+    assert 8 < reads.most_at_once <= imagenet_subsets.THREADS
+
+
+@pytest.mark.skipif(VERSION < (2, 20), reason="datasets 2.19 has no state_dict")
+def test_streaming_goes_on_without_reading_again(data_dir, monkeypatch):
+    stream = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train")
+    stream = stream.cast_column("image", datasets.Image(decode=False))
+    names = []
+    for row in itertools.islice(stream, 260):
+        names.append(row["file_name"])
+        if len(names) == 150:
+            state = stream.state_dict()
+    again = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train")
+    again = again.cast_column("image", datasets.Image(decode=False))
+    again.load_state_dict(state)
+    reads = Reads(monkeypatch)
+    assert [row["file_name"] for row in itertools.islice(again, 110)] == names[150:]
+    assert len(reads.sizes) <= 303 - 150  # up to the end of the third shard: the first ones have 101 rows
+
+
+def test_memory_does_not_grow_with_the_config(standins_all, tmp_path):
+    code = (
+        "import resource, sys, imagenet_subsets\n"
+        f"options = {{'data_dir': {str(standins_all)!r}, 'cache_dir': {str(tmp_path)!r}}}\n"
+        "imagenet_subsets.ImagenetSubsets(config_name=sys.argv[1], **options).download_and_prepare()\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1 << (20 if sys.platform == 'darwin' else 10)))\n"
+    )
+    peak = {}
+    for config in ("1pct", "lt"):
+        result = subprocess.run(
+            [sys.executable, "-c", code, config],
+            cwd=imagenet_subsets.SPLIT_FILES.parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peak[config] = int(result.stdout)  # MiB
+    assert peak["lt"] < 500
+    assert peak["lt"] < 1.3 * peak["1pct"]
