@@ -292,7 +292,7 @@ SAMPLES = 16  # places in the archive whose bytes are part of its identity
 SAMPLE_BYTES = 4096
 PROBE = 1024  # headers passed to measure how fast the storage is
 WARM = 50e-6  # seconds a header: below, the bytes come from memory and threads would only wait for each other
-THREADS = 32
+THREADS = 16
 STREAM_BYTES = 8 << 20
 NO_LIMIT = 1 << 62
 
@@ -825,7 +825,7 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
             return super()._get_examples_iterable_for_split(split_generator)
         return _ResumingExamples(self._generate_examples, split_generator.gen_kwargs)
 
-    def _generate_examples(self, archive, stamp, shards):
+    def _generate_examples(self, archive, shards, stamp=None):
         rows = np.concatenate(shards)
         images = read_images(archive, rows, stamp, self.config.image_bytes, on_damage=self.config.on_missing)
         for (name, label), data in zip(rows[["name", "label"]].tolist(), images):

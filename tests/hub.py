@@ -136,7 +136,9 @@ class Hub:
             route: a name in ``_ROUTES``.
             how: a status to answer with, doing nothing (429 goes with ``Retry-After``); ``"drop"`` to
                 close the connection half way through the body; ``"lose"`` to do what is asked and then close
-                the connection instead of answering.
+                the connection instead of answering; of a commit, ``"forget"`` to answer as if it were done,
+                and ``"spoil"`` to cut its LFS files short; of a creation, ``"public"``, whatever is asked;
+                ``None`` to let the request pass.
             times: how many requests.
         """
         self._failures += [(route, how)] * times
@@ -188,7 +190,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         )
         request = Request(route, path, 0)
         hub.requests.append(request)
-        how = hub.next_failure(route)
+        how = self.how = hub.next_failure(route)
         if how == "drop":
             half = int(self.headers.get("Content-Length", 0)) // 2
             request.received = len(self.rfile.read(half))
@@ -271,7 +273,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         url = {"url": f"{self.server.hub.url}/datasets/{repo}", "name": repo, "id": repo}
         if repo in self.server.hub.repos:
             return _json(url, status=409)
-        private = asked.get("private") or asked.get("visibility") == "private"
+        private = self.how != "public" and (asked.get("private") or asked.get("visibility") == "private")
         self.server.hub.repos[repo] = Repo(bool(private))
         return _json(url)
 
@@ -351,10 +353,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             elif key == "lfsFile":
                 if value["oid"] not in self.server.hub.repos[repo].objects:
                     raise _Refused(400, f"LFS pointer pointed to a file that does not exist: {value['path']}", None)
-                files[value["path"]] = File(self.server.hub.repos[repo].objects[value["oid"]], is_lfs=True)
+                content = self.server.hub.repos[repo].objects[value["oid"]]
+                files[value["path"]] = File(content[:-1] if self.how == "spoil" else content, is_lfs=True)
             elif key == "deletedFile" and files.pop(value["path"], None) is None:
                 raise _Refused(404, "A file with this name doesn't exist", "EntryNotFound")
-        oid = self.server.hub.repos[repo].commit(files)
+        oid = secrets.token_hex(20) if self.how == "forget" else self.server.hub.repos[repo].commit(files)
         address = f"{self.server.hub.url}/datasets/{repo}/commit/{oid}"
         return _json({"success": True, "commitOid": oid, "commitUrl": address, "hookOutput": ""})
 

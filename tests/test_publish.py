@@ -1,296 +1,380 @@
-"""The folder for the Hub: what a build writes, what the card says, and what is loaded back from the folder."""
+"""Pushing to the Hub, with the real ``huggingface_hub``, command lines and ``datasets``, and a stand-in for the Hub."""
 
-import errno
-import hashlib
+import concurrent.futures
+import contextlib
+import io
+import multiprocessing
 import os
-import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
 
-import datasets
 import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets.info import DatasetInfosDict
+from hub import File, Hub, Repo
 
 import imagenet_subsets
-from imagenet_subsets_tools import parquet
-from imagenet_subsets_tools.cli import main
-from imagenet_subsets_tools.parquet import build_parquet
 
-VALIDATION = "ilsvrc2012_validation/validation-*-of-00001.parquet"
-
-
-def digests(folder):
-    """{relative path: SHA-256} of all files of a folder."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-def rows(dataset):
-    """All rows of a split as one Arrow table without metadata: file names, labels, and images as stored."""
-    return dataset.with_format("arrow")[:].combine_chunks().replace_schema_metadata()
-
-
-def streamed(dataset):
-    """The same of a streaming split."""
-    dataset = dataset.cast_column("image", datasets.Image(decode=False))
-    return pa.Table.from_pylist(list(dataset), schema=pa.schema(list(PLAIN)))
-
-
-PLAIN = pa.schema(
-    {
-        "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
-        "label": pa.int64(),
-        "file_name": pa.string(),
-    }
-)
+WRITER, READER = "hf_writersSecret", "hf_readersSecret"
+SHARDS = [f"1pct/train-{k:05d}-of-00003.parquet" for k in range(3)]
+FILES = {"README.md", *SHARDS}
 
 
 @pytest.fixture(scope="module")
-def all_folder(standins_all, tmp_path_factory):
-    """Folder of all configs, built with two processes."""
-    return build_parquet(tmp_path_factory.mktemp("hub") / "all", standins_all, num_proc=2)
+def hub():
+    """The stand-in, for all tests here; each has a repository of its own."""
+    with Hub({WRITER: "write", READER: "read"}) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def environment(hub):
+    """The environment of a client; huggingface_hub reads it when it is imported."""
+    with tempfile.TemporaryDirectory() as home:
+        yield {
+            "HF_ENDPOINT": hub.url,
+            "HF_HUB_DISABLE_XET": "1",  # it wants a storage service of its own
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+            "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+            "HF_HOME": home,
+            "HF_TOKEN": WRITER,
+        }
+
+
+@pytest.fixture(scope="module")
+def client(environment):
+    """A process that has imported everything anew in that environment."""
+    spawn = multiprocessing.get_context("spawn")
+    with pytest.MonkeyPatch.context() as patch, concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        pool.submit(os.getpid).result()
+        yield pool
 
 
 @pytest.fixture
-def small_shards(monkeypatch):
-    """Shards as in ``hub_folder``."""
-    monkeypatch.setattr(parquet, "SHARD_BYTES", 3_000_000)
+def push(hub, client):
+    """``push_to_hub`` in the client: ``push(folder, repo_id, ...)`` -> (revision, error, everything printed)."""
+    hub.recover()
+
+    def push(*arguments, **options):
+        return client.submit(_push, *arguments, **options).result()
+
+    return push
+
+
+def _push(*arguments, **options):
+    from imagenet_subsets_tools.publish import push_to_hub
+
+    printed = io.StringIO()
+    # The client waits between its own attempts; here, nobody gains by that.
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), mock.patch("time.sleep"):
+        try:
+            return push_to_hub(*arguments, **options).oid, None, printed.getvalue()
+        except OSError as error:
+            return None, error, printed.getvalue()
 
 
 @pytest.fixture
-def copy(hub_folder, tmp_path):
-    """A copy of ``hub_folder`` to write to."""
-    return shutil.copytree(hub_folder, tmp_path / "copy")
+def repo(request):
+    """An id that no other test uses."""
+    return f"team/{request.node.name.translate(str.maketrans('[]', '--')).strip('-')}"
 
 
-# ------------------------------------------------------------------------------------- build
+@pytest.fixture
+def folder(tmp_path):
+    """A folder as ``build_parquet`` writes it, but with 3 shards of 2 rows."""
+    return make_folder(tmp_path / "folder", SHARDS)
 
 
-def test_layout(hub_folder):
-    """Shards have the Hub's names and about the size asked for, and nothing else is there but the card."""
-    files = sorted(digests(hub_folder))
-    assert files == [
-        *[f"1pct/train-{k:05d}-of-00004.parquet" for k in range(4)],
-        "README.md",
-        *[f"ilsvrc2012_validation/validation-{k:05d}-of-00013.parquet" for k in range(13)],
-    ]
-    sizes = [(hub_folder / file).stat().st_size for file in files if file.endswith(".parquet")]
-    assert 2_000_000 < min(sizes) < max(sizes) < 4_500_000
-
-
-def test_shards_suit_random_access_and_shrink_only_what_shrinks(hub_folder):
-    """Row groups of about 100 rows, a multiple of 128 a split; images not compressed; page index; features inside."""
-    features = imagenet_subsets.ImagenetSubsets(config_name="1pct").info.features
-    groups = {"1pct": 0, "ilsvrc2012_validation": 0}
-    for path in hub_folder.glob("*/*.parquet"):
-        found = pq.read_metadata(path)
-        groups[path.parent.name] += found.num_row_groups
-        assert datasets.Features.from_arrow_schema(pq.read_schema(path)) == features
-        for k in range(found.num_row_groups):
-            assert 95 <= found.row_group(k).num_rows <= 101
-            columns = {(c := found.row_group(k).column(i)).path_in_schema: c for i in range(found.num_columns)}
-            assert {name: column.compression for name, column in columns.items()} == {
-                "image.bytes": "UNCOMPRESSED",
-                "image.path": "ZSTD",
-                "label": "ZSTD",
-                "file_name": "ZSTD",
+def make_folder(folder, shards, rows=2):
+    """Write shards of random images, and a card that names them."""
+    for name in shards:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        images = [{"bytes": os.urandom(5000), "path": f"{k}.JPEG"} for k in range(rows)]
+        pq.write_table(pa.table({"image": images, "label": list(range(rows))}), folder / name)
+    count = len(shards)
+    data = huggingface_hub.DatasetCardData(
+        configs=[
+            {
+                "config_name": "1pct",
+                "data_files": [{"split": "train", "path": f"1pct/train-*-of-{count:05d}.parquet"}],
             }
-            assert all(column.has_offset_index for column in columns.values())
-            assert columns["label"].has_column_index
-    assert groups == {"1pct": 128, "ilsvrc2012_validation": 512}
+        ],
+        dataset_info={"config_name": "1pct", "splits": [{"name": "train", "num_examples": rows * count}]},
+    )
+    (folder / "README.md").write_text(f"---\n{data.to_yaml()}\n---\n", encoding="utf-8")
+    return folder
 
 
-def test_folder_gives_the_rows_of_the_loader(hub_folder, standins_1pct, tmp_path):
-    """``load_dataset`` of the folder, map-style and streaming, is the loader's dataset, row for row and feature for feature."""
-    ours = imagenet_subsets.load_dataset("1pct", data_dir=str(standins_1pct), cache_dir=str(tmp_path))
-    loaded = datasets.load_dataset(str(hub_folder), "1pct", cache_dir=str(tmp_path))
-    stream = datasets.load_dataset(str(hub_folder), "1pct", streaming=True)
-    assert list(ours) == list(loaded) == list(stream) == ["train", "validation"]
-    for split in ours:
-        assert loaded[split].features == stream[split].features == ours[split].features
-        assert rows(loaded[split]) == rows(ours[split])
-    assert streamed(stream["train"]) == rows(ours["train"])
-    assert loaded["train"][7]["image"].mode == "RGB"
+def there(hub, repo):
+    """{path: content} of the newest revision, without what the Hub itself put there."""
+    return {path: file.content for path, file in hub.repos[repo].files.items() if path != ".gitattributes"}
 
 
-def test_lt_gives_the_rows_of_the_loader(all_folder, standins_all, tmp_path):
-    """The same of the config with three splits, whose test split is the shared one."""
-    ours = imagenet_subsets.load_dataset("lt", data_dir=str(standins_all), cache_dir=str(tmp_path))
-    loaded = datasets.load_dataset(str(all_folder), "lt", cache_dir=str(tmp_path))
-    assert list(loaded) == list(ours) == ["train", "validation", "test"]
-    for split in ours:
-        assert rows(loaded[split]) == rows(ours[split])
+def here(folder):
+    """{path: content} of a folder."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_official_validation_images_are_stored_once(all_folder):
-    """1pct validation, 10pct validation and lt test are the same file."""
-    files = {
-        (config, split): [os.path.relpath(file, all_folder.resolve()) for file in files]
-        for config in imagenet_subsets.SUBSETS
-        for split, files in datasets.load_dataset_builder(str(all_folder), config).config.data_files.items()
-    }
-    shared = ["ilsvrc2012_validation/validation-00000-of-00001.parquet"]
-    assert files["1pct", "validation"] == files["10pct", "validation"] == files["lt", "test"] == shared
-    assert sorted(digests(all_folder)) == sorted({file for some in files.values() for file in some} | {"README.md"})
+# ------------------------------------------------------------------------------------- success
 
 
-def test_same_input_gives_the_same_bytes(hub_folder, standins_1pct, small_shards, tmp_path):
-    """Whatever the number of processes, the folder and the place and time of the archives."""
-    elsewhere = shutil.copytree(standins_1pct, tmp_path / "archives", copy_function=shutil.copyfile)
-    again = build_parquet(tmp_path / "again", elsewhere, ["1pct"], num_proc=2)
-    assert digests(again) == digests(hub_folder)
+def test_push_creates_a_private_repository_with_all_files(push, hub, folder, repo):
+    """One commit; the revision that is returned is the newest one."""
+    revision, error, _ = push(folder, repo)
+    assert error is None
+    assert hub.repos[repo].private
+    assert there(hub, repo) == here(folder)
+    assert len(hub.repos[repo].revisions) == 2  # its creation, and ours
+    assert revision == hub.repos[repo].revisions[-1][0]
 
 
-def test_rebuild_keeps_what_is_finished_and_mends_the_rest(hub_folder, copy, standins_1pct, small_shards):
-    """Shards that check out are not touched; missing, half-written and foreign ones are written, leftovers removed."""
-    train = copy / "1pct/train-00000-of-00004.parquet"
-    half = copy / "ilsvrc2012_validation/validation-00003-of-00013.parquet"
-    other = copy / "ilsvrc2012_validation/validation-00005-of-00013.parquet"
-    train.unlink()
-    os.truncate(half, half.stat().st_size // 2)
-    shutil.copyfile(copy / "ilsvrc2012_validation/validation-00006-of-00013.parquet", other)
-    for leftover in ("1pct/train-00001-of-00002.parquet", "1pct/train-00001-of-00004.parquet.77.unfinished"):
-        (copy / leftover).write_bytes(b"from an earlier build")
-    before = {path: path.stat().st_mtime_ns for path in copy.glob("*/*.parquet")}
-    build_parquet(copy, standins_1pct, ["1pct"])
-    assert digests(copy) == digests(hub_folder)
-    changed = {path for path in copy.glob("*/*.parquet") if path.stat().st_mtime_ns != before.get(path)}
-    assert changed == {train, half, other}
+def test_second_push_sends_nothing(push, hub, folder, repo):
+    """What is there with the same hash is skipped; the revision stays."""
+    first, _, _ = push(folder, repo)
+    hub.recover()
+    assert push(folder, repo)[:2] == (first, None)
+    assert (hub.count("upload"), hub.count("commit")) == (0, 0)
 
 
-def test_rebuild_from_other_images_keeps_none_of_theirs(hub_folder, standins_1pct, small_shards, copy, tmp_path):
-    """An archive with the same names and sizes but another first image: the shard of that image is written anew."""
-    archives = shutil.copytree(standins_1pct, tmp_path / "archives")
-    with (archives / imagenet_subsets.VALIDATION_ARCHIVE).open("r+b") as archive:
-        archive.seek(512 + 6)  # into the comment that each stand-in begins with
-        archive.write(b"X")
-    build_parquet(copy, archives, ["1pct"])
-    before, after = digests(hub_folder), digests(copy)
-    changed = {path for path in before if path.endswith(".parquet") and before[path] != after[path]}
-    assert changed == {"ilsvrc2012_validation/validation-00000-of-00013.parquet"}
+def test_push_of_a_new_build_sends_what_changed_and_removes_what_is_gone(push, hub, folder, repo):
+    """Shards of another count go with the same commit; files of others stay."""
+    push(folder, repo)
+    hub.repos[repo].commit({**hub.repos[repo].files, "notes.txt": File(b"ours", is_lfs=False)})
+    hub.recover()
+    again = make_folder(folder.parent / "again", [f"1pct/train-{k:05d}-of-00002.parquet" for k in range(2)])
+    assert push(again, repo)[1] is None
+    assert there(hub, repo) == {**here(again), "notes.txt": b"ours"}
+    assert (hub.count("upload"), hub.count("commit")) == (2, 1)
 
 
-def test_failed_build_is_not_taken_for_a_finished_one(copy, standins_1pct, small_shards, monkeypatch, capsys):
-    """A full disk: an error that names the file, no card, nothing half-written; and push refuses the folder."""
-
-    def full(_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    (copy / "1pct/train-00002-of-00004.parquet").unlink()
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"No space left on device.*train-00002-of-00004\.parquet"):
-        build_parquet(copy, standins_1pct, ["1pct"])
-    assert sorted(path.name for path in (copy / "1pct").iterdir()) == [
-        "train-00000-of-00004.parquet",
-        "train-00001-of-00004.parquet",
-    ]
-    assert main(["push", str(copy), "team/imagenet-subsets"]) == 1
-    assert "has no README.md" in capsys.readouterr().err
+def test_files_that_the_card_does_not_name_stay_here(push, hub, folder, repo):
+    """Caches, notes and half-written shards are not sent."""
+    built = here(folder)
+    for name in (".cache/huggingface/x", "1pct/train-00000-of-00003.parquet.77.unfinished", "1pct/notes.parquet"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    assert push(folder, repo)[1] is None
+    assert there(hub, repo) == built
 
 
-def test_too_small_disk_is_told_before_writing(standins_1pct, tmp_path, monkeypatch):
-    """The error tells both sizes."""
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
-    with pytest.raises(OSError, match=r"take 0\.0 GB and 0\.0 GB are free"):
-        build_parquet(tmp_path / "hub", standins_1pct, ["1pct"])
-    assert not list(tmp_path.rglob("*.parquet*"))
+# ------------------------------------------------------------------------------------- refusals
 
 
-def test_folder_of_other_configs_is_refused(all_folder, standins_all):
-    """A build would leave them out of the card, so it asks first; nothing is touched."""
-    before = digests(all_folder)
-    with pytest.raises(FileExistsError, match="holds 10pct, lt of an earlier build"):
-        build_parquet(all_folder, standins_all, ["1pct"])
-    assert digests(all_folder) == before
+def test_public_repository_is_refused_before_a_byte_is_sent(push, hub, folder, repo):
+    """The error says what to do; nothing but questions reached the Hub."""
+    hub.repos[repo] = Repo(private=False)
+    _, error, _ = push(folder, repo)
+    assert isinstance(error, PermissionError)
+    assert f"{repo} is public" in str(error)
+    assert "--public-i-have-the-right-to-distribute" in str(error)
+    assert {request.route for request in hub.requests} == {"whoami", "info"}
+    assert there(hub, repo) == {}
+
+
+def test_public_repository_needs_consent_spelled_out(push, hub, folder, repo):
+    """With it, the push goes through, and the repository stays as public as it was."""
+    hub.repos[repo] = Repo(private=False)
+    assert push(folder, repo, public_i_have_the_right_to_distribute=True)[1] is None
+    assert there(hub, repo) == here(folder)
+    assert not hub.repos[repo].private
+
+
+def test_repository_that_was_created_public_is_refused(push, hub, folder, repo):
+    """An organization may overrule what is asked for: visibility is checked after the creation."""
+    hub.fail("create", "public")
+    _, error, _ = push(folder, repo)
+    assert isinstance(error, PermissionError)
+    assert f"{repo} is public" in str(error)
+    assert (hub.count("preupload"), hub.count("upload"), hub.count("commit")) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("missing", [*SHARDS[:1], "README.md"])
+def test_unfinished_folder_is_refused_before_anything_is_asked(push, hub, folder, repo, missing):
+    """A missing shard or card: the error says which, and what to run."""
+    (folder / missing).unlink()
+    _, error, _ = push(folder, repo)
+    assert isinstance(error, FileNotFoundError)
+    assert "imagenet-subsets build" in str(error)
+    assert ("has 4 rows in 2 files; the card says 6" in str(error)) == (missing != "README.md")
+    assert hub.requests == []
+
+
+def test_wrong_token_is_told_and_not_shown(push, hub, folder, repo):
+    """401: the error says how to log in; the token appears nowhere."""
+    _, error, printed = push(folder, repo, token="hf_wrongSecret")
+    assert "Could not log in" in str(error)
+    assert "hf auth login" in str(error)
+    assert "Secret" not in f"{error}{printed}"
+    assert hub.count("upload") == 0
+    assert push(folder, repo)[1] is None
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_token_without_the_right_to_write(push, hub, folder, repo, is_there):
+    """403, on creation and on upload."""
+    if is_there:
+        hub.repos[repo] = Repo(private=True)
+    _, error, printed = push(folder, repo, token=READER)
+    assert "403" in str(error)
+    assert "write token" in str(error)
+    assert "Secret" not in f"{error}{printed}"
+    assert hub.count("upload") == 0
+    assert push(folder, repo)[1] is None
+
+
+# ------------------------------------------------------------------------------------- failures
+
+ALWAYS = 100
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
-    [({"configs": ["5pct"]}, "5pct"), ({"configs": []}, "one or more of"), ({"num_proc": 0}, "expected 1 or more")],
+    ("route", "how"),
+    [
+        ("info", 500),
+        ("create", 500),
+        ("preupload", 500),
+        ("batch", 429),
+        ("upload", 500),
+        ("upload", 429),
+        ("upload", "drop"),
+        ("verify", 500),
+        ("commit", 500),
+        ("commit", 429),
+        ("commit", "drop"),
+    ],
 )
-def test_wrong_arguments(arguments, told, standins_1pct, tmp_path):
-    """The error says what is expected, and nothing is written."""
-    with pytest.raises(ValueError, match=told):
-        build_parquet(tmp_path / "hub", standins_1pct, **arguments)
-    assert not (tmp_path / "hub").exists()
+def test_failure_leaves_the_old_revision_and_a_second_push_mends_it(push, hub, folder, repo, route, how):
+    """A clear error; nothing of the new files is visible; and what had arrived is not sent a second time."""
+    if route != "create":
+        old = {".gitattributes": File(b"", is_lfs=False), "README.md": File(b"old", is_lfs=False)}
+        hub.repos[repo] = Repo(private=True)
+        hub.repos[repo].commit(old)
+    hub.fail(route, how, times=ALWAYS)
+    _, error, printed = push(folder, repo)
+    assert type(error).__name__ == "PushError"
+    assert repo in str(error)
+    assert str(how) in str(error) if how != "drop" else "Push again" in str(error)
+    assert "\n" not in str(error)
+    assert "Secret" not in f"{error}{printed}"
+    if route != "create":
+        assert there(hub, repo) == {"README.md": b"old"}
+    arrived = len(hub.repos[repo].objects) if repo in hub.repos else 0
+    hub.recover()
+    assert push(folder, repo)[1] is None
+    assert there(hub, repo) == here(folder)
+    assert hub.count("upload") == len(SHARDS) - arrived
 
 
-def test_build_from_the_command_line(copy, standins_1pct, small_shards, tmp_path, capsys):
-    """``build`` tells what it wrote; a missing archive is one line on stderr."""
-    arguments = ["build", "1pct", "--output-dir", str(copy), "--num-proc", "2"]
-    assert main([*arguments, "--data-dir", str(standins_1pct)]) == 0
-    assert capsys.readouterr().out == f"{copy}: 17 shards (0.0 GB) and README.md\n"
-    assert main([*arguments, "--data-dir", str(tmp_path / "nowhere")]) == 1
-    assert "ILSVRC2012_img_train.tar is not there" in capsys.readouterr().err
+@pytest.mark.parametrize(("route", "how"), [("upload", 500), ("upload", 429), ("upload", "drop"), ("batch", 500)])
+def test_passing_failure_is_overcome(push, hub, folder, repo, route, how):
+    """The client tries again by itself."""
+    hub.fail(route, how, times=2)
+    assert push(folder, repo)[1] is None
+    assert there(hub, repo) == here(folder)
 
 
-# -------------------------------------------------------------------------------------- card
+def test_upload_that_broke_off_goes_on_where_it_was(push, hub, tmp_path, repo):
+    """A connection that breaks for good after 7 of 12 shards: the second push sends the other 5."""
+    many = [f"1pct/train-{k:05d}-of-00012.parquet" for k in range(12)]
+    folder = make_folder(tmp_path / "many", many)
+    hub.fail("upload", None, times=7)
+    hub.fail("upload", "drop", times=ALWAYS)
+    assert "Push again" in str(push(folder, repo)[1])
+    assert len(hub.repos[repo].objects) == 7
+    hub.recover()
+    assert push(folder, repo)[1] is None
+    assert hub.count("upload") == 5
+    assert there(hub, repo) == here(folder)
 
 
-@pytest.fixture(scope="module")
-def card(all_folder):
-    """The card of ``all_folder``."""
-    return huggingface_hub.DatasetCard.load(all_folder / "README.md")
+def test_commit_whose_answer_is_lost(push, hub, folder, repo):
+    """The Hub has it, the client does not know: an error; the second push finds all there and sends nothing."""
+    hub.fail("commit", "lose")
+    _, error, _ = push(folder, repo)
+    assert "or the whole new one" in str(error)
+    hub.recover()
+    revision, error, _ = push(folder, repo)
+    assert (error, revision) == (None, hub.repos[repo].revisions[-1][0])
+    assert (hub.count("upload"), hub.count("commit")) == (0, 0)
 
 
-def test_front_matter_describes_the_dataset(card):
-    """License, task, size, tags, name and files."""
-    data = card.data.to_dict()
-    assert (data["license"], data["license_link"]) == ("other", "https://image-net.org/download.php")
-    assert data["task_categories"] == ["image-classification"]
-    assert data["size_categories"] == ["100K<n<1M"]
-    assert {"imagenet", "long-tailed", "semi-supervised"} <= set(data["tags"])
-    assert data["pretty_name"]
-    named = {config["config_name"]: config["data_files"] for config in data["configs"]}
-    assert named == {
-        "10pct": [
-            {"split": "train", "path": "10pct/train-*-of-00001.parquet"},
-            {"split": "validation", "path": VALIDATION},
-        ],
-        "1pct": [
-            {"split": "train", "path": "1pct/train-*-of-00001.parquet"},
-            {"split": "validation", "path": VALIDATION},
-        ],
-        "lt": [
-            {"split": "train", "path": "lt/train-*-of-00001.parquet"},
-            {"split": "validation", "path": "lt/validation-*-of-00001.parquet"},
-            {"split": "test", "path": VALIDATION},
-        ],
-    }
+def test_commit_that_the_hub_loses(push, hub, folder, repo):
+    """The Hub says that all is well and forgets the commit: reading back tells, and the second push mends it."""
+    hub.fail("commit", "forget")
+    _, error, _ = push(folder, repo)
+    assert "Could not read the listing" in str(error)
+    assert there(hub, repo) == {}
+    assert push(folder, repo)[1] is None
+    assert there(hub, repo) == here(folder)
 
 
-def test_features_and_sizes_of_the_card_are_true(card, all_folder, tmp_path):
-    """``datasets`` builds the loader's features from it; sizes are those of the files and those found on loading."""
-    infos = DatasetInfosDict.from_dataset_card_data(card.data)
-    for config, info in infos.items():
-        assert info.features == imagenet_subsets.ImagenetSubsets(config_name=config).info.features
-        assert info.features["image"].mode == "RGB"
-        assert len(info.features["label"].names) == 1000
-    loaded = datasets.load_dataset(str(all_folder), "1pct", cache_dir=str(tmp_path))["train"].info
-    said = infos["1pct"]
-    for split, found in loaded.splits.items():
-        assert said.splits[split].num_examples == found.num_examples
-        assert said.splits[split].num_bytes == pytest.approx(found.num_bytes, rel=1e-4)
-    assert said.dataset_size == sum(split.num_bytes for split in said.splits.values())
-    files = [*all_folder.glob("1pct/*.parquet"), *all_folder.glob("ilsvrc2012_validation/*.parquet")]
-    assert said.download_size == sum(path.stat().st_size for path in files)
+def test_file_that_is_not_there_as_it_was_sent(push, hub, folder, repo):
+    """The listing has another size and hash for a shard: the error says which and both."""
+    hub.fail("commit", "spoil")
+    _, error, _ = push(folder, repo)
+    assert f"{SHARDS[0]} did not arrive whole" in str(error)
+    hub.recover()
+    assert push(folder, repo)[1] is None
+    assert there(hub, repo) == here(folder)
 
 
-def test_body_tells_how_it_was_built(card, standins_all):
-    """Versions, what the archives are, the lists and their SHA-256, the order of the rows, citations and terms."""
-    text = card.text
-    assert f"datasets {datasets.__version__} and pyarrow {pa.__version__}" in text
-    for name in (imagenet_subsets.TRAIN_ARCHIVE, imagenet_subsets.VALIDATION_ARCHIVE):
-        assert f"| {name} | {(standins_all / name).stat().st_size:,} |" in text
-    for line in (imagenet_subsets.SPLIT_FILES / "sources.csv").read_text(encoding="utf-8").splitlines()[1:]:
-        _, name, count, _, sha256, *_ = line.split(",")
-        assert f"| {name} | {int(count):,} | `{sha256}` |" in text
-    assert "| `lt` | `test` | 50,000 |" in text
-    assert "SHA-256 of their file names" in text
-    assert all(key in text for key in ("chen2020simclr", "ILSVRC15", "liu2019oltr"))
-    assert imagenet_subsets.LICENSE in text
+# ------------------------------------------------------------------------- command lines and loading
+
+
+def run(environment, *command):
+    """Run a command in a client's environment and return what it printed on stdout."""
+    environment = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = list(map(str, command))
+    return subprocess.run(command, env=environment, check=True, text=True, stdout=subprocess.PIPE).stdout
+
+
+LOAD = """
+import sys, datasets, pyarrow as pa, pyarrow.parquet as pq
+datasets.disable_progress_bars()
+repo, folder = sys.argv[1:]
+loaded = datasets.load_dataset(repo, "1pct")
+pq.write_table(loaded["train"].with_format("arrow")[:], folder + "/train.parquet")
+pq.write_table(loaded["validation"].with_format("arrow")[:], folder + "/validation.parquet")
+stream = datasets.load_dataset(repo, "1pct", split="train", streaming=True)
+stream = stream.cast_column("image", datasets.Image(decode=False))
+pq.write_table(pa.Table.from_pylist(list(stream), loaded["train"].features.arrow_schema), folder + "/stream.parquet")
+"""
+
+
+def test_push_and_load_back(hub, environment, hub_folder, standins_1pct, tmp_path, repo):
+    """``imagenet-subsets push``, then what it prints, map-style and streaming: the loader's rows."""
+    printed = run(environment, sys.executable, "-m", "imagenet_subsets_tools.cli", "push", hub_folder, repo)
+    assert f'datasets.load_dataset("{repo}", "1pct")' in printed
+    assert "Secret" not in printed
+    assert there(hub, repo) == here(hub_folder)
+    run(environment, sys.executable, "-c", LOAD, repo, tmp_path)
+    ours = imagenet_subsets.load_dataset("1pct", data_dir=str(standins_1pct), cache_dir=str(tmp_path))
+    for file, split in {"train": "train", "stream": "train", "validation": "validation"}.items():
+        loaded = pq.read_table(tmp_path / f"{file}.parquet").replace_schema_metadata()
+        assert loaded == ours[split].with_format("arrow")[:].replace_schema_metadata()
+
+
+@pytest.mark.parametrize("command", ["hf", "huggingface-cli"])
+def test_plain_upload_gives_the_same(hub, environment, folder, repo, command):
+    """The command lines of huggingface_hub, on the same folder."""
+    program = Path(sys.executable).with_name(command)
+    if not program.exists():
+        pytest.skip(f"this huggingface_hub has no {command}")
+    run(environment, program, "upload", repo, folder, "--repo-type", "dataset", "--private")
+    assert hub.repos[repo].private
+    assert there(hub, repo) == here(folder)
+
+
+def test_private_repository_is_not_for_everybody(environment, hub, folder, push, repo):
+    """Without a token, the Hub gives nothing of it: what the other tests load was loaded as a member of the team."""
+    push(folder, repo)
+    program = f"import huggingface_hub; huggingface_hub.HfApi(token=False).dataset_info({repo!r})"
+    with pytest.raises(subprocess.CalledProcessError):
+        run(environment, sys.executable, "-c", program)

@@ -138,7 +138,7 @@ def test_slow_storage_is_read_by_many_threads(data_dir, monkeypatch):
     monkeypatch.setattr(imagenet_subsets, "WINDOW_BYTES", 200_000)
     reads = Reads(monkeypatch, seconds=0.005)
     assert len(list(builder._generate_examples(**validation))) == sum(map(len, validation["shards"]))
-    assert 8 < reads.most_at_once <= imagenet_subsets.THREADS
+    assert 8 <= reads.most_at_once <= imagenet_subsets.THREADS
 
 
 @pytest.mark.skipif(VERSION < (2, 20), reason="datasets 2.19 has no state_dict")
@@ -176,4 +176,4 @@ def test_memory_does_not_grow_with_the_config(standins_all, tmp_path):
         )
         peak[config] = int(result.stdout)  # MiB
     assert peak["lt"] < 500
-    assert peak["lt"] < 1.3 * peak["1pct"]
+    assert peak["lt"] < 1.5 * peak["1pct"]
