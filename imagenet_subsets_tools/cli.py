@@ -90,13 +90,13 @@ def _push(arguments):
     """Upload a built folder to the Hub, as a private dataset repository."""
     from imagenet_subsets_tools.publish import load_calls, push_to_hub
 
-    commit = push_to_hub(
+    revision = push_to_hub(
         arguments.folder,
         arguments.repo_id,
         public_i_have_the_right_to_distribute=arguments.public_i_have_the_right_to_distribute,
     )
     print(f"{arguments.repo_id}: all files are there, with the sizes and hashes of {arguments.folder}")
-    print(f"revision {commit.oid}")
+    print(f"revision {revision}")
     for call in load_calls(arguments.folder, arguments.repo_id):
         print(call)
 

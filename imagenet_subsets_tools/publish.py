@@ -38,7 +38,7 @@ def push_to_hub(folder, repo_id, token=None, public_i_have_the_right_to_distribu
             unless ImageNet has granted you the right to distribute the images to anybody.
 
     Returns:
-        ``huggingface_hub.CommitInfo``: the revision that holds the files.
+        ``str``: the revision that holds the files, for ``load_dataset(..., revision=...)``.
 
     Raises:
         FileNotFoundError: the folder is not finished: it has no card, or lacks shards.
@@ -47,38 +47,32 @@ def push_to_hub(folder, repo_id, token=None, public_i_have_the_right_to_distribu
 
     Example:
 
-        >>> push_to_hub("hub", "team/imagenet-subsets").repo_url.repo_id
-        'team/imagenet-subsets'
+        >>> push_to_hub("hub", "team/imagenet-subsets")
+        '6271c4be5a4f0cfe35083677dc4cf8f32617c351'
     """
     files = _files(Path(folder))
     api = huggingface_hub.HfApi(token=token)
     with _step("log in", "Check the token: `hf auth login`, or HF_TOKEN."):
         api.whoami()
-    with _step(f"create {repo_id}", "The token needs the right to write there."):
+    with _step(f"find or create {repo_id}", "The token needs the right to write there."):
         _make_private(api, repo_id, public_i_have_the_right_to_distribute)
-    additions = [huggingface_hub.CommitOperationAdd(name, path) for name, path in files.items()]
     with _step(
         f"upload {folder} to {repo_id}",
         "The repository holds the revision from before or the whole new one. Push again: what has arrived is not sent "
         "a second time.",
     ):
-        stale = [
-            huggingface_hub.CommitOperationDelete(file.path)
-            for file in api.list_repo_tree(repo_id, recursive=True, repo_type="dataset")
-            if SHARD_PATH.fullmatch(file.path) and file.path not in files
-        ]
-        for start in range(0, len(additions), _AT_ONCE):
-            some = additions[start : start + _AT_ONCE]
-            api.preupload_lfs_files(repo_id, some, repo_type="dataset", free_memory=False)
-        message = "Upload ImageNet subsets"
-        commit = api.create_commit(repo_id, [*additions, *stale], commit_message=message, repo_type="dataset")
+        additions = [huggingface_hub.CommitOperationAdd(name, path) for name, path in files.items()]
+        revision = _upload(api, repo_id, additions)
     with _step(f"read the listing of {repo_id} back", "Push again: it compares again, and sends what is missing."):
-        listed = {
-            file.path: file
-            for file in api.list_repo_tree(repo_id, recursive=True, revision=commit.oid, repo_type="dataset")
-        }
-        _compare(additions, listed)
-    return commit
+        listed = _listing(api, repo_id, revision)
+        for addition in additions:
+            if not _is_there(addition, listed):
+                raise PushError(
+                    f"{addition.path_in_repo} did not arrive whole: expected are {addition.upload_info.size:,} bytes "
+                    f"with the SHA-256 {addition.upload_info.sha256.hex()}, found is "
+                    f"{listed.get(addition.path_in_repo, 'nothing')}. Push again."
+                )
+    return revision
 
 
 def load_calls(folder, repo_id):
@@ -95,9 +89,10 @@ def _step(what, advice):
     except (PermissionError, PushError):
         raise
     except Exception as error:
-        causes = [str(error)] + [str(error.__cause__)] * (error.__cause__ is not None)
-        reason = " ".join(": ".join(filter(None, causes)).split()) or type(error).__name__
-        raise PushError(f"Could not {what}: {reason}. {advice}") from error
+        reason = str(error) or type(error).__name__
+        if isinstance(error, RuntimeError) and error.__cause__ is not None:  # it says which file, its cause why
+            reason = f"{reason.rstrip('.')}: {error.__cause__}"
+        raise PushError(f"Could not {what}: {' '.join(reason.split()).rstrip('.')}. {advice}") from error
 
 
 def _files(folder):
@@ -140,24 +135,38 @@ def _make_private(api, repo_id, may_be_public):
         )
 
 
-def _compare(additions, listed):
-    """Raise if a file is not listed with the size and the hash of what was sent."""
-    for addition in additions:
-        there = listed.get(addition.path_in_repo)
-        sent = addition.upload_info
-        if there is None:
-            found, due = "is not listed", f"{sent.size:,} bytes"
-        elif there.lfs is not None:
-            found, due = (there.size, there.lfs.sha256), (sent.size, sent.sha256.hex())
-        else:
-            found, due = (there.size, there.blob_id), (sent.size, _git_hash(addition))
-        if found != due:
-            raise PushError(
-                f"{addition.path_in_repo} did not arrive whole: expected (size, hash) {due}, found {found}. Push again."
-            )
+def _upload(api, repo_id, additions):
+    """Make the newest revision hold the files, by one commit, and return its id."""
+    listed = _listing(api, repo_id, "main")
+    missing = [addition for addition in additions if not _is_there(addition, listed)]
+    names = {addition.path_in_repo for addition in additions}
+    stale = [
+        huggingface_hub.CommitOperationDelete(name)
+        for name in listed
+        if SHARD_PATH.fullmatch(name) and name not in names
+    ]
+    if not missing and not stale:
+        return api.dataset_info(repo_id).sha
+    for start in range(0, len(missing), _AT_ONCE):
+        some = missing[start : start + _AT_ONCE]
+        api.preupload_lfs_files(repo_id, some, repo_type="dataset", free_memory=False)
+    message = "Upload ImageNet subsets"
+    return api.create_commit(repo_id, [*missing, *stale], commit_message=message, repo_type="dataset").oid
 
 
-def _git_hash(addition):
+def _listing(api, repo_id, revision):
+    """The files of a revision, ``dict[str, RepoFile]``."""
+    entries = api.list_repo_tree(repo_id, recursive=True, revision=revision, repo_type="dataset")
+    return {entry.path: entry for entry in entries if isinstance(entry, huggingface_hub.hf_api.RepoFile)}
+
+
+def _is_there(addition, listed):
+    """Whether a file is listed with its size and its hash: SHA-256 of an LFS file, git's of another."""
+    found = listed.get(addition.path_in_repo)
+    if found is None or found.size != addition.upload_info.size:
+        return False
+    if found.lfs is not None:
+        return found.lfs.sha256 == addition.upload_info.sha256.hex()
     with addition.as_file() as file:
         content = file.read()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    return found.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

@@ -30,6 +30,15 @@ def standins_all(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def dataset_1pct(standins_1pct, tmp_path_factory):
+    """1pct as the loader gives it, a ``DatasetDict``."""
+    import imagenet_subsets
+
+    cache = tmp_path_factory.mktemp("dataset")
+    return imagenet_subsets.load_dataset("1pct", data_dir=str(standins_1pct), cache_dir=str(cache))
+
+
+@pytest.fixture(scope="session")
 def hub_folder(standins_1pct, tmp_path_factory):
     """Folder that ``build_parquet`` made of 1pct, in shards of 3 MB (4 and 13 files); read only."""
     from imagenet_subsets_tools import parquet

