@@ -79,15 +79,15 @@ class _Enough(Exception):
 
 
 def until_writing(folder, config):
-    """Start to build a config, and stop when the first example comes."""
-    generate = imagenet_subsets.ImagenetSubsets._generate_examples
+    """Start to build a config, and stop when the first batch comes."""
+    generate = imagenet_subsets.ImagenetSubsets._generate_tables
 
     def generate_none(self, *args, **kwargs):
         next(generate(self, *args, **kwargs))
         raise _Enough
 
-    imagenet_subsets.ImagenetSubsets._generate_examples = generate_none
-    with measured() as result, contextlib.suppress(_Enough):
+    imagenet_subsets.ImagenetSubsets._generate_tables = generate_none
+    with measured() as result, contextlib.suppress(datasets.exceptions.DatasetGenerationError):
         imagenet_subsets.load_dataset(config, data_dir=folder)
     return result
 

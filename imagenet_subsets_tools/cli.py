@@ -1,11 +1,12 @@
 """The console command ``imagenet-subsets``.
 
-A command is one function: its name after ``_`` is the command, its docstring the help, and
-``_COMMANDS`` names it with its arguments and an example.
+A command is one function: its name after ``_`` is the command, its docstring the help, what it returns the
+exit code (``None``: 0), and ``_COMMANDS`` names it with its arguments and an example.
 """
 
 import argparse
 import inspect
+import json
 import sys
 from pathlib import Path
 
@@ -20,8 +21,8 @@ def main(argv=None) -> int:
         argv: the arguments, ``sys.argv[1:]`` if ``None``.
 
     Returns:
-        ``int``, the exit code: 0, 1 after an error (one line on stderr), 130 after Ctrl-C. Wrong
-        usage leaves with ``SystemExit(2)``, as ``argparse`` does.
+        ``int``, the exit code: 0, 1 after an error (one line on stderr) or a check that is not passed,
+        130 after Ctrl-C. Wrong usage leaves with ``SystemExit(2)``, as ``argparse`` does.
 
     Example:
 
@@ -31,7 +32,7 @@ def main(argv=None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        arguments.command(arguments)
+        return arguments.command(arguments) or 0
     except KeyboardInterrupt:
         return 130
     except Exception as error:
@@ -40,7 +41,6 @@ def main(argv=None) -> int:
             raise
         print(f"imagenet-subsets: error: {reason}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _expected(error):
@@ -66,6 +66,15 @@ def _demo(arguments):
     from imagenet_subsets_tools.demo import run_demo
 
     run_demo()
+
+
+def _check(arguments):
+    """Tell whether the archives in a folder can give each config."""
+    from imagenet_subsets_tools.check import check_archives, format_report
+
+    report = check_archives(arguments.data_dir, arguments.full, arguments.decode)
+    print(json.dumps(report, indent=2) if arguments.json else format_report(report))
+    return 0 if report["ok"] else 1
 
 
 def _index(arguments):
@@ -121,6 +130,15 @@ def _sample_arguments(parser):
     )
 
 
+def _check_arguments(parser):
+    parser.add_argument("data_dir", metavar="DIR", type=Path, help="folder of the two archives")
+    parser.add_argument(
+        "--full", action="store_true", help="also compare the SHA-256 of the whole files with the official ones"
+    )
+    parser.add_argument("--decode", action="store_true", help="also decode every listed image, on all cores")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
 def _index_arguments(parser):
     parser.add_argument("archives", metavar="ARCHIVE", nargs="+", type=Path, help="archive to index")
 
@@ -148,6 +166,7 @@ def _push_arguments(parser):
 _COMMANDS = (
     (_sample, _sample_arguments, "imagenet-subsets sample standins --configs 1pct --image-bytes 110000"),
     (_demo, None, "imagenet-subsets demo"),
+    (_check, _check_arguments, "imagenet-subsets check /data/imagenet --full"),
     (_index, _index_arguments, "imagenet-subsets index ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar"),
     (
         _build,

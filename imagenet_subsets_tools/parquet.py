@@ -22,6 +22,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -91,10 +92,10 @@ class Part:
 def build_parquet(output_dir, data_dir, configs=("1pct", "10pct", "lt"), num_proc=None):
     """Write a folder that is a complete dataset repository for the Hub.
 
-    ``datasets.load_dataset(output_dir, config)`` then gives the rows that the loading script gives,
-    on any version of ``datasets``. An interrupted build goes on where it was: finished shards are
-    kept if they check out: if their metadata tells of the features, images, labels and sizes that are due, and
-    their first and last row groups equal what the archive gives now.
+    ``datasets.load_dataset(output_dir, config)`` then gives the rows that the loading script gives, on any version of
+    ``datasets``. A build that was interrupted goes on where it was. A shard that is there is kept if it is a whole
+    Parquet file, its metadata has the mark of the features, names, labels and sizes that are due, and its first and
+    last row groups equal what the archive gives now.
 
     Args:
         output_dir: the folder; it is made if it is not there. It takes as many bytes as the images.
@@ -129,7 +130,10 @@ def build_parquet(output_dir, data_dir, configs=("1pct", "10pct", "lt"), num_pro
     _remove_leftovers(output_dir, due)
     missing = {path: shard for path, shard in due.items() if not _checks_out(output_dir / path, *shard)}
     _check_space(output_dir, sum(_size(groups) for _, groups in missing.values()))
-    _write_shards(output_dir, missing, num_proc or 1)
+    try:
+        _write_shards(output_dir, missing, num_proc or 1)
+    finally:
+        _remove_leftovers(output_dir, due)
     write_card(output_dir, plan)
     return output_dir
 
@@ -222,12 +226,16 @@ def _write_shards(output_dir, shards, num_proc):
             for job in jobs:
                 bar.update(_write_shard(*job))
             return
-        # Processes, as in datasets: threads of one process wait for each other when they are given memory.
-        with imagenet_subsets._children_end_with_us(), concurrent.futures.ProcessPoolExecutor(num_proc) as pool:
+        # Processes, as in datasets: threads of one process wait for each other when they are given memory. Ctrl-C ends
+        # them at once, without a word.
+        pool = concurrent.futures.ProcessPoolExecutor(
+            num_proc, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)
+        )
+        with imagenet_subsets._children_end_with_us(), pool:
             try:
                 for future in concurrent.futures.as_completed([pool.submit(_write_shard, *job) for job in jobs]):
                     bar.update(future.result())
-            except BaseException:  # Ctrl-C, too
+            except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
 
@@ -238,19 +246,16 @@ def _write_shard(builder, source, groups, path):
     examples = builder._generate_examples(**source, shards=groups)
     schema = builder.info.features.arrow_schema
     image_bytes = 0
-    try:
-        with imagenet_subsets._naming(str(path), "writing"), unfinished.open("wb") as file:
-            with pq.ParquetWriter(file, schema, **_writer_options()) as writer:
-                for rows in groups:
-                    group = [example for _, example in itertools.islice(examples, len(rows))]
-                    writer.write_table(pa.Table.from_pylist(group, schema))
-                    image_bytes += sum(len(example["image"]["bytes"]) for example in group)
-                writer.add_key_value_metadata({_MARK: _mark(builder, groups), _IMAGE_BYTES: str(image_bytes)})
-            file.flush()
-            os.fsync(file.fileno())  # the name must not come to disk before the content
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with imagenet_subsets._naming(str(path), "writing"), unfinished.open("wb") as file:
+        with pq.ParquetWriter(file, schema, **_writer_options()) as writer:
+            for rows in groups:
+                group = [example for _, example in itertools.islice(examples, len(rows))]
+                writer.write_table(pa.Table.from_pylist(group, schema))
+                image_bytes += sum(len(example["image"]["bytes"]) for example in group)
+            writer.add_key_value_metadata({_MARK: _mark(builder, groups), _IMAGE_BYTES: str(image_bytes)})
+        file.flush()
+        os.fsync(file.fileno())  # the name must not come to disk before the content
+    unfinished.replace(path)
     return _size(groups)
 
 

@@ -144,18 +144,18 @@ def rows(folder, **options):
 # ------------------------------------------------------------------------------------------ numbers
 
 ABSURD = {
-    "negative": b"-0000000001\0",
-    "negative, back to its own header": b"-0000001000\0",
-    "negative base 256": base_256(-1),
-    "negative base 256, back to its own header": base_256(-512),
-    "back to the beginning": base_256(-1024),
-    "far back": base_256(-(2**80)),
-    "past the end": octal(5 * BLOCK + 1),
-    "8 GiB": b"7" * 11 + b"\0",
-    "64 GiB": b"7" * 12,
-    "2 ** 63": base_256(2**63),
-    "2 ** 64 - 1024, which a 64-bit sum would take back": base_256(2**64 - 1024),
-    "2 ** 87": base_256(2**87),
+    "negative": (b"-0000000001\0", -1),
+    "negative, back to its own header": (b"-0000001000\0", -512),
+    "negative base 256": (base_256(-1), -1),
+    "negative base 256, back to its own header": (base_256(-512), -512),
+    "back to the beginning": (base_256(-1024), -1024),
+    "far back": (base_256(-(2**80)), -(2**80)),
+    "past the end": (octal(5 * BLOCK + 1), 5 * BLOCK + 1),
+    "8 GiB": (b"7" * 11 + b"\0", 2**33 - 1),
+    "64 GiB": (b"7" * 12, 2**36 - 1),
+    "2 ** 63": (base_256(2**63), 2**63),
+    "2 ** 64 - 1024, which a 64-bit sum would take back": (base_256(2**64 - 1024), 2**64 - 1024),
+    "2 ** 87": (base_256(2**87), 2**87),
 }
 NO_NUMBERS = {
     "decimal": b"00000000089\0",
@@ -172,8 +172,9 @@ NO_NUMBERS = {
 @pytest.mark.parametrize("size", ABSURD)
 def test_a_size_that_cannot_be_is_refused(size, before, write):
     good = member(b"a", b"abc") * before
-    path = write(good, header(b"b", ABSURD[size].ljust(12, b"\0")), b"x" * 3 * BLOCK, END)
-    assert re.search(r"'b' is said to have -?[\d,]+ bytes", refusal(path, len(good)))
+    field, number = ABSURD[size]
+    path = write(good, header(b"b", field), b"x" * 3 * BLOCK, END)
+    assert f"'b' is said to have {number:,} bytes" in refusal(path, len(good))
 
 
 @pytest.mark.parametrize("before", [0, 1])
@@ -205,6 +206,15 @@ def test_every_way_to_write_a_size_is_read_as_tarfile_does(written, size, write)
     path = write(member(b"a", b"abc"), block, padded(b"x" * size), member(b"c", b"c"), END)
     assert found(path) == by_tarfile(path)
     assert [entry[2] for entry in found(path)] == [3, size, 1]
+
+
+@pytest.mark.parametrize("form", [b"%06o\0 ", b"%07o\0", b"%08o", b"%6o\0 ", b"%6o \0", b" %o", b"%o\0", "base 256"])
+def test_every_way_to_write_a_checksum_is_read_as_tarfile_does(form, write):
+    block = bytearray(header(b"b", 1))
+    total = int(block[148:154], 8)
+    block[148:156] = base_256(total, 8) if form == "base 256" else (form % total).ljust(8, b"\0")
+    path = write(member(b"a", b"abc"), block, padded(b"x"), END)
+    assert found(path) == by_tarfile(path) == [("a", 0, 3), ("b", 1024, 1)]
 
 
 def test_a_checksum_that_does_not_fit_is_refused(write):
@@ -423,7 +433,8 @@ def test_what_is_no_image_of_its_class_is_passed_over_in_a_class_tar(write):
         member(b"n01440764_7.JPEG", kind=b"1"),
     ]
     inner = b"".join([*strangers, member(b"n01440764_1.JPEG", b"x"), END])
-    path = write(member(b"n01440764.tar", inner), member(b"n01440764.tar.txt", b"x"), END)
+    no_class = member(b"n01440764.tar.old", member(b"n01440764_2.JPEG", b"x") + END)
+    path = write(member(b"n01440764.tar", inner), no_class, member(b"notes.txt", b"no tar" * 200), END)
     assert [name for name, *_ in found(path) if name.endswith("JPEG")] == ["n01440764_1.JPEG"]
 
 
@@ -477,7 +488,7 @@ def test_nothing_is_written_outside_the_caches(write, tmp_path, monkeypatch):
     monkeypatch.chdir(work)
     for variable in ("TMPDIR", "HOME"):
         monkeypatch.setenv(variable, str(work))
-    names = ["../../../" + IMAGES[0], f"{tmp_path}/work/{IMAGES[1]}", "~/" + IMAGES[2], "../link", "../folder"]
+    names = ["../../../" + IMAGES[0], "/" + IMAGES[1], "~/" + IMAGES[2], "../link", "../folder"]
     kinds = [b"0", b"0", b"0", b"2", b"5"]
     parts = [member(name.encode(), jpeg("red") * (kind == b"0"), kind) for name, kind in zip(names, kinds)]
     write(*parts, END, name=imagenet_subsets.VALIDATION_ARCHIVE)
@@ -485,6 +496,7 @@ def test_nothing_is_written_outside_the_caches(write, tmp_path, monkeypatch):
     assert list(rows(tmp_path)) == IMAGES[:3]
     assert list(rows(tmp_path, streaming=False, cache_dir=str(tmp_path / "cache"))) == IMAGES[:3]
     assert sorted(path for path in tmp_path.rglob("*") if "cache" not in path.parts) == before
+    assert not os.path.exists("/" + IMAGES[1])
     indexes = os.listdir(os.path.dirname(imagenet_subsets.index_path(tmp_path)))
     assert not [name for name in indexes if not re.fullmatch(r"[0-9a-f]{16}\.index(\.lock)?", name)]
 
