@@ -94,7 +94,7 @@ def _noting(archive):
     """Make errors that an archive causes a part of the report."""
     try:
         yield
-    except (imagenet_subsets.ArchiveError, OSError, concurrent.futures.BrokenExecutor) as error:
+    except (imagenet_subsets.ArchiveError, OSError) as error:
         archive["errors"].append(str(error))
 
 
@@ -152,7 +152,7 @@ def _check_list(images, archive, wnids):
         "damaged": damaged,
         "absent": [name.decode() for name in images["name"][~there][:3].tolist()] if known else [],
         "lacking_classes": {wnids[label]: [int(found[label]), int(listed[label])] for label in lacking},
-        "ok": known and bool(there.all()) and not damaged,
+        "ok": not archive["errors"] and bool(there.all()) and not damaged,
     }
 
 
@@ -164,10 +164,13 @@ def _decode_images(path, images, num_proc):
     on_ctrl_c = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_DFL)}  # end without a word
     pool = concurrent.futures.ProcessPoolExecutor(num_proc, **on_ctrl_c)
     damaged = []
-    with bar, imagenet_subsets._children_end_with_us(), pool:
-        for part, found in zip(parts, pool.map(_decode_part, itertools.repeat(path), parts)):
-            damaged += found
-            bar.update(len(part))
+    try:
+        with bar, imagenet_subsets._children_end_with_us(), pool:
+            for part, found in zip(parts, pool.map(_decode_part, itertools.repeat(path), parts)):
+                damaged += found
+                bar.update(len(part))
+    except concurrent.futures.BrokenExecutor as error:
+        raise ChildProcessError(f"{path}: a process that decoded its images died, out of memory perhaps.") from error
     return damaged
 
 
@@ -207,9 +210,8 @@ def format_report(report):
 
 def _table(sides, rows):
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return [
-        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths)).rstrip() for row in rows
-    ]
+    padded = [[f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths)] for row in rows]
+    return ["  ".join(cells).rstrip() for cells in padded]
 
 
 def _archive_row(archive):
@@ -230,7 +232,12 @@ def _split_row(split):
     if split["damaged"]:
         wrong.append(f"{split['damaged']:,} damaged")
     found = f"{split['found']:,} of {split['listed']:,}"
-    return *place, found, f"{len(split['lacking_classes']):,}", "; ".join(wrong) or "ok"
+    return (
+        *place,
+        found,
+        f"{len(split['lacking_classes']):,}",
+        "; ".join(wrong) or ("ok" if split["ok"] else "see below"),
+    )
 
 
 def _remarks(archive):
@@ -260,8 +267,6 @@ def _conclusion(report):
             given.append(config if len(whole) == len(lists) else f"{config} with splits={whole}")
     lines = [f"Can be given: {'; '.join(given) or 'nothing'}."]
     if any(split["damaged"] or split["absent"] for split in splits):
-        lines.append(
-            "Download an archive again if it lacks images, or holds damaged ones, and should be the official one."
-        )
-        lines.append('on_missing="skip" loads without the images that are absent or cut off.')
+        lines.append("If the archive that lacks images or has damaged ones should be official, download it again.")
+        lines.append('To load without the images that are absent or cut off, pass on_missing="skip".')
     return lines

@@ -463,6 +463,17 @@ def test_an_input_error_while_images_are_read(num_proc, few, images, tmp_path, b
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
+def test_a_read_that_gives_less_than_it_was_asked_for_is_no_image(few, images, monkeypatch):
+    dataset, preadv = load(few, streaming=True, **FEW), os.preadv
+
+    def short(fd, buffers, position):
+        return preadv(fd, [buffers[0], buffers[1][:-10]], position)
+
+    monkeypatch.setattr(imagenet_subsets.os, "preadv", short)
+    assert str(few) in fails_right(dataset, images)
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
 @pytest.mark.parametrize("size", [0, 100, 100_000, 102_400 + 600])
 def test_an_archive_truncated_between_index_and_read(size, few, images):
     dataset = load(few, streaming=True, **FEW)

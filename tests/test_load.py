@@ -100,7 +100,11 @@ def test_streaming_gives_the_same_rows(way, standins_1pct):
     assert next(iter(streams["train"]))["image"].mode == "RGB"
 
 
-@pytest.mark.parametrize(("config", "split"), [pair for pair in LISTS if pair[0] != "1pct"])
+# datasets 3 takes 0.2 ms to stream a row: there, one of the larger lists will do.
+LARGER = [("lt", "validation")] if (3, 0) <= VERSION < (4, 0) else [pair for pair in LISTS if pair[0] != "1pct"]
+
+
+@pytest.mark.parametrize(("config", "split"), LARGER)
 def test_streaming_gives_the_same_rows_of_the_larger_lists(config, split, standins_all):
     stream = imagenet_subsets.load_dataset(config, data_dir=standins_all, streaming=True, split=split)
     assert streamed(stream) == [(name, label, True) for name, label in published_rows(config, split)]

@@ -162,6 +162,21 @@ def test_rebuild_keeps_what_is_finished_and_mends_the_rest(hub_folder, copy, sta
     assert changed == {train, half, other}
 
 
+def test_rebuild_replaces_a_shard_with_another_row_in_its_middle(hub_folder, copy, standins_1pct, small_shards):
+    """What a list of another version would leave: the ends of the shard are as they should be, a label is not."""
+    path = copy / "1pct/train-00001-of-00004.parquet"
+    with pq.ParquetFile(path) as file:
+        groups = [file.read_row_group(k) for k in range(file.num_row_groups)]
+    middle = groups[len(groups) // 2]
+    labels = pa.array([(label + 1) % 1000 for label in middle["label"].to_pylist()])
+    groups[len(groups) // 2] = middle.set_column(1, middle.schema.field("label"), labels)
+    with pq.ParquetWriter(path, middle.schema.remove_metadata()) as writer:
+        for group in groups:
+            writer.write_table(group)
+    build_parquet(copy, standins_1pct, ["1pct"])
+    assert digests(copy) == digests(hub_folder)
+
+
 def test_rebuild_from_other_images_keeps_none_of_theirs(hub_folder, standins_1pct, small_shards, copy, tmp_path):
     """An archive with the same names and sizes but another first image: the shard of that image is written anew."""
     archives = shutil.copytree(standins_1pct, tmp_path / "archives")

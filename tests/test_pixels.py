@@ -1,6 +1,7 @@
 """A decoded row is the picture that TFDS and torchvision users see, and damage is told."""
 
 import io
+import itertools
 import tarfile
 
 import datasets
@@ -199,8 +200,8 @@ def test_archive_bytes_on_demand(standins_all):
         for image_bytes in ("benchmark", "archive")
     )
     turned = 0
-    for batch, as_published in zip(one.iter(500), other.iter(500)):
+    for batch, as_published in itertools.islice(zip(one.iter(500), other.iter(500)), 10):
         for upright, original in zip(batch["image"], as_published["image"]):
             turned += upright["bytes"] != original["bytes"]
             assert len(upright["bytes"]) == len(original["bytes"]) or b"\xff\xee" in original["bytes"]
-    assert turned > 20
+    assert turned > 5
