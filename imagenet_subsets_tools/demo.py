@@ -51,7 +51,7 @@ def run_demo():
 def _call():
     """(function, arguments, options) of the call that the installed ``datasets`` allows."""
     if tuple(map(int, datasets.__version__.split(".")[:2])) < (2, 20):
-        return datasets.load_dataset, (imagenet_subsets.__file__, _CONFIG), {"trust_remote_code": True}
+        return datasets.load_dataset, (imagenet_subsets.__file__, _CONFIG), {}
     return imagenet_subsets.load_dataset, (_CONFIG,), {}
 
 

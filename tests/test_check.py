@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.standins import CMYK_IMAGES, PNG_IMAGE
 
 TRAIN, VALIDATION = imagenet_subsets.TRAIN_ARCHIVE, imagenet_subsets.VALIDATION_ARCHIVE
+PROJECT = Path(__file__).resolve().parent.parent
 WNIDS = [wnid for wnid, _ in imagenet_subsets.read_classes(SPLIT_FILES / "classes.parquet")]
 SPLITS = [(config, split) for config, lists in SUBSETS.items() for split in lists]
 OF_VALIDATION = {("1pct", "validation"), ("10pct", "validation"), ("lt", "test")}
@@ -217,8 +219,7 @@ def test_full_compares_digests(standins_all, run_check, monkeypatch):
 
 
 def test_the_official_digests_are_those_of_the_readme():
-    with open(SPLIT_FILES.parent / "README.md", encoding="utf-8") as file:
-        text = file.read()
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
     for name, digest in check.OFFICIAL_SHA256.items():
         assert f"| `{name}` | {check.OFFICIAL_SIZES[name]:,} | `{digest}` |" in text
 
@@ -278,7 +279,7 @@ def test_the_command_prints_json_alone_on_stdout(folder):
     (folder / TRAIN).unlink()
     command = [sys.executable, "-m", "imagenet_subsets_tools.cli", "check", str(folder), "--full", "--json"]
     environment = {**os.environ, "HF_DATASETS_DISABLE_PROGRESS_BARS": "0"}
-    result = subprocess.run(command, capture_output=True, text=True, cwd=SPLIT_FILES.parent, env=environment)
+    result = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, env=environment)
     assert result.returncode == 1
     assert json.loads(result.stdout)["splits"][1]["found"] == 50_000
     assert f"Indexing {VALIDATION}" in result.stderr and f"Hashing {VALIDATION}: 100%" in result.stderr

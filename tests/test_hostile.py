@@ -6,6 +6,7 @@
 import io
 import itertools
 import os
+import random
 import re
 import signal
 import tarfile
@@ -225,6 +226,7 @@ def test_a_checksum_that_does_not_fit_is_refused(write):
         assert "no tar header" in refusal(write(good, bytes(block), END), len(good))
 
 
+@pytest.mark.filterwarnings("ignore:.*left out")
 def test_a_huge_image_is_refused_in_little_memory(write, tmp_path):
     image = member(IMAGES[0].encode(), jpeg("red"))
     write(image, header(IMAGES[1].encode(), 3 << 30), name=imagenet_subsets.VALIDATION_ARCHIVE)
@@ -383,7 +385,9 @@ def test_the_end_may_lack_its_blocks_or_be_followed_by_anything(end, write):
 
 
 @pytest.mark.parametrize("before", [1, 4096, 5000])
-@pytest.mark.parametrize("rubbish", [b"x" * BLOCK, os.urandom(64) * 8, b"\0" * 511 + b"x", header(b"b")[256:] * 2])
+@pytest.mark.parametrize(
+    "rubbish", [b"x" * BLOCK, random.Random(1).randbytes(BLOCK), b"\0" * 511 + b"x", header(b"b")[256:] * 2]
+)
 def test_rubbish_between_members_is_refused(rubbish, before, write):
     good = b"".join(member(b"%d" % k) for k in range(before))
     assert "no tar header" in refusal(write(good, rubbish, member(b"b"), END), len(good))
@@ -482,6 +486,7 @@ def test_the_first_image_may_stand_after_very_many_other_members(kind, write):
     assert found(path) == [("a", 200_000 * BLOCK, 3)]
 
 
+@pytest.mark.filterwarnings("ignore:.*left out")
 def test_nothing_is_written_outside_the_caches(write, tmp_path, monkeypatch):
     work = tmp_path / "work"
     work.mkdir()
