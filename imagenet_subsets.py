@@ -387,7 +387,8 @@ def _load_index(file, identity):
 def _save_index(table, file):
     encodings = {"name": "DELTA_BYTE_ARRAY", "offset": "DELTA_BINARY_PACKED", "size": "DELTA_BINARY_PACKED"}
     content = io.BytesIO()
-    pq.write_table(table, content, compression="zstd", use_dictionary=False, column_encoding=encodings)
+    options = {"compression": "zstd", "use_dictionary": False, "column_encoding": encodings}
+    pq.write_table(table, content, row_group_size=1 << 17, **options)
     try:
         with _naming(file, "writing the index"), open(file + ".tmp", "wb") as stream:
             stream.write(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
@@ -462,7 +463,7 @@ def _walk_archive(path):
         walks = [outer]
         if CLASS_TAR.fullmatch(_first_member(fd, path, size)):
             outer.advance(functools.partial(_hop, fd), size)
-            class_tars = [tar for tar in _last_of_each_name([outer]).to_pylist() if CLASS_TAR.fullmatch(tar["name"])]
+            class_tars = [tar for tar in _last_of_each_name(outer).to_pylist() if CLASS_TAR.fullmatch(tar["name"])]
             starts = [tar["offset"] + BLOCK for tar in class_tars]
             walks = [
                 TarWalk(fd, path, start, start + tar["size"], prefix=tar["name"][:9] + b"_")
@@ -471,17 +472,17 @@ def _walk_archive(path):
         settings = {"desc": f"Indexing {os.path.basename(path)}", "unit": "B", "unit_scale": True}
         with datasets.utils.tqdm(total=size, **settings) as bar:
             _walk_all(fd, walks, bar.update)
-    return _last_of_each_name(walks)
+    return pa.concat_tables(_last_of_each_name(walk) for walk in walks)  # a class tar holds names of its class alone
 
 
-def _last_of_each_name(walks):
-    """The members that the walks have passed, as one table; of members of one name the last, as tar has it."""
-    table = pa.Table.from_batches(itertools.chain.from_iterable(walk.batches for walk in walks), INDEX_SCHEMA)
+def _last_of_each_name(walk):
+    """The members that a walk has passed, as a table; of members of one name the last, as tar has it."""
+    table = pa.Table.from_batches(walk.batches, INDEX_SCHEMA)
     count = len(table) - pc.count_distinct(table["name"]).as_py()
     if count == 0:
         return table
     last = {name: row for row, name in enumerate(table["name"].to_pylist())}
-    warnings.warn(f"{walks[0].path} holds {count:,} members twice; the later one counts, as in tar.", stacklevel=2)
+    warnings.warn(f"{walk.path} holds {count:,} members twice; the later one counts, as in tar.", stacklevel=2)
     return table.take(sorted(last.values()))
 
 
@@ -612,7 +613,8 @@ def _read_piece(fd, path, image_bytes, on_damage, batch, places):
         try:
             benchmark = as_benchmark(image)
         except Exception as error:  # Pillow's errors have no common base
-            told = f"{path}: the image {name.decode()} at byte {offset:,} is damaged ({error})."
+            reason = str(error).partition(" <_io")[0]
+            told = f"{path}: the image {name.decode()} at byte {offset:,} is damaged ({reason})."
             if on_damage == "error":
                 raise ArchiveError(f"{told} Download the archive again, or pass on_missing='skip'.") from error
             warnings.warn(f"{told} It is left out.", stacklevel=2)
@@ -893,8 +895,11 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
 
 
 def _image_array(batch, kept):
-    """The images of a batch, ``pa.BinaryArray``; over its buffer where all are in there."""
-    if not batch.changed:
+    """The images of a batch, ``pa.BinaryArray``; over its buffer where all are in there.
+
+    A table of one row is copied: datasets 5 keeps those to write them later, when the buffer has other images.
+    """
+    if not batch.changed and len(kept) > 1:
         buffers = [None, pa.py_buffer(batch.begins), pa.py_buffer(batch.buffer)]
         return pa.Array.from_buffers(pa.binary(), len(batch.rows), buffers)
     views = [memoryview(batch.buffer)[begin:end] for begin, end in itertools.pairwise(batch.begins)]
@@ -916,6 +921,7 @@ def _end_with_parent():
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != _preparing[-1]:  # it was killed before we asked
             os._exit(1)
+        _preparing[-1] = os.getpid()  # what it forks ends with it
 
 
 _preparing = []

@@ -301,6 +301,13 @@ def test_pax_records_that_overrule_a_header_are_refused(kind, overruling, before
     assert "a header for long names or sparse files" in refusal(path, len(good))
 
 
+def test_pax_records_behind_the_stated_size_are_seen_as_tarfile_does(write):
+    good, extended = member(b"a", b"abc"), pax(b"path=b")
+    path = write(good, header(b"PaxHeaders/x", 1, b"x"), extended[BLOCK:], member(b"c", b"x"), END)
+    assert by_tarfile(path)[-1][0] == "b"
+    assert "a header for long names or sparse files" in refusal(path, len(good))
+
+
 def test_pax_records_that_overrule_nothing_are_passed_over(write):
     harmless = pax(b"mtime=1325376000.123", b"SCHILY.dev=16", b"comment=my path is the size"), pax(b"uid=1", kind=b"g")
     path = write(*harmless, member(b"a", b"abc"), harmless[0], member(b"b", b"x"), END)

@@ -178,3 +178,11 @@ def test_memory_does_not_grow_with_the_config(standins_all, tmp_path):
         peak[config] = int(result.stdout) / 1024  # MiB
     assert peak["lt"] < 500
     assert peak["lt"] < 1.5 * peak["1pct"]
+
+
+def test_batches_of_one_row_hold_their_own_image(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(imagenet_subsets, "BATCH_ROWS", 1)
+    options = {"data_dir": data_dir, "splits": ["train"], "cache_dir": str(tmp_path / "cache")}
+    rows = imagenet_subsets.load_dataset("1pct", **options)["train"].with_format("arrow")[:]
+    for name, image in zip(rows["file_name"].to_pylist(), rows["image"].to_pylist()):
+        assert name.encode() in image["bytes"]
