@@ -276,7 +276,8 @@ class TarWalk:
         self.batches.append(pa.RecordBatch.from_arrays(arrays, schema=INDEX_SCHEMA))
 
     def _overrules(self, kind, offset, size):
-        return kind in b"LS" or size > MAX_PAX or PAX_OVERRULES.search(os.pread(self.fd, size, offset + BLOCK))
+        blocks = size + -size % BLOCK  # as tar reads it
+        return kind in b"LS" or size > MAX_PAX or PAX_OVERRULES.search(os.pread(self.fd, blocks, offset + BLOCK))
 
     def _error(self, position, found):
         advice = "Compare its SHA-256 with the official one (README), and download it again if they differ."
@@ -711,9 +712,9 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         """The key of the cache: the options, and what the archives hold instead of where they are."""
         self._check_options()
         key = {name: getattr(self, name) for name in (*OPTIONS, "splits") if name in config_kwargs}
-        for path in sorted({self.archive_path(split) for split in self.subset}):
-            if self.data_dir is not None:
-                key[os.path.basename(path)] = archive_identity(path) if os.path.isfile(path) else path
+        paths = {self.archive_path(split) for split in self.subset} if self.data_dir is not None else ()
+        self.identities = {path: archive_identity(path) if os.path.isfile(path) else path for path in sorted(paths)}
+        key |= {os.path.basename(path): identity for path, identity in self.identities.items()}
         return super().create_config_id(key, custom_features)
 
     def _check_options(self):
@@ -784,7 +785,10 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
         for path in paths.values():
             check_archive(path)
         stamps = {split: _stamp(os.stat(path)) for split, path in paths.items()}
-        indexes = {path: read_index(path) for path in paths.values()}
+        for path, identity in self.config.identities.items():
+            if archive_identity(path) != identity:
+                raise ArchiveError(f"{path} was changed after this builder was made. Make it anew, or load again.")
+        indexes = {path: read_index(path) for path in self.config.identities}
         plans = {split: self._plan(split, path, indexes[path]) for split, path in paths.items()}
         # datasets compares what it has written with this, on every version; skipped damage shows only in reading.
         prepares_skipping = self.config.on_missing == "skip" and not getattr(dl_manager, "is_streaming", False)

@@ -212,6 +212,14 @@ def test_a_replaced_archive_is_not_served_from_the_cache(data_dir, tmp_path):
     assert images[1] == images[0].replace(b"ILSVRC2012_val_00000001", b"NEWER!2012_val_00000001")
 
 
+def test_a_builder_does_not_prepare_another_archive(data_dir, tmp_path):
+    options = {"data_dir": data_dir, "splits": ["validation"], "cache_dir": str(tmp_path / "cache")}
+    builder = imagenet_subsets.ImagenetSubsets(**options)
+    replace(data_dir / VALIDATION, (data_dir / VALIDATION).read_bytes())
+    with pytest.raises(imagenet_subsets.ArchiveError, match="was changed after this builder was made"):
+        builder.download_and_prepare()
+
+
 def test_a_split_file_is_missing(tmp_path, standins_1pct):
     shutil.copytree(imagenet_subsets.SPLIT_FILES, tmp_path / "split_files")
     (tmp_path / "split_files" / "1pct.parquet").unlink()
