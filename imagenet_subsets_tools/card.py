@@ -45,6 +45,8 @@ dataset = datasets.load_dataset("<namespace>/<name>", "{first}")
 Training rows are in the order of the SHA-256 of their file names, so that any run of rows mixes the classes. The
 other rows are sorted by file name.
 
+Of the 20,000 validation images of ImageNet-LT, 1,992 are training images of SimCLR's 10 % and 191 of its 1 %.
+
 ## How it was built
 
 By imagenet-subsets {version} with datasets {datasets} and pyarrow {pyarrow}, from the two archives of ILSVRC2012:
