@@ -1,0 +1,85 @@
+"""A build and a push that are killed at many moments, then run again, end as undisturbed ones do."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hub import Hub
+
+import imagenet_subsets
+
+TOKEN = "hf_writer"
+BUILD = """
+import sys
+from imagenet_subsets_tools import parquet
+parquet.SHARD_BYTES = 3_000_000
+if __name__ == "__main__":
+    parquet.build_parquet(sys.argv[1], sys.argv[2], ["1pct"], num_proc=int(sys.argv[3]))
+"""
+PUSH = "import sys; from imagenet_subsets_tools.publish import push_to_hub; push_to_hub(*sys.argv[1:3])"
+
+
+def start(code, *arguments, **environment):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    path = os.pathsep.join([str(imagenet_subsets.HOME), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path, **environment}, stderr=subprocess.PIPE)
+
+
+def kill_once(process, reached):
+    """SIGKILL as soon as ``reached()``; whether it came before the end."""
+    while process.poll() is None and not reached():
+        time.sleep(0.001)
+    process.kill()
+    _, told = process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), told
+    return process.returncode == -signal.SIGKILL
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("num_proc", [1, 2])
+def test_a_killed_build(num_proc, hub_folder, standins_1pct, tmp_path):
+    folder = tmp_path / "hub"
+    killed = 0
+    for files in (1, 2, 6, 11, 17):  # of 18, those that are being written included
+        process = start(BUILD, folder, standins_1pct, num_proc)
+        killed += kill_once(process, lambda files=files: len(list(folder.rglob("*.*"))) >= files)
+    assert killed >= 3
+    process = start(BUILD, folder, standins_1pct, num_proc)
+    assert process.wait(120) == 0, process.stderr.read()
+    assert contents(folder) == contents(hub_folder)
+
+
+def test_a_killed_push(tmp_path):
+    folder = tmp_path / "hub"
+    names = [f"1pct/train-{k:05d}-of-00012.parquet" for k in range(12)]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"image": [os.urandom(4 << 20)]}), folder / name)
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: 1pct\n  data_files:\n  - split: train\n"
+        "    path: 1pct/train-*-of-00012.parquet\n"
+        "dataset_info:\n  config_name: 1pct\n  splits:\n  - name: train\n    num_examples: 12\n---\n"
+    )
+    settings = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "home")}
+    with Hub({TOKEN: "write"}) as hub:
+        settings["HF_ENDPOINT"] = hub.url
+        killed = 0
+        for uploads in (1, 3, 7):
+            before = hub.count("upload")
+            process = start(PUSH, folder, "team/killed", **settings)
+            killed += kill_once(process, lambda before=before, uploads=uploads: hub.count("upload") - before >= uploads)
+        assert killed >= 1
+        process = start(PUSH, folder, "team/killed", **settings)
+        assert process.wait(120) == 0, process.stderr.read()
+        files = {name: file.content for name, file in hub.repos["team/killed"].files.items()}
+        assert {name: files[name] for name in contents(folder)} == contents(folder)
+        sent = sum(request.received for request in hub.requests if request.route == "upload" and request.status == 200)
+        assert sent <= sum(map(len, contents(folder).values())) + 5 * killed * (5 << 20)
