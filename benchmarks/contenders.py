@@ -87,7 +87,7 @@ def until_writing(folder, config):
         raise _Enough
 
     imagenet_subsets.ImagenetSubsets._generate_tables = generate_none
-    with measured() as result, contextlib.suppress(datasets.exceptions.DatasetGenerationError):
+    with measured() as result, contextlib.suppress(_Enough):
         imagenet_subsets.load_dataset(config, data_dir=folder)
     return result
 
