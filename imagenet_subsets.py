@@ -493,7 +493,7 @@ def _walk_all(fd, walks, progress):
     if min(_seconds_per_header(walks, hop, progress) for _ in range(8)) < WARM:  # other work on the machine slows some
         _advance_some(walks, hop, progress, limit=NO_LIMIT)
         return
-    stream_pace = _pace(walks, lambda: _advance_some(walks, stream, progress))
+    stream_pace = _pace(walks, lambda: _stream_some(walks, stream, progress))
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
 
         def hop_all(limit, some):
@@ -511,6 +511,12 @@ def _advance_some(walks, read, progress, limit=PROBE):
     for walk in walks:
         passed += walk.advance(read, limit - passed, progress)
     return passed
+
+
+def _stream_some(walks, stream, progress):
+    goal = sum(walk.position for walk in walks) + 4 * STREAM_BYTES  # a piece that is hardly used would tell nothing
+    while sum(walk.position for walk in walks) < goal and not all(walk.done for walk in walks):
+        _advance_some(walks, stream, progress)
 
 
 def _seconds_per_header(walks, read, progress):
