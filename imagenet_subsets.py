@@ -349,7 +349,7 @@ def read_index(path):
     """The members of an archive, from its index, which is made by walking the archive where there is none yet.
 
     Returns:
-        ``pa.Table`` with columns ``name``, ``offset`` and ``size`` (see ``TarWalk``), each name once.
+        ``pa.Table`` with columns ``name``, ``offset`` and ``size`` (see ``INDEX_SCHEMA``), each name once.
 
     Raises:
         FileNotFoundError: there is no archive at ``path``.

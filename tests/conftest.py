@@ -1,6 +1,7 @@
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 # Read when datasets and huggingface_hub are imported: the tests leave the user's caches and indexes alone.
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="imagenet-subsets-tests-")
@@ -27,6 +28,20 @@ def standins_1pct(tmp_path_factory):
 def standins_all(tmp_path_factory):
     """Folder of stand-in archives with the images of all configs; read only."""
     return make_standins(tmp_path_factory.mktemp("standins") / "all")
+
+
+@pytest.fixture
+def data_dir(standins_1pct, tmp_path):
+    """A folder with links to the stand-ins of 1pct, which have no index there yet; for a test to spoil."""
+    import imagenet_subsets
+
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for archive in (imagenet_subsets.TRAIN_ARCHIVE, imagenet_subsets.VALIDATION_ARCHIVE):
+        (folder / archive).hardlink_to(standins_1pct / archive)
+        # pytest gives a path again, once a test has passed
+        Path(imagenet_subsets.index_path(str(folder / archive))).unlink(missing_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -15,16 +15,6 @@ import imagenet_subsets
 TRAIN, VALIDATION = imagenet_subsets.TRAIN_ARCHIVE, imagenet_subsets.VALIDATION_ARCHIVE
 
 
-@pytest.fixture
-def data_dir(standins_1pct, tmp_path):
-    """A folder with links to both stand-ins, for a test to spoil."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for archive in (TRAIN, VALIDATION):
-        (folder / archive).hardlink_to(standins_1pct / archive)
-    return folder
-
-
 def replace(path, content=b""):
     path.unlink()
     path.write_bytes(content)

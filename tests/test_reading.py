@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import datasets
 import pytest
@@ -17,17 +16,6 @@ from imagenet_subsets import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 BLOCK = 512
 AROUND = 400_000  # bytes: identity, first members, outer headers
-
-
-@pytest.fixture
-def data_dir(standins_1pct, tmp_path):
-    """A folder with links to both stand-ins, which have no index there yet."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for archive in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
-        (folder / archive).hardlink_to(standins_1pct / archive)
-        Path(imagenet_subsets.index_path(str(folder / archive))).unlink(missing_ok=True)
-    return folder
 
 
 class Reads:
