@@ -1,12 +1,13 @@
-"""ImageNet subsets as a Hugging Face dataset, read by position from the two official archives.
+"""ImageNet subsets as a Hugging Face dataset, read by position from the official archives, or what became of them.
 
-Configs: ``1pct`` and ``10pct`` (SimCLR's semi-supervised training lists) and ``lt`` (ImageNet-LT).
-``data_dir`` is the folder that holds ``ILSVRC2012_img_train.tar`` and ``ILSVRC2012_img_val.tar``.
+Configs: ``1pct`` and ``10pct`` (SimCLR's semi-supervised training lists), ``lt`` (ImageNet-LT), ``full``, ``custom``.
+``data_dir`` is the folder that holds ``ILSVRC2012_img_train.tar`` and ``ILSVRC2012_img_val.tar``, or the same images
+in one of the other layouts of ``find_source``.
 
     datasets.load_dataset("./imagenet_subsets.py", "1pct", data_dir=...)   # datasets 2.19, 3.x
     imagenet_subsets.load_dataset("1pct", data_dir=...)                    # any datasets
 
-The sections: the facts, the split lists, the tar format, the index of an archive, reading images,
+The sections: the facts, the split lists, the tar format, the index of an archive, the layouts, reading images,
 the builder, ``load_dataset``. The file stands alone; beside it, it needs ``split_files/``.
 """
 
@@ -16,6 +17,7 @@ import contextlib
 import ctypes
 import dataclasses
 import functools
+import glob
 import hashlib
 import io
 import itertools
@@ -24,8 +26,11 @@ import pathlib
 import re
 import signal
 import sys
+import tarfile
 import time
 import warnings
+import zipfile
+import zlib
 
 import datasets
 import filelock
@@ -43,18 +48,25 @@ from datasets.utils.info_utils import is_small_dataset
 
 # ---------------------------------------------------------------------------------------- the facts
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
 VALIDATION_ARCHIVE = "ILSVRC2012_img_val.tar"
+TEST_ARCHIVES = "ILSVRC2012_img_test.tar", "ILSVRC2012_img_test_v10102019.tar"
 OFFICIAL_SIZES = {TRAIN_ARCHIVE: 147_897_477_120, VALIDATION_ARCHIVE: 6_744_924_160}  # bytes
 CLASS_TAR = re.compile(rb"n\d{8}\.tar")
 TRAIN_NAME = re.compile(rb"n\d{8}_\d+\.JPEG")
 VALIDATION_NAME = re.compile(rb"ILSVRC2012_val_\d{8}\.JPEG")
+TEST_NAME = re.compile(rb"ILSVRC2012_test_\d{8}\.JPEG")
+FIRST_MEMBERS = {TRAIN_ARCHIVE: CLASS_TAR, VALIDATION_ARCHIVE: VALIDATION_NAME} | dict.fromkeys(
+    TEST_ARCHIVES, TEST_NAME
+)
+WNID = slice(0, 9)  # of a training image's name
 
 DESCRIPTION = """\
 ImageNet (ILSVRC 2012) subsets for semi-supervised and long-tailed learning: 1pct and 10pct, the training \
 lists of SimCLR, with the official validation set; lt, ImageNet-LT of OLTR, with its validation list and, as \
-test, the official validation set. Images, labels and file names are those of the published lists."""
+test, the official validation set; full, all of ILSVRC 2012. Images, labels and file names are those of the \
+published lists."""
 HOMEPAGE = "https://image-net.org/challenges/LSVRC/2012/"
 LICENSE = """\
 The images are ImageNet's and may be used under its terms of access (https://image-net.org/download.php): for \
@@ -63,6 +75,9 @@ MANUAL_DOWNLOAD = f"""\
 ImageNet cannot be downloaded by a program: register at https://image-net.org/download-images.php, accept the \
 terms, download {TRAIN_ARCHIVE} (138 GB) and {VALIDATION_ARCHIVE} (6.3 GB) of ILSVRC2012 into one folder, leave \
 them as they are, and pass that folder as data_dir=..."""
+OTHER_LAYOUTS = """\
+In place of an archive, data_dir may hold the class tars (train/n01440764.tar), the extracted images \
+(train/n01440764/*.JPEG, val/*.JPEG or val/<wnid>/*.JPEG), or Kaggle's tree (ILSVRC/Data/CLS-LOC), zip or .tar.gz."""
 
 # The published lists: rows, and the SHA-256 of the sorted lines "<wnid>/<file name>".
 LISTS = {
@@ -72,11 +87,17 @@ LISTS = {
     "lt_validation": (20_000, "483be09644f9bbdc3967149a4d4e61c906ab840d7d94d76032cf69082ae26005"),
     "validation": (50_000, "7aec631d6f9e7e0e6b79804a178f00b5b42094a29e66ffa62955518dd740cb14"),
 }
+TRAIN_IMAGES = 1_281_167  # of ILSVRC 2012; no list names them all
+TEST_IMAGES = 100_000
 SUBSETS = {  # config -> split -> list
     "1pct": {"train": "1pct", "validation": "validation"},
     "10pct": {"train": "10pct", "validation": "validation"},
     "lt": {"train": "lt_train", "validation": "lt_validation", "test": "validation"},
+    "full": {"train": "full", "validation": "validation"},
 }
+CUSTOM = {"train": "train_list", "validation": "validation_list"}  # split -> option that gives the user's list
+UNLABELED = ("1pct", "10pct")  # configs that can have a split of all other training images
+WITHOUT_TEST = ("lt",)  # configs that cannot have the official test images, since they have a test split
 OPTIONS = {
     "label_names": ("wnid", "words"),
     "on_missing": ("error", "skip"),
@@ -91,6 +112,11 @@ _HERE = pathlib.Path(__file__).resolve().parent
 _PACKED = _HERE / "imagenet_subsets_tools"
 HOME = _PACKED if (_PACKED / "split_files").is_dir() else _HERE
 SPLIT_FILES = HOME / "split_files"
+
+
+LISTED = re.compile(
+    r"(?:.*?/)?(?:(?P<wnid>n\d{8})/)?(?P<name>(?:n\d{8}_\d+|ILSVRC2012_val_\d{8})\.JPEG)(?:\s+(?P<label>\d+))?"
+)
 
 
 def read_classes(path):
@@ -133,6 +159,82 @@ def read_split_list(path, name, wnids):
             f"{found[1]}; expected are {LISTS[name][0]:,} and {LISTS[name][1]}. Take split_files/ anew."
         )
     return sorted(zip(images, labels))
+
+
+def read_image_list(path, wnids, validation):
+    """The images of a user's own list.
+
+    Args:
+        path: a text file with an image a line: its name, after any folders and before its label, if there is one, as
+            in ``n01440764_190.JPEG`` and ``train/n01440764/n01440764_190.JPEG 0``.
+        wnids: the 1,000 wnids in label order.
+        validation: ``dict[str, int]``, the labels of the official validation images.
+
+    Returns:
+        ``list[tuple[str, int]]``, (file name, label) an image, sorted by file name.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a line is none of the above, or what it says of its image is wrong. The message has every such line.
+    """
+    label_of = {wnid: label for label, wnid in enumerate(wnids)}
+    images, wrong = {}, []
+    with open(os.path.expanduser(path), encoding="utf-8-sig") as file:
+        for number, line in enumerate(map(str.strip, file), start=1):
+            match = LISTED.fullmatch(line)
+            name = match["name"] if match else ""
+            label = validation.get(name, label_of.get(name[WNID]))
+            if label is None and line:
+                wrong.append(f"line {number}: {line!r} is the name of no training or validation image")
+            elif name in images:
+                wrong.append(f"line {number}: {name} is listed twice")
+            elif line and (match["wnid"] or wnids[label]) != wnids[label]:
+                wrong.append(f"line {number}: {name} is of class {wnids[label]}, not {match['wnid']}")
+            elif line and int(match["label"] or label) != label:
+                wrong.append(f"line {number}: the label of {name} is {label}, not {match['label']}")
+            elif line:
+                images[name] = label
+    if wrong or not images:
+        raise ValueError(f"{path} is not a list of images: " + ("; ".join(wrong) or "it is empty") + ".")
+    if 0 < len(images.keys() & validation.keys()) < len(images):
+        raise ValueError(f"{path} lists training and validation images: make two lists of them.")
+    return sorted(images.items())
+
+
+def test_images():
+    """The official test images, ``list[tuple[str, int]]``, (file name, -1) an image: no labels were published."""
+    return [(f"ILSVRC2012_test_{k:08d}.JPEG", -1) for k in range(1, TEST_IMAGES + 1)]
+
+
+def training_images(index, wnids):
+    """All training images in an index, ``list[tuple[str, int]]``, (file name, label) an image."""
+    label_of = {wnid.encode(): label for label, wnid in enumerate(wnids)}
+    names = (name for name in index["name"].to_pylist() if TRAIN_NAME.fullmatch(name))
+    return [(name.decode(), label_of[name[WNID]]) for name in names if name[WNID] in label_of]
+
+
+def locate(images, index):
+    """Where images are, by the index of their source.
+
+    Args:
+        images: ``list[tuple[str, int]]``, (file name, label) an image.
+        index: the table of ``Source.index``.
+
+    Returns:
+        structured array ``[n]`` with the fields ``name`` (bytes), ``label``, and ``offset``, ``size`` and ``packed``
+        (bytes), of which ``size`` is 0 where the source has no such image.
+    """
+    names = [image.encode() for image, _ in images]
+    found = pc.index_in(pa.array(names, pa.binary()), value_set=index["name"])
+    fields = ("offset", "size", "packed")
+    rows = np.empty(
+        len(images), [("name", f"S{max(map(len, names))}"), ("label", "i8"), *((field, "i8") for field in fields)]
+    )
+    rows["name"] = names
+    rows["label"] = [label for _, label in images]
+    for field in fields:
+        rows[field] = pc.fill_null(index[field if field in index.column_names else "size"].take(found), 0)
+    return rows
 
 
 def name_digest(image):
@@ -207,7 +309,7 @@ def _headers_fit(headers):
 class TarWalk:
     """The walk from header to header over one tar, from byte ``start`` to ``end`` of an archive; it can pause.
 
-    ``batches`` holds the regular members passed so far, ``list[pa.RecordBatch]`` of ``INDEX_SCHEMA``: those whose
+    ``tables`` holds the regular members passed so far, ``list[pa.Table]`` of ``INDEX_SCHEMA``: those whose
     names begin with ``prefix``. ``position`` is where the next header stands, ``done`` whether the end is reached.
     """
 
@@ -215,7 +317,7 @@ class TarWalk:
 
     def __init__(self, fd, path, start, end, prefix=b""):
         self.fd, self.path, self.position, self.end, self.prefix = fd, path, start, end, prefix
-        self.batches = []
+        self.tables = []
         self.done = False
 
     def advance(self, read, limit, progress=lambda passed: None):
@@ -271,9 +373,7 @@ class TarWalk:
                 raise self._error(offset, f"{name.decode()} stands in the class tar of {self.prefix[:-1].decode()}")
             elif kind in EXTENSIONS and self._overrules(kind, offset, size):
                 raise self._error(offset, "a header for long names or sparse files, which ImageNet's archives have not")
-        columns = zip(*members) if members else ((), (), ())
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, INDEX_SCHEMA)]
-        self.batches.append(pa.RecordBatch.from_arrays(arrays, schema=INDEX_SCHEMA))
+        self.tables.append(_table(members, INDEX_SCHEMA))
 
     def _overrules(self, kind, offset, size):
         blocks = size + -size % BLOCK  # as tar reads it
@@ -361,14 +461,19 @@ def read_index(path):
         50000
     """
     check_archive(path)
-    file, identity = index_path(path), archive_identity(path)
+    return _kept_index(path, archive_identity(path), _walk_archive)
+
+
+def _kept_index(path, identity, find):
+    """The index that is kept of ``path``, with its identity as metadata; ``find(path)`` makes it anew."""
+    file = index_path(path)
     table = _load_index(file, identity)
     if table is None:
         os.makedirs(os.path.dirname(file), exist_ok=True)
         with filelock.FileLock(file + ".lock"):  # one process walks, the others wait for what it finds
             table = _load_index(file, identity)
             if table is None:
-                table = _walk_archive(path).replace_schema_metadata({"identity": identity})
+                table = find(path).replace_schema_metadata({"identity": identity})
                 _save_index(table, file)
     return table
 
@@ -386,7 +491,7 @@ def _load_index(file, identity):
 
 
 def _save_index(table, file):
-    encodings = {"name": "DELTA_BYTE_ARRAY", "offset": "DELTA_BINARY_PACKED", "size": "DELTA_BINARY_PACKED"}
+    encodings = dict.fromkeys(table.column_names, "DELTA_BINARY_PACKED") | {"name": "DELTA_BYTE_ARRAY"}
     content = io.BytesIO()
     options = {"compression": "zstd", "use_dictionary": False, "column_encoding": encodings}
     pq.write_table(table, content, row_group_size=1 << 17, **options)
@@ -402,12 +507,7 @@ def _save_index(table, file):
 def check_archive(path):
     """Look at the head of an archive, and raise as ``read_index`` does if it cannot be the one its name says."""
     if not os.path.isfile(path):
-        folder = os.path.dirname(path)
-        there = ", ".join(sorted(os.listdir(folder))[:8]) or "nothing" if os.path.isdir(folder) else "no such folder"
-        found = "is a folder" if os.path.isdir(path) else f"is not there (its folder holds: {there})"
-        raise FileNotFoundError(
-            f"{path} {found}. {MANUAL_DOWNLOAD} Splits that do not read it can be built without: splits=[...]."
-        )
+        raise FileNotFoundError(_absent(path))
     with _opened(path) as fd:
         size, start = os.fstat(fd).st_size, os.pread(fd, BLOCK, 0)
         for magic, what in NOT_TAR.items():
@@ -416,11 +516,12 @@ def check_archive(path):
         if len(start) < BLOCK or start == ZERO_BLOCK:
             raise ArchiveError(f"{path} is no tar archive: it has {size:,} bytes and no member. Download it again.")
         name = _first_member(fd, path, size)
-    expected = {TRAIN_ARCHIVE: CLASS_TAR, VALIDATION_ARCHIVE: VALIDATION_NAME}.get(os.path.basename(path))
+    expected = FIRST_MEMBERS.get(os.path.basename(path))
     if expected is not None and not expected.fullmatch(name):
         kinds = {
             CLASS_TAR: "the training archive, a tar of 1,000 class tars",
             VALIDATION_NAME: "the validation archive, a flat tar of 50,000 images",
+            TEST_NAME: "the test archive, a flat tar of 100,000 images",
             TRAIN_NAME: "a class tar, or the training images in one flat tar",
         }
         found = next((what for pattern, what in kinds.items() if pattern.fullmatch(name)), "some other tar")
@@ -430,12 +531,20 @@ def check_archive(path):
         )
 
 
+def _absent(path):
+    folder = os.path.dirname(path)
+    there = ", ".join(sorted(os.listdir(folder))[:8]) or "nothing" if os.path.isdir(folder) else "no such folder"
+    found = "is a folder" if os.path.isdir(path) else f"is not there (its folder holds: {there})"
+    advice = f"{MANUAL_DOWNLOAD} {OTHER_LAYOUTS} Splits that do not read it can be built without: splits=[...]."
+    return f"{path} {found}. {advice}"
+
+
 def _first_member(fd, path, size):
     walk, headers = TarWalk(fd, path, 0, size), 1
-    while not walk.done and not (walk.batches and len(walk.batches[-1])):
+    while not walk.done and not (walk.tables and len(walk.tables[-1])):
         walk.advance(functools.partial(_hop, fd), headers)
         headers = walk.CHUNK
-    return walk.batches[-1]["name"][0].as_py() if walk.batches and len(walk.batches[-1]) else b""
+    return walk.tables[-1]["name"][0].as_py() if walk.tables and len(walk.tables[-1]) else b""
 
 
 def _hop(fd, position):
@@ -476,14 +585,22 @@ def _walk_archive(path):
     return pa.concat_tables(_last_of_each_name(walk) for walk in walks)  # a class tar holds names of its class alone
 
 
+def _table(rows, schema):
+    columns = zip(*rows) if rows else ((),) * len(schema)
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema)], schema)
+
+
 def _last_of_each_name(walk):
-    """The members that a walk has passed, as a table; of members of one name the last, as tar has it."""
-    table = pa.Table.from_batches(walk.batches, INDEX_SCHEMA)
+    return _unique(pa.concat_tables([INDEX_SCHEMA.empty_table(), *walk.tables]), walk.path)
+
+
+def _unique(table, path):
+    """A table of members without all but the last of each name: the one that unpacking leaves."""
     count = len(table) - pc.count_distinct(table["name"]).as_py()
     if count == 0:
         return table
     last = {name: row for row, name in enumerate(table["name"].to_pylist())}
-    warnings.warn(f"{walk.path} holds {count:,} members twice; the later one counts, as in tar.", stacklevel=2)
+    warnings.warn(f"{path} holds {count:,} members twice; the later one counts, as in tar.", stacklevel=2)
     return table.take(sorted(last.values()))
 
 
@@ -532,6 +649,430 @@ def _pace(walks, advance):
     return (sum(walk.position for walk in walks) - before) / (time.perf_counter() - started)
 
 
+# -------------------------------------------------------------------------------------- the layouts
+
+KAGGLE_TREE = "ILSVRC/Data/CLS-LOC"
+KAGGLE_ZIP = "imagenet-object-localization-challenge*.zip"
+KAGGLE_TAR_GZ = "imagenet_object_localization*.tar.gz"
+LAYOUTS = {  # kind of images -> the official archives, folders for all else, and how the names of the images begin
+    "train": ((TRAIN_ARCHIVE,), ("train", "ILSVRC2012_img_train", ""), "n"),
+    "validation": ((VALIDATION_ARCHIVE,), ("val", "validation", "ILSVRC2012_img_val", ""), "ILSVRC2012_val_"),
+    "test": (TEST_ARCHIVES, ("test", "ILSVRC2012_img_test", ""), "ILSVRC2012_test_"),
+}
+WNID_FOLDER = re.compile(r"n\d{8}")
+PIECE_BYTES = 1 << 20  # of a .tar.gz, read at once
+ZIP_LOCAL = 30, b"PK\x03\x04"  # bytes of the header before a member, without names and extra fields; its magic
+ZIP_NAMES = 1024  # bytes; what is read for the names and extra fields
+MAX_FOLDERS = 200  # looked into for images that are one or two levels too deep
+
+
+def find_source(kind, data_dir, wnids):
+    """Where the images of a kind are in a folder: the first of the layouts that is there.
+
+    Args:
+        kind: ``"train"``, ``"validation"`` or ``"test"``.
+        data_dir: the folder.
+        wnids: the 1,000 wnids in label order.
+
+    Returns:
+        ``Source``; a ``Missing`` one, which raises when it is used, if there is none.
+    """
+    archives, folders, _ = LAYOUTS[kind]
+    for name in archives:
+        if os.path.lexists(os.path.join(data_dir, name)):
+            return Tar(os.path.join(data_dir, name))
+    for base in (data_dir, os.path.join(data_dir, KAGGLE_TREE)):
+        for name in folders:
+            source = _find_folder(kind, os.path.normpath(os.path.join(base, name)), wnids)
+            if source is not None:
+                return source
+    for reader, pattern in ((Zip, KAGGLE_ZIP), (TarGz, KAGGLE_TAR_GZ)):
+        for path in sorted(glob.glob(os.path.join(glob.escape(data_dir), pattern)), reverse=True):  # "_patched2019"
+            return reader(path)
+    return Missing(os.path.join(data_dir, archives[0]), kind, wnids)
+
+
+def _find_folder(kind, path, wnids):
+    try:
+        names = os.listdir(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    start = LAYOUTS[kind][2]
+    if kind != "train" and any(name.startswith(start) and not name.endswith(".tar") for name in names):
+        return Folder(path)
+    tars = [name for name in names if CLASS_TAR.fullmatch(name.encode())]
+    classes = sorted(name for name in names if WNID_FOLDER.fullmatch(name))
+    if kind == "train" and len(tars) > len(classes):
+        return ClassTars(path)
+    within = (entry.name for wnid in classes for entry in os.scandir(os.path.join(path, wnid)))
+    is_validation = next(within, "").startswith(LAYOUTS["validation"][2])
+    if classes and kind == ("validation" if is_validation else "train"):
+        return Folder(path, wnids, by_label=is_validation)
+    return None
+
+
+@dataclasses.dataclass
+class Source:
+    """Where images are: one of the layouts, behind one interface. Subclasses give ``identity`` and ``index``.
+
+    ``layout`` is what to call it, ``path`` the file or folder.
+    """
+
+    path: str
+    layout = ""
+
+    def check(self):
+        """Raise what ``index`` would, as far as a look at the head of the archive shows it."""
+
+    def identity(self, wanted):
+        """What tells these images from others: SHA-256 (hex). ``wanted`` as for ``index``."""
+        return archive_identity(self.path)
+
+    def index(self, wanted):
+        """The images that are there, ``pa.Table`` of ``INDEX_SCHEMA`` with the ``identity`` as metadata.
+
+        Args:
+            wanted: gives the images that will be asked for, ``set[tuple[str, int]]`` of (file name, label), or ``None``
+                for all; called where they matter.
+        """
+        raise NotImplementedError
+
+    def opened(self):
+        """Context in which images are read: ``read(row, buffer)`` fills the buffer with the image of a row."""
+        raise NotImplementedError
+
+    def place(self, row):
+        """The place of an image, in words."""
+        return f"{self.path}: the image {row['name'].decode()} at byte {row['offset']:,}"
+
+    def explain(self, missing):
+        """Why images may be missing, ``list[tuple[str, int]]``, and what to do."""
+        return "Download it again."
+
+
+class Tar(Source):
+    """An official archive, as downloaded; or any flat tar of images."""
+
+    layout = "official archive"
+    stamp = None
+
+    def check(self):
+        check_archive(self.path)
+
+    def identity(self, wanted):
+        return super().identity(wanted) if os.path.isfile(self.path) else ""
+
+    def index(self, wanted):
+        check_archive(self.path)
+        self.stamp = _stamp(os.stat(self.path))
+        return read_index(self.path)
+
+    @contextlib.contextmanager
+    def opened(self):
+        with _opened(self.path) as fd:
+            yield functools.partial(_read_member, fd, self.path, self.stamp)
+
+    def explain(self, missing):
+        official = OFFICIAL_SIZES.get(os.path.basename(self.path))
+        sizes = f"It has {os.path.getsize(self.path):,} bytes, the official archive {official:,}. " if official else ""
+        return sizes + super().explain(missing)
+
+
+class ClassTars(Source):
+    """A folder of the 1,000 class tars, as they are in the training archive."""
+
+    layout = "class tars"
+
+    def _tars(self):
+        """{wnid: what changes when its tar is replaced} of the class tars that are there."""
+        names = sorted(name for name in os.listdir(self.path) if CLASS_TAR.fullmatch(name.encode()))
+        return {name[WNID]: _stamp(os.stat(os.path.join(self.path, name))) for name in names}
+
+    def identity(self, wanted):
+        return hashlib.sha256(repr(self._tars()).encode()).hexdigest()
+
+    def index(self, wanted):
+        self.stamps = self._tars()
+        return _kept_index(self.path, hashlib.sha256(repr(self.stamps).encode()).hexdigest(), self._walk)
+
+    def _walk(self, path):
+        settings = {"desc": f"Indexing {path}", "unit": "B", "unit_scale": True}
+        with (
+            datasets.utils.tqdm(total=sum(size for size, _ in self.stamps.values()), **settings) as bar,
+            concurrent.futures.ThreadPoolExecutor(THREADS) as pool,
+        ):
+            return pa.concat_tables(pool.map(functools.partial(self._walk_tar, bar), self.stamps))
+
+    def _walk_tar(self, bar, wnid):
+        path, (size, _) = self._file(wnid), self.stamps[wnid]
+        with _opened(path) as fd:
+            walk = TarWalk(fd, path, 0, size, prefix=f"{wnid}_".encode())
+            walk.advance(functools.partial(_hop, fd), NO_LIMIT, bar.update)
+        return _last_of_each_name(walk)
+
+    def _file(self, wnid):
+        return os.path.join(self.path, f"{wnid}.tar")
+
+    @contextlib.contextmanager
+    def opened(self):
+        def read(row, image):  # not all kept open: 1,000 files are more than some systems allow
+            wnid = row["name"][WNID].decode()
+            with _opened(self._file(wnid)) as fd:
+                _read_member(fd, self._file(wnid), self.stamps[wnid], row, image)
+
+        yield read
+
+    def explain(self, missing):
+        absent = sorted({name[WNID] for name, _ in missing} - self.stamps.keys())
+        if absent:
+            return f"{len(absent):,} class tars are not there: {', '.join(f'{wnid}.tar' for wnid in absent)}."
+        return super().explain(missing)
+
+
+def _read_member(fd, path, stamp, row, image):
+    """Fill the buffer ``image`` with a member of a tar, whose header stands before it."""
+    name, offset, header = row["name"], int(row["offset"]), bytearray(BLOCK)
+    count = os.preadv(fd, [header, image], offset)
+    with contextlib.suppress(ValueError):
+        if count == BLOCK + len(image) and _base_name(header[NAME]) == name and _payload_size(header) == len(image):
+            _check_stamp(fd, path, stamp)
+            return
+    raise _moved(path, row)
+
+
+def _check_stamp(fd, path, stamp):
+    if stamp is not None and stamp != _stamp(os.fstat(fd)):  # only now: what was read is what was indexed
+        raise ArchiveError(f"{path} was changed after it was indexed. Load again once it is whole.")
+
+
+def _moved(path, row):
+    return ArchiveError(
+        f"{path} does not hold {row['name'].decode()} ({row['size']:,} bytes) at byte {row['offset']:,}, where its "
+        "index has it: the archive was changed or cut off. Load again once it is whole."
+    )
+
+
+@dataclasses.dataclass
+class Folder(Source):
+    """Extracted images, side by side, or in a folder a class: of their name in training, of their label in validation.
+
+    In its index, ``offset`` is the time of change (ns) of an image.
+    """
+
+    wnids: list = None
+    by_label: bool = False
+    layout = "extracted images"
+
+    def _file(self, name, label):
+        folder = "" if self.wnids is None else self.wnids[label] if self.by_label else name[WNID]
+        return os.path.join(self.path, folder, name)
+
+    def identity(self, wanted):
+        return self.index(wanted).schema.metadata[b"identity"].decode()
+
+    def index(self, wanted):
+        images = wanted()
+        images = sorted(self._everything() if images is None else images)
+        with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+            parts = (images[start : start + BATCH_ROWS] for start in range(0, len(images), BATCH_ROWS))
+            members = list(itertools.chain.from_iterable(pool.map(self._look_up, parts)))
+        identity = hashlib.sha256(repr(members).encode()).hexdigest()
+        return _table(members, INDEX_SCHEMA).replace_schema_metadata({"identity": identity})
+
+    def _everything(self):
+        for wnid in self.wnids:
+            with contextlib.suppress(FileNotFoundError):
+                yield from ((name, -1) for name in os.listdir(os.path.join(self.path, wnid)) if name[WNID] == wnid)
+
+    def _look_up(self, images):
+        members = []
+        for name, label in images:
+            with contextlib.suppress(FileNotFoundError):
+                size, changed = _stamp(os.stat(self._file(name, label)))
+                members.append((name.encode(), changed, size))
+        return members
+
+    @contextlib.contextmanager
+    def opened(self):
+        def read(row, image):
+            path = self._file(row["name"].decode(), row["label"])
+            with _opened(path) as fd:
+                os.preadv(fd, [image], 0)
+                _check_stamp(fd, path, (row["size"], row["offset"]))
+
+        yield read
+
+    def place(self, row):
+        return f"The image {self._file(row['name'].decode(), row['label'])}"
+
+    def explain(self, missing):
+        folders = {os.path.dirname(self._file(*image)): image for image in missing}
+        absent = sorted(folder for folder in folders if not os.path.isdir(folder))
+        if absent:
+            return f"{len(absent):,} class folders are not there: {', '.join(map(os.path.basename, absent))}."
+        folder, (name, label) = next(iter(folders.items()))
+        there = sorted(os.listdir(folder))
+        other = [entry for entry in there if os.path.splitext(entry)[0] == os.path.splitext(name)[0] and entry != name]
+        if other:
+            return f"{folder} has {other[0]} instead: rename the files, so that they end in .JPEG as in the archive."
+        deeper = [entry for entry in there if os.path.isdir(os.path.join(folder, entry))]
+        if deeper:
+            return (
+                f"{folder} has the folder {deeper[0]} in it: move the images up, {name} to {self._file(name, label)}."
+            )
+        return (self._explain_classes(missing) if self.by_label else "") or "Unpack the archive again."
+
+    def _explain_classes(self, missing):
+        """How many of the missing images are in the folder of another class."""
+        labels = dict(missing)
+        found = {name: wnid for wnid in os.listdir(self.path) if WNID_FOLDER.fullmatch(wnid)
+                 for name in os.listdir(os.path.join(self.path, wnid)) if name in labels}  # fmt: skip
+        for name, wnid in found.items():
+            return (
+                f"{len(found):,} of them are in the folder of a wrong class: {name} is in {wnid}, and is of class "
+                f"{self.wnids[labels[name]]}. Put all images into {self.path} itself, where no class is needed."
+            )
+        return ""
+
+
+class Zip(Source):
+    """Kaggle's zip of all images, read in place. In its index, ``packed`` is the size of an image in it, in bytes."""
+
+    layout = "Kaggle's zip"
+
+    def index(self, wanted):
+        self.stamp = _stamp(os.stat(self.path))
+        return _kept_index(self.path, archive_identity(self.path), self._list)
+
+    def _list(self, path):
+        try:
+            with _naming(path, "reading"), zipfile.ZipFile(path) as archive:
+                members = [
+                    (info.filename.rpartition("/")[2].encode(), info.header_offset, info.file_size, info.compress_size)
+                    for info in archive.infolist()
+                    if info.filename.endswith(".JPEG")
+                ]
+        except zipfile.BadZipFile as error:
+            raise ArchiveError(f"{path} is cut off or damaged ({error}). Download it again.") from error
+        schema = INDEX_SCHEMA.append(pa.field("packed", pa.int64()))
+        return _unique(_table(members, schema), path)
+
+    @contextlib.contextmanager
+    def opened(self):
+        with _opened(self.path) as fd:
+            yield functools.partial(self._read, fd)
+
+    def _read(self, fd, row, image):
+        start, magic = ZIP_LOCAL
+        member = os.pread(fd, start + ZIP_NAMES + int(row["packed"]), int(row["offset"]))
+        method, crc = int.from_bytes(member[8:10], "little"), int.from_bytes(member[14:18], "little")
+        names = int.from_bytes(member[26:28], "little")
+        begin = start + names + int.from_bytes(member[28:30], "little")
+        packed = member[begin : begin + row["packed"]]
+        if (
+            member[: len(magic)] != magic
+            or member[start : start + names].rpartition(b"/")[2] != row["name"]
+            or method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+            or len(packed) != row["packed"]
+        ):
+            raise _moved(self.path, row)
+        data = zlib.decompress(packed, -zlib.MAX_WBITS) if method == zipfile.ZIP_DEFLATED else packed
+        if len(data) != len(image) or (crc and zlib.crc32(data) != crc):  # 0: it stands behind the member
+            raise zlib.error("its checksum or size is not that of the zip")
+        image[:] = data
+        _check_stamp(fd, self.path, self.stamp)
+
+
+class TarGz(Source):
+    """Kaggle's .tar.gz of all images. It can be read only from its beginning: what is wanted of it is kept in a tar."""
+
+    layout = "Kaggle's .tar.gz"
+
+    def index(self, wanted):
+        identity, images = archive_identity(self.path), wanted()
+        key = hashlib.sha256(f"{identity} {images and sorted(images)}".encode()).hexdigest()[:16]
+        self.kept = Tar(os.path.join(os.path.dirname(index_path(self.path)), f"{key}.tar"))
+        os.makedirs(os.path.dirname(self.kept.path), exist_ok=True)
+        with filelock.FileLock(self.kept.path + ".lock"):
+            if not os.path.exists(self.kept.path):
+                self._keep(images and {name for name, _ in images})
+        return self.kept.index(wanted).replace_schema_metadata({"identity": identity})
+
+    def _keep(self, names):
+        size = os.path.getsize(self.path)
+        warnings.warn(
+            f"{self.path}: a .tar.gz can be read only from beginning to end, here {size / 1e9:.1f} GB, once for each "
+            f"config. The images that are wanted are kept in {self.kept.path}. Unpacked, it would do for all.",
+            stacklevel=2,
+        )
+        unfinished = self.kept.path + ".tmp"
+        try:
+            with open(self.path, "rb") as file, _naming(unfinished, f"unpacking {self.path}"):
+                self._copy(file, size, names, unfinished)
+            os.replace(unfinished, self.kept.path)
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise ArchiveError(f"{self.path} is cut off or damaged ({error}). Download it again.") from error
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(unfinished)
+
+    def _copy(self, file, size, names, target):
+        settings = {"desc": f"Reading {os.path.basename(self.path)}", "unit": "B", "unit_scale": True}
+        with (
+            datasets.utils.tqdm(total=size, **settings) as bar,
+            tarfile.open(fileobj=file, mode="r|gz", bufsize=PIECE_BYTES) as source,
+            tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as kept,
+        ):
+            left = None if names is None else set(names)
+            for member in source:
+                source.members = []  # else all headers stay in memory
+                name = member.name.rpartition("/")[2]
+                if member.isreg() and (name.endswith(".JPEG") if left is None else name in left):
+                    image = tarfile.TarInfo(name)
+                    image.size = member.size
+                    kept.addfile(image, source.extractfile(member))
+                    bar.update(file.tell() - bar.n)
+                    if left is not None:
+                        left.remove(name)
+                        if not left:
+                            return
+            if left == names:
+                raise ArchiveError(f"{self.path} holds none of the images that are asked for.")
+
+    @contextlib.contextmanager
+    def opened(self):
+        with self.kept.opened() as read:
+            yield read
+
+    def place(self, row):
+        return f"{self.path}: the image {row['name'].decode()}"
+
+
+@dataclasses.dataclass
+class Missing(Source):
+    """No layout is there; ``path`` is where the official archive would be."""
+
+    kind: str
+    wnids: list
+
+    def check(self):
+        folder = os.path.dirname(self.path)
+        deeper = (glob.iglob(os.path.join(glob.escape(folder), pattern, "")) for pattern in ("*", "*/*"))
+        for found in itertools.islice(itertools.chain.from_iterable(deeper), MAX_FOLDERS):
+            if not isinstance(find_source(self.kind, found.rstrip("/"), self.wnids), Missing):
+                raise FileNotFoundError(
+                    f"{_absent(self.path)} But {found} has such images: pass data_dir={found!r}, or move what is in "
+                    "there one level up."
+                )
+        raise FileNotFoundError(_absent(self.path))
+
+    def identity(self, wanted):
+        return ""
+
+    def index(self, wanted):
+        self.check()
+
+
 # ----------------------------------------------------------------------------------- reading images
 
 BATCH_ROWS = 100  # of a record batch: what one random access reads at the most
@@ -553,13 +1094,13 @@ UPRIGHT = {1: b"\0\1", 2: b"\1\0", 3: b"1"}
 Batch = collections.namedtuple("Batch", "rows buffer begins changed")
 
 
-def read_batches(path, rows, stamp=None, image_bytes="benchmark", on_damage="error"):
-    """Read rows of an archive ahead of their use: in the archive's order by several threads, given in row order.
+def read_batches(source, rows, image_bytes="benchmark", on_damage="error"):
+    """Read rows ahead of their use: in the order of the archive by several threads, given in row order.
 
     Args:
-        path: the archive.
-        rows: structured array with fields ``name`` (bytes), ``offset`` (of the header) and ``size`` (bytes).
-        stamp: the size (bytes) and time of change (ns) that the archive had when the rows were planned.
+        source: where the images are, a ``Source``.
+        rows: structured array with fields ``name`` (bytes), ``label``, and ``offset``, ``size`` and ``packed`` (bytes),
+            as the index of the source has them.
         image_bytes: ``"benchmark"`` or ``"archive"``, see ``ImagenetSubsetsConfig``.
         on_damage: ``"error"``, or ``"skip"`` to give ``None`` for an image that cannot be decoded.
 
@@ -567,11 +1108,10 @@ def read_batches(path, rows, stamp=None, image_bytes="benchmark", on_damage="err
         ``Batch`` of up to 100 rows, whose buffer is written again once the next batch is asked for.
 
     Raises:
-        ArchiveError: the archive was changed, the header before an image is not that of the row, or the image is
-            damaged.
+        ArchiveError: the source was changed, what is at the place of an image is not the image, or it is damaged.
     """
-    with _opened(path) as fd, concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        read = functools.partial(_read_piece, fd, path, image_bytes, on_damage)
+    with source.opened() as open_source, concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        read = functools.partial(_read_piece, source, open_source, image_bytes, on_damage)
         threads, ahead, free, worked = 2, collections.deque(), [], float("inf")
         try:
             for window in itertools.chain(_windows(rows), [None]):
@@ -583,8 +1123,6 @@ def read_batches(path, rows, stamp=None, image_bytes="benchmark", on_damage="err
                     for piece in pieces:
                         batch.changed.update(piece.result())
                     given = time.perf_counter()
-                    if stamp is not None and stamp != _stamp(os.fstat(fd)):  # only now: what was read is the archive's
-                        raise ArchiveError(f"{path} was changed after it was indexed. Load again once it is whole.")
                     if given - asked > worked:  # the storage keeps us waiting: more threads hide its latency
                         threads = min(2 * threads, THREADS)
                     yield batch
@@ -606,22 +1144,24 @@ def _submit(pool, read, rows, buffer, threads):
     begins = np.concatenate([[0], np.cumsum(rows["size"])]).astype(np.int32)
     if len(buffer) < begins[-1]:
         buffer = np.empty(begins[-1], np.uint8)
-    pieces = np.array_split(np.argsort(rows["offset"]), min(threads, len(rows)))
+    order = np.lexsort((rows["offset"], rows["name"].astype("S9")))  # by class first: it may have a file of its own
+    pieces = np.array_split(order, min(threads, len(rows)))
     batch = Batch(rows, buffer, begins, {})
     return batch, [pool.submit(read, batch, piece.tolist()) for piece in pieces]
 
 
-def _read_piece(fd, path, image_bytes, on_damage, batch, places):
+def _read_piece(source, read, image_bytes, on_damage, batch, places):
     changed = {}
     for place in places:
-        name, offset = batch.rows["name"][place], int(batch.rows["offset"][place])
+        row = batch.rows[place]
         image = memoryview(batch.buffer)[batch.begins[place] : batch.begins[place + 1]]
-        _read_image(fd, path, name, offset, image)
         try:
+            read(row, image)
             benchmark = as_benchmark(image)
         except Exception as error:  # Pillow's errors have no common base
-            reason = str(error).partition(" <_io")[0]
-            told = f"{path}: the image {name.decode()} at byte {offset:,} is damaged ({reason})."
+            if isinstance(error, ArchiveError) or getattr(error, "errno", None) is not None:  # of the file, or system
+                raise
+            told = f"{source.place(row)} is damaged ({str(error).partition(' <_io')[0]})."
             if on_damage == "error":
                 raise ArchiveError(f"{told} Download the archive again, or pass on_missing='skip'.") from error
             warnings.warn(f"{told} It is left out.", stacklevel=2)
@@ -629,18 +1169,6 @@ def _read_piece(fd, path, image_bytes, on_damage, batch, places):
         if benchmark is None or (benchmark is not image and image_bytes == "benchmark"):
             changed[place] = benchmark
     return changed
-
-
-def _read_image(fd, path, name, offset, image):
-    header = bytearray(BLOCK)
-    count = os.preadv(fd, [header, image], offset)
-    with contextlib.suppress(ValueError):
-        if count == BLOCK + len(image) and _base_name(header[NAME]) == name and _payload_size(header) == len(image):
-            return
-    raise ArchiveError(
-        f"{path} does not hold {name.decode()} ({len(image):,} bytes) at byte {offset:,}, where its index has it: the "
-        "archive was changed or cut off. Load again once it is whole."
-    )
 
 
 def as_benchmark(data):
@@ -703,45 +1231,122 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
 
     Args:
         label_names: ``"wnid"`` (``n01440764``) or ``"words"`` (``tench, Tinca tinca``).
-        splits: names of the splits to build, all by default; only the archives that they read are needed.
+        splits: names of the splits to build; only the archives that they read are needed. By default all but ``test``
+            of the official test archive (label -1), which ``lt`` cannot have.
         on_missing: ``"error"``, or ``"skip"`` to leave out images that are absent or damaged.
         image_bytes: ``"benchmark"``, the images as TFDS and torchvision decode them (see ``as_benchmark``), or
             ``"archive"``, the bytes of the archive.
+        unlabeled: of ``1pct`` and ``10pct``: add the split ``unlabeled``, all other training images (label -1).
+        train_list: of ``custom``: file with the images of ``train``, see ``read_image_list``.
+        validation_list: of ``custom``: file with those of ``validation``; by default the official validation images.
+        fetch_split_file: set by the builder: gives the path of a file of ``split_files/``.
     """
 
     label_names: str = "wnid"
     splits: list = None
     on_missing: str = "error"
     image_bytes: str = "benchmark"
+    unlabeled: bool = False
+    train_list: str = None
+    validation_list: str = None
+    fetch_split_file: object = dataclasses.field(default=None, compare=False)
 
     def create_config_id(self, config_kwargs, custom_features=None):
-        """The key of the cache: the options, and what the archives hold instead of where they are."""
+        """The key of the cache: the options, and what the images and lists are instead of where they are."""
         self._check_options()
-        key = {name: getattr(self, name) for name in (*OPTIONS, "splits") if name in config_kwargs}
-        paths = {self.archive_path(split) for split in self.subset} if self.data_dir is not None else ()
-        self.identities = {path: archive_identity(path) if os.path.isfile(path) else path for path in sorted(paths)}
-        key |= {os.path.basename(path): identity for path, identity in self.identities.items()}
+        self.classes = read_classes(self.fetch_split_file("classes.parquet"))
+        self.wnids = [wnid for wnid, _ in self.classes]
+        self._images = {}
+        key = {name: getattr(self, name) for name in (*OPTIONS, "splits", "unlabeled") if name in config_kwargs}
+        if self.name == "custom":
+            images = repr([self.images(split) for split in self.subset])
+            key["lists"] = hashlib.sha256(images.encode()).hexdigest()
+        self.sources = self._find_sources() if self.data_dir is not None else {}
+        self.identities = {kind: source.identity(self.wanted(source)) for kind, source in self.sources.items()}
+        key |= {kind: identity or self.sources[kind].path for kind, identity in self.identities.items()}
         return super().create_config_id(key, custom_features)
 
     def _check_options(self):
         for name, allowed in OPTIONS.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose one of {list(allowed)}.")
-        known = list(SUBSETS[self.name])
-        if self.splits is not None and not (
-            isinstance(self.splits, list) and self.splits and set(self.splits) <= set(known)
-        ):
-            raise ValueError(f"splits={self.splits!r}: expected a list out of {known}, the splits of {self.name!r}.")
+        if self.unlabeled and self.name not in UNLABELED:
+            raise ValueError(f"unlabeled=True is for {list(UNLABELED)}, which {self.name!r} is not.")
+        if (self.train_list is not None) != (self.name == "custom") or (self.validation_list and not self.train_list):
+            raise ValueError(
+                "The config 'custom' needs train_list=..., and may have validation_list=...; no other has."
+            )
+        splits, self.splits = self.splits, None
+        known = list(dict.fromkeys([*self.subset, *([] if self.name in WITHOUT_TEST else ["test"])]))
+        if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(known)):
+            raise ValueError(f"splits={splits!r}: expected a list out of {known}, the splits of {self.name!r}.")
+        self.splits = splits
 
     @property
     def subset(self):
         """The splits to build and their lists, ``dict[str, str]``."""
-        return {name: of for name, of in SUBSETS[self.name].items() if self.splits is None or name in self.splits}
+        lists = dict(SUBSETS.get(self.name, CUSTOM))
+        if self.name == "custom" and self.validation_list is None:
+            lists["validation"] = "validation"
+        if self.unlabeled:
+            lists["unlabeled"] = "unlabeled"
+        if self.splits is not None and "test" in self.splits:
+            lists.setdefault("test", "test")
+        return {name: of for name, of in lists.items() if self.splits is None or name in self.splits}
 
-    def archive_path(self, split):
-        """The archive that ``split`` reads."""
-        name = VALIDATION_ARCHIVE if SUBSETS[self.name][split] == "validation" else TRAIN_ARCHIVE
-        return os.path.join(self.data_dir or "", name)
+    def images(self, split):
+        """The images of a split, ``list[tuple[str, int]]`` of file name and label; ``None``: those no list names."""
+        of = self.subset[split]
+        if of not in self._images:
+            self._images[of] = self._read_images(of)
+        return self._images[of]
+
+    def _read_images(self, of):
+        if of in LISTS:
+            return read_split_list(self.fetch_split_file(f"{of}.parquet"), of, self.wnids)
+        if of in CUSTOM.values():
+            return read_image_list(getattr(self, of), self.wnids, dict(self._read_images("validation")))
+        return test_images() if of == "test" else None
+
+    def rows(self, split):
+        """How many images a split has."""
+        of = self.subset[split]
+        if of == "full":
+            return TRAIN_IMAGES
+        if of == "unlabeled":
+            return TRAIN_IMAGES - LISTS[self.name][0]
+        return LISTS[of][0] if of in LISTS else len(self.images(split))
+
+    def source(self, split):
+        """Where the images of a split are, a ``Source``."""
+        return self.sources[self.kind(split)]
+
+    def wanted(self, source):
+        """The images that all splits together want of a source, as ``Source.index`` takes them."""
+
+        def wanted():
+            lists = [self.images(split) for split in self.subset if self.source(split) is source]
+            return None if None in lists else set(itertools.chain.from_iterable(lists))
+
+        return wanted
+
+    def kind(self, split):
+        """``"train"``, ``"validation"`` or ``"test"``: which of the archives has the images of a split."""
+        of = self.subset[split]
+        is_validation = of == "validation" or (of in CUSTOM.values() and self.images(split)[0][0][0] == "I")
+        return "validation" if is_validation else "test" if of == "test" else "train"
+
+    def _find_sources(self):
+        sources = {}
+        for kind in dict.fromkeys(self.kind(split) for split in self.subset):
+            source = find_source(kind, self.data_dir, self.wnids)
+            sources[kind] = next((other for other in sources.values() if other == source), source)  # one file, one pass
+        return sources
+
+
+def _fetch_split_file(base_path, token, name):
+    settings = datasets.DownloadConfig(token=token)
+    return datasets.DownloadManager(base_path=base_path, download_config=settings).download(f"split_files/{name}")
 
 
 class ImagenetSubsets(datasets.GeneratorBasedBuilder):
@@ -749,20 +1354,21 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
 
     VERSION = datasets.Version(VERSION)
     BUILDER_CONFIG_CLASS = ImagenetSubsetsConfig
-    BUILDER_CONFIGS = [ImagenetSubsetsConfig(name=name, version=VERSION) for name in SUBSETS]  # noqa: RUF012
+    BUILDER_CONFIGS = [ImagenetSubsetsConfig(name=name, version=VERSION) for name in (*SUBSETS, "custom")]  # noqa: RUF012
     DEFAULT_CONFIG_NAME = "1pct"
     DEFAULT_WRITER_BATCH_SIZE = BATCH_ROWS
 
-    def __init__(self, *args, data_dir=None, base_path=None, **kwargs):
+    def __init__(self, *args, data_dir=None, base_path=None, token=None, **kwargs):
         if data_dir is not None:  # one place, one cache, however it is written
             data_dir = os.path.abspath(os.path.expanduser(data_dir))
-        super().__init__(*args, data_dir=data_dir, base_path=base_path or str(HOME), **kwargs)
+        base_path = base_path or str(HOME)
+        kwargs["fetch_split_file"] = functools.partial(_fetch_split_file, base_path, token)
+        super().__init__(*args, data_dir=data_dir, base_path=base_path, token=token, **kwargs)
 
     def _info(self):
-        self._classes = read_classes(self._split_file("classes.parquet"))
-        with open(self._split_file("citation.bib"), encoding="utf-8") as file:
+        with open(self.config.fetch_split_file("citation.bib"), encoding="utf-8") as file:
             citation = file.read()
-        names = label_names(self._classes, self.config.label_names)
+        names = label_names(self.config.classes, self.config.label_names)
         return datasets.DatasetInfo(
             description=DESCRIPTION,
             citation=citation,
@@ -776,26 +1382,14 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
                 }
             ),
             supervised_keys=("image", "label"),
-            splits=_split_infos({split: LISTS[of][0] for split, of in self.config.subset.items()}),
+            splits=_split_infos({split: self.config.rows(split) for split in self.config.subset}),
         )
-
-    def _split_file(self, name):
-        settings = datasets.DownloadConfig(token=self.token)
-        manager = datasets.DownloadManager(base_path=self.base_path, download_config=settings)
-        return manager.download(f"split_files/{name}")
 
     def _split_generators(self, dl_manager):
         if self.config.data_dir is None:
-            raise ValueError(f"data_dir is missing. {MANUAL_DOWNLOAD}")
-        paths = {split: self.config.archive_path(split) for split in self.config.subset}
-        for path in paths.values():
-            check_archive(path)
-        stamps = {split: _stamp(os.stat(path)) for split, path in paths.items()}
-        for path, identity in self.config.identities.items():
-            if archive_identity(path) != identity:
-                raise ArchiveError(f"{path} was changed after this builder was made. Make it anew, or load again.")
-        indexes = {path: read_index(path) for path in self.config.identities}
-        plans = {split: self._plan(split, path, indexes[path]) for split, path in paths.items()}
+            raise ValueError(f"data_dir is missing. {MANUAL_DOWNLOAD} {OTHER_LAYOUTS}")
+        indexes = self._indexes()
+        plans = {split: self._plan(split, indexes[self.config.kind(split)]) for split in self.config.subset}
         # datasets compares what it has written with this, on every version; skipped damage shows only in reading.
         prepares_skipping = self.config.on_missing == "skip" and not getattr(dl_manager, "is_streaming", False)
         rows = {split: len(plan) for split, plan in plans.items()}
@@ -804,42 +1398,64 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
             datasets.SplitGenerator(
                 name=split,
                 gen_kwargs={
-                    "archive": paths[split],
-                    "stamp": stamps[split],
+                    "source": self.config.source(split),
                     "shards": np.array_split(plan, min(SHARDS, len(plan))),
                 },
             )
             for split, plan in plans.items()
         ]
 
-    def _plan(self, split, path, index):
+    def _indexes(self):
+        """{kind: its index}; errors that a look can show come before any work."""
+        sources = self.config.sources
+        for source in sources.values():
+            source.check()
+        indexes = {}
+        for kind, source in sources.items():
+            same = next((other for other in indexes if sources[other] is source), None)
+            indexes[kind] = indexes[same] if same else source.index(self.config.wanted(source))
+            if indexes[kind].schema.metadata[b"identity"].decode() != self.config.identities[kind]:
+                raise ArchiveError(
+                    f"{source.path} was changed after this builder was made. Make it anew, or load again."
+                )
+        return indexes
+
+    def _plan(self, split, index):
         """Where the images of a split are: a structured array with a row for each, in row order."""
-        name = self.config.subset[split]
-        images = read_split_list(self._split_file(f"{name}.parquet"), name, [wnid for wnid, _ in self._classes])
-        if split == "train":
-            images.sort(key=name_digest)
-        names = [image.encode() for image, _ in images]
-        found = pc.index_in(pa.array(names), value_set=index["name"])
-        plan = np.empty(
-            len(images), [("name", f"S{max(map(len, names))}"), ("label", "i8"), ("offset", "i8"), ("size", "i8")]
-        )
-        plan["name"] = names
-        plan["label"] = [label for _, label in images]
-        for field in ("offset", "size"):
-            plan[field] = pc.fill_null(index[field].take(found), 0)
+        source = self.config.source(split)
+        images = self.config.images(split)
+        if images is None:
+            images = self._unlisted(split, index)
+        images = sorted(images, key=name_digest if split in ("train", "unlabeled") else None)
+        plan = locate(images, index)
         if plan["size"].max() > MAX_IMAGE:
             name = plan["name"][plan["size"].argmax()].decode()
-            raise ArchiveError(f"{path}: {name} is said to have {plan['size'].max():,} bytes, as no image has.")
+            raise ArchiveError(f"{source.path}: {name} is said to have {plan['size'].max():,} bytes, as no image has.")
         there = plan[plan["size"] > 0]
         if len(there) < len(plan) and (self.config.on_missing == "error" or not len(there)):
-            missing = plan["name"][plan["size"] == 0]
+            missing = [image for image, size in zip(images, plan["size"]) if size == 0]
+            shown = missing if self.config.name == "custom" else missing[:3]  # a user's list may have names in error
             raise ArchiveError(
-                f"{path}: {len(missing):,} of the {len(plan):,} images that {self.config.name} lists for {split} are "
-                f"absent or empty, such as {b', '.join(missing[:3]).decode()}. The archive has "
-                f"{os.path.getsize(path):,} bytes, the official one {OFFICIAL_SIZES[os.path.basename(path)]:,}. "
-                "Download it again, or leave out what is missing with on_missing='skip'."
+                f"{source.path}: {len(missing):,} of the {len(plan):,} images that {self.config.name} lists for "
+                f"{split} are absent or empty, {'namely' if shown is missing else 'such as'} "
+                f"{', '.join(name for name, _ in shown)}. {source.explain(missing)} "
+                "To leave out what is missing: on_missing='skip'."
             )
         return there
+
+    def _unlisted(self, split, index):
+        """The training images, ``full``, or those outside the subset, ``unlabeled``."""
+        images = training_images(index, self.config.wnids)
+        if split == "unlabeled":
+            listed = {name for name, _ in self.config._read_images(self.config.name)}
+            images = [(name, -1) for name, _ in images if name not in listed]
+        rows = self.config.rows(split)
+        if len(images) > rows or (len(images) < rows and self.config.on_missing == "error"):
+            raise ArchiveError(
+                f"{self.config.source(split).path} has {len(images):,} training images for {split}; in ILSVRC 2012 "
+                f"there are {rows:,}. {self.config.source(split).explain([])}"
+            )
+        return images
 
     def _download_and_prepare(self, *args, **kwargs):
         for left in os.scandir(self._output_dir) if self._output_dir.endswith(".incomplete") else ():
@@ -852,26 +1468,26 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
             return super()._get_examples_iterable_for_split(split_generator)
         return _ResumingExamples(self._generate_examples, split_generator.gen_kwargs)
 
-    def _generate_examples(self, archive, shards, stamp=None):
-        for batch in self._read(archive, shards, stamp):
+    def _generate_examples(self, source, shards):
+        for batch in self._read(source, shards):
             for place, (name, label) in enumerate(batch.rows[["name", "label"]].tolist()):
                 image = batch.changed.get(place, batch.buffer[batch.begins[place] : batch.begins[place + 1]])
                 if image is not None:
                     name = name.decode()
                     yield name, {"image": {"path": name, "bytes": bytes(image)}, "label": label, "file_name": name}
 
-    def _generate_tables(self, archive, shards, stamp=None):
+    def _generate_tables(self, source, shards):
         """What ``_generate_examples`` yields, as ``(number, pa.Table)`` a batch, without a copy of image bytes."""
-        for number, batch in enumerate(self._read(archive, shards, stamp)):
+        for number, batch in enumerate(self._read(source, shards)):
             kept = [place for place in range(len(batch.rows)) if batch.changed.get(place, b"") is not None]
             names = pa.array([name.decode() for name in batch.rows["name"][kept].tolist()], pa.string())
             images = pa.StructArray.from_arrays([_image_array(batch, kept), names], ["bytes", "path"])
             labels = pa.array(batch.rows["label"][kept], pa.int64())
             yield number, pa.table({"image": images, "label": labels, "file_name": names})
 
-    def _read(self, archive, shards, stamp):
+    def _read(self, source, shards):
         rows = np.concatenate(shards)
-        return read_batches(archive, rows, stamp, self.config.image_bytes, on_damage=self.config.on_missing)
+        return read_batches(source, rows, self.config.image_bytes, on_damage=self.config.on_missing)
 
     def _prepare_split_single(self, gen_kwargs, fpath, file_format, max_shard_size, job_id, **of_examples):
         # Writing tables, as datasets does for builders of tables, takes half the time of writing examples.
@@ -892,14 +1508,9 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
         return dataset
 
     def _warn_of_skipped(self):
-        missing = {
-            split: LISTS[of][0] - self.info.splits[split].num_examples for split, of in self.config.subset.items()
-        }
-        counts = ", ".join(
-            f"{count:,} of {LISTS[self.config.subset[split]][0]:,} in {split}"
-            for split, count in missing.items()
-            if count
-        )
+        rows = {split: self.config.rows(split) for split in self.config.subset}
+        missing = {split: count - self.info.splits[split].num_examples for split, count in rows.items()}
+        counts = ", ".join(f"{count:,} of {rows[split]:,} in {split}" for split, count in missing.items() if count)
         if counts:
             warnings.warn(f"{self.config.name}: images that the archive lacks are left out: {counts}.", stacklevel=3)
 
@@ -989,8 +1600,8 @@ def load_dataset(
     """``datasets.load_dataset`` for this builder, on any version of datasets.
 
     Args:
-        name: ``"1pct"`` (default), ``"10pct"`` or ``"lt"``.
-        data_dir: the folder that holds the two archives.
+        name: ``"1pct"`` (default), ``"10pct"``, ``"lt"``, ``"full"`` or ``"custom"``.
+        data_dir: the folder that holds the images, see ``find_source``.
         **config_kwargs: options of ``ImagenetSubsetsConfig``.
 
     The other arguments, and what is returned, are those of ``datasets.load_dataset``.

@@ -15,7 +15,7 @@ import imagenet_subsets
 
 _TITLE = "ImageNet subsets: 1pct, 10pct and LT"
 _TERMS = "https://image-net.org/download.php"
-_SIZES = ((10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_SIZES = ((10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 
 _TEXT = """\
 # {title}
@@ -49,14 +49,14 @@ Of the 20,000 validation images of ImageNet-LT, 1,992 are training images of Sim
 
 ## How it was built
 
-By imagenet-subsets {version} with datasets {datasets} and pyarrow {pyarrow}, from the two archives of ILSVRC2012:
+By imagenet-subsets {version} with datasets {datasets} and pyarrow {pyarrow}, from ILSVRC2012:
 
-| archive | bytes | images | SHA-256 of its table of contents |
-| --- | ---: | ---: | --- |
-{archives}
+| from | layout | images | bytes | SHA-256 of its contents |
+| --- | --- | ---: | ---: | --- |
+{sources}
 
-The table of contents is a line `<name> <byte of its header> <size in bytes>` an image, in the archive's order. The
-images of the subsets are those of these published lists:
+The contents are a line `<name> <size in bytes>` for each image that was taken, sorted. The images of the subsets are
+those of these published lists:
 
 | list | rows | SHA-256 | from |
 | --- | ---: | --- | --- |
@@ -146,7 +146,7 @@ def _text(plan):
         version=imagenet_subsets.VERSION,
         datasets=datasets.__version__,
         pyarrow=pa.__version__,
-        archives=_table(_archive_row(archive) for archive in dict.fromkeys(part.source["archive"] for part in parts)),
+        sources=_table(_source_rows(parts)),
         lists=_table(_list_rows({part.name for part in parts})),
         license=imagenet_subsets.LICENSE,
         citation=parts[0].builder.info.citation.strip(),
@@ -157,12 +157,18 @@ def _table(rows):
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _archive_row(path):
-    index = imagenet_subsets.read_index(path)
-    digest = hashlib.sha256()
-    for name, offset, size in zip(*(index[column].to_pylist() for column in ("name", "offset", "size"))):
-        digest.update(b"%b %d %d\n" % (name, offset, size))
-    return os.path.basename(path), f"{os.path.getsize(path):,}", f"{len(index):,}", f"`{digest.hexdigest()}`"
+def _source_rows(parts):
+    """What was taken, and from where."""
+    taken = {}
+    for part in parts:
+        source = part.source["source"]
+        taken.setdefault((os.path.basename(source.path), source.layout), set()).update(
+            part.rows[["name", "size"]].tolist()
+        )
+    for (name, layout), images in taken.items():
+        lines = b"".join(b"%b %d\n" % image for image in sorted(images))
+        total = sum(size for _, size in images)
+        yield name, layout, f"{len(images):,}", f"{total:,}", f"`{hashlib.sha256(lines).hexdigest()}`"
 
 
 def _list_rows(names):

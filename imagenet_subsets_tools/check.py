@@ -1,4 +1,4 @@
-"""Check whether the archives can give each config: ``check_archives`` looks, ``format_report`` tells."""
+"""Check whether a folder can give each config: ``check_archives`` looks, ``format_report`` tells."""
 
 import concurrent.futures
 import contextlib
@@ -10,12 +10,10 @@ import warnings
 
 import datasets
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from datasets.utils import tqdm
 
 import imagenet_subsets
-from imagenet_subsets import LISTS, OFFICIAL_SIZES, SPLIT_FILES, SUBSETS, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_subsets import LAYOUTS, LISTS, OFFICIAL_SIZES, SPLIT_FILES, SUBSETS, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 
 OFFICIAL_SHA256 = {
     TRAIN_ARCHIVE: "b08200a27a8e34218a0e58fde36b0fe8f73bc377f4acea2d91602057c3ca45bb",
@@ -28,15 +26,15 @@ _AS_IN_ROWS = datasets.Image(mode="RGB")
 
 
 def check_archives(data_dir, full=False, decode=False, num_proc=None):
-    """Tell whether the two archives in a folder can give each config.
+    """Tell whether a folder can give each config.
 
-    Each archive is indexed, which checks its structure, and every listed image is looked up. A size that is not the
-    official one is told and is no failure: what the archive holds decides. An archive that cannot be read becomes part
-    of the report, which covers the other one all the same.
+    Whatever the layout, the images that are there are indexed, which checks the structure of archives, and every listed
+    image is looked up. A size that is not the official one is told and is no failure: what the archive holds decides.
+    An archive that cannot be read becomes part of the report, which covers the others all the same.
 
     Args:
-        data_dir: the folder that holds the two archives.
-        full: also compare the SHA-256 of the whole files with the official ones; those of stand-ins differ.
+        data_dir: the folder that holds the images, as for ``imagenet_subsets.load_dataset``.
+        full: also compare the SHA-256 of the official archives with the official ones; those of stand-ins differ.
         decode: also decode every listed image, each once, as ``datasets`` does. Damage that leaves a JPEG decodable,
             with other pixels, does not show; it does with ``full``.
         num_proc: how many processes decode, one a core by default. As with any use of several processes, a script then
@@ -45,11 +43,14 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
     Returns:
         ``dict``, ready for JSON; what was not asked for, or cannot be known, is ``None``.
 
-        - ``ok``: ``bool``, whether every split can be given and all else that was asked for is right.
+        - ``ok``: ``bool``, whether every split of the published lists can be given (not ``full``, for which few have
+          a need) and all else that was asked for is right.
         - ``data_dir``: ``str``.
-        - ``archives``: ``list[dict]`` with ``name``, ``bytes``, ``official_bytes``, ``images`` (members), ``classes``
-          (with members), ``sha256`` and ``official_sha256`` (hex), ``errors`` (``list[str]``), ``damaged``
-          (``list[dict]`` with ``name``, ``offset`` of the tar header in bytes, ``error``), ``ok``.
+        - ``archives``: ``list[dict]``, one for each archive or folder, with ``kinds`` (``list[str]`` out of ``train``,
+          ``validation``, ``test``), ``layout`` (in words), ``path``, ``name`` (the end of the path), ``bytes`` and
+          ``official_bytes``, ``images`` (members), ``classes`` (with training images), ``sha256`` and
+          ``official_sha256`` (hex), ``errors`` (``list[str]``), ``damaged`` (``list[dict]`` with ``name``, ``offset``
+          in bytes, ``error``), ``ok``.
         - ``splits``: ``list[dict]`` with ``config``, ``split``, ``archive`` (name), ``listed``, ``found`` and
           ``damaged`` (images), ``absent`` (``list[str]``, the first three), ``lacking_classes`` (``dict``,
           wnid -> [found, listed] of each class that lacks images), ``ok``.
@@ -65,28 +66,43 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
     """
     data_dir = os.path.abspath(os.path.expanduser(data_dir))
     wnids = [wnid for wnid, _ in imagenet_subsets.read_classes(SPLIT_FILES / "classes.parquet")]
+    lists = {of: imagenet_subsets.read_split_list(SPLIT_FILES / f"{of}.parquet", of, wnids) for of in LISTS}
     archives, of_list = [], {}
-    for name in OFFICIAL_SIZES:
-        path = os.path.join(data_dir, name)
-        archive, index = _check_archive(path, full)
-        lists = {of: _find_images(of, wnids, index) for of in LISTS if _archive_of(of) == name}
-        if decode and index is not None:
+    for source, kinds in _find_sources(data_dir, wnids):
+        archive, index = _check_source(source, kinds, lists["validation"], full)
+        rows = {of: _find_images(images, index) for of, images in lists.items() if _kind(of) in kinds}
+        if decode and rows and index is not None:
             with _noting(archive):
-                archive["damaged"] = _decode_images(path, np.concatenate(list(lists.values())), num_proc)
+                archive["damaged"] = _decode_images(source, np.concatenate(list(rows.values())), num_proc)
         archive["ok"] = not archive["errors"] and archive["sha256"] in (None, archive["official_sha256"])
         archives.append(archive)
-        of_list |= {of: _check_list(images, archive, wnids) for of, images in lists.items()}
+        of_list |= {of: _check_list(images, archive, wnids) for of, images in rows.items()}
+        if "train" in kinds:
+            of_list["full"] = _check_all(index, archive, wnids)
     splits = [
-        {"config": config, "split": split, "archive": _archive_of(of), **of_list[of]}
-        for config, lists in SUBSETS.items()
-        for split, of in lists.items()
+        {"config": config, "split": split, **of_list[of]}
+        for config, subset in SUBSETS.items()
+        for split, of in subset.items()
     ]
-    ok = all(checked["ok"] for checked in archives + splits)
+    ok = all(checked["ok"] for checked in archives + [split for split in splits if split["config"] != "full"])
     return {"ok": ok, "data_dir": data_dir, "archives": archives, "splits": splits}
 
 
-def _archive_of(of):
-    return VALIDATION_ARCHIVE if of == "validation" else TRAIN_ARCHIVE
+def _kind(of):
+    return "validation" if of == "validation" else "train"
+
+
+def _find_sources(data_dir, wnids):
+    """``list[tuple[Source, list[str]]]``: where there are images, and of which kinds."""
+    sources = []
+    for kind in LAYOUTS:
+        source = imagenet_subsets.find_source(kind, data_dir, wnids)
+        same = next((kinds for other, kinds in sources if other == source), None)
+        if same is not None:
+            same.append(kind)
+        elif kind != "test" or not isinstance(source, imagenet_subsets.Missing):  # which few people have
+            sources.append((source, [kind]))
+    return sources
 
 
 @contextlib.contextmanager
@@ -98,20 +114,22 @@ def _noting(archive):
         archive["errors"].append(str(error))
 
 
-def _check_archive(path, full):
-    """What the report says of an archive, and its index, or ``None`` if it cannot be read."""
-    name, index = os.path.basename(path), None
-    archive = {"name": name, "bytes": None, "official_bytes": OFFICIAL_SIZES[name], "images": None, "classes": None}
-    archive |= {"sha256": None, "official_sha256": OFFICIAL_SHA256[name], "errors": [], "damaged": None}
+def _check_source(source, kinds, validation, full):
+    """What the report says of an archive or a folder, and its index, or ``None`` if it cannot be read."""
+    name, index = os.path.basename(source.path), None
+    archive = {"kinds": kinds, "layout": source.layout, "path": source.path, "name": name, "bytes": None}
+    archive |= {"official_bytes": OFFICIAL_SIZES.get(name), "images": None, "classes": None, "sha256": None}
+    archive |= {"official_sha256": OFFICIAL_SHA256.get(name), "errors": [], "damaged": None}
     with _noting(archive):
-        index = imagenet_subsets.read_index(path)
+        if isinstance(source, imagenet_subsets.TarGz):
+            raise ValueError(f"{source.path} can be read only from beginning to end. To check it, unpack it.")
+        wanted = {"validation": set(validation), "test": set(imagenet_subsets.test_images())}
+        index = source.index(lambda: wanted.get(kinds[0]))
         archive["images"] = index.num_rows
-        if name == TRAIN_ARCHIVE:
-            archive["classes"] = pc.count_distinct(pc.binary_slice(index["name"], 0, len("n01440764"))).as_py()
-    if os.path.isfile(path):
-        archive["bytes"] = os.path.getsize(path)
-        with _noting(archive), imagenet_subsets._naming(path, "hashing"):
-            archive["sha256"] = _sha256(path) if full else None
+    if os.path.isfile(source.path):
+        archive["bytes"] = os.path.getsize(source.path)
+        with _noting(archive), imagenet_subsets._naming(source.path, "hashing"):
+            archive["sha256"] = _sha256(source.path) if full and archive["official_sha256"] else None
     return archive, index
 
 
@@ -125,17 +143,21 @@ def _sha256(path):
     return digest.hexdigest()
 
 
-def _find_images(of, wnids, index):
-    """The images of a published list, structured array ``[n]``; the size is 0 where the archive has no such image."""
-    listed = imagenet_subsets.read_split_list(SPLIT_FILES / f"{of}.parquet", of, wnids)
-    images = np.zeros(len(listed), [("offset", "i8"), ("size", "i8"), ("name", "S40"), ("label", "i8")])
-    images["name"], images["label"] = zip(*((name.encode(), label) for name, label in listed))
+def _find_images(images, index):
+    """Where the images of a list are, as ``imagenet_subsets.locate`` has it."""
+    rows = imagenet_subsets.locate(images, imagenet_subsets.INDEX_SCHEMA.empty_table() if index is None else index)
+    rows["size"][rows["size"] > imagenet_subsets.MAX_IMAGE] = 0  # the loader takes no such image
+    return rows
+
+
+def _check_all(index, archive, wnids):
+    """What the report says of all training images."""
+    found, listed = None, imagenet_subsets.TRAIN_IMAGES
     if index is not None:
-        rows = pc.index_in(pa.array(images["name"].tolist()), value_set=index["name"])
-        for field in ("offset", "size"):
-            images[field] = pc.fill_null(index[field].take(rows), 0)
-    images["size"][images["size"] > imagenet_subsets.MAX_IMAGE] = 0  # the loader takes no such image
-    return images
+        images = imagenet_subsets.training_images(index, wnids)
+        found, archive["classes"] = len(images), len({label for _, label in images})
+    unknown = {"damaged": None, "absent": [], "lacking_classes": None}
+    return {"archive": archive["name"], "listed": listed, "found": found, **unknown, "ok": found == listed}
 
 
 def _check_list(images, archive, wnids):
@@ -147,6 +169,7 @@ def _check_list(images, archive, wnids):
     if archive["damaged"] is not None:
         damaged = len({image["name"].encode() for image in archive["damaged"]}.intersection(images["name"].tolist()))
     return {
+        "archive": archive["name"],
         "listed": len(images),
         "found": int(there.sum()) if known else None,
         "damaged": damaged,
@@ -156,36 +179,39 @@ def _check_list(images, archive, wnids):
     }
 
 
-def _decode_images(path, images, num_proc):
+def _decode_images(source, rows, num_proc):
     """Decode images, each once, and return the damaged ones in the archive's order."""
-    images = np.unique(images[images["size"] > 0]).tolist()  # sorted by offset
-    parts = [images[start : start + _DECODED_AT_ONCE] for start in range(0, len(images), _DECODED_AT_ONCE)]
-    bar = tqdm(total=len(images), desc=f"Decoding {os.path.basename(path)}", unit=" images")
+    rows = np.unique(rows[rows["size"] > 0])
+    rows = rows[np.argsort(rows["offset"], kind="stable")]
+    parts = [rows[start : start + _DECODED_AT_ONCE] for start in range(0, len(rows), _DECODED_AT_ONCE)]
+    bar = tqdm(total=len(rows), desc=f"Decoding {os.path.basename(source.path)}", unit=" images")
     on_ctrl_c = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_DFL)}  # end without a word
     pool = concurrent.futures.ProcessPoolExecutor(num_proc, **on_ctrl_c)
     damaged = []
     try:
         with bar, imagenet_subsets._children_end_with_us(), pool:
-            for part, found in zip(parts, pool.map(_decode_part, itertools.repeat(path), parts)):
+            for part, found in zip(parts, pool.map(_decode_part, itertools.repeat(source), parts)):
                 damaged += found
                 bar.update(len(part))
     except concurrent.futures.BrokenExecutor as error:
-        raise ChildProcessError(f"{path}: a process that decoded its images died, out of memory perhaps.") from error
+        raise ChildProcessError(
+            f"{source.path}: a process that decoded its images died, out of memory perhaps."
+        ) from error
     return damaged
 
 
-def _decode_part(path, images):
+def _decode_part(source, rows):
     damaged = []
-    with open(path, "rb") as file, warnings.catch_warnings():
+    with source.opened() as read, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd EXIF data, on which no pixel depends
-        for offset, size, name, _ in images:
-            image = bytearray(size)
+        for row in rows:
+            image = bytearray(row["size"])
             try:
-                imagenet_subsets._read_image(file.fileno(), path, name, offset, image)
+                read(row, memoryview(image))
                 _AS_IN_ROWS.decode_example({"path": None, "bytes": imagenet_subsets.as_benchmark(image)})
             except Exception as error:  # Pillow's errors have no common base
                 told = str(error).partition(" <_io.BytesIO")[0]  # the rest is an address in memory
-                damaged.append({"name": name.decode(), "offset": offset, "error": told})
+                damaged.append({"name": row["name"].decode(), "offset": int(row["offset"]), "error": told})
     return damaged
 
 
@@ -193,18 +219,22 @@ def _decode_part(path, images):
 
 
 def format_report(report):
-    """A report of ``check_archives`` as text: two tables, what is wrong, and what to do.
+    """A report of ``check_archives`` as text: what was found, two tables, what is wrong, and what to do.
 
     Example:
 
         >>> print(format_report(check_archives("/data/imagenet")).splitlines()[-1])
         Every config can be given: imagenet_subsets.load_dataset("1pct", data_dir="/data/imagenet")
     """
+    found = [
+        (" and ".join(archive["kinds"]) + ":", archive["layout"] or "none", archive["path"])
+        for archive in report["archives"]
+    ]
     head = "archive", "bytes", "official size", "images", "classes", "SHA-256", ""
     archives = [head, *map(_archive_row, report["archives"])]
     splits = [("config", "split", "found", "classes short", ""), *map(_split_row, report["splits"])]
     remarks = [line for archive in report["archives"] for line in _remarks(archive)]
-    blocks = [_table("<><>><<", archives), _table("<<>><", splits), remarks, _conclusion(report)]
+    blocks = [_table("<<<", found), _table("<><>><<", archives), _table("<<>><", splits), remarks, _conclusion(report)]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
 
@@ -216,7 +246,9 @@ def _table(sides, rows):
 
 def _archive_row(archive):
     numbers = {key: "-" if archive[key] is None else f"{archive[key]:,}" for key in ("bytes", "images", "classes")}
-    size = {None: "-", archive["official_bytes"]: "yes"}.get(archive["bytes"], "no")
+    size = "-"
+    if archive["bytes"] is not None and archive["official_bytes"] is not None:
+        size = "yes" if archive["bytes"] == archive["official_bytes"] else "no"
     digest = {None: "-", archive["official_sha256"]: "official"}.get(archive["sha256"], "differs")
     result = "ok" if archive["ok"] else "see below"
     return archive["name"], numbers["bytes"], size, numbers["images"], numbers["classes"], digest, result
@@ -232,19 +264,17 @@ def _split_row(split):
     if split["damaged"]:
         wrong.append(f"{split['damaged']:,} damaged")
     found = f"{split['found']:,} of {split['listed']:,}"
-    return (
-        *place,
-        found,
-        f"{len(split['lacking_classes']):,}",
-        "; ".join(wrong) or ("ok" if split["ok"] else "see below"),
-    )
+    short = "-" if split["lacking_classes"] is None else f"{len(split['lacking_classes']):,}"
+    return *place, found, short, "; ".join(wrong) or ("ok" if split["ok"] else "see below")
 
 
 def _remarks(archive):
     name, damaged = archive["name"], archive["damaged"] or []
     yield from archive["errors"]
-    if archive["bytes"] not in (None, archive["official_bytes"]):
+    if archive["official_bytes"] is not None and archive["bytes"] not in (None, archive["official_bytes"]):
         yield f"{name}: the official one has {archive['official_bytes']:,} bytes; this is a stand-in, or not whole."
+    if archive["kinds"] == ["test"] and archive["images"] not in (None, imagenet_subsets.TEST_IMAGES):
+        yield f"{name}: {archive['images']:,} of the {imagenet_subsets.TEST_IMAGES:,} test images are there."
     if archive["sha256"] not in (None, archive["official_sha256"]):
         yield f"{name}: its SHA-256, {archive['sha256']}, is not the official one."
         yield "Download it again, unless it is a stand-in."
@@ -257,9 +287,13 @@ def _remarks(archive):
 def _conclusion(report):
     """What can be given, and what to do about the rest."""
     splits = report["splits"]
-    if all(split["ok"] for split in splits):
-        call = f'imagenet_subsets.load_dataset("{splits[0]["config"]}", data_dir="{report["data_dir"]}")'
+    call = f'imagenet_subsets.load_dataset("{splits[0]["config"]}", data_dir="{report["data_dir"]}")'
+    short = {split["config"] for split in splits if not split["ok"]}
+    if not short:
         return [f"Every config can be given: {call}"]
+    if short == {"full"}:
+        rest = f"full would need all {imagenet_subsets.TRAIN_IMAGES:,} training images."
+        return [f"Every config but full can be given: {call}", rest]
     given = []
     for config, lists in SUBSETS.items():
         whole = [split["split"] for split in splits if split["config"] == config and split["ok"]]

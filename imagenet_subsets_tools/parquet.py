@@ -52,12 +52,12 @@ class Part:
     """The images of one published list, and the files that hold them.
 
     Args:
-        name: the list, a key of ``imagenet_subsets.LISTS``.
+        name: the list, a value of ``imagenet_subsets.SUBSETS``.
         folder: folder of the files, relative to the output folder.
         split: what the names of the files begin with.
         builder: the builder that yields the rows.
-        source: what ``builder._generate_examples`` takes beside ``shards``; ``archive``, among others.
-        rows: structured array ``[n]`` in row order, fields ``name``, ``label``, ``offset`` and ``size`` (bytes).
+        source: what ``builder._generate_examples`` takes beside ``shards``: where the images are.
+        rows: structured array ``[n]`` in row order, with the fields that ``imagenet_subsets.read_batches`` takes.
     """
 
     name: str
@@ -99,8 +99,8 @@ def build_parquet(output_dir, data_dir, configs=("1pct", "10pct", "lt"), num_pro
 
     Args:
         output_dir: the folder; it is made if it is not there. It takes as many bytes as the images.
-        data_dir: the folder that holds the two archives.
-        configs: names from ``"1pct"``, ``"10pct"``, ``"lt"``.
+        data_dir: the folder that holds the images, as for ``imagenet_subsets.load_dataset``.
+        configs: names from ``"1pct"``, ``"10pct"``, ``"lt"``, ``"full"``.
         num_proc: how many processes write shards, 1 by default. As with any use of several processes, a
             script then calls this under ``if __name__ == "__main__":``.
 
@@ -161,7 +161,7 @@ def _plan(configs, data_dir):
         builder = imagenet_subsets.ImagenetSubsets(config_name=config, data_dir=str(data_dir))
         plan[config] = {}
         for split in builder._split_generators(None):
-            name = imagenet_subsets.SUBSETS[config][split.name]
+            name = builder.config.subset[split.name]
             place = (SHARED, "validation") if name == "validation" else (config, split.name)
             source = dict(split.gen_kwargs)
             rows = np.concatenate(source.pop("shards"))

@@ -23,7 +23,8 @@ TRAIN, VALIDATION = imagenet_subsets.TRAIN_ARCHIVE, imagenet_subsets.VALIDATION_
 PROJECT = Path(__file__).resolve().parent.parent
 WNIDS = [wnid for wnid, _ in imagenet_subsets.read_classes(SPLIT_FILES / "classes.parquet")]
 SPLITS = [(config, split) for config, lists in SUBSETS.items() for split in lists]
-OF_VALIDATION = {("1pct", "validation"), ("10pct", "validation"), ("lt", "test")}
+FULL = ("full", "train")  # of which stand-ins have only a part
+OF_VALIDATION = {("1pct", "validation"), ("10pct", "validation"), ("lt", "test"), ("full", "validation")}
 UNLISTED = 3_000 + 23  # training images of the 1pct stand-in that 1pct does not list
 
 
@@ -108,15 +109,19 @@ def row(text, *start):
 def test_whole_archives_give_every_config(standins_all, capsys):
     assert main(["check", str(standins_all)]) == 0
     text = capsys.readouterr().out
-    for config, split in SPLITS:
+    for config, split in set(SPLITS) - {FULL}:
         count = f"{LISTS[SUBSETS[config][split]][0]:,}"
         assert row(text, config, split) == [count, "of", count, "0", "ok"]
     images = {name for of in LISTS if of != "validation" for name in listed(of)} | CMYK_IMAGES | {PNG_IMAGE}
     size = f"{(standins_all / TRAIN).stat().st_size:,}"
-    assert row(text, TRAIN) == [size, "no", f"{len(images) + 3_000:,}", "1,000", "-", "ok"]
+    there = f"{len(images) + 3_000:,}"
+    assert row(text, TRAIN) == [size, "no", there, "1,000", "-", "ok"]
+    assert row(text, *FULL) == [there, "of", "1,281,167", "-", "see", "below"]
+    assert row(text, "train:") == ["official", "archive", str(standins_all / TRAIN)]
     assert row(text, VALIDATION)[2:] == ["50,000", "-", "-", "ok"]
     call = f'imagenet_subsets.load_dataset("1pct", data_dir="{standins_all}")'
-    assert text.endswith(f"\n\nEvery config can be given: {call}\n")
+    told = f"Every config but full can be given: {call}\nfull would need all 1,281,167 training images.\n"
+    assert text.endswith(f"\n\n{told}")
     assert "147,897,477,120 bytes" in text
 
 
@@ -127,7 +132,7 @@ def test_a_part_of_the_images_gives_a_part_of_the_configs(standins_1pct, run_che
     there = {*listed("1pct"), *CMYK_IMAGES, PNG_IMAGE}
     for split in report["splits"]:
         of = SUBSETS[split["config"]][split["split"]]
-        if of == "validation":
+        if of in ("validation", "full"):
             continue
         names = listed(of)
         found, due = (
@@ -139,7 +144,10 @@ def test_a_part_of_the_images_gives_a_part_of_the_configs(standins_1pct, run_che
         assert split["lacking_classes"] == {wnid: [found[wnid], n] for wnid, n in due.items() if found[wnid] < n}
     assert report["archives"][0]["images"] == len(listed("1pct")) + UNLISTED
     assert all(archive["ok"] and archive["sha256"] is archive["damaged"] is None for archive in report["archives"])
-    assert "Can be given: 1pct; 10pct with splits=['validation']; lt with splits=['test'].\n" in text
+    assert (
+        "Can be given: 1pct; 10pct with splits=['validation']; lt with splits=['test']; full with "
+        "splits=['validation'].\n" in text
+    )
     assert 'on_missing="skip"' in text
 
 
@@ -203,7 +211,7 @@ def test_a_truncated_archive_leaves_the_other(folder, archive, run_check):
 
 def test_full_compares_digests(standins_all, run_check, monkeypatch):
     code, report, text = run_check(standins_all, "--full")
-    assert code == 1 and all(results(report).values())
+    assert code == 1 and {place for place, ok in results(report).items() if not ok} == {FULL}
     for archive in report["archives"]:
         with open(standins_all / archive["name"], "rb") as file:
             digest = hashlib.sha256(file.read()).hexdigest()
@@ -212,8 +220,10 @@ def test_full_compares_digests(standins_all, run_check, monkeypatch):
         assert row(text, archive["name"])[4:] == ["differs", "see", "below"]
         monkeypatch.setitem(check.OFFICIAL_SHA256, archive["name"], digest)
         monkeypatch.setitem(check.OFFICIAL_SIZES, archive["name"], archive["bytes"])
+    monkeypatch.setattr(imagenet_subsets, "TRAIN_IMAGES", report["archives"][0]["images"])
     code, report, text = run_check(standins_all, "--full")
     assert code == 0 and report["ok"]
+    assert "Every config can be given: imagenet_subsets.load_dataset(" in text
     assert row(text, TRAIN)[1::3] == ["yes", "official"] and row(text, VALIDATION)[-2:] == ["official", "ok"]
     assert "stand-in" not in text
 

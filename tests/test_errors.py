@@ -160,12 +160,12 @@ def test_class_tars_under_wrong_names(data_dir):
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
-        ("5pct", {}, "BuilderConfig '5pct' not found. Available: ['1pct', '10pct', 'lt']"),
+        ("5pct", {}, "BuilderConfig '5pct' not found. Available: ['1pct', '10pct', 'lt', 'full', 'custom']"),
         ("1pct", {"label_names": "numbers"}, "label_names='numbers' is not known; choose one of ['wnid', 'words']"),
         ("1pct", {"on_missing": "ignore"}, "on_missing='ignore' is not known; choose one of ['error', 'skip']"),
-        ("1pct", {"splits": ["test"]}, "splits=['test']: expected a list out of ['train', 'validation']"),
-        ("1pct", {"splits": "train"}, "splits='train': expected a list out of ['train', 'validation']"),
-        ("1pct", {"splits": []}, "splits=[]: expected a list out of ['train', 'validation']"),
+        ("1pct", {"splits": ["val"]}, "splits=['val']: expected a list out of ['train', 'validation', 'test']"),
+        ("lt", {"splits": "train"}, "splits='train': expected a list out of ['train', 'validation', 'test']"),
+        ("1pct", {"splits": []}, "splits=[]: expected a list out of ['train', 'validation', 'test']"),
         ("1pct", {"label_name": "words"}, "doesn't have a 'label_name' key"),
     ],
 )

@@ -69,7 +69,7 @@ def test_the_23_published_cases_become_rgb_jpegs(standins_all):
         dtype=[("name", "S40"), ("offset", "i8"), ("size", "i8")],
     )
     published, images, again = (
-        images_of(imagenet_subsets.read_batches(str(train), plan, image_bytes=image_bytes))
+        images_of(imagenet_subsets.read_batches(imagenet_subsets.Tar(str(train)), plan, image_bytes=image_bytes))
         for image_bytes in ("archive", "benchmark", "benchmark")
     )
     assert [PIL.Image.open(io.BytesIO(image)).mode for image in published] == ["CMYK"] * 22 + ["RGB"]
