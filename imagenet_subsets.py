@@ -18,6 +18,7 @@ import ctypes
 import dataclasses
 import functools
 import glob
+import gzip
 import hashlib
 import io
 import itertools
@@ -25,6 +26,7 @@ import os
 import pathlib
 import re
 import signal
+import struct
 import sys
 import tarfile
 import time
@@ -77,7 +79,8 @@ terms, download {TRAIN_ARCHIVE} (138 GB) and {VALIDATION_ARCHIVE} (6.3 GB) of IL
 them as they are, and pass that folder as data_dir=..."""
 OTHER_LAYOUTS = """\
 In place of an archive, data_dir may hold the class tars (train/n01440764.tar), the extracted images \
-(train/n01440764/*.JPEG, val/*.JPEG or val/<wnid>/*.JPEG), or Kaggle's tree (ILSVRC/Data/CLS-LOC), zip or .tar.gz."""
+(train/n01440764/*.JPEG, val/*.JPEG or val/<wnid>/*.JPEG), or Kaggle's tree (ILSVRC/Data/CLS-LOC), its \
+imagenet-object-localization-challenge.zip or its imagenet_object_localization_patched2019.tar.gz."""
 
 # The published lists: rows, and the SHA-256 of the sorted lines "<wnid>/<file name>".
 LISTS = {
@@ -486,7 +489,7 @@ def _load_index(file, identity):
         return None
     if hashlib.sha256(content).digest() != digest:  # damaged
         return None
-    table = pq.read_table(pa.BufferReader(content))
+    table = pq.read_table(pa.BufferReader(content), use_threads=False)  # Arrow's threads may abort a short process
     return table if table.schema.metadata[b"identity"] == identity.encode() else None
 
 
@@ -660,9 +663,11 @@ LAYOUTS = {  # kind of images -> the official archives, folders for all else, an
     "test": (TEST_ARCHIVES, ("test", "ILSVRC2012_img_test", ""), "ILSVRC2012_test_"),
 }
 WNID_FOLDER = re.compile(r"n\d{8}")
-PIECE_BYTES = 1 << 20  # of a .tar.gz, read at once
-ZIP_LOCAL = 30, b"PK\x03\x04"  # bytes of the header before a member, without names and extra fields; its magic
-ZIP_NAMES = 1024  # bytes; what is read for the names and extra fields
+# The header before a member of a zip: magic, flags, method, CRC-32, and the lengths of the name and of an extra field.
+ZIP_HEADER, ZIP_MAGIC = struct.Struct("<4s2xHH4xL8xHH"), b"PK\3\4"
+ZIP_NAMES = 1024  # bytes; what is read for the name and the extra field
+ZIP_CRC_AFTER, ZIP_AFTER = 8, b"PK\7\x08"  # flag: the CRC-32 stands behind the member, perhaps after this magic
+PIECE_BYTES = 1 << 20
 MAX_FOLDERS = 200  # looked into for images that are one or two levels too deep
 
 
@@ -702,7 +707,7 @@ def _find_folder(kind, path, wnids):
         return Folder(path)
     tars = [name for name in names if CLASS_TAR.fullmatch(name.encode())]
     classes = sorted(name for name in names if WNID_FOLDER.fullmatch(name))
-    if kind == "train" and len(tars) > len(classes):
+    if kind == "train" and tars and len(tars) >= len(classes):
         return ClassTars(path)
     within = (entry.name for wnid in classes for entry in os.scandir(os.path.join(path, wnid)))
     is_validation = next(within, "").startswith(LAYOUTS["validation"][2])
@@ -910,16 +915,14 @@ class Folder(Source):
         absent = sorted(folder for folder in folders if not os.path.isdir(folder))
         if absent:
             return f"{len(absent):,} class folders are not there: {', '.join(map(os.path.basename, absent))}."
-        folder, (name, label) = next(iter(folders.items()))
+        folder, (name, _) = next(iter(folders.items()))
         there = sorted(os.listdir(folder))
         other = [entry for entry in there if os.path.splitext(entry)[0] == os.path.splitext(name)[0] and entry != name]
         if other:
             return f"{folder} has {other[0]} instead: rename the files, so that they end in .JPEG as in the archive."
         deeper = [entry for entry in there if os.path.isdir(os.path.join(folder, entry))]
         if deeper:
-            return (
-                f"{folder} has the folder {deeper[0]} in it: move the images up, {name} to {self._file(name, label)}."
-            )
+            return f"There is a folder {os.path.join(folder, deeper[0])}: move what is in such folders one level up."
         return (self._explain_classes(missing) if self.by_label else "") or "Unpack the archive again."
 
     def _explain_classes(self, missing):
@@ -963,22 +966,19 @@ class Zip(Source):
             yield functools.partial(self._read, fd)
 
     def _read(self, fd, row, image):
-        start, magic = ZIP_LOCAL
-        member = os.pread(fd, start + ZIP_NAMES + int(row["packed"]), int(row["offset"]))
-        method, crc = int.from_bytes(member[8:10], "little"), int.from_bytes(member[14:18], "little")
-        names = int.from_bytes(member[26:28], "little")
-        begin = start + names + int.from_bytes(member[28:30], "little")
-        packed = member[begin : begin + row["packed"]]
-        if (
-            member[: len(magic)] != magic
-            or member[start : start + names].rpartition(b"/")[2] != row["name"]
-            or method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-            or len(packed) != row["packed"]
-        ):
+        size = int(row["packed"])
+        member = os.pread(fd, ZIP_HEADER.size + ZIP_NAMES + size, int(row["offset"]))
+        magic, flags, method, crc, name, extra = ZIP_HEADER.unpack_from(member.ljust(ZIP_HEADER.size))
+        begin = ZIP_HEADER.size + name + extra
+        packed, after = member[begin : begin + size], member[begin + size :]
+        path = member[ZIP_HEADER.size : begin - extra]
+        if magic != ZIP_MAGIC or path.rpartition(b"/")[2] != row["name"] or len(packed) != size:
             raise _moved(self.path, row)
+        if flags & ZIP_CRC_AFTER:
+            crc = int.from_bytes(after.removeprefix(ZIP_AFTER)[:4], "little")
         data = zlib.decompress(packed, -zlib.MAX_WBITS) if method == zipfile.ZIP_DEFLATED else packed
-        if len(data) != len(image) or (crc and zlib.crc32(data) != crc):  # 0: it stands behind the member
-            raise zlib.error("its checksum or size is not that of the zip")
+        if len(data) != len(image) or zlib.crc32(data) != crc:
+            raise zlib.error("its size or checksum is not that of the zip")
         image[:] = data
         _check_stamp(fd, self.path, self.stamp)
 
@@ -1010,7 +1010,7 @@ class TarGz(Source):
             with open(self.path, "rb") as file, _naming(unfinished, f"unpacking {self.path}"):
                 self._copy(file, size, names, unfinished)
             os.replace(unfinished, self.kept.path)
-        except (tarfile.TarError, EOFError, zlib.error) as error:
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ArchiveError(f"{self.path} is cut off or damaged ({error}). Download it again.") from error
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -1020,7 +1020,8 @@ class TarGz(Source):
         settings = {"desc": f"Reading {os.path.basename(self.path)}", "unit": "B", "unit_scale": True}
         with (
             datasets.utils.tqdm(total=size, **settings) as bar,
-            tarfile.open(fileobj=file, mode="r|gz", bufsize=PIECE_BYTES) as source,
+            gzip.open(file) as content,
+            tarfile.open(fileobj=content, mode="r|") as source,
             tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as kept,
         ):
             left = None if names is None else set(names)
@@ -1034,8 +1035,8 @@ class TarGz(Source):
                     bar.update(file.tell() - bar.n)
                     if left is not None:
                         left.remove(name)
-                        if not left:
-                            return
+            while content.read(PIECE_BYTES):  # to the end, where the checksum stands
+                pass
             if left == names:
                 raise ArchiveError(f"{self.path} holds none of the images that are asked for.")
 

@@ -53,7 +53,7 @@ def _expected(error):
 
 
 def _sample(arguments):
-    """Make stand-ins of the two archives: true layout and names, drawn pictures."""
+    """Make stand-ins of the two archives, with drawn pictures."""
     from imagenet_subsets_tools.standins import make_standins
 
     folder = make_standins(arguments.directory, arguments.configs, arguments.image_bytes, arguments.members)
@@ -62,19 +62,40 @@ def _sample(arguments):
 
 
 def _demo(arguments):
-    """Make stand-ins in a temporary folder, load them, show them, and remove them."""
+    """Make stand-ins, load them, show the rows, and remove them again."""
     from imagenet_subsets_tools.demo import run_demo
 
     run_demo()
 
 
 def _check(arguments):
-    """Tell whether the archives in a folder can give each config."""
+    """Tell whether a folder that holds ImageNet can give each config."""
     from imagenet_subsets_tools.check import check_archives, format_report
 
     report = check_archives(arguments.data_dir, arguments.full, arguments.decode)
     print(json.dumps(report, indent=2) if arguments.json else format_report(report))
     return 0 if report["ok"] else 1
+
+
+def _show(arguments):
+    """Draw examples of a config, and how many images each class has."""
+    if arguments.config is None and not arguments.histogram:
+        arguments.wrong_usage("name a config, or pass --histogram")
+    if arguments.config is not None and arguments.data_dir is None:
+        arguments.wrong_usage("the examples of a config need --data-dir")
+    from imagenet_subsets_tools.pictures import draw_grid, draw_images_per_class
+
+    pictures = {}
+    if arguments.config is not None:
+        name = f"{arguments.config}-{arguments.split}.png"
+        pictures[name] = draw_grid(arguments.config, arguments.data_dir, arguments.split, arguments.examples)
+    if arguments.histogram:
+        pictures["images-per-class.png"] = draw_images_per_class()
+    arguments.output_dir.mkdir(parents=True, exist_ok=True)
+    for name, picture in pictures.items():
+        path = arguments.output_dir / name
+        picture.save(path, optimize=True)
+        print(f"{path}: {picture.width} x {picture.height} pixels")
 
 
 def _index(arguments):
@@ -87,7 +108,7 @@ def _index(arguments):
 
 
 def _build(arguments):
-    """Build a dataset repository for the Hub, Parquet shards and a card, from the archives."""
+    """Build a dataset repository for the Hub: Parquet shards and a card."""
     from imagenet_subsets_tools.parquet import build_parquet
 
     folder = build_parquet(arguments.output_dir, arguments.data_dir, arguments.configs, arguments.num_proc)
@@ -96,7 +117,7 @@ def _build(arguments):
 
 
 def _push(arguments):
-    """Upload a built folder to the Hub, as a private dataset repository."""
+    """Upload a built folder to the Hub, as a private repository."""
     from imagenet_subsets_tools.publish import load_calls, push_to_hub
 
     revision = push_to_hub(
@@ -131,12 +152,27 @@ def _sample_arguments(parser):
 
 
 def _check_arguments(parser):
-    parser.add_argument("data_dir", metavar="DIR", type=Path, help="folder of the two archives")
+    parser.add_argument("data_dir", metavar="DIR", type=Path, help="folder that holds ImageNet")
     parser.add_argument(
         "--full", action="store_true", help="also compare the SHA-256 of the whole files with the official ones"
     )
     parser.add_argument("--decode", action="store_true", help="also decode every listed image, on all cores")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _show_arguments(parser):
+    configs = ("1pct", "10pct", "lt", "full")
+    parser.add_argument("config", metavar="CONFIG", nargs="?", choices=configs, help=f"one of {', '.join(configs)}")
+    parser.add_argument("--data-dir", metavar="DIR", type=Path, help="folder that holds ImageNet")
+    parser.add_argument("--split", default="train", help="split whose examples are drawn (default: train)")
+    parser.add_argument("--examples", metavar="N", type=int, default=20, help="how many (default: 20)")
+    parser.add_argument(
+        "--histogram", action="store_true", help="also draw the training images per class; needs no ImageNet"
+    )
+    parser.add_argument(
+        "--output-dir", metavar="DIR", type=Path, default=Path(), help="folder for the PNG files (default: here)"
+    )
+    parser.set_defaults(wrong_usage=parser.error)
 
 
 def _index_arguments(parser):
@@ -145,7 +181,7 @@ def _index_arguments(parser):
 
 def _build_arguments(parser):
     parser.add_argument("configs", metavar="CONFIG", nargs="+", help="1pct, 10pct, lt: the configs of the repository")
-    parser.add_argument("--data-dir", metavar="DIR", type=Path, required=True, help="folder of the two archives")
+    parser.add_argument("--data-dir", metavar="DIR", type=Path, required=True, help="folder that holds ImageNet")
     parser.add_argument("--output-dir", metavar="DIR", type=Path, required=True, help="folder to write")
     parser.add_argument("--num-proc", metavar="N", type=int, help="processes that write shards (default: 1)")
 
@@ -167,6 +203,7 @@ _COMMANDS = (
     (_sample, _sample_arguments, "imagenet-subsets sample standins --configs 1pct --image-bytes 110000"),
     (_demo, None, "imagenet-subsets demo"),
     (_check, _check_arguments, "imagenet-subsets check /data/imagenet --full"),
+    (_show, _show_arguments, "imagenet-subsets show 1pct --data-dir /data/imagenet --histogram"),
     (_index, _index_arguments, "imagenet-subsets index ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar"),
     (
         _build,
@@ -180,7 +217,7 @@ _COMMANDS = (
 def _parser():
     parser = argparse.ArgumentParser(
         prog="imagenet-subsets",
-        description="ImageNet subsets from the two official archives.",
+        description="ImageNet and its subsets as Hugging Face datasets.",
         epilog="example:\n  imagenet-subsets demo\n\nimagenet-subsets COMMAND --help tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

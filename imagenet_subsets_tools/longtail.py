@@ -1,0 +1,122 @@
+"""Long-tailed evaluation from the split lists alone: images a class, shot groups, accuracy by group.
+
+The groups are those of ImageNet-LT's authors (Liu et al., Large-Scale Long-Tailed Recognition in an Open World,
+CVPR 2019): "many" are the classes of more than 100 training images, "medium" of 20 to 100, "few" of fewer than 20.
+"""
+
+import functools
+
+import numpy as np
+
+from imagenet_subsets import SPLIT_FILES, SUBSETS, read_classes, read_split_list
+
+MANY_MORE_THAN, FEW_FEWER_THAN = 100, 20  # training images of a class
+
+
+def images_per_class(config, split="train"):
+    """How many images a split has of each class.
+
+    Args:
+        config: ``"1pct"``, ``"10pct"``, ``"lt"``, or another whose split is a published list.
+        split: a split of the config.
+
+    Returns:
+        ``np.ndarray``, int64 ``[1000]``: images, in label order.
+
+    Raises:
+        ValueError: no list tells the images of this split, or ``split_files/`` does not hold the published one.
+
+    Example:
+
+        >>> images_per_class("lt")[:5]
+        array([ 50, 250, 516, 352, 143])
+    """
+    known = _listed_splits()
+    if (config, split) not in known:
+        raise ValueError(
+            f"the images per class of {config!r}, split {split!r}, are not known: no list has them. "
+            f"Known are {', '.join(f'{config} {split}' for config, split in known)}."
+        )
+    return _count(known[config, split]).copy()
+
+
+def _listed_splits():
+    """(config, split) -> the list that tells its images; a config may have splits without a list."""
+    splits = {(config, split): of for config, lists in SUBSETS.items() for split, of in lists.items()}
+    return {place: of for place, of in splits.items() if (SPLIT_FILES / f"{of}.parquet").is_file()}
+
+
+@functools.cache  # an evaluation loop asks again after every epoch
+def _count(of):
+    wnids = [wnid for wnid, _ in read_classes(SPLIT_FILES / "classes.parquet")]
+    labels = [label for _, label in read_split_list(SPLIT_FILES / f"{of}.parquet", of, wnids)]
+    return np.bincount(labels, minlength=len(wnids)).astype(np.int64)
+
+
+def shot_groups(config="lt"):
+    """The classes with many, a medium number of, and few training images.
+
+    Args:
+        config: the config whose training images count.
+
+    Returns:
+        ``dict[str, np.ndarray]``: the labels (int64, ascending) of ``"many"`` (more than 100 training images),
+        ``"medium"`` (20 to 100) and ``"few"`` (fewer than 20). Each of the 1,000 labels is in one of them.
+
+    Raises:
+        ValueError: as ``images_per_class``.
+
+    Example:
+
+        >>> {name: len(labels) for name, labels in shot_groups("lt").items()}
+        {'many': 385, 'medium': 479, 'few': 136}
+    """
+    count = images_per_class(config)
+    many, few = count > MANY_MORE_THAN, count < FEW_FEWER_THAN
+    return {name: np.flatnonzero(group) for name, group in (("many", many), ("medium", ~many & ~few), ("few", few))}
+
+
+def shot_accuracy(predicted, labels, config="lt"):
+    """Accuracy over all images, and over those whose true class has many, a medium number of, or few training images.
+
+    The mean is over images. The test splits have 50 images a class, and of those it is the mean over classes, too.
+
+    Args:
+        predicted: the predicted labels, ``[n]``, integers from 0 to 999: a list, an array, or a tensor on the CPU.
+        labels: the true labels, in the same way.
+        config: the config whose training images count.
+
+    Returns:
+        ``dict[str, float]``: the fraction of right predictions, 0 to 1, for ``"overall"``, ``"many"``, ``"medium"``
+        and ``"few"``; ``nan`` for a group without images.
+
+    Raises:
+        ValueError: the two are not of one length ``[n]``, are no integers or not from 0 to 999 (a label of -1 is an
+            image whose class is not known); or as ``images_per_class``.
+
+    Example:
+
+        >>> labels = [1, 1, 1, 1, 0, 0, 15, 15]  # 1 has many training images, 0 a medium number, 15 few
+        >>> predicted = [1, 1, 1, 0, 0, 1, 1, 1]
+        >>> shot_accuracy(predicted, labels)
+        {'overall': 0.5, 'many': 0.75, 'medium': 0.5, 'few': 0.0}
+    """
+    groups = shot_groups(config)
+    classes = sum(map(len, groups.values()))
+    predicted, labels = _as_labels("predicted", predicted, classes), _as_labels("labels", labels, classes)
+    if len(predicted) != len(labels):
+        raise ValueError(f"there are {len(predicted):,} predicted labels and {len(labels):,} true ones")
+    right = predicted == labels
+    parts = {"overall": right} | {name: right[np.isin(labels, group)] for name, group in groups.items()}
+    return {name: float(part.mean()) if len(part) else float("nan") for name, part in parts.items()}
+
+
+def _as_labels(name, values, classes):
+    values = np.asarray(values)
+    if values.ndim != 1:
+        raise ValueError(f"{name} has the shape {values.shape}; expected is one label an image, [n]")
+    if len(values) and values.dtype.kind not in "iu":
+        raise ValueError(f"{name} holds {values.dtype}; expected are integers")
+    if len(values) and not 0 <= values.min() <= values.max() < classes:
+        raise ValueError(f"{name} are from {values.min()} to {values.max()}; expected is 0 to {classes - 1}")
+    return values

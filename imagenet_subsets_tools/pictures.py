@@ -1,0 +1,313 @@
+"""Pictures of the datasets: a grid of examples, the images per class, and tables with thumbnails for notebooks.
+
+Everything is drawn with Pillow, in the letters that Pillow carries, so that nothing else need be installed.
+"""
+
+import base64
+import functools
+import io
+import itertools
+import re
+import secrets
+
+import datasets
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont, ImageOps, features
+
+import imagenet_subsets
+from imagenet_subsets_tools.longtail import images_per_class, shot_groups
+
+UNLABELED = "unlabeled"  # the class of label -1
+
+_WIDTH, _MARGIN = 900, 24  # pixels; a README shows 830 to 1,000
+_INK, _GREY, _LINE = "#1b1f24", "#59636e", "#d1d9e0"
+_SIZE = 14  # of letters
+_FINE = 4  # shapes are drawn this many times larger, for smooth edges
+_FREETYPE = features.check("freetype2")  # without it, Pillow has only small letters of one size
+_LARGER = 2 if _FREETYPE else 1  # letters are drawn so, to be spaced well
+
+
+# ------------------------------------------------------------------------------------- a grid of examples
+
+_COLUMNS, _GAP = 5, 13
+_TILE = 160, 120  # width and height; most images are 4:3
+_CAPTION_AT, _CAPTION_LINE, _CAPTION_LINES = _TILE[1] + 9, 19, 2
+_GRID_TOP, _CELL = 92, _CAPTION_AT + _CAPTION_LINES * _CAPTION_LINE + 14  # where it begins, and a row's height
+
+
+def draw_grid(config, data_dir, split="train", examples=20):
+    """Draw the first examples of a split, cut to 4:3, with their classes.
+
+    The rows are streamed, so that nothing is built; those of every split come in mixed classes.
+
+    Args:
+        config: ``"1pct"``, ``"10pct"``, ``"lt"`` or ``"full"``.
+        data_dir: the folder that holds ImageNet, as for ``imagenet_subsets.load_dataset``.
+        split: a split of the config.
+        examples: how many, at the most; 1 or more.
+
+    Returns:
+        ``PIL.Image.Image``, RGB, 900 pixels wide, five examples a row.
+
+    Raises:
+        ValueError: ``examples`` is less than 1, or no such config or split.
+        FileNotFoundError, ArchiveError: as ``imagenet_subsets.load_dataset``.
+
+    Example:
+
+        >>> draw_grid("1pct", "/data/imagenet").save("grid.png")
+    """
+    if examples < 1:
+        raise ValueError(f"examples is {examples}; expected is 1 or more")
+    dataset = imagenet_subsets.load_dataset(
+        config, data_dir=data_dir, streaming=True, splits=[split], split=split, label_names="words"
+    )
+    rows = list(itertools.islice(dataset, examples))
+    class_of = _class_names(dataset.features["label"].names)
+    canvas = Image.new("RGB", (_WIDTH, _GRID_TOP + -(-len(rows) // _COLUMNS) * _CELL + 4), "white")
+    count = dataset.info.splits[split].num_examples
+    _draw_heading(canvas, f"{config} {split}", f"{count:,} images; here the first {len(rows):,}")
+    for k, row in enumerate(rows):
+        left = _MARGIN + k % _COLUMNS * (_TILE[0] + _GAP)
+        top = _GRID_TOP + k // _COLUMNS * _CELL
+        tile = ImageOps.fit(row["image"].convert("RGB"), _TILE, Image.Resampling.LANCZOS)
+        canvas.paste(tile, (left, top), _tile_shape())
+        _draw_caption(canvas, left, top + _CAPTION_AT, class_of[row["label"]])
+    return canvas
+
+
+def _class_names(names):
+    """{label: words} of the names of a dataset's classes, be they wnids or words."""
+    classes = imagenet_subsets.read_classes(imagenet_subsets.SPLIT_FILES / "classes.parquet")
+    words = {wnid: name for (wnid, _), name in zip(classes, imagenet_subsets.label_names(classes, "words"))}
+    return {-1: UNLABELED} | {label: words.get(name, name) for label, name in enumerate(names)}
+
+
+@functools.cache
+def _tile_shape():
+    """A rectangle with round corners."""
+    shape = Image.new("L", [_FINE * side for side in _TILE])
+    ImageDraw.Draw(shape).rounded_rectangle((0, 0, *(side - 1 for side in shape.size)), 6 * _FINE, fill=255)
+    return shape.reduce(_FINE)
+
+
+def _draw_caption(canvas, left, top, words):
+    """Draw the first name of a class, and its other names in grey if a line is left for them."""
+    first, _, others = words.partition(", ")
+    lines = [(line, _INK) for line in _wrap(first, _CAPTION_LINES)]
+    if others and len(lines) < _CAPTION_LINES:
+        lines += [(line, _GREY) for line in _wrap(others, _CAPTION_LINES - len(lines))]
+    for k, (line, colour) in enumerate(lines):
+        _draw_text(canvas, (left, top + k * _CAPTION_LINE), line, colour, _SIZE)
+
+
+def _wrap(text, most):
+    """Break a text into at most so many lines as wide as a tile; what does not fit is cut off, with dots."""
+    lines, words = [], text.split()
+    while words and len(lines) < most - 1:
+        fit = sum(_length(" ".join(words[:count]), _SIZE) <= _TILE[0] for count in range(1, len(words) + 1))
+        if not fit:  # a word wider than a line
+            break
+        lines.append(" ".join(words[:fit]))
+        words = words[fit:]
+    return lines + [_shorten(" ".join(words))] if words else lines
+
+
+def _shorten(text):
+    if _length(text, _SIZE) <= _TILE[0]:
+        return text
+    while _length(f"{text}...", _SIZE) > _TILE[0]:
+        text = text[:-1]
+    return f"{text.rstrip(' ,')}..."
+
+
+# -------------------------------------------------------------------------------------- images per class
+
+_PLOT, _HEIGHT = (78, 144, _WIDTH - _MARGIN, 490), 556  # left, top, right, bottom
+_LOWEST, _HIGHEST = 4, 1_600  # images
+_IMAGE_TICKS, _CLASS_TICKS = (5, 10, 20, 50, 100, 200, 500, 1_000), range(0, 1_001, 200)
+_CURVES = {"1pct": "#1a7f37", "10pct": "#0969da", "lt": "#a84300"}
+_NAMED_AT = {"1pct": (40, 16.5), "10pct": (640, 165), "lt": (70, 700)}  # rank, images: where a curve leaves room
+_BANDS = {"many": "#ffe2cc", "medium": "#fff0e5", "few": "#fff9f5"}
+_MEANING = {"many": "more than 100 images", "medium": "20 to 100 images", "few": "fewer than 20"}
+
+
+def draw_images_per_class():
+    """Draw how many training images each class has in 1pct, 10pct and lt, from the split lists alone.
+
+    The classes of each config go from most images to fewest, the images along a logarithmic axis. Behind the curves
+    are the shot groups of lt.
+
+    Returns:
+        ``PIL.Image.Image``, RGB, 900 pixels wide.
+
+    Raises:
+        ValueError: ``split_files/`` does not hold the published lists.
+
+    Example:
+
+        >>> draw_images_per_class().save("images-per-class.png")
+    """
+    counts = {config: np.sort(images_per_class(config))[::-1] for config in _CURVES}
+    sizes = {name: len(labels) for name, labels in shot_groups("lt").items()}
+    starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]).tolist()))
+    canvas = _draw_shapes(counts, [(_BANDS[name], starts[name], starts[name] + sizes[name]) for name in sizes])
+    _draw_heading(canvas, "Training images per class", "The classes of each config, from most images to fewest")
+    _draw_axes(canvas)
+    for name, start in starts.items():
+        for line, text in enumerate((f"lt: {name}", f"{sizes[name]} classes", _MEANING[name])):
+            top = _PLOT[1] - 58 + 18 * line
+            _draw_text(canvas, (_x(start) + 8, top), text, _GREY if line else _CURVES["lt"], _SIZE)
+    for config, count in counts.items():
+        rank, images = _NAMED_AT[config]
+        text = f"{config}: {count.sum():,} images, {_range(count)} a class"
+        _draw_text(canvas, (_x(rank), _y(images)), text, _CURVES[config], 15, up=0.5)
+    return canvas
+
+
+def _range(count):
+    return f"{count.min():,} {'or' if np.ptp(count) == 1 else 'to'} {count.max():,}"
+
+
+def _x(rank):
+    left, _, right, _ = _PLOT
+    return left + rank * (right - left) / 1000
+
+
+def _y(images):
+    _, top, _, bottom = _PLOT
+    return bottom - np.log(images / _LOWEST) / np.log(_HIGHEST / _LOWEST) * (bottom - top)
+
+
+def _draw_shapes(counts, bands):
+    """Everything but the letters."""
+    left, top, right, bottom = _PLOT
+    canvas = Image.new("RGB", (_WIDTH * _FINE, _HEIGHT * _FINE), "white")
+    draw = ImageDraw.Draw(canvas)
+
+    def draw_line(points, colour, width):
+        draw.line([(x * _FINE, y * _FINE) for x, y in points], colour, round(width * _FINE), joint="curve")
+
+    for colour, start, end in bands:
+        draw.rectangle([(_x(start) * _FINE, top * _FINE), (_x(end) * _FINE, bottom * _FINE)], colour)
+    for images in _IMAGE_TICKS:
+        draw_line([(left, _y(images)), (right, _y(images))], _LINE, 1)
+    for rank in _CLASS_TICKS:
+        draw_line([(_x(rank), bottom), (_x(rank), bottom + 5)], _GREY, 1)
+    draw_line([(left, bottom), (right, bottom)], _GREY, 1)
+    for config, count in counts.items():
+        draw_line([(_x(rank + 0.5), _y(images)) for rank, images in enumerate(count)], _CURVES[config], 2.5)
+    return canvas.reduce(_FINE)
+
+
+def _draw_axes(canvas):
+    left, _, right, bottom = _PLOT
+    for images in _IMAGE_TICKS:
+        _draw_text(canvas, (left - 10, _y(images)), f"{images:,}", _GREY, _SIZE, back=1, up=0.5)
+    for rank in _CLASS_TICKS:
+        _draw_text(canvas, (_x(rank), bottom + 12), f"{rank:,}", _GREY, _SIZE, back=0.5)
+    _draw_text(canvas, ((left + right) / 2, bottom + 36), "classes", _INK, _SIZE, back=0.5)
+    _draw_text(canvas, (left - 10, _PLOT[1]), "images", _INK, _SIZE, back=1, up=0.5)
+
+
+# ------------------------------------------------------------------------------------------------ letters
+
+
+def _draw_heading(canvas, title, subtitle):
+    _draw_text(canvas, (_MARGIN, 24), title, _INK, 2 * _SIZE - 4)
+    _draw_text(canvas, (_MARGIN, 54), subtitle, _GREY, 15)
+
+
+def _draw_text(canvas, place, text, colour, size, back=0, up=0):
+    """Draw a line of text, digits' top left at a place; moved back by a part of its width, up by one of its height."""
+    font, width = _font(size), _length(text, size)
+    _, top, _, bottom = (edge / _LARGER for edge in font.getbbox("0"))
+    x, y = place[0] - back * width, place[1] - top - up * (bottom - top)
+    mask = Image.new("L", (_LARGER * (round(width) + 2 * size), _LARGER * 2 * size))
+    ImageDraw.Draw(mask).text((_LARGER * size, 0), text, 255, font)
+    canvas.paste(colour, (int(x + 0.5) - size, int(y + 0.5)), mask.reduce(_LARGER))
+
+
+def _length(text, size):
+    return _font(size).getlength(text) / _LARGER
+
+
+@functools.cache
+def _font(size):
+    return ImageFont.load_default(_LARGER * size if _FREETYPE else None)
+
+
+# ------------------------------------------------------------------------------------ tables in notebooks
+
+_THUMBNAIL = 96  # pixels: the longer side, at the most
+
+
+class ThumbnailFrame(pd.DataFrame):
+    """A ``pandas.DataFrame`` whose column ``image`` notebooks show as pictures; so they do with what is taken from it.
+
+    Its cells are ``PIL.Image.Image``. ``pandas.DataFrame(frame)`` is an ordinary one.
+    """
+
+    @property
+    def _constructor(self):
+        return ThumbnailFrame
+
+    def _repr_html_(self):
+        # pandas cuts, escapes and lays out a table of marks, which nothing else in it can hold; then they are replaced.
+        frame, images, key = pd.DataFrame(self), [], secrets.token_hex(8)
+        if isinstance(self.get("image"), pd.Series):
+            images = self["image"].tolist()
+            marks = [f"{key}-{k}" if isinstance(image, Image.Image) else image for k, image in enumerate(images)]
+            frame = frame.assign(image=marks)
+        html = frame._repr_html_()
+        return html and re.sub(rf"{key}-(\d+)", lambda mark: _as_html(images[int(mark[1])]), html)
+
+
+def _as_html(image):
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "JPEG", quality=85)
+    return f'<img src="data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}">'
+
+
+def as_dataframe(dataset, rows=20):
+    """The first rows of a split as a table, which a notebook shows with thumbnails.
+
+    Args:
+        dataset: a split, as ``imagenet_subsets.load_dataset`` gives it; with ``streaming=True``, too.
+        rows: how many, at the most. One image at a time is decoded, and only its thumbnail is kept (30 kB).
+
+    Returns:
+        ``ThumbnailFrame``, ``[rows, 4]``: ``image`` (``PIL.Image.Image``, RGB, up to 96 x 96 pixels), ``label``
+        (int64, -1 if the image has none), ``class`` (words, ``"unlabeled"`` for -1) and ``file_name``.
+
+    Raises:
+        ValueError: this is no split with the columns ``image``, ``label`` and ``file_name``, or ``rows`` is negative.
+
+    Example:
+
+        >>> frame = as_dataframe(imagenet_subsets.load_dataset("1pct", data_dir="/data/imagenet", split="train"))
+        >>> frame[frame.label < 300].head()  # the last line of a notebook's cell
+    """
+    columns = {"image", "label", "file_name"}
+    of_columns = getattr(dataset, "features", None) or {}
+    if not columns <= set(of_columns):
+        raise ValueError(f"expected is one split, such as dataset['train'], with the columns {sorted(columns)}")
+    class_of = _class_names(of_columns["label"].names)
+    if isinstance(dataset, datasets.Dataset):
+        dataset = dataset.with_format(None)  # arrays and tensors are no pictures
+    images, labels, names = [], [], []
+    for row in itertools.islice(dataset, rows):
+        thumbnail = row["image"].convert("RGB")
+        thumbnail.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
+        images.append(thumbnail)
+        labels.append(row["label"])
+        names.append(row["file_name"])
+    return ThumbnailFrame(
+        {
+            "image": pd.Series(images, dtype=object),
+            "label": np.array(labels, np.int64),
+            "class": [class_of[label] for label in labels],
+            "file_name": names,
+        }
+    )

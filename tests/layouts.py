@@ -1,0 +1,246 @@
+"""The layouts that ImageNet lies in on people's disks, made of any images, in well under a second per 10,000.
+
+Every function takes ``images``, a ``dict`` of file name -> bytes, training, validation and test images alike, and a
+target folder, the ``data_dir`` that the layout makes; what it does not hold of a kind, it leaves out. So one call makes
+the whole of a stand-in, and another the five images that a test is about:
+
+    everything = train_images(standins) | validation_images(standins)
+    kaggle_zip(everything, tmp_path, deflated=True)
+
+Images keep the order of ``images`` within their class or folder.
+"""
+
+import functools
+import gzip
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pyarrow.parquet as pq
+
+from imagenet_subsets import SPLIT_FILES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_subsets_tools import standins
+
+TEST_ARCHIVE, PATCHED_TEST_ARCHIVE = "ILSVRC2012_img_test.tar", "ILSVRC2012_img_test_v10102019.tar"
+KAGGLE_ZIP = "imagenet-object-localization-challenge.zip"
+KAGGLE_TAR_GZ = "imagenet_object_localization_patched2019.tar.gz"
+DATA = "ILSVRC/Data/CLS-LOC"
+BLOCK = 512
+WNIDS = pq.read_table(SPLIT_FILES / "classes.parquet")["wnid"].to_pylist()
+VALIDATION_LABELS = pq.read_table(SPLIT_FILES / "validation.parquet")["label"].to_pylist()
+VALIDATION, TEST = "ILSVRC2012_val_", "ILSVRC2012_test_"
+
+
+# ---------------------------------------------------------------------------------------- images
+
+
+@functools.cache
+def train_images(folder):
+    """The images of a training stand-in, ``dict``, sorted as in the archive; not to be changed."""
+    content = memoryview((folder / TRAIN_ARCHIVE).read_bytes())
+    return {name: bytes(image) for _, tar in _members(content) for name, image in _members(tar)}
+
+
+@functools.cache
+def validation_images(folder):
+    """The images of a validation stand-in, ``dict``, sorted as in the archive; not to be changed."""
+    content = memoryview((folder / VALIDATION_ARCHIVE).read_bytes())
+    return {name: bytes(image) for name, image in _members(content)}
+
+
+def unlabelled_images(count=100_000):
+    """The first ``count`` images of the test set: grey 8 x 8 JPEGs, each with its name in a comment."""
+    file = io.BytesIO()
+    PIL.Image.fromarray(np.full((8, 8), 128, np.uint8)).save(file, "JPEG")
+    jpeg = file.getvalue()
+    names = (f"{TEST}{number:08d}.JPEG" for number in range(1, count + 1))
+    return {name: b"".join((jpeg[:2], standins._segment(0xFE, name.encode()), jpeg[2:])) for name in names}
+
+
+def marked(name, content, mark):
+    """An image as large as before, with ``mark`` in place of the name that its comment holds."""
+    changed = content.replace(name.encode(), mark.encode().ljust(len(name), b"."))
+    assert changed != content and len(changed) == len(content)
+    return changed
+
+
+def label_of(name):
+    """The label of an image: 0 to 999 by the sorted wnids; -1 in the test set."""
+    if name.startswith(TEST):
+        return -1
+    if name.startswith(VALIDATION):
+        return VALIDATION_LABELS[int(name[len(VALIDATION) :].partition(".")[0]) - 1]
+    return WNIDS.index(name.partition("_")[0])
+
+
+def _members(content):
+    at = 0
+    while content[at : at + 1] != b"\0":
+        size = int(bytes(content[at + 124 : at + 135]), 8)
+        yield bytes(content[at : at + 100]).rstrip(b"\0").decode(), content[at + BLOCK : at + BLOCK + size]
+        at += BLOCK + size + -size % BLOCK
+
+
+def _kinds(images):
+    """({wnid: {name: bytes}}, validation images, test images)"""
+    classes, validation, test = {}, {}, {}
+    for name, content in images.items():
+        if name.startswith(VALIDATION):
+            validation[name] = content
+        elif name.startswith(TEST):
+            test[name] = content
+        else:
+            classes.setdefault(name.partition("_")[0], {})[name] = content
+    return classes, validation, test
+
+
+# --------------------------------------------------------------------------------------- layouts
+
+
+def official_tars(images, target):
+    """The archives as image-net.org has them, under ``target``."""
+    classes, validation, test = _kinds(images)
+    if classes:
+        tars = {f"{wnid}.tar": _tar(files) for wnid, files in classes.items()}
+        _write(target / TRAIN_ARCHIVE, _tar(tars))
+    if validation:
+        _write(target / VALIDATION_ARCHIVE, _tar(validation))
+    if test:
+        _write(target / TEST_ARCHIVE, _tar(test))
+
+
+def patched_test_tar(images, target):
+    """The test archive of 2019, whose images are in a folder."""
+    _write(
+        target / PATCHED_TEST_ARCHIVE, _tar({f"test/{name}": content for name, content in _kinds(images)[2].items()})
+    )
+
+
+def class_tars(images, target, folder="train"):
+    """``target/train/n01440764.tar`` and so on, as the official training archive unpacks."""
+    for wnid, files in _kinds(images)[0].items():
+        _write(target / folder / f"{wnid}.tar", _tar(files))
+
+
+def extracted(images, target, by_class=False, train="train/{wnid}", suffix=".JPEG"):
+    """``target/train/<wnid>/*.JPEG``, ``target/val/*.JPEG`` (by class: ``val/<wnid>/*.JPEG``), ``target/test/*.JPEG``.
+
+    Args:
+        train: the folder of a class, and ``suffix`` that of all files, for layouts that are almost right.
+    """
+    classes, validation, test = _kinds(images)
+    folders = {}
+    for wnid, files in classes.items():
+        folders.setdefault(train.format(wnid=wnid), {}).update(files)
+    for name, content in validation.items():
+        folder = f"val/{WNIDS[label_of(name)]}" if by_class else "val"
+        folders.setdefault(folder, {})[name] = content
+    if test:
+        folders["test"] = test
+    for folder, files in folders.items():
+        (target / folder).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            with open(f"{target}/{folder}/{name.removesuffix('.JPEG')}{suffix}", "wb", buffering=0) as file:
+                file.write(content)
+
+
+def kaggle_tree(images, target):
+    """What Kaggle's archives unpack to: the extracted folders below ``ILSVRC/Data/CLS-LOC``, and what is with them."""
+    for name, content in _kaggle_extras().items():
+        _write(target / name, content)
+    extracted(images, target / DATA)
+
+
+def kaggle_zip(images, target, deflated=False, streamed=False, start=0):
+    """``target/imagenet-object-localization-challenge.zip``.
+
+    Args:
+        deflated: its members are compressed; else stored, with headers of other lengths than the directory tells.
+        streamed: sizes and checksums follow the members, as programs write that cannot seek.
+        start: bytes of a hole that the first member comes after: true positions are beyond 4 GiB.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    kind = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
+    with open(target / KAGGLE_ZIP, "wb") as file:
+        file.seek(start)
+        with zipfile.ZipFile(_Unseekable(file) if streamed else file, "w", kind, compresslevel=1) as archive:
+            for name, content in (_kaggle_extras() | _kaggle_members(images)).items():
+                if deflated or streamed:
+                    archive.writestr(name, content)
+                else:
+                    with archive.open(name, "w", force_zip64=True) as member:
+                        member.write(content)
+
+
+class _Unseekable:
+    def __init__(self, file):
+        self.write, self.flush = file.write, file.flush
+
+
+def kaggle_tar_gz(images, target):
+    """``target/imagenet_object_localization_patched2019.tar.gz``."""
+    target.mkdir(parents=True, exist_ok=True)
+    content = _tar(_kaggle_extras() | _kaggle_members(images))
+    with gzip.open(target / KAGGLE_TAR_GZ, "wb", compresslevel=1) as file:
+        file.write(content)
+
+
+def _kaggle_members(images):
+    classes, validation, test = _kinds(images)
+    members = {f"{DATA}/test/{name}": content for name, content in test.items()}
+    members |= {f"{DATA}/train/{wnid}/{name}": files[name] for wnid, files in classes.items() for name in files}
+    return members | {f"{DATA}/val/{name}": content for name, content in validation.items()}
+
+
+def _kaggle_extras():
+    return {
+        "ILSVRC/Annotations/CLS-LOC/train/n01440764/n01440764_10040.xml": b"<annotation></annotation>\n",
+        "ILSVRC/Annotations/CLS-LOC/val/ILSVRC2012_val_00000001.xml": b"<annotation></annotation>\n",
+        "ILSVRC/ImageSets/CLS-LOC/train_cls.txt": b"n01440764/n01440764_10026 1\n",
+        "LOC_val_solution.csv": b"ImageId,PredictionString\nILSVRC2012_val_00048981,n03995372 85 1 499 272\n",
+        "LOC_synset_mapping.txt": b"n01440764 tench, Tinca tinca\n",
+    }
+
+
+def _tar(members):
+    file = io.BytesIO()
+    for name, content in members.items():
+        standins._write_member(file, name, content)
+    standins._write_end(file, 0)
+    return file.getvalue()
+
+
+def _write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+# ------------------------------------------------------------------------------------------ tools
+
+
+def zip_data(path, name):
+    """Where the data of a member stands in a zip, ``(start, size in bytes)``; by CPython's zipfile."""
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(name)
+    with path.open("rb") as file:
+        file.seek(info.header_offset + 26)
+        lengths = file.read(4)
+    start = info.header_offset + 30 + sum(int.from_bytes(lengths[k : k + 2], "little") for k in (0, 2))
+    return start, info.compress_size
+
+
+def flip(path, position):
+    """Change one byte of a file."""
+    with path.open("r+b") as file:
+        file.seek(position)
+        byte = file.read(1)[0]
+        file.seek(position)
+        file.write(bytes([byte ^ 0x55]))
+
+
+def cut(path, part):
+    """Leave the first ``part`` (0 to 1) of a file."""
+    os.truncate(path, int(Path(path).stat().st_size * part))
