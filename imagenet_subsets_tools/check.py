@@ -122,9 +122,7 @@ def _check_source(source, kinds, validation, full):
     archive |= {"official_sha256": OFFICIAL_SHA256.get(name), "errors": [], "damaged": None}
     with _noting(archive):
         if isinstance(source, imagenet_subsets.TarGz):
-            raise imagenet_subsets.ArchiveError(
-                f"{source.path} can be read only from end to end. To check it, unpack it."
-            )
+            raise imagenet_subsets.ArchiveError(f"{source.path} can be read only as a whole. To check it, unpack it.")
         wanted = {"validation": set(validation), "test": set(imagenet_subsets.test_images())}
         index = source.index(lambda: wanted.get(kinds[0]))
         archive["images"] = index.num_rows

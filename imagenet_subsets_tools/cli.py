@@ -88,7 +88,7 @@ def _show(arguments):
     pictures = {}
     if arguments.config is not None:
         name = f"{arguments.config}-{arguments.split}.png"
-        pictures[name] = draw_grid(arguments.config, arguments.data_dir, arguments.split, arguments.examples)
+        pictures[name] = draw_grid(arguments.config, arguments.data_dir, arguments.split)
     if arguments.histogram:
         pictures["images-per-class.png"] = draw_images_per_class()
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,6 @@ def _show_arguments(parser):
     parser.add_argument("config", metavar="CONFIG", nargs="?", choices=configs, help=f"one of {', '.join(configs)}")
     parser.add_argument("--data-dir", metavar="DIR", type=Path, help="folder that holds ImageNet")
     parser.add_argument("--split", default="train", help="split whose examples are drawn (default: train)")
-    parser.add_argument("--examples", metavar="N", type=int, default=20, help="how many (default: 20)")
     parser.add_argument(
         "--histogram", action="store_true", help="also draw the training images per class; needs no ImageNet"
     )
@@ -180,7 +179,7 @@ def _index_arguments(parser):
 
 
 def _build_arguments(parser):
-    parser.add_argument("configs", metavar="CONFIG", nargs="+", help="1pct, 10pct, lt: the configs of the repository")
+    parser.add_argument("configs", metavar="CONFIG", nargs="+", help="1pct, 10pct, lt, full: what to build")
     parser.add_argument("--data-dir", metavar="DIR", type=Path, required=True, help="folder that holds ImageNet")
     parser.add_argument("--output-dir", metavar="DIR", type=Path, required=True, help="folder to write")
     parser.add_argument("--num-proc", metavar="N", type=int, help="processes that write shards (default: 1)")

@@ -241,13 +241,13 @@ def test_a_table_is_of_one_split(dataset_1pct, train):
 
 def test_show_writes_both_pictures(standins_1pct, tmp_path, capsys):
     folder = tmp_path / "new" / "folder"
-    options = ["--split", "validation", "--examples", "3", "--histogram", "--output-dir", str(folder)]
+    options = ["--split", "validation", "--histogram", "--output-dir", str(folder)]
     assert main(["show", "1pct", "--data-dir", str(standins_1pct), *options]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"{folder}/1pct-validation.png: 900 x {TOP + ROW + 4} pixels",
+        f"{folder}/1pct-validation.png: 900 x {TOP + 4 * ROW + 4} pixels",
         f"{folder}/images-per-class.png: 900 x 556 pixels",
     ]
-    grid = draw_grid("1pct", standins_1pct, split="validation", examples=3)
+    grid = draw_grid("1pct", standins_1pct, split="validation")
     for name, picture in (("1pct-validation", grid), ("images-per-class", draw_images_per_class())):
         with Image.open(folder / f"{name}.png") as image:
             assert ImageChops.difference(image, picture).getbbox() is None
