@@ -210,10 +210,12 @@ def test_images():
 
 
 def training_images(index, wnids):
-    """All training images in an index, ``list[tuple[str, int]]``, (file name, label) an image."""
+    """All training images in the index of a source, in its order, as rows of ``locate``."""
     label_of = {wnid.encode(): label for label, wnid in enumerate(wnids)}
-    names = (name for name in index["name"].to_pylist() if TRAIN_NAME.fullmatch(name))
-    return [(name.decode(), label_of[name[WNID]]) for name in names if name[WNID] in label_of]
+    names = index["name"].to_pylist()
+    places = [k for k, name in enumerate(names) if TRAIN_NAME.fullmatch(name) and name[WNID] in label_of]
+    names = [names[k] for k in places]
+    return _rows(names, [label_of[name[WNID]] for name in names], index, pa.array(places, pa.int32()))
 
 
 def locate(images, index):
@@ -228,21 +230,18 @@ def locate(images, index):
         (bytes), of which ``size`` is 0 where the source has no such image.
     """
     names = [image.encode() for image, _ in images]
-    found = pc.index_in(pa.array(names, pa.binary()), value_set=index["name"])
+    places = pc.index_in(pa.array(names, pa.binary()), value_set=index["name"])
+    return _rows(names, [label for _, label in images], index, places)
+
+
+def _rows(names, labels, index, places):
     fields = ("offset", "size", "packed")
-    rows = np.empty(
-        len(images), [("name", f"S{max(map(len, names))}"), ("label", "i8"), *((field, "i8") for field in fields)]
-    )
-    rows["name"] = names
-    rows["label"] = [label for _, label in images]
+    width = max(map(len, names), default=1)
+    rows = np.empty(len(names), [("name", f"S{width}"), ("label", "i8"), *((field, "i8") for field in fields)])
+    rows["name"], rows["label"] = names, labels
     for field in fields:
-        rows[field] = pc.fill_null(index[field if field in index.column_names else "size"].take(found), 0)
+        rows[field] = pc.fill_null(index[field if field in index.column_names else "size"].take(places), 0)
     return rows
-
-
-def name_digest(image):
-    """The sort key of training rows: the SHA-256 of the file name, so that any run of rows mixes the classes."""
-    return hashlib.sha256(image[0].encode()).digest()
 
 
 # ----------------------------------------------------------------------------------- the tar format
@@ -1425,16 +1424,16 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
         """Where the images of a split are: a structured array with a row for each, in row order."""
         source = self.config.source(split)
         images = self.config.images(split)
-        if images is None:
-            images = self._unlisted(split, index)
-        images = sorted(images, key=name_digest if split in ("train", "unlabeled") else None)
-        plan = locate(images, index)
+        plan = self._unlisted(split, index) if images is None else locate(images, index)
+        if split in ("train", "unlabeled"):  # by the SHA-256 of the name, so that any run of rows mixes the classes
+            digests = [hashlib.sha256(name).digest() for name in plan["name"].tolist()]
+            plan = plan[sorted(range(len(plan)), key=digests.__getitem__)]
         if plan["size"].max() > MAX_IMAGE:
             name = plan["name"][plan["size"].argmax()].decode()
             raise ArchiveError(f"{source.path}: {name} is said to have {plan['size'].max():,} bytes, as no image has.")
         there = plan[plan["size"] > 0]
         if len(there) < len(plan) and (self.config.on_missing == "error" or not len(there)):
-            missing = [image for image, size in zip(images, plan["size"]) if size == 0]
+            missing = [(name.decode(), label) for name, label in plan[plan["size"] == 0][["name", "label"]].tolist()]
             shown = missing if self.config.name == "custom" else missing[:3]  # a user's list may have names in error
             raise ArchiveError(
                 f"{source.path}: {len(missing):,} of the {len(plan):,} images that {self.config.name} lists for "
@@ -1448,10 +1447,11 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
         """The training images, ``full``, or those outside the subset, ``unlabeled``."""
         images = training_images(index, self.config.wnids)
         if split == "unlabeled":
-            listed = {name for name, _ in self.config._read_images(self.config.name)}
-            images = [(name, -1) for name, _ in images if name not in listed]
+            listed = {name.encode() for name, _ in self.config._read_images(self.config.name)}
+            images = images[[name not in listed for name in images["name"].tolist()]]
+            images["label"] = -1
         rows = self.config.rows(split)
-        if len(images) > rows or (len(images) < rows and self.config.on_missing == "error"):
+        if len(images) > rows or (len(images) < rows and (self.config.on_missing == "error" or not len(images))):
             raise ArchiveError(
                 f"{self.config.source(split).path} has {len(images):,} training images for {split}; in ILSVRC 2012 "
                 f"there are {rows:,}. {self.config.source(split).explain([])}"

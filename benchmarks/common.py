@@ -1,10 +1,8 @@
 """What all contenders share: the stop-watch, and which images a config wants."""
 
 import contextlib
+import hashlib
 import time
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 import imagenet_subsets
 from imagenet_subsets import SPLIT_FILES, SUBSETS, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
@@ -34,7 +32,7 @@ def images_of(config):
     images = {}
     for split, name in SUBSETS[config].items():
         images[split] = imagenet_subsets.read_split_list(SPLIT_FILES / f"{name}.parquet", name, wnids)
-    images["train"].sort(key=imagenet_subsets.name_digest)
+    images["train"].sort(key=lambda image: hashlib.sha256(image[0].encode()).digest())
     return images
 
 
@@ -49,10 +47,8 @@ def plan_of(folder, config, splits=None):
     for split, images in images_of(config).items():
         if splits is None or split in splits:
             path = archive_of(folder, split)
-            index = imagenet_subsets.read_index(path)
-            rows = pc.index_in(pa.array([name.encode() for name, _ in images]), value_set=index["name"])
-            offsets = pc.add(index["offset"].take(rows), imagenet_subsets.BLOCK)
-            plan[path] = list(zip(offsets.to_pylist(), index["size"].take(rows).to_pylist()))
+            rows = imagenet_subsets.locate(images, imagenet_subsets.read_index(path))
+            plan[path] = list(zip((rows["offset"] + imagenet_subsets.BLOCK).tolist(), rows["size"].tolist()))
     return plan
 
 
