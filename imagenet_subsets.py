@@ -122,6 +122,10 @@ LISTED = re.compile(
 )
 
 
+# Where an image is: its file name (bytes), label, byte in its file, size in bytes, and size as packed, in bytes.
+Row = collections.namedtuple("Row", "name label offset size packed")
+
+
 def read_classes(path):
     """The 1,000 classes as ``list[tuple[str, str]]``, (wnid, words), in label order: the sorted wnids."""
     table = pq.read_table(path)
@@ -226,8 +230,7 @@ def locate(images, index):
         index: the table of ``Source.index``.
 
     Returns:
-        structured array ``[n]`` with the fields ``name`` (bytes), ``label``, and ``offset``, ``size`` and ``packed``
-        (bytes), of which ``size`` is 0 where the source has no such image.
+        structured array ``[n]`` with the fields of ``Row``, of which ``size`` is 0 where the source has no such image.
     """
     names = [image.encode() for image, _ in images]
     places = pc.index_in(pa.array(names, pa.binary()), value_set=index["name"])
@@ -235,11 +238,10 @@ def locate(images, index):
 
 
 def _rows(names, labels, index, places):
-    fields = ("offset", "size", "packed")
-    width = max(map(len, names), default=1)
-    rows = np.empty(len(names), [("name", f"S{width}"), ("label", "i8"), *((field, "i8") for field in fields)])
+    numbers = [(field, "i8") for field in Row._fields[1:]]
+    rows = np.empty(len(names), [("name", f"S{max(map(len, names), default=1)}"), *numbers])
     rows["name"], rows["label"] = names, labels
-    for field in fields:
+    for field in ("offset", "size", "packed"):
         rows[field] = pc.fill_null(index[field if field in index.column_names else "size"].take(places), 0)
     return rows
 
@@ -742,12 +744,12 @@ class Source:
         raise NotImplementedError
 
     def opened(self):
-        """Context in which images are read: ``read(row, buffer)`` fills the buffer with the image of a row."""
+        """Context in which images are read: ``read(row, buffer)`` fills the buffer with the image of a ``Row``."""
         raise NotImplementedError
 
     def place(self, row):
         """The place of an image, in words."""
-        return f"{self.path}: the image {row['name'].decode()} at byte {row['offset']:,}"
+        return f"{self.path}: the image {row.name.decode()} at byte {row.offset:,}"
 
     def explain(self, missing):
         """Why images may be missing, ``list[tuple[str, int]]``, and what to do."""
@@ -820,7 +822,7 @@ class ClassTars(Source):
     @contextlib.contextmanager
     def opened(self):
         def read(row, image):  # not all kept open: 1,000 files are more than some systems allow
-            wnid = row["name"][WNID].decode()
+            wnid = row.name[WNID].decode()
             with _opened(self._file(wnid)) as fd:
                 _read_member(fd, self._file(wnid), self.stamps[wnid], row, image)
 
@@ -835,7 +837,7 @@ class ClassTars(Source):
 
 def _read_member(fd, path, stamp, row, image):
     """Fill the buffer ``image`` with a member of a tar, whose header stands before it."""
-    name, offset, header = row["name"], int(row["offset"]), bytearray(BLOCK)
+    name, offset, header = row.name, row.offset, bytearray(BLOCK)
     count = os.preadv(fd, [header, image], offset)
     with contextlib.suppress(ValueError):
         if count == BLOCK + len(image) and _base_name(header[NAME]) == name and _payload_size(header) == len(image):
@@ -851,7 +853,7 @@ def _check_stamp(fd, path, stamp):
 
 def _moved(path, row):
     return ArchiveError(
-        f"{path} does not hold {row['name'].decode()} ({row['size']:,} bytes) at byte {row['offset']:,}, where its "
+        f"{path} does not hold {row.name.decode()} ({row.size:,} bytes) at byte {row.offset:,}, where its "
         "index has it: the archive was changed or cut off. Load again once it is whole."
     )
 
@@ -899,15 +901,15 @@ class Folder(Source):
     @contextlib.contextmanager
     def opened(self):
         def read(row, image):
-            path = self._file(row["name"].decode(), row["label"])
+            path = self._file(row.name.decode(), row.label)
             with _opened(path) as fd:
                 os.preadv(fd, [image], 0)
-                _check_stamp(fd, path, (row["size"], row["offset"]))
+                _check_stamp(fd, path, (row.size, row.offset))
 
         yield read
 
     def place(self, row):
-        return f"The image {self._file(row['name'].decode(), row['label'])}"
+        return f"The image {self._file(row.name.decode(), row.label)}"
 
     def explain(self, missing):
         folders = {os.path.dirname(self._file(*image)): image for image in missing}
@@ -965,13 +967,13 @@ class Zip(Source):
             yield functools.partial(self._read, fd)
 
     def _read(self, fd, row, image):
-        size = int(row["packed"])
-        member = os.pread(fd, ZIP_HEADER.size + ZIP_NAMES + size, int(row["offset"]))
+        size = row.packed
+        member = os.pread(fd, ZIP_HEADER.size + ZIP_NAMES + size, row.offset)
         magic, flags, method, crc, name, extra = ZIP_HEADER.unpack_from(member.ljust(ZIP_HEADER.size))
         begin = ZIP_HEADER.size + name + extra
         packed, after = member[begin : begin + size], member[begin + size :]
         path = member[ZIP_HEADER.size : begin - extra]
-        if magic != ZIP_MAGIC or path.rpartition(b"/")[2] != row["name"] or len(packed) != size:
+        if magic != ZIP_MAGIC or path.rpartition(b"/")[2] != row.name or len(packed) != size:
             raise _moved(self.path, row)
         if flags & ZIP_CRC_AFTER:
             crc = int.from_bytes(after.removeprefix(ZIP_AFTER)[:4], "little")
@@ -1045,7 +1047,7 @@ class TarGz(Source):
             yield read
 
     def place(self, row):
-        return f"{self.path}: the image {row['name'].decode()}"
+        return f"{self.path}: the image {row.name.decode()}"
 
 
 @dataclasses.dataclass
@@ -1099,8 +1101,7 @@ def read_batches(source, rows, image_bytes="benchmark", on_damage="error"):
 
     Args:
         source: where the images are, a ``Source``.
-        rows: structured array with fields ``name`` (bytes), ``label``, and ``offset``, ``size`` and ``packed`` (bytes),
-            as the index of the source has them.
+        rows: structured array with the fields of ``Row``, from ``locate``.
         image_bytes: ``"benchmark"`` or ``"archive"``, see ``ImagenetSubsetsConfig``.
         on_damage: ``"error"``, or ``"skip"`` to give ``None`` for an image that cannot be decoded.
 
@@ -1152,8 +1153,7 @@ def _submit(pool, read, rows, buffer, threads):
 
 def _read_piece(source, read, image_bytes, on_damage, batch, places):
     changed = {}
-    for place in places:
-        row = batch.rows[place]
+    for place, row in zip(places, map(Row._make, batch.rows[places].tolist())):
         image = memoryview(batch.buffer)[batch.begins[place] : batch.begins[place + 1]]
         try:
             read(row, image)

@@ -204,14 +204,14 @@ def _decode_part(source, rows):
     damaged = []
     with source.opened() as read, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd EXIF data, on which no pixel depends
-        for row in rows:
-            image = bytearray(row["size"])
+        for row in map(imagenet_subsets.Row._make, rows.tolist()):
+            image = bytearray(row.size)
             try:
                 read(row, memoryview(image))
                 _AS_IN_ROWS.decode_example({"path": None, "bytes": imagenet_subsets.as_benchmark(image)})
             except Exception as error:  # Pillow's errors have no common base
                 told = str(error).partition(" <_io.BytesIO")[0]  # the rest is an address in memory
-                damaged.append({"name": row["name"].decode(), "offset": int(row["offset"]), "error": told})
+                damaged.append({"name": row.name.decode(), "offset": row.offset, "error": told})
     return damaged
 
 

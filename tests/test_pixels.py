@@ -61,13 +61,8 @@ def images_of(batches):
 
 def test_the_23_published_cases_become_rgb_jpegs(standins_all):
     train = standins_all / imagenet_subsets.TRAIN_ARCHIVE
-    index = imagenet_subsets.read_index(str(train))
-    names = [f"{name}.JPEG".encode() for name in (*CMYK, PNG)]
-    rows = {name: row for name, row in zip(index["name"].to_pylist(), range(len(index))) if name in names}
-    plan = np.array(
-        [(name, index["offset"][rows[name]].as_py(), index["size"][rows[name]].as_py()) for name in names],
-        dtype=[("name", "S40"), ("offset", "i8"), ("size", "i8")],
-    )
+    names = [f"{name}.JPEG" for name in (*CMYK, PNG)]
+    plan = imagenet_subsets.locate([(name, 0) for name in names], imagenet_subsets.read_index(str(train)))
     published, images, again = (
         images_of(imagenet_subsets.read_batches(imagenet_subsets.Tar(str(train)), plan, image_bytes=image_bytes))
         for image_bytes in ("archive", "benchmark", "benchmark")

@@ -158,9 +158,13 @@ def test_unlabeled_of_10pct(train, standins_1pct, tmp_path):
     assert streamed(rows) == unlabelled(in_train_order(rest))
 
 
-def test_unlabeled_needs_every_training_image(standins_1pct):
+def test_unlabeled_needs_every_training_image(standins_1pct, train, tmp_path):
     message = message_of(standins_1pct, "1pct", kind=ArchiveError, unlabeled=True, splits=["unlabeled"])
     assert "1,281,167" in message or "1,268,356" in message
+    listed = {name: train[name] for name, _ in published_rows("1pct", "train")}
+    official_tars(listed, tmp_path)  # and no others
+    options = {"unlabeled": True, "splits": ["unlabeled"], "on_missing": "skip"}
+    assert "0 training images for unlabeled" in message_of(tmp_path, "1pct", kind=ArchiveError, **options)
 
 
 @pytest.mark.parametrize("config", ["lt", "full", "custom"])
