@@ -118,7 +118,7 @@ SPLIT_FILES = HOME / "split_files"
 
 
 LISTED = re.compile(
-    r"(?:.*?/)?(?:(?P<wnid>n\d{8})/)?(?P<name>(?:n\d{8}_\d+|ILSVRC2012_val_\d{8})\.JPEG)(?:\s+(?P<label>\d+))?"
+    r"(?:.*?/)??(?:(?P<wnid>n\d{8})/)?(?P<name>(?:n\d{8}_\d+|ILSVRC2012_val_\d{8})\.JPEG)(?:\s+(?P<label>\d+))?"
 )
 
 
@@ -186,7 +186,7 @@ def read_image_list(path, wnids, validation):
     """
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
     images, wrong = {}, []
-    with open(os.path.expanduser(path), encoding="utf-8-sig") as file:
+    with open(os.path.expanduser(path), encoding="utf-8-sig", errors="replace") as file:
         for number, line in enumerate(map(str.strip, file), start=1):
             match = LISTED.fullmatch(line)
             name = match["name"] if match else ""
@@ -658,16 +658,26 @@ def _pace(walks, advance):
 KAGGLE_TREE = "ILSVRC/Data/CLS-LOC"
 KAGGLE_ZIP = "imagenet-object-localization-challenge*.zip"
 KAGGLE_TAR_GZ = "imagenet_object_localization*.tar.gz"
-LAYOUTS = {  # kind of images -> the official archives, folders for all else, and how the names of the images begin
-    "train": ((TRAIN_ARCHIVE,), ("train", "ILSVRC2012_img_train", ""), "n"),
-    "validation": ((VALIDATION_ARCHIVE,), ("val", "validation", "ILSVRC2012_img_val", ""), "ILSVRC2012_val_"),
-    "test": (TEST_ARCHIVES, ("test", "ILSVRC2012_img_test", ""), "ILSVRC2012_test_"),
+LAYOUTS = {  # kind of images -> the official archives, folders for all else, and the names of images side by side
+    "train": ((TRAIN_ARCHIVE,), ("train", "ILSVRC2012_img_train", ""), None),
+    "validation": (
+        (VALIDATION_ARCHIVE,),
+        ("val", "validation", "ILSVRC2012_img_val", ""),
+        re.compile(r"ILSVRC2012_val_\d+\.jpe?g", re.IGNORECASE),
+    ),
+    "test": (
+        TEST_ARCHIVES,
+        ("test", "ILSVRC2012_img_test", ""),
+        re.compile(r"ILSVRC2012_test_\d+\.jpe?g", re.IGNORECASE),
+    ),
 }
 WNID_FOLDER = re.compile(r"n\d{8}")
+OF_SYSTEMS = ".", "Thumbs.db"  # beginnings of files that systems put into folders
 # The header before a member of a zip: magic, flags, method, CRC-32, and the lengths of the name and of an extra field.
 ZIP_HEADER, ZIP_MAGIC = struct.Struct("<4s2xHH4xL8xHH"), b"PK\3\4"
 ZIP_NAMES = 1024  # bytes; what is read for the name and the extra field
 ZIP_CRC_AFTER, ZIP_AFTER = 8, b"PK\7\x08"  # flag: the CRC-32 stands behind the member, perhaps after this magic
+ZIP_METHODS, ZIP_LOCKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), 1  # flag: a password is needed
 PIECE_BYTES = 1 << 20
 MAX_FOLDERS = 200  # looked into for images that are one or two levels too deep
 
@@ -700,20 +710,20 @@ def find_source(kind, data_dir, wnids):
 
 def _find_folder(kind, path, wnids):
     try:
-        names = os.listdir(path)
+        entries = list(os.scandir(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    start = LAYOUTS[kind][2]
-    if kind != "train" and any(name.startswith(start) and not name.endswith(".tar") for name in names):
-        return Folder(path)
-    tars = [name for name in names if CLASS_TAR.fullmatch(name.encode())]
-    classes = sorted(name for name in names if WNID_FOLDER.fullmatch(name))
-    if kind == "train" and tars and len(tars) >= len(classes):
+    tars = sum(CLASS_TAR.fullmatch(os.fsencode(entry.name)) is not None for entry in entries)
+    classes = sorted(entry.path for entry in entries if WNID_FOLDER.fullmatch(entry.name) and entry.is_dir())
+    if kind == "train" and tars >= max(len(classes), 1):
         return ClassTars(path)
-    within = (entry.name for wnid in classes for entry in os.scandir(os.path.join(path, wnid)))
-    is_validation = next(within, "").startswith(LAYOUTS["validation"][2])
-    if classes and kind == ("validation" if is_validation else "train"):
-        return Folder(path, wnids, by_label=is_validation)
+    inside = (entry.name for folder in classes for entry in os.scandir(folder))
+    first = next((name for name in inside if not name.startswith(OF_SYSTEMS)), None)
+    by_label = first is not None and LAYOUTS["validation"][2].fullmatch(first) is not None
+    if first is not None and kind == ("validation" if by_label else "train"):
+        return Folder(path, wnids, by_label)
+    if kind != "train" and any(LAYOUTS[kind][2].fullmatch(entry.name) for entry in entries):
+        return Folder(path)
     return None
 
 
@@ -879,21 +889,25 @@ class Folder(Source):
     def index(self, wanted):
         images = wanted()
         images = sorted(self._everything() if images is None else images)
+        first, *parts = [images[start : start + BATCH_ROWS] for start in range(0, len(images), BATCH_ROWS)] or [[]]
+        started = time.perf_counter()
+        members = self._look_up(first)
+        warm = time.perf_counter() - started < WARM * len(first)
         with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-            parts = (images[start : start + BATCH_ROWS] for start in range(0, len(images), BATCH_ROWS))
-            members = list(itertools.chain.from_iterable(pool.map(self._look_up, parts)))
+            members += itertools.chain.from_iterable((map if warm else pool.map)(self._look_up, parts))
         identity = hashlib.sha256(repr(members).encode()).hexdigest()
         return _table(members, INDEX_SCHEMA).replace_schema_metadata({"identity": identity})
 
     def _everything(self):
         for wnid in self.wnids:
-            with contextlib.suppress(FileNotFoundError):
-                yield from ((name, -1) for name in os.listdir(os.path.join(self.path, wnid)) if name[WNID] == wnid)
+            for name in _listed(os.path.join(self.path, wnid)):
+                if TRAIN_NAME.fullmatch(os.fsencode(name)) and name[WNID] == wnid:
+                    yield name, -1
 
     def _look_up(self, images):
         members = []
         for name, label in images:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 size, changed = _stamp(os.stat(self._file(name, label)))
                 members.append((name.encode(), changed, size))
         return members
@@ -903,8 +917,10 @@ class Folder(Source):
         def read(row, image):
             path = self._file(row.name.decode(), row.label)
             with _opened(path) as fd:
-                os.preadv(fd, [image], 0)
+                count = os.preadv(fd, [image], 0)
                 _check_stamp(fd, path, (row.size, row.offset))
+                if count != len(image):
+                    raise ArchiveError(f"{path}: {count:,} of its {len(image):,} bytes were read. Load again.")
 
         yield read
 
@@ -916,27 +932,44 @@ class Folder(Source):
         absent = sorted(folder for folder in folders if not os.path.isdir(folder))
         if absent:
             return f"{len(absent):,} class folders are not there: {', '.join(map(os.path.basename, absent))}."
-        folder, (name, _) = next(iter(folders.items()))
-        there = sorted(os.listdir(folder))
-        other = [entry for entry in there if os.path.splitext(entry)[0] == os.path.splitext(name)[0] and entry != name]
-        if other:
-            return f"{folder} has {other[0]} instead: rename the files, so that they end in .JPEG as in the archive."
-        deeper = [entry for entry in there if os.path.isdir(os.path.join(folder, entry))]
-        if deeper:
-            return f"There is a folder {os.path.join(folder, deeper[0])}: move what is in such folders one level up."
-        return (self._explain_classes(missing) if self.by_label else "") or "Unpack the archive again."
+        for folder, (name, _) in folders.items():
+            there = {os.path.splitext(entry): entry for entry in sorted(os.listdir(folder))}
+            stem = os.path.splitext(name)[0]
+            other = [
+                entry for (start, end), entry in there.items() if start == stem and end in (".jpeg", ".jpg", ".JPG")
+            ]
+            if other:
+                return (
+                    f"{folder} has {other[0]} instead: rename the files, so that they end in .JPEG as in the archive."
+                )
+            deeper = [entry for entry in there.values() if os.path.isdir(os.path.join(folder, entry))]
+            if deeper and self.wnids is not None:
+                deeper = os.path.join(folder, deeper[0])
+                return f"There is a folder {deeper}: move what is in such folders one level up."
+        return self._explain_classes(missing) or "Unpack the archive again."
 
     def _explain_classes(self, missing):
         """How many of the missing images are in the folder of another class."""
-        labels = dict(missing)
-        found = {name: wnid for wnid in os.listdir(self.path) if WNID_FOLDER.fullmatch(wnid)
-                 for name in os.listdir(os.path.join(self.path, wnid)) if name in labels}  # fmt: skip
-        for name, wnid in found.items():
-            return (
-                f"{len(found):,} of them are in the folder of a wrong class: {name} is in {wnid}, and is of class "
-                f"{self.wnids[labels[name]]}. Put all images into {self.path} itself, where no class is needed."
-            )
-        return ""
+        classes = dict(missing)
+        found = {
+            name: wnid
+            for wnid in self.wnids or ()
+            for name in _listed(os.path.join(self.path, wnid))
+            if name in classes
+        }
+        if not found:
+            return ""
+        name, wnid = next(iter(found.items()))
+        expected = os.path.basename(os.path.dirname(self._file(name, classes[name])))
+        advice = f" Put all images into {self.path} itself, where no class is needed." if self.by_label else ""
+        told = f"{len(found):,} of them are in the folder of a wrong class: {name} is in {wnid}, and is of class"
+        return f"{told} {expected}.{advice}"
+
+
+def _listed(folder):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return os.listdir(folder)
+    return []
 
 
 class Zip(Source):
@@ -951,13 +984,15 @@ class Zip(Source):
     def _list(self, path):
         try:
             with _naming(path, "reading"), zipfile.ZipFile(path) as archive:
-                members = [
-                    (info.filename.rpartition("/")[2].encode(), info.header_offset, info.file_size, info.compress_size)
-                    for info in archive.infolist()
-                    if info.filename.endswith(".JPEG")
-                ]
+                images = [info for info in archive.infolist() if info.filename.endswith(".JPEG")]
         except zipfile.BadZipFile as error:
             raise ArchiveError(f"{path} is cut off or damaged ({error}). Download it again.") from error
+        if any(image.compress_type not in ZIP_METHODS or image.flag_bits & ZIP_LOCKED for image in images):
+            raise ArchiveError(f"{path} has images that are locked, or packed in another way than Kaggle's are.")
+        members = [
+            (image.filename.rpartition("/")[2].encode(), image.header_offset, image.file_size, image.compress_size)
+            for image in images
+        ]
         schema = INDEX_SCHEMA.append(pa.field("packed", pa.int64()))
         return _unique(_table(members, schema), path)
 
@@ -991,25 +1026,36 @@ class TarGz(Source):
 
     def index(self, wanted):
         identity, images = archive_identity(self.path), wanted()
-        key = hashlib.sha256(f"{identity} {images and sorted(images)}".encode()).hexdigest()[:16]
-        self.kept = Tar(os.path.join(os.path.dirname(index_path(self.path)), f"{key}.tar"))
-        os.makedirs(os.path.dirname(self.kept.path), exist_ok=True)
-        with filelock.FileLock(self.kept.path + ".lock"):
+        stem = index_path(self.path).removesuffix(".index")
+        key = hashlib.sha256(repr(images and sorted(images)).encode()).hexdigest()[:16]
+        self.kept = Tar(f"{stem}-{identity[:16]}-{key}.tar")
+        os.makedirs(os.path.dirname(stem), exist_ok=True)
+        with filelock.FileLock(f"{stem}.tar.lock"):  # one process reads it through
+            for old in set(glob.glob(f"{glob.escape(stem)}-*.tar")) - set(glob.glob(f"{stem}-{identity[:16]}-*.tar")):
+                os.unlink(old)  # of another .tar.gz, that was there
             if not os.path.exists(self.kept.path):
-                self._keep(images and {name for name, _ in images})
+                self._keep(images and {name for name, _ in images}, f"{stem}.tar.tmp", identity)
         return self.kept.index(wanted).replace_schema_metadata({"identity": identity})
 
-    def _keep(self, names):
+    def _keep(self, names, unfinished, identity):
         size = os.path.getsize(self.path)
         warnings.warn(
             f"{self.path}: a .tar.gz can be read only from beginning to end, here {size / 1e9:.1f} GB, once for each "
             f"config. The images that are wanted are kept in {self.kept.path}. Unpacked, it would do for all.",
             stacklevel=2,
         )
-        unfinished = self.kept.path + ".tmp"
+        settings = {"desc": f"Reading {os.path.basename(self.path)}", "unit": "B", "unit_scale": True}
         try:
-            with open(self.path, "rb") as file, _naming(unfinished, f"unpacking {self.path}"):
-                self._copy(file, size, names, unfinished)
+            with (
+                open(self.path, "rb") as file,
+                datasets.utils.tqdm(total=size, **settings) as bar,
+                _naming(unfinished, f"unpacking {self.path}"),
+                open(unfinished, "wb") as kept,
+            ):
+                self._copy(file, names, kept, bar)
+                os.fsync(kept.fileno())
+            if archive_identity(self.path) != identity:
+                raise ArchiveError(f"{self.path} was changed while it was read. Load again once it is whole.")
             os.replace(unfinished, self.kept.path)
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ArchiveError(f"{self.path} is cut off or damaged ({error}). Download it again.") from error
@@ -1017,29 +1063,26 @@ class TarGz(Source):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(unfinished)
 
-    def _copy(self, file, size, names, target):
-        settings = {"desc": f"Reading {os.path.basename(self.path)}", "unit": "B", "unit_scale": True}
+    def _copy(self, file, names, kept, bar):
+        """Copy the images of these names, or all, into a tar."""
         with (
-            datasets.utils.tqdm(total=size, **settings) as bar,
             gzip.open(file) as content,
             tarfile.open(fileobj=content, mode="r|") as source,
-            tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as kept,
+            tarfile.open(fileobj=kept, mode="w", format=tarfile.GNU_FORMAT) as target,
         ):
-            left = None if names is None else set(names)
             for member in source:
                 source.members = []  # else all headers stay in memory
                 name = member.name.rpartition("/")[2]
-                if member.isreg() and (name.endswith(".JPEG") if left is None else name in left):
+                if member.isreg() and (name.endswith(".JPEG") if names is None else name in names):
                     image = tarfile.TarInfo(name)
                     image.size = member.size
-                    kept.addfile(image, source.extractfile(member))
+                    target.addfile(image, source.extractfile(member))
                     bar.update(file.tell() - bar.n)
-                    if left is not None:
-                        left.remove(name)
-            while content.read(PIECE_BYTES):  # to the end, where the checksum stands
-                pass
-            if left == names:
+            if not target.offset:
                 raise ArchiveError(f"{self.path} holds none of the images that are asked for.")
+            while piece := content.read(PIECE_BYTES):  # to the end, where the checksum stands
+                if piece.strip(b"\0"):
+                    raise tarfile.ReadError("no tar header, where one is due")
 
     @contextlib.contextmanager
     def opened(self):
@@ -1048,6 +1091,9 @@ class TarGz(Source):
 
     def place(self, row):
         return f"{self.path}: the image {row.name.decode()}"
+
+    def explain(self, missing):
+        return f"Download it again; or if it is whole, delete {self.kept.path}, which is then made anew."
 
 
 @dataclasses.dataclass
@@ -1061,7 +1107,10 @@ class Missing(Source):
         folder = os.path.dirname(self.path)
         deeper = (glob.iglob(os.path.join(glob.escape(folder), pattern, "")) for pattern in ("*", "*/*"))
         for found in itertools.islice(itertools.chain.from_iterable(deeper), MAX_FOLDERS):
-            if not isinstance(find_source(self.kind, found.rstrip("/"), self.wnids), Missing):
+            source = self
+            with contextlib.suppress(PermissionError):
+                source = find_source(self.kind, found.rstrip("/"), self.wnids)
+            if not isinstance(source, Missing):
                 raise FileNotFoundError(
                     f"{_absent(self.path)} But {found} has such images: pass data_dir={found!r}, or move what is in "
                     "there one level up."
@@ -1159,7 +1208,8 @@ def _read_piece(source, read, image_bytes, on_damage, batch, places):
             read(row, image)
             benchmark = as_benchmark(image)
         except Exception as error:  # Pillow's errors have no common base
-            if isinstance(error, ArchiveError) or getattr(error, "errno", None) is not None:  # of the file, or system
+            # of the file, or of the system
+            if isinstance(error, (ArchiveError, MemoryError)) or getattr(error, "errno", None) is not None:
                 raise
             told = f"{source.place(row)} is damaged ({str(error).partition(' <_io')[0]})."
             if on_damage == "error":
@@ -1257,7 +1307,8 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         self.classes = read_classes(self.fetch_split_file("classes.parquet"))
         self.wnids = [wnid for wnid, _ in self.classes]
         self._images = {}
-        key = {name: getattr(self, name) for name in (*OPTIONS, "splits", "unlabeled") if name in config_kwargs}
+        key = {name: getattr(self, name) for name in (*OPTIONS, "splits", "unlabeled")}
+        key = {name: value for name, value in key.items() if value != getattr(type(self), name)}
         if self.name == "custom":
             images = repr([self.images(split) for split in self.subset])
             key["lists"] = hashlib.sha256(images.encode()).hexdigest()
@@ -1272,7 +1323,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
                 raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose one of {list(allowed)}.")
         if self.unlabeled and self.name not in UNLABELED:
             raise ValueError(f"unlabeled=True is for {list(UNLABELED)}, which {self.name!r} is not.")
-        if (self.train_list is not None) != (self.name == "custom") or (self.validation_list and not self.train_list):
+        if bool(self.train_list) != (self.name == "custom") or (self.validation_list and not self.train_list):
             raise ValueError(
                 "The config 'custom' needs train_list=..., and may have validation_list=...; no other has."
             )
@@ -1361,6 +1412,8 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
     def __init__(self, *args, data_dir=None, base_path=None, token=None, **kwargs):
         if data_dir is not None:  # one place, one cache, however it is written
             data_dir = os.path.abspath(os.path.expanduser(data_dir))
+            if "::" in data_dir:
+                raise ValueError(f"data_dir={data_dir!r}: in '::', datasets sees two paths. Pass a link to the folder.")
         base_path = base_path or str(HOME)
         kwargs["fetch_split_file"] = functools.partial(_fetch_split_file, base_path, token)
         super().__init__(*args, data_dir=data_dir, base_path=base_path, token=token, **kwargs)
@@ -1445,16 +1498,17 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
 
     def _unlisted(self, split, index):
         """The training images, ``full``, or those outside the subset, ``unlabeled``."""
-        images = training_images(index, self.config.wnids)
+        source, wnids, rows = self.config.source(split), self.config.wnids, self.config.rows(split)
+        images = training_images(index, wnids)
+        absent = [(f"{wnids[label]}_1.JPEG", label) for label in set(range(len(wnids))) - set(images["label"].tolist())]
         if split == "unlabeled":
             listed = {name.encode() for name, _ in self.config._read_images(self.config.name)}
             images = images[[name not in listed for name in images["name"].tolist()]]
             images["label"] = -1
-        rows = self.config.rows(split)
         if len(images) > rows or (len(images) < rows and (self.config.on_missing == "error" or not len(images))):
             raise ArchiveError(
-                f"{self.config.source(split).path} has {len(images):,} training images for {split}; in ILSVRC 2012 "
-                f"there are {rows:,}. {self.config.source(split).explain([])}"
+                f"{source.path} has {len(images):,} training images for {split}; in ILSVRC 2012 there are {rows:,}. "
+                f"{source.explain(absent)}"
             )
         return images
 

@@ -50,7 +50,7 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
           ``validation``, ``test``), ``layout`` (in words), ``path``, ``name`` (the end of the path), ``bytes`` and
           ``official_bytes``, ``images`` (members), ``classes`` (with training images), ``sha256`` and
           ``official_sha256`` (hex), ``errors`` (``list[str]``), ``damaged`` (``list[dict]`` with ``name``, ``offset``
-          in bytes, ``error``), ``ok``.
+          in bytes, ``place`` in words, ``error``), ``ok``.
         - ``splits``: ``list[dict]`` with ``config``, ``split``, ``archive`` (name), ``listed``, ``found`` and
           ``damaged`` (images), ``absent`` (``list[str]``, the first three), ``lacking_classes`` (``dict``,
           wnid -> [found, listed] of each class that lacks images), ``ok``.
@@ -211,7 +211,8 @@ def _decode_part(source, rows):
                 _AS_IN_ROWS.decode_example({"path": None, "bytes": imagenet_subsets.as_benchmark(image)})
             except Exception as error:  # Pillow's errors have no common base
                 told = str(error).partition(" <_io.BytesIO")[0]  # the rest is an address in memory
-                damaged.append({"name": row.name.decode(), "offset": row.offset, "error": told})
+                offset = None if isinstance(source, imagenet_subsets.Folder) else row.offset
+                damaged.append({"name": row.name.decode(), "offset": offset, "place": source.place(row), "error": told})
     return damaged
 
 
@@ -249,7 +250,7 @@ def _archive_row(archive):
     size = "-"
     if archive["bytes"] is not None and archive["official_bytes"] is not None:
         size = "yes" if archive["bytes"] == archive["official_bytes"] else "no"
-    digest = {None: "-", archive["official_sha256"]: "official"}.get(archive["sha256"], "differs")
+    digest = {archive["official_sha256"]: "official", None: "-"}.get(archive["sha256"], "differs")
     result = "ok" if archive["ok"] else "see below"
     return archive["name"], numbers["bytes"], size, numbers["images"], numbers["classes"], digest, result
 
@@ -279,7 +280,7 @@ def _remarks(archive):
         yield f"{name}: its SHA-256, {archive['sha256']}, is not the official one."
         yield "Download it again, unless it is a stand-in."
     for image in damaged[:10]:
-        yield f"{name}: {image['name']} at byte {image['offset']:,} is damaged: {image['error']}"
+        yield f"{image['place']} is damaged: {image['error']}"
     if damaged[10:]:
         yield f"{name}: {len(damaged) - 10:,} more images are damaged; --json names them."
 
