@@ -126,9 +126,13 @@ LISTED = re.compile(
 Row = collections.namedtuple("Row", "name label offset size packed")
 
 
+# With threads, Arrow may abort a process that ends soon after ("terminate called without an active exception").
+_read_table = functools.partial(pq.read_table, use_threads=False)
+
+
 def read_classes(path):
     """The 1,000 classes as ``list[tuple[str, str]]``, (wnid, words), in label order: the sorted wnids."""
-    table = pq.read_table(path)
+    table = _read_table(path)
     return list(zip(table["wnid"].to_pylist(), table["words"].to_pylist()))
 
 
@@ -152,7 +156,7 @@ def read_split_list(path, name, wnids):
     Raises:
         ValueError: the file does not hold the published list.
     """
-    table = pq.read_table(path)
+    table = _read_table(path)
     labels = table["label"].to_pylist()
     if "number" in table.column_names:
         images = [f"{wnids[label]}_{number}.JPEG" for label, number in zip(labels, table["number"].to_pylist())]
@@ -490,7 +494,7 @@ def _load_index(file, identity):
         return None
     if hashlib.sha256(content).digest() != digest:  # damaged
         return None
-    table = pq.read_table(pa.BufferReader(content), use_threads=False)  # Arrow's threads may abort a short process
+    table = _read_table(pa.BufferReader(content))
     return table if table.schema.metadata[b"identity"] == identity.encode() else None
 
 

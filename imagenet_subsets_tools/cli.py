@@ -204,11 +204,7 @@ _COMMANDS = (
     (_check, _check_arguments, "imagenet-subsets check /data/imagenet --full"),
     (_show, _show_arguments, "imagenet-subsets show 1pct --data-dir /data/imagenet --histogram"),
     (_index, _index_arguments, "imagenet-subsets index ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar"),
-    (
-        _build,
-        _build_arguments,
-        "imagenet-subsets build 1pct 10pct lt --data-dir /data/imagenet --output-dir hub --num-proc 4",
-    ),
+    (_build, _build_arguments, "imagenet-subsets build 1pct lt --data-dir /data/imagenet --output-dir hub"),
     (_push, _push_arguments, "imagenet-subsets push hub team/imagenet-subsets"),
 )
 

@@ -104,32 +104,32 @@ def official_tars(images, target):
     """The archives as image-net.org has them, under ``target``."""
     classes, validation, test = _kinds(images)
     if classes:
-        tars = {f"{wnid}.tar": _tar(files) for wnid, files in classes.items()}
-        _write(target / TRAIN_ARCHIVE, _tar(tars))
+        tars = {f"{wnid}.tar": _tar(files.items()) for wnid, files in classes.items()}
+        _write(target / TRAIN_ARCHIVE, _tar(tars.items()))
     if validation:
-        _write(target / VALIDATION_ARCHIVE, _tar(validation))
+        _write(target / VALIDATION_ARCHIVE, _tar(validation.items()))
     if test:
-        _write(target / TEST_ARCHIVE, _tar(test))
+        _write(target / TEST_ARCHIVE, _tar(test.items()))
 
 
 def patched_test_tar(images, target):
     """The test archive of 2019, whose images are in a folder."""
-    _write(
-        target / PATCHED_TEST_ARCHIVE, _tar({f"test/{name}": content for name, content in _kinds(images)[2].items()})
-    )
+    test = _kinds(images)[2]
+    _write(target / PATCHED_TEST_ARCHIVE, _tar((f"test/{name}", content) for name, content in test.items()))
 
 
 def class_tars(images, target, folder="train"):
     """``target/train/n01440764.tar`` and so on, as the official training archive unpacks."""
     for wnid, files in _kinds(images)[0].items():
-        _write(target / folder / f"{wnid}.tar", _tar(files))
+        _write(target / folder / f"{wnid}.tar", _tar(files.items()))
 
 
-def extracted(images, target, by_class=False, train="train/{wnid}", suffix=".JPEG"):
+def extracted(images, target, by_class=False, train="train/{wnid}", suffix=".JPEG", more=()):
     """``target/train/<wnid>/*.JPEG``, ``target/val/*.JPEG`` (by class: ``val/<wnid>/*.JPEG``), ``target/test/*.JPEG``.
 
     Args:
         train: the folder of a class, and ``suffix`` that of all files, for layouts that are almost right.
+        more: other files, ``dict`` of path below ``target`` -> bytes.
     """
     classes, validation, test = _kinds(images)
     folders = {}
@@ -145,6 +145,8 @@ def extracted(images, target, by_class=False, train="train/{wnid}", suffix=".JPE
         for name, content in files.items():
             with open(f"{target}/{folder}/{name.removesuffix('.JPEG')}{suffix}", "wb", buffering=0) as file:
                 file.write(content)
+    for path, content in dict(more).items():
+        _write(target / path, content)
 
 
 def kaggle_tree(images, target):
@@ -154,20 +156,22 @@ def kaggle_tree(images, target):
     extracted(images, target / DATA)
 
 
-def kaggle_zip(images, target, deflated=False, streamed=False, start=0):
+def kaggle_zip(images, target, deflated=False, streamed=False, start=0, method=zipfile.ZIP_STORED, more=()):
     """``target/imagenet-object-localization-challenge.zip``.
 
     Args:
         deflated: its members are compressed; else stored, with headers of other lengths than the directory tells.
         streamed: sizes and checksums follow the members, as programs write that cannot seek.
         start: bytes of a hole that the first member comes after: true positions are beyond 4 GiB.
+        method: another way to pack the members, a number of ``zipfile``.
+        more: other members, at the end, ``dict`` of path beside ``train/`` -> bytes; perhaps of images once more.
     """
     target.mkdir(parents=True, exist_ok=True)
-    kind = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
+    kind = zipfile.ZIP_DEFLATED if deflated else method
     with open(target / KAGGLE_ZIP, "wb") as file:
         file.seek(start)
         with zipfile.ZipFile(_Unseekable(file) if streamed else file, "w", kind, compresslevel=1) as archive:
-            for name, content in (_kaggle_extras() | _kaggle_members(images)).items():
+            for name, content in _kaggle_members(images, more):
                 if deflated or streamed:
                     archive.writestr(name, content)
                 else:
@@ -180,19 +184,20 @@ class _Unseekable:
         self.write, self.flush = file.write, file.flush
 
 
-def kaggle_tar_gz(images, target):
-    """``target/imagenet_object_localization_patched2019.tar.gz``."""
+def kaggle_tar_gz(images, target, more=()):
+    """``target/imagenet_object_localization_patched2019.tar.gz``; ``more`` as for ``kaggle_zip``."""
     target.mkdir(parents=True, exist_ok=True)
-    content = _tar(_kaggle_extras() | _kaggle_members(images))
+    content = _tar(_kaggle_members(images, more))
     with gzip.open(target / KAGGLE_TAR_GZ, "wb", compresslevel=1) as file:
         file.write(content)
 
 
-def _kaggle_members(images):
+def _kaggle_members(images, more):
     classes, validation, test = _kinds(images)
-    members = {f"{DATA}/test/{name}": content for name, content in test.items()}
+    members = _kaggle_extras() | {f"{DATA}/test/{name}": content for name, content in test.items()}
     members |= {f"{DATA}/train/{wnid}/{name}": files[name] for wnid, files in classes.items() for name in files}
-    return members | {f"{DATA}/val/{name}": content for name, content in validation.items()}
+    members |= {f"{DATA}/val/{name}": content for name, content in validation.items()}
+    return [*members.items(), *((f"{DATA}/{path}", content) for path, content in dict(more).items())]
 
 
 def _kaggle_extras():
@@ -207,7 +212,7 @@ def _kaggle_extras():
 
 def _tar(members):
     file = io.BytesIO()
-    for name, content in members.items():
+    for name, content in members:
         standins._write_member(file, name, content)
     standins._write_end(file, 0)
     return file.getvalue()
@@ -230,6 +235,16 @@ def zip_data(path, name):
         lengths = file.read(4)
     start = info.header_offset + 30 + sum(int.from_bytes(lengths[k : k + 2], "little") for k in (0, 2))
     return start, info.compress_size
+
+
+def lock(path, name):
+    """Set the flag of a password on a member of a zip, in its header and in the directory."""
+    with zipfile.ZipFile(path) as archive:
+        header = archive.getinfo(name).header_offset
+    content = bytearray(path.read_bytes())
+    content[header + 6] |= 1
+    content[content.rindex(name.encode()) - 46 + 8] |= 1
+    path.write_bytes(content)
 
 
 def flip(path, position):

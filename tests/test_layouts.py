@@ -5,12 +5,18 @@ layout, or damaged, gets an error that says where and why.
 import contextlib
 import gzip
 import itertools
+import multiprocessing
 import os
 import re
 import shutil
+import signal
+import tarfile
+import time
 import warnings
+import zipfile
 
 import datasets
+import huggingface_hub
 import pytest
 from datasets.exceptions import DatasetGenerationError
 from layouts import (
@@ -27,6 +33,7 @@ from layouts import (
     kaggle_tree,
     kaggle_zip,
     label_of,
+    lock,
     marked,
     official_tars,
     patched_test_tar,
@@ -101,6 +108,30 @@ def lists(small, tmp_path):
     for split, of_split in names.items():
         (tmp_path / f"{split}.txt").write_text("\n".join(of_split))
     return {f"{split}_list": str(tmp_path / f"{split}.txt") for split in names}
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """``kept()`` -> what is kept of archives in an HF_HOME of the test's own: file names, but those of locks."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HOME", str(tmp_path / "home"))
+    return lambda: sorted(path.name for path in tmp_path.glob("home/*/*") if path.suffix != ".lock")
+
+
+@pytest.fixture
+def at_member(monkeypatch):
+    """``at_member(number, act)``: call ``act()`` before that one of the images of a tar.gz is copied."""
+
+    def at_member(number, act):
+        addfile, numbers = tarfile.TarFile.addfile, itertools.count()
+
+        def acting(*args, **options):
+            if next(numbers) == number:
+                act()
+            return addfile(*args, **options)
+
+        monkeypatch.setattr(tarfile.TarFile, "addfile", acting)
+
+    return at_member
 
 
 def load(data_dir, name="custom", cache_dir=None, **options):
@@ -311,6 +342,56 @@ def test_a_tar_gz_is_streamed_once_for_what_a_config_needs(small, lists, tmp_pat
         assert contents(rows) == {name: small[name] for name in wanted}
 
 
+def test_a_tar_gz_is_read_by_one_of_two_processes(small, lists, kept, at_member, tmp_path):
+    data_dir, fork = tmp_path / "data", multiprocessing.get_context("fork")
+    kaggle_tar_gz(small, data_dir)
+    at_member(0, lambda: time.sleep(0.3))
+    both, told = fork.Barrier(2, timeout=60), fork.Queue()
+
+    def work(number):
+        both.wait()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            rows = load(data_dir, cache_dir=tmp_path / f"cache-{number}", image_bytes="archive", **lists)
+        right = contents(rows["train"]) | contents(rows["validation"]) == small
+        told.put((sum("beginning to end" in str(warning.message) for warning in caught), right))
+
+    processes = [fork.Process(target=work, args=(number,), daemon=True) for number in range(2)]
+    for process in processes:
+        process.start()
+    assert sorted(told.get(timeout=60) for _ in processes) == [(0, True), (1, True)]
+    for process in processes:
+        process.join()
+
+
+def test_members_that_come_twice(small, lists, tmp_path):
+    name = next(iter(small))
+    later = marked(name, small[name], "later")
+    for make in (kaggle_zip, kaggle_tar_gz):
+        data_dir = tmp_path / make.__name__
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Duplicate name")  # of zipfile, which writes it
+            make(small, data_dir, more={f"train/{name[:9]}/{name}": later})
+        with pytest.warns(UserWarning, match="1 members twice; the later one counts"):
+            rows = stream(data_dir, image_bytes="archive", **lists)["train"]
+        given = [(row["file_name"], row["image"]["bytes"]) for row in rows]
+        assert len(given) == len(dict(given)) and dict(given)[name] == later
+
+
+@pytest.mark.parametrize("make", [extracted, kaggle_zip, kaggle_tar_gz])
+def test_data_dirs_of_odd_names(make, small, lists, tmp_path):
+    data_dir, link = tmp_path / "a [b] *" / "ü 図 {c}", tmp_path / "link"
+    make(small, data_dir)
+    link.symlink_to(data_dir)
+    options = {"image_bytes": "archive", **lists}
+    loaded = load(f"{data_dir}/", cache_dir=tmp_path / "a [b] cache", **options)
+    for rows in (loaded, stream(str(data_dir), **options), stream(link, **options)):
+        assert contents(rows["train"]) | contents(rows["validation"]) == small
+    assert f"data_dir='{data_dir}" in message_of(data_dir.parent, splits=["train"])
+    data_dir.rename(tmp_path / "a::b")
+    assert "'::'" in message_of(tmp_path / "a::b", "custom", kind=ValueError, **lists)
+
+
 # ----------------------------------------------------------------------------------- never stale
 
 
@@ -346,6 +427,43 @@ def test_what_changed_is_never_served_from_the_cache(layout, small, lists, tmp_p
         assert contents(stream(data_dir, **options)["train"]) == old
 
 
+def test_a_tar_gz_that_is_replaced(small, lists, kept, at_member, tmp_path):
+    data_dir, options = tmp_path / "data", {"image_bytes": "archive", **lists}
+    new = {name: marked(name, content, "newer") for name, content in small.items()}
+    kaggle_tar_gz(small, data_dir)
+    kaggle_tar_gz(new, tmp_path / "new")
+    at_member(5, lambda: os.replace(tmp_path / "new" / KAGGLE_TAR_GZ, data_dir / KAGGLE_TAR_GZ))  # while it is read
+    assert "changed" in message_of(data_dir, "custom", kind=ArchiveError, **options)
+    assert kept() == []
+    tars = []
+    for images in (new, small):
+        if images is small:
+            kaggle_tar_gz(small, data_dir)
+        for _ in range(2):
+            rows = stream(data_dir, **options)
+            assert contents(rows["train"]) | contents(rows["validation"]) == images
+        tars.append([name for name in kept() if name.endswith(".tar")])
+    assert len(tars[0]) == len(tars[1]) == 1 and tars[0] != tars[1]  # what was kept of the older one is gone
+
+
+def test_a_process_that_is_killed_while_it_reads_a_tar_gz(small, lists, kept, at_member, tmp_path):
+    data_dir, options = tmp_path / "data", {"image_bytes": "archive", **lists}
+    kaggle_tar_gz(small, data_dir)
+
+    def killed():
+        at_member(len(small) - 5, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        load(data_dir, cache_dir=tmp_path / "killed", **options)
+
+    process = multiprocessing.get_context("fork").Process(target=killed)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert [name.rpartition(".")[2] for name in kept()] == ["tmp"]
+    rows = load(data_dir, cache_dir=tmp_path / "killed", **options)
+    assert contents(rows["train"]) | contents(rows["validation"]) == small
+    assert {name.rpartition(".")[2] for name in kept()} == {"tar", "index"}
+
+
 # ----------------------------------------------------------------------- what is almost a layout
 
 
@@ -378,6 +496,39 @@ def test_one_folder_too_many(form, told, small, lists, tmp_path):
     extracted(small, tmp_path / "data", train=form)
     message = message_of(tmp_path / "data", "custom", splits=["train"], **lists)
     assert re.search(told, message)
+
+
+def test_a_training_image_in_the_folder_of_a_wrong_class(small, lists, tmp_path):
+    extracted(small, tmp_path)
+    name = next(name for name in small if name.startswith(WNIDS[150]))
+    os.rename(tmp_path / "train" / WNIDS[150] / name, tmp_path / "train" / WNIDS[300] / name)
+    message = message_of(tmp_path, "custom", kind=ArchiveError, **lists)
+    assert re.search(rf"{name} is in {WNIDS[300]}\b.* {WNIDS[150]}\b", message)
+
+
+def test_a_file_in_place_of_the_folder_of_a_class(small, lists, tmp_path, monkeypatch):
+    extracted(small, tmp_path)
+    shutil.rmtree(tmp_path / "train" / WNIDS[0])
+    (tmp_path / "train" / WNIDS[0]).touch()
+    assert re.search(rf"{WNIDS[0]}(?!_)", message_of(tmp_path, "custom", kind=ArchiveError, **lists))
+    assert re.search(rf"{WNIDS[0]}(?!_)", message_of(tmp_path, "full", kind=ArchiveError, splits=["train"]))
+    with pytest.warns(UserWarning, match="left out"):
+        rows = stream(tmp_path, on_missing="skip", image_bytes="archive", **lists)
+    assert contents(rows["train"]) | contents(rows["validation"]) == {
+        name: content for name, content in small.items() if not name.startswith(WNIDS[0])
+    }
+
+
+@pytest.mark.parametrize("stray", [".DS_Store", "Thumbs.db", "._x"])
+def test_a_class_folder_of_validation_with_a_stray_file_alone(stray, small, lists, tmp_path):
+    wanted = [name for name in small if VALIDATION in name and label_of(name)]
+    extracted(
+        {name: small[name] for name in wanted}, tmp_path / "data", by_class=True, more={f"val/{TENCH}/{stray}": b"x"}
+    )
+    (tmp_path / "few.txt").write_text("\n".join(wanted))
+    lists["validation_list"] = str(tmp_path / "few.txt")
+    rows = stream(tmp_path / "data", splits=["validation"], image_bytes="archive", **lists)["validation"]
+    assert contents(rows) == {name: small[name] for name in wanted}
 
 
 def test_nothing_is_found(tmp_path):
@@ -416,6 +567,37 @@ def test_files_that_are_empty_or_cut_off(small, lists, tmp_path):
     with pytest.warns(UserWarning, match=f"left out: 2 of {len(rows)} in train"):
         kept = load(data_dir, cache_dir=tmp_path / "skip", on_missing="skip", **options)["train"]
     assert set(kept["file_name"][:]) == set(rows) - {empty, half}
+
+
+@pytest.mark.parametrize("on_missing", ["error", "skip"])
+def test_a_file_that_is_read_in_part(on_missing, small, lists, tmp_path, monkeypatch):
+    extracted(small, tmp_path / "data")
+    options = {"train_list": lists["train_list"], "splits": ["train"], "on_missing": on_missing}
+    stream(tmp_path / "data", **options)  # at the first, datasets gives the script its own copy of the module os
+    preadv, name = os.preadv, next(iter(small))
+
+    def short(fd, buffers, position):  # as network storage may
+        part = name in os.readlink(f"/proc/self/fd/{fd}")
+        return preadv(fd, [buffers[0][:-9]] if part else buffers, position)
+
+    monkeypatch.setattr(imagenet_subsets.os, "preadv", short)
+    message = message_of_reading(tmp_path / "data", cache_dir=tmp_path / "cache", **options)
+    size = len(small[name])
+    assert name in message and f"{size - 9:,} of its {size:,} bytes" in message
+
+
+@pytest.mark.parametrize("form", ["bzip2", "lzma", "locked"])
+def test_a_zip_that_is_packed_in_another_way(form, small, lists, tmp_path):
+    method = {"bzip2": zipfile.ZIP_BZIP2, "lzma": zipfile.ZIP_LZMA}.get(form, zipfile.ZIP_STORED)
+    kaggle_zip(small, tmp_path, method=method)
+    if form == "locked":
+        name = next(iter(small))
+        lock(tmp_path / KAGGLE_ZIP, f"{DATA}/train/{name[:9]}/{name}")
+    for on_missing in ("error", "skip"):  # once, and not of each image
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            message = message_of(tmp_path, "custom", kind=ArchiveError, on_missing=on_missing, **lists)
+        assert str(tmp_path / KAGGLE_ZIP) in message and "locked" in message
 
 
 @pytest.mark.parametrize("form", [{}, {"deflated": True}, {"streamed": True}], ids=str)
@@ -465,3 +647,18 @@ def test_check_passes_where_every_config_can_be_given(standins_all, tmp_path, ca
     told = capsys.readouterr().out
     assert f'imagenet_subsets.load_dataset("1pct", data_dir="{tmp_path}")' in told
     assert re.search(r"lt +train +115,846 of 115,846", told)
+
+
+def test_check_of_files_without_an_archive(small, tmp_path, capsys):
+    name = [name for name in small if VALIDATION in name][70]
+    class_tars(small, tmp_path)
+    extracted({name: content for name, content in small.items() if VALIDATION in name}, tmp_path)
+    cut(tmp_path / "val" / name, 0.5)
+    report = check.check_archives(tmp_path, full=True, decode=True, num_proc=1)
+    told = check.format_report(report)
+    count = len(small) - 150
+    assert re.search(rf"^train +- +- +{count} +7 +- +ok$", told, re.MULTILINE)
+    assert re.search(r"^val +- +- +150 +- +- +ok$", told, re.MULTILINE)
+    assert f"{tmp_path / 'val' / name} is damaged" in told
+    [damaged] = [image for archive in report["archives"] for image in archive["damaged"]]
+    assert (damaged["name"], damaged["offset"]) == (name, None)

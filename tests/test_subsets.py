@@ -1,6 +1,7 @@
 """The subsets beside the published training lists: all of ImageNet, what a list leaves out, the test set, own lists."""
 
 import hashlib
+import itertools
 import random
 import re
 import shutil
@@ -13,6 +14,8 @@ from layouts import (
     WNIDS,
     class_tars,
     extracted,
+    kaggle_tar_gz,
+    kaggle_zip,
     label_of,
     official_tars,
     patched_test_tar,
@@ -107,14 +110,39 @@ def test_full_is_every_training_image(whole, train, standins_1pct, tmp_path):
     assert [image["bytes"] for image in images] == [train[name] for name in rows["file_name"][:]]
 
 
-def test_full_counts_images_and_nothing_else_in_folders(train, tmp_path, monkeypatch):
-    names = sorted(train)[:100]
-    monkeypatch.setattr(imagenet_subsets, "TRAIN_IMAGES", len(names))
-    extracted({name: train[name] for name in names}, tmp_path)
-    for stray in (".DS_Store", "Thumbs.db", "n01440764/.DS_Store", "n01440764/._n01440764_10026.JPEG"):
-        (tmp_path / "train" / stray).write_bytes(b"\0\0\0\1Bud1")
-    rows = streams(tmp_path, "full", splits=["train"])["train"]
-    assert streamed(rows) == labelled(in_train_order(names))
+@pytest.mark.parametrize("make", [extracted, kaggle_zip, kaggle_tar_gz])
+@pytest.mark.filterwarnings("ignore:.*can be read only from beginning to end")
+def test_everything_is_the_same_from_other_layouts(make, train, tmp_path, monkeypatch):
+    few = dict(itertools.islice(train.items(), 5_000, 5_200))
+    rest = few.keys() - {name for name, _ in published_rows("1pct", "train")}
+    assert 0 < len(rest) < len(few)
+    official_tars(few, tmp_path / "official")
+    folder = f"train/{next(iter(few))[:9]}"
+    strays = ("train/.DS_Store", "train/notes.txt", f"{folder}/Thumbs.db", f"{folder}/notes.txt")
+    strays += tuple(f"{folder}/._{name}" for name in [*few][:3])  # as macOS leaves them
+    make(few, tmp_path / "other", more=dict.fromkeys(strays, b"\0\5\x16\7"))
+    for count, config, options in (
+        (len(few), "full", {"splits": ["train"]}),
+        (12_811 + len(rest), "1pct", {"splits": ["unlabeled"], "unlabeled": True}),
+    ):
+        monkeypatch.setattr(imagenet_subsets, "TRAIN_IMAGES", count)
+        [(split, rows)] = streams(tmp_path / "other", config, **options).items()
+        given = list(rows.cast_column("image", datasets.Image(decode=False)))
+        expected = streams(tmp_path / "official", config, **options)[split]
+        assert given == list(expected.cast_column("image", datasets.Image(decode=False)))
+        assert {row["file_name"]: row["image"]["bytes"] for row in given} == {
+            name: few[name] for name in (few if config == "full" else rest)
+        }
+
+
+def test_full_from_folders_names_classes_that_are_absent(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(imagenet_subsets, "TRAIN_IMAGES", 999)
+    extracted({next(name for name in train if name.startswith(wnid)): b"" for wnid in WNIDS}, tmp_path)
+    for wnid in (WNIDS[7], WNIDS[500]):
+        shutil.rmtree(tmp_path / "train" / wnid)
+    message = message_of(tmp_path, "full", kind=ArchiveError, splits=["train"]).replace(str(tmp_path), "")
+    assert "998" in message and "999" in message
+    assert re.findall(r"n\d{8}", message) == [WNIDS[7], WNIDS[500]]
 
 
 def test_full_needs_every_training_image(train, standins_1pct, tmp_path, monkeypatch):
@@ -312,6 +340,7 @@ TENCH, GOLDFISH = "n01440764_190.JPEG", "n01443537_2.JPEG"
         ([f"{TENCH} 1000"], [1, TENCH, "label"]),
         ([f"val/{FIRST_VALIDATION} 64"], [1, FIRST_VALIDATION, 65, "label"]),
         ([TENCH, f"train/n01440764/{GOLDFISH}"], [2, GOLDFISH, r"n01440764(?!_)", r"n01443537(?!_)"]),
+        ([TENCH, f"n01440764/{GOLDFISH}"], [2, GOLDFISH, r"n01440764(?!_)", r"n01443537(?!_)"]),
         ([TENCH, GOLDFISH, FIRST_VALIDATION], ["training", "validation"]),
     ],
 )
@@ -323,6 +352,27 @@ def test_lists_with_errors(lines, told, split, write, listed, standins_1pct):
     assert path in message
     rest = message.replace(path, "")
     assert [part for part in told if not re.search(rf"(?<!\w){part}\b" if isinstance(part, int) else part, rest)] == []
+
+
+def test_a_list_of_another_encoding(standins_1pct, listed, tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("\n".join(listed), encoding="utf-16")  # as PowerShell writes
+    assert str(path) in message_of(standins_1pct, "custom", train_list=str(path))
+    path.write_text("\n".join(listed), encoding="utf-8-sig")  # as Notepad
+    rows = streams(standins_1pct, "custom", train_list=str(path), splits=["train"])["train"]
+    assert streamed(rows) == labelled(in_train_order(listed))
+
+
+def test_options_at_their_defaults_are_as_if_left_out(standins_1pct, write, listed, tmp_path):
+    options = {"data_dir": standins_1pct, "train_list": write(listed), "validation_list": write(listed[:2])}
+    options["cache_dir"] = str(tmp_path / "cache")
+    defaults = {"label_names": "wnid", "splits": None, "on_missing": "error", "image_bytes": "benchmark"}
+    defaults["unlabeled"] = False
+    folders = []
+    for more in ({}, defaults, {"label_names": "words"}):
+        imagenet_subsets.load_dataset("custom", **options, **more)
+        folders.append({path for path in (tmp_path / "cache").rglob("*") if path.is_dir()})
+    assert folders[0] == folders[1] < folders[2]
 
 
 def test_options_of_lists(standins_1pct, write, listed, tmp_path):
