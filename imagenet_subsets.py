@@ -574,6 +574,10 @@ class _Stream:
         return self.piece[at : at + BLOCK]
 
 
+def _bar(doing, size):
+    return datasets.utils.tqdm(total=size, desc=doing, unit="B", unit_scale=True)
+
+
 def _walk_archive(path):
     with _opened(path) as fd:
         size = os.fstat(fd).st_size
@@ -587,8 +591,7 @@ def _walk_archive(path):
                 TarWalk(fd, path, start, start + tar["size"], prefix=tar["name"][:9] + b"_")
                 for start, tar in zip(starts, class_tars)
             ]
-        settings = {"desc": f"Indexing {os.path.basename(path)}", "unit": "B", "unit_scale": True}
-        with datasets.utils.tqdm(total=size, **settings) as bar:
+        with _bar(f"Indexing {os.path.basename(path)}", size) as bar:
             _walk_all(fd, walks, bar.update)
     return pa.concat_tables(_last_of_each_name(walk) for walk in walks)  # a class tar holds names of its class alone
 
@@ -676,6 +679,7 @@ LAYOUTS = {  # kind of images -> the official archives, folders for all else, an
     ),
 }
 WNID_FOLDER = re.compile(r"n\d{8}")
+OTHER_SUFFIXES = ".jpeg", ".jpg", ".JPG"  # of images that were renamed
 OF_SYSTEMS = ".", "Thumbs.db"  # beginnings of files that systems put into folders
 # The header before a member of a zip: magic, flags, method, CRC-32, and the lengths of the name and of an extra field.
 ZIP_HEADER, ZIP_MAGIC = struct.Struct("<4s2xHH4xL8xHH"), b"PK\3\4"
@@ -805,7 +809,7 @@ class ClassTars(Source):
 
     def _tars(self):
         """{wnid: what changes when its tar is replaced} of the class tars that are there."""
-        names = sorted(name for name in os.listdir(self.path) if CLASS_TAR.fullmatch(name.encode()))
+        names = sorted(name for name in os.listdir(self.path) if CLASS_TAR.fullmatch(os.fsencode(name)))
         return {name[WNID]: _stamp(os.stat(os.path.join(self.path, name))) for name in names}
 
     def identity(self, wanted):
@@ -816,11 +820,8 @@ class ClassTars(Source):
         return _kept_index(self.path, hashlib.sha256(repr(self.stamps).encode()).hexdigest(), self._walk)
 
     def _walk(self, path):
-        settings = {"desc": f"Indexing {path}", "unit": "B", "unit_scale": True}
-        with (
-            datasets.utils.tqdm(total=sum(size for size, _ in self.stamps.values()), **settings) as bar,
-            concurrent.futures.ThreadPoolExecutor(THREADS) as pool,
-        ):
+        total = sum(size for size, _ in self.stamps.values())
+        with _bar(f"Indexing {path}", total) as bar, concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
             return pa.concat_tables(pool.map(functools.partial(self._walk_tar, bar), self.stamps))
 
     def _walk_tar(self, bar, wnid):
@@ -939,13 +940,9 @@ class Folder(Source):
         for folder, (name, _) in folders.items():
             there = {os.path.splitext(entry): entry for entry in sorted(os.listdir(folder))}
             stem = os.path.splitext(name)[0]
-            other = [
-                entry for (start, end), entry in there.items() if start == stem and end in (".jpeg", ".jpg", ".JPG")
-            ]
+            other = [entry for parts, entry in there.items() if parts[0] == stem and parts[1] in OTHER_SUFFIXES]
             if other:
-                return (
-                    f"{folder} has {other[0]} instead: rename the files, so that they end in .JPEG as in the archive."
-                )
+                return f"{folder} has {other[0]}: rename the files, so that they end in .JPEG as in the archive."
             deeper = [entry for entry in there.values() if os.path.isdir(os.path.join(folder, entry))]
             if deeper and self.wnids is not None:
                 deeper = os.path.join(folder, deeper[0])
@@ -1048,11 +1045,10 @@ class TarGz(Source):
             f"config. The images that are wanted are kept in {self.kept.path}. Unpacked, it would do for all.",
             stacklevel=2,
         )
-        settings = {"desc": f"Reading {os.path.basename(self.path)}", "unit": "B", "unit_scale": True}
         try:
             with (
                 open(self.path, "rb") as file,
-                datasets.utils.tqdm(total=size, **settings) as bar,
+                _bar(f"Reading {os.path.basename(self.path)}", size) as bar,
                 _naming(unfinished, f"unpacking {self.path}"),
                 open(unfinished, "wb") as kept,
             ):
@@ -1088,10 +1084,8 @@ class TarGz(Source):
                 if piece.strip(b"\0"):
                     raise tarfile.ReadError("no tar header, where one is due")
 
-    @contextlib.contextmanager
     def opened(self):
-        with self.kept.opened() as read:
-            yield read
+        return self.kept.opened()
 
     def place(self, row):
         return f"{self.path}: the image {row.name.decode()}"
