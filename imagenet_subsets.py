@@ -1033,7 +1033,9 @@ class TarGz(Source):
         os.makedirs(os.path.dirname(stem), exist_ok=True)
         with filelock.FileLock(f"{stem}.tar.lock"):  # one process reads it through
             for old in set(glob.glob(f"{glob.escape(stem)}-*.tar")) - set(glob.glob(f"{stem}-{identity[:16]}-*.tar")):
-                os.unlink(old)  # of another .tar.gz, that was there
+                for path in (old, index_path(old)):  # of another .tar.gz, that was there
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(path)
             if not os.path.exists(self.kept.path):
                 self._keep(images and {name for name, _ in images}, f"{stem}.tar.tmp", identity)
         return self.kept.index(wanted).replace_schema_metadata({"identity": identity})

@@ -113,13 +113,15 @@ def test_full_is_every_training_image(whole, train, standins_1pct, tmp_path):
 @pytest.mark.parametrize("make", [extracted, kaggle_zip, kaggle_tar_gz])
 @pytest.mark.filterwarnings("ignore:.*can be read only from beginning to end")
 def test_everything_is_the_same_from_other_layouts(make, train, tmp_path, monkeypatch):
-    few = dict(itertools.islice(train.items(), 5_000, 5_200))
+    few = dict(itertools.islice(train.items(), 5_000, 5_060))
     rest = few.keys() - {name for name, _ in published_rows("1pct", "train")}
     assert 0 < len(rest) < len(few)
     official_tars(few, tmp_path / "official")
     folder = f"train/{next(iter(few))[:9]}"
     strays = ("train/.DS_Store", "train/notes.txt", f"{folder}/Thumbs.db", f"{folder}/notes.txt")
     strays += tuple(f"{folder}/._{name}" for name in [*few][:3])  # as macOS leaves them
+    if make is extracted:  # in an archive, it would be the image that comes twice
+        strays += (f"{folder}/{[*few][-1]}",)
     make(few, tmp_path / "other", more=dict.fromkeys(strays, b"\0\5\x16\7"))
     for count, config, options in (
         (len(few), "full", {"splits": ["train"]}),
@@ -137,7 +139,7 @@ def test_everything_is_the_same_from_other_layouts(make, train, tmp_path, monkey
 
 def test_full_from_folders_names_classes_that_are_absent(train, tmp_path, monkeypatch):
     monkeypatch.setattr(imagenet_subsets, "TRAIN_IMAGES", 999)
-    extracted({next(name for name in train if name.startswith(wnid)): b"" for wnid in WNIDS}, tmp_path)
+    extracted(dict.fromkeys({name[:9]: name for name in train}.values(), b""), tmp_path)  # one of each class
     for wnid in (WNIDS[7], WNIDS[500]):
         shutil.rmtree(tmp_path / "train" / wnid)
     message = message_of(tmp_path, "full", kind=ArchiveError, splits=["train"]).replace(str(tmp_path), "")
