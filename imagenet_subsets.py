@@ -77,6 +77,9 @@ MANUAL_DOWNLOAD = f"""\
 ImageNet cannot be downloaded by a program: register at https://image-net.org/download-images.php, accept the \
 terms, download {TRAIN_ARCHIVE} (138 GB) and {VALIDATION_ARCHIVE} (6.3 GB) of ILSVRC2012 into one folder, leave \
 them as they are, and pass that folder as data_dir=..."""
+TEST_DOWNLOAD = f"""\
+The test images are of use with the evaluation server alone: download {TEST_ARCHIVES[1]} (13 GB) from \
+https://image-net.org/download-images.php."""
 OTHER_LAYOUTS = """\
 In place of an archive, data_dir may hold the class tars (train/n01440764.tar), the extracted images \
 (train/n01440764/*.JPEG, val/*.JPEG or val/<wnid>/*.JPEG), or Kaggle's tree (ILSVRC/Data/CLS-LOC), its \
@@ -539,12 +542,12 @@ def check_archive(path):
         )
 
 
-def _absent(path):
-    folder = os.path.dirname(path)
+def _absent(path, hint=""):
+    folder = os.path.dirname(os.path.abspath(path))
     there = ", ".join(sorted(os.listdir(folder))[:8]) or "nothing" if os.path.isdir(folder) else "no such folder"
     found = "is a folder" if os.path.isdir(path) else f"is not there (its folder holds: {there})"
-    advice = f"{MANUAL_DOWNLOAD} {OTHER_LAYOUTS} Splits that do not read it can be built without: splits=[...]."
-    return f"{path} {found}. {advice}"
+    download = TEST_DOWNLOAD if os.path.basename(path) in TEST_ARCHIVES else f"{MANUAL_DOWNLOAD} {OTHER_LAYOUTS}"
+    return f"{path} {found}.{hint} {download} Splits that do not read it can be built without: splits=[...]."
 
 
 def _first_member(fd, path, size):
@@ -1105,17 +1108,25 @@ class Missing(Source):
 
     def check(self):
         folder = os.path.dirname(self.path)
+        if os.path.isfile(folder):
+            raise FileNotFoundError(f"data_dir={folder!r} is a file: pass the folder that it is in.")
+        raise FileNotFoundError(_absent(self.path, self._hint(folder)))
+
+    def _hint(self, folder):
+        """Where such images are after all: one or two folders deeper, or in an archive of another name."""
         deeper = (glob.iglob(os.path.join(glob.escape(folder), pattern, "")) for pattern in ("*", "*/*"))
         for found in itertools.islice(itertools.chain.from_iterable(deeper), MAX_FOLDERS):
-            source = self
             with contextlib.suppress(PermissionError):
-                source = find_source(self.kind, found.rstrip("/"), self.wnids)
-            if not isinstance(source, Missing):
-                raise FileNotFoundError(
-                    f"{_absent(self.path)} But {found} has such images: pass data_dir={found!r}, or move what is in "
-                    "there one level up."
-                )
-        raise FileNotFoundError(_absent(self.path))
+                if not isinstance(find_source(self.kind, found.rstrip("/"), self.wnids), Missing):
+                    return (
+                        f" But {found} has such images: pass data_dir={found!r}, or move what is in there one level up."
+                    )
+        expected = FIRST_MEMBERS[os.path.basename(self.path)]
+        for found in sorted(glob.glob(os.path.join(glob.escape(folder), "*.tar"))):
+            with contextlib.suppress(ArchiveError, OSError), _opened(found) as fd:
+                if expected.fullmatch(_first_member(fd, found, os.fstat(fd).st_size)):
+                    return f" But {found} looks like it: rename it."
+        return ""
 
     def identity(self, wanted):
         return ""

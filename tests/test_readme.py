@@ -24,14 +24,14 @@ import imagenet_subsets
 from imagenet_subsets_tools import cli
 
 PROJECT = Path(__file__).resolve().parent.parent
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
+README, HUB_PAGE = ((PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/hub.md"))
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 TRAIN, VALIDATION = imagenet_subsets.TRAIN_ARCHIVE, imagenet_subsets.VALIDATION_ARCHIVE
 
 
 def blocks(*languages):
     """The code blocks in these languages, ``list[str]``."""
-    found = re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", README, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", README + HUB_PAGE, re.MULTILINE | re.DOTALL)
     return [textwrap.dedent(text) for _, language, text in found if language in languages]
 
 
@@ -53,7 +53,7 @@ EVERY_BLOCK = (
     *(HUB, BUILD, NODES, RAY, SQL),
 )
 
-# PyPI's torchvision is built for CUDA: beside a CPU build of torch, it lacks its operators and cannot be imported. Its
+# A torchvision that is built for CUDA lacks its operators beside a CPU build of torch, and cannot be imported. Its
 # transforms need none of them.
 WITHOUT_OPERATORS = """
 import torch
@@ -122,9 +122,8 @@ def test_load_and_clear_the_caches(run, tmp_path):
 
 
 def run_bash(text, home):
-    return subprocess.run(
-        ["bash", "-euc", text], env={**os.environ, "HOME": str(home)}, capture_output=True, text=True, check=True
-    )
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HOME"} | {"HOME": str(home)}
+    return subprocess.run(["bash", "-euc", text], env=environment, capture_output=True, text=True, check=True)
 
 
 @pytest.mark.skipif(VERSION >= (2, 20), reason="datasets 2.20 and later ask first, or run no scripts")
@@ -309,6 +308,15 @@ def too_high(data_dir):
     load(data_dir.parent)
 
 
+def other_name(data_dir):
+    (data_dir / TRAIN).rename(data_dir / "train.tar")
+    load(data_dir)
+
+
+def not_a_folder(data_dir):
+    load(data_dir / TRAIN)
+
+
 def web_page(data_dir):
     write(data_dir / TRAIN, b"<!DOCTYPE html>" + bytes(1000))
     load(data_dir)
@@ -340,6 +348,10 @@ def images_absent(data_dir):
     with tarfile.open(data_dir / VALIDATION) as old:
         write(data_dir / VALIDATION, content_of(data_dir / VALIDATION)[: old.getmembers()[40_000].offset])
     load(data_dir)
+
+
+def not_all_images(data_dir):
+    load(data_dir, "full")
 
 
 def class_folder_absent(data_dir):
@@ -405,6 +417,14 @@ def unknown_option(data_dir):
     load(data_dir, on_missing="ignore")
 
 
+def unknown_key(data_dir):
+    load(data_dir, label_name="words")
+
+
+def unknown_split(data_dir):
+    imagenet_subsets.load_dataset("1pct", data_dir=data_dir, splits=["train"], split="val")
+
+
 def unknown_config(data_dir):
     load(data_dir, "5pct")
 
@@ -428,12 +448,15 @@ MESSAGES = {  # of the README's table, and what gets each
     "data_dir is missing": no_folder,
     "... is not there (its folder holds: ...)": empty,
     "... has such images: pass data_dir=...": too_high,
+    "... looks like it: rename it": other_name,
+    "... is a file: pass the folder that it is in": not_a_folder,
     "... is a web page": web_page,
     "... is gzip data": gzipped,
     "... begins with the member ...: found ...; expected ...": swapped,
     "... the archive is cut off or damaged": cut_off,
     "... found no tar header": no_tar,
     "... images that ... lists for ... are absent or empty": images_absent,
+    "... has ... training images for ...; in ILSVRC 2012 there are ...": not_all_images,
     "... class folders are not there": class_folder_absent,
     "... class tars are not there": class_tar_absent,
     "... rename the files, so that they end in .JPEG": renamed,
@@ -443,6 +466,8 @@ MESSAGES = {  # of the README's table, and what gets each
     "... is damaged (...)": damaged,
     "... is not the published list": unpublished,
     "... is not known; choose one of ...": unknown_option,
+    "... doesn't have a '...' key": unknown_key,
+    'Unknown split "..."': unknown_split,
     "BuilderConfig ... not found. Available: ...": unknown_config,
     "Dataset scripts are no longer supported": script_too_new,
     "... contains custom code which must be executed ...": script_asks,
@@ -501,7 +526,7 @@ def test_citations_are_those_of_the_papers():
     assert citation.keys() >= {"cff-version", "message", "title", "authors", "version", "license"}
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/benchmarks.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/benchmarks.md", "docs/hub.md"])
 def test_links_lead_somewhere(name):
     path = PROJECT / name
     text = path.read_text(encoding="utf-8")
