@@ -765,7 +765,11 @@ class Source:
         raise NotImplementedError
 
     def opened(self):
-        """Context in which images are read: ``read(row, buffer)`` fills the buffer with the image of a ``Row``."""
+        """Context in which images are read: ``(read, confirm)``.
+
+        ``read(row, buffer)`` fills the buffer with the image of a ``Row``, and ``confirm()``, called before what was
+        read is used, raises ``ArchiveError`` if it may not be what was indexed.
+        """
         raise NotImplementedError
 
     def place(self, row):
@@ -797,7 +801,7 @@ class Tar(Source):
     @contextlib.contextmanager
     def opened(self):
         with _opened(self.path) as fd:
-            yield functools.partial(_read_member, fd, self.path, self.stamp)
+            yield functools.partial(_read_member, fd, self.path), functools.partial(_confirm, fd, self.path, self.stamp)
 
     def explain(self, missing):
         official = OFFICIAL_SIZES.get(os.path.basename(self.path))
@@ -842,9 +846,10 @@ class ClassTars(Source):
         def read(row, image):  # not all kept open: 1,000 files are more than some systems allow
             wnid = row.name[WNID].decode()
             with _opened(self._file(wnid)) as fd:
-                _read_member(fd, self._file(wnid), self.stamps[wnid], row, image)
+                _read_member(fd, self._file(wnid), row, image)
+                _confirm(fd, self._file(wnid), self.stamps[wnid])
 
-        yield read
+        yield read, bool  # each image is confirmed as it is read
 
     def explain(self, missing):
         absent = sorted({name[WNID] for name, _ in missing} - self.stamps.keys())
@@ -853,19 +858,18 @@ class ClassTars(Source):
         return super().explain(missing)
 
 
-def _read_member(fd, path, stamp, row, image):
+def _read_member(fd, path, row, image):
     """Fill the buffer ``image`` with a member of a tar, whose header stands before it."""
     name, offset, header = row.name, row.offset, bytearray(BLOCK)
     count = os.preadv(fd, [header, image], offset)
     with contextlib.suppress(ValueError):
         if count == BLOCK + len(image) and _base_name(header[NAME]) == name and _payload_size(header) == len(image):
-            _check_stamp(fd, path, stamp)
             return
     raise _moved(path, row)
 
 
-def _check_stamp(fd, path, stamp):
-    if stamp is not None and stamp != _stamp(os.fstat(fd)):  # only now: what was read is what was indexed
+def _confirm(fd, path, stamp):
+    if stamp is not None and stamp != _stamp(os.fstat(fd)):
         raise ArchiveError(f"{path} was changed after it was indexed. Load again once it is whole.")
 
 
@@ -926,11 +930,11 @@ class Folder(Source):
             path = self._file(row.name.decode(), row.label)
             with _opened(path) as fd:
                 count = os.preadv(fd, [image], 0)
-                _check_stamp(fd, path, (row.size, row.offset))
+                _confirm(fd, path, (row.size, row.offset))
                 if count != len(image):
                     raise ArchiveError(f"{path}: {count:,} of its {len(image):,} bytes were read. Load again.")
 
-        yield read
+        yield read, bool  # each image is confirmed as it is read
 
     def place(self, row):
         return f"The image {self._file(row.name.decode(), row.label)}"
@@ -1003,7 +1007,7 @@ class Zip(Source):
     @contextlib.contextmanager
     def opened(self):
         with _opened(self.path) as fd:
-            yield functools.partial(self._read, fd)
+            yield functools.partial(self._read, fd), functools.partial(_confirm, fd, self.path, self.stamp)
 
     def _read(self, fd, row, image):
         size = row.packed
@@ -1020,7 +1024,6 @@ class Zip(Source):
         if len(data) != len(image) or zlib.crc32(data) != crc:
             raise zlib.error("its size or checksum is not that of the zip")
         image[:] = data
-        _check_stamp(fd, self.path, self.stamp)
 
 
 class TarGz(Source):
@@ -1171,8 +1174,8 @@ def read_batches(source, rows, image_bytes="benchmark", on_damage="error"):
     Raises:
         ArchiveError: the source was changed, what is at the place of an image is not the image, or it is damaged.
     """
-    with source.opened() as open_source, concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        read = functools.partial(_read_piece, source, open_source, image_bytes, on_damage)
+    with source.opened() as (read_image, confirm), concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        read = functools.partial(_read_piece, source, read_image, image_bytes, on_damage)
         threads, ahead, free, worked = 2, collections.deque(), [], float("inf")
         try:
             for window in itertools.chain(_windows(rows), [None]):
@@ -1184,6 +1187,7 @@ def read_batches(source, rows, image_bytes="benchmark", on_damage="error"):
                     for piece in pieces:
                         batch.changed.update(piece.result())
                     given = time.perf_counter()
+                    confirm()
                     if given - asked > worked:  # the storage keeps us waiting: more threads hide its latency
                         threads = min(2 * threads, THREADS)
                     yield batch
@@ -1327,6 +1331,9 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         self.identities = {kind: source.identity(self.wanted(source)) for kind, source in self.sources.items()}
         key |= {kind: identity or self.sources[kind].path for kind, identity in self.identities.items()}
         return super().create_config_id(key, custom_features)
+
+    def __getstate__(self):
+        return {**self.__dict__, "_images": {}}  # processes have no use for the lists, which take seconds to pickle
 
     def _check_options(self):
         for name, allowed in OPTIONS.items():

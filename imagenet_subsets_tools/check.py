@@ -202,7 +202,7 @@ def _decode_images(source, rows, num_proc):
 
 def _decode_part(source, rows):
     damaged = []
-    with source.opened() as read, warnings.catch_warnings():
+    with source.opened() as (read, confirm), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd EXIF data, on which no pixel depends
         for row in map(imagenet_subsets.Row._make, rows.tolist()):
             image = bytearray(row.size)
@@ -213,6 +213,7 @@ def _decode_part(source, rows):
                 told = str(error).partition(" <_io.BytesIO")[0]  # the rest is an address in memory
                 offset = None if isinstance(source, imagenet_subsets.Folder) else row.offset
                 damaged.append({"name": row.name.decode(), "offset": offset, "place": source.place(row), "error": told})
+        confirm()
     return damaged
 
 
