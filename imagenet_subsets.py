@@ -119,16 +119,12 @@ _PACKED = _HERE / "imagenet_subsets_tools"
 HOME = _PACKED if (_PACKED / "split_files").is_dir() else _HERE
 SPLIT_FILES = HOME / "split_files"
 
-
+# Where an image is: its file name (bytes), label, byte in its file, size in bytes, and size as packed, in bytes.
+Row = collections.namedtuple("Row", "name label offset size packed")
+# A line of a user's list: folders, of which the last may be a class, the name, and perhaps a label.
 LISTED = re.compile(
     r"(?:.*?/)??(?:(?P<wnid>n\d{8})/)?(?P<name>(?:n\d{8}_\d+|ILSVRC2012_val_\d{8})\.JPEG)(?:\s+(?P<label>\d+))?"
 )
-
-
-# Where an image is: its file name (bytes), label, byte in its file, size in bytes, and size as packed, in bytes.
-Row = collections.namedtuple("Row", "name label offset size packed")
-
-
 # With threads, Arrow may abort a process that ends soon after ("terminate called without an active exception").
 _read_table = functools.partial(pq.read_table, use_threads=False)
 
