@@ -103,7 +103,6 @@ SUBSETS = {  # config -> split -> list
 }
 CUSTOM = {"train": "train_list", "validation": "validation_list"}  # split -> option that gives the user's list
 UNLABELED = ("1pct", "10pct")  # configs that can have a split of all other training images
-WITHOUT_TEST = ("lt",)  # configs that cannot have the official test images, since they have a test split
 OPTIONS = {
     "label_names": ("wnid", "words"),
     "on_missing": ("error", "skip"),
@@ -443,6 +442,11 @@ def archive_identity(path):
     return digest.hexdigest()
 
 
+def _digest(value):
+    """SHA-256 (hex) of a value's text."""
+    return hashlib.sha256(repr(value).encode()).hexdigest()
+
+
 def index_path(path):
     """Where the index of an archive is kept: one place per user, one file per path, which a new archive replaces.
 
@@ -467,8 +471,7 @@ def read_index(path):
         >>> read_index("/data/ILSVRC2012_img_val.tar").num_rows
         50000
     """
-    check_archive(path)
-    return _kept_index(path, archive_identity(path), _walk_archive)
+    return Tar(path).index(None)
 
 
 def _kept_index(path, identity, find):
@@ -792,7 +795,7 @@ class Tar(Source):
     def index(self, wanted):
         check_archive(self.path)
         self.stamp = _stamp(os.stat(self.path))
-        return read_index(self.path)
+        return _kept_index(self.path, archive_identity(self.path), _walk_archive)
 
     @contextlib.contextmanager
     def opened(self):
@@ -816,11 +819,11 @@ class ClassTars(Source):
         return {name[WNID]: _stamp(os.stat(os.path.join(self.path, name))) for name in names}
 
     def identity(self, wanted):
-        return hashlib.sha256(repr(self._tars()).encode()).hexdigest()
+        return _digest(self._tars())
 
     def index(self, wanted):
         self.stamps = self._tars()
-        return _kept_index(self.path, hashlib.sha256(repr(self.stamps).encode()).hexdigest(), self._walk)
+        return _kept_index(self.path, _digest(self.stamps), self._walk)
 
     def _walk(self, path):
         total = sum(size for size, _ in self.stamps.values())
@@ -903,8 +906,7 @@ class Folder(Source):
         warm = time.perf_counter() - started < WARM * len(first)
         with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
             members += itertools.chain.from_iterable((map if warm else pool.map)(self._look_up, parts))
-        identity = hashlib.sha256(repr(members).encode()).hexdigest()
-        return _table(members, INDEX_SCHEMA).replace_schema_metadata({"identity": identity})
+        return _table(members, INDEX_SCHEMA).replace_schema_metadata({"identity": _digest(members)})
 
     def _everything(self):
         for wnid in self.wnids:
@@ -1030,7 +1032,7 @@ class TarGz(Source):
     def index(self, wanted):
         identity, images = archive_identity(self.path), wanted()
         stem = index_path(self.path).removesuffix(".index")
-        key = hashlib.sha256(repr(images and sorted(images)).encode()).hexdigest()[:16]
+        key = _digest(images and sorted(images))[:16]
         self.kept = Tar(f"{stem}-{identity[:16]}-{key}.tar")
         os.makedirs(os.path.dirname(stem), exist_ok=True)
         with filelock.FileLock(f"{stem}.tar.lock"):  # one process reads it through
@@ -1321,10 +1323,11 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         key = {name: getattr(self, name) for name in (*OPTIONS, "splits", "unlabeled")}
         key = {name: value for name, value in key.items() if value != getattr(type(self), name)}
         if self.name == "custom":
-            images = repr([self.images(split) for split in self.subset])
-            key["lists"] = hashlib.sha256(images.encode()).hexdigest()
+            key["lists"] = _digest([self.images(split) for split in self.subset])
         self.sources = self._find_sources() if self.data_dir is not None else {}
-        self.identities = {kind: source.identity(self.wanted(source)) for kind, source in self.sources.items()}
+        self.identities = {
+            kind: source.identity(functools.partial(self.wanted, source)) for kind, source in self.sources.items()
+        }
         key |= {kind: identity or self.sources[kind].path for kind, identity in self.identities.items()}
         return super().create_config_id(key, custom_features)
 
@@ -1341,27 +1344,33 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
             raise ValueError(
                 "The config 'custom' needs train_list=..., and may have validation_list=...; no other has."
             )
-        splits, self.splits = self.splits, None
-        known = list(dict.fromkeys([*self.subset, *([] if self.name in WITHOUT_TEST else ["test"])]))
+        splits, known = self.splits, list(self._possible)
         if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(known)):
             raise ValueError(f"splits={splits!r}: expected a list out of {known}, the splits of {self.name!r}.")
-        self.splits = splits
 
     @property
-    def subset(self):
-        """The splits to build and their lists, ``dict[str, str]``."""
+    def _possible(self):
+        """The splits that there can be and their lists; ``lt`` has a test split without the official test images."""
         lists = dict(SUBSETS.get(self.name, CUSTOM))
         if self.name == "custom" and self.validation_list is None:
             lists["validation"] = "validation"
         if self.unlabeled:
             lists["unlabeled"] = "unlabeled"
-        if self.splits is not None and "test" in self.splits:
-            lists.setdefault("test", "test")
-        return {name: of for name, of in lists.items() if self.splits is None or name in self.splits}
+        lists.setdefault("test", "test")
+        return lists
+
+    @property
+    def subset(self):
+        """The splits to build and their lists, ``dict[str, str]``."""
+        lists = self._possible.items()
+        return {name: of for name, of in lists if (of != "test" if self.splits is None else name in self.splits)}
 
     def images(self, split):
         """The images of a split, ``list[tuple[str, int]]`` of file name and label; ``None``: those no list names."""
-        of = self.subset[split]
+        return self.listed(self.subset[split])
+
+    def listed(self, of):
+        """The images of a list, as ``images`` has them."""
         if of not in self._images:
             self._images[of] = self._read_images(of)
         return self._images[of]
@@ -1370,7 +1379,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         if of in LISTS:
             return read_split_list(self.fetch_split_file(f"{of}.parquet"), of, self.wnids)
         if of in CUSTOM.values():
-            return read_image_list(getattr(self, of), self.wnids, dict(self._read_images("validation")))
+            return read_image_list(getattr(self, of), self.wnids, dict(self.listed("validation")))
         return test_images() if of == "test" else None
 
     def rows(self, split):
@@ -1387,13 +1396,9 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         return self.sources[self.kind(split)]
 
     def wanted(self, source):
-        """The images that all splits together want of a source, as ``Source.index`` takes them."""
-
-        def wanted():
-            lists = [self.images(split) for split in self.subset if self.source(split) is source]
-            return None if None in lists else set(itertools.chain.from_iterable(lists))
-
-        return wanted
+        """The images that all splits together want of a source, as what ``Source.index`` calls gives them."""
+        lists = [self.images(split) for split in self.subset if self.source(split) is source]
+        return None if None in lists else set(itertools.chain.from_iterable(lists))
 
     def kind(self, split):
         """``"train"``, ``"validation"`` or ``"test"``: which of the archives has the images of a split."""
@@ -1456,7 +1461,7 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
         if self.config.data_dir is None:
             raise ValueError(f"data_dir is missing. {MANUAL_DOWNLOAD} {OTHER_LAYOUTS}")
         indexes = self._indexes()
-        plans = {split: self._plan(split, indexes[self.config.kind(split)]) for split in self.config.subset}
+        plans = {split: self._plan(split, indexes[id(self.config.source(split))]) for split in self.config.subset}
         # datasets compares what it has written with this, on every version; skipped damage shows only in reading.
         prepares_skipping = self.config.on_missing == "skip" and not getattr(dl_manager, "is_streaming", False)
         rows = {split: len(plan) for split, plan in plans.items()}
@@ -1473,18 +1478,18 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
         ]
 
     def _indexes(self):
-        """{kind: its index}; errors that a look can show come before any work."""
+        """{id of a source: its index}; errors that a look can show come before any work."""
         sources = self.config.sources
         for source in sources.values():
             source.check()
         indexes = {}
         for kind, source in sources.items():
-            same = next((other for other in indexes if sources[other] is source), None)
-            indexes[kind] = indexes[same] if same else source.index(self.config.wanted(source))
-            if indexes[kind].schema.metadata[b"identity"].decode() != self.config.identities[kind]:
-                raise ArchiveError(
-                    f"{source.path} was changed after this builder was made. Make it anew, or load again."
-                )
+            if id(source) not in indexes:
+                index = indexes[id(source)] = source.index(functools.partial(self.config.wanted, source))
+                if index.schema.metadata[b"identity"].decode() != self.config.identities[kind]:
+                    raise ArchiveError(
+                        f"{source.path} was changed after this builder was made. Make it anew, or load again."
+                    )
         return indexes
 
     def _plan(self, split, index):
@@ -1516,7 +1521,7 @@ class ImagenetSubsets(datasets.GeneratorBasedBuilder):
         images = training_images(index, wnids)
         absent = [(f"{wnids[label]}_1.JPEG", label) for label in set(range(len(wnids))) - set(images["label"].tolist())]
         if split == "unlabeled":
-            listed = {name.encode() for name, _ in self.config._read_images(self.config.name)}
+            listed = {name.encode() for name, _ in self.config.listed(self.config.name)}
             images = images[[name not in listed for name in images["name"].tolist()]]
             images["label"] = -1
         if len(images) > rows or (len(images) < rows and (self.config.on_missing == "error" or not len(images))):

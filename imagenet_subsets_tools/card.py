@@ -161,10 +161,8 @@ def _source_rows(parts):
     """What was taken, and from where."""
     taken = {}
     for part in parts:
-        source = part.source["source"]
-        taken.setdefault((os.path.basename(source.path), source.layout), set()).update(
-            part.rows[["name", "size"]].tolist()
-        )
+        place = os.path.basename(part.source.path), part.source.layout
+        taken.setdefault(place, set()).update(part.rows[["name", "size"]].tolist())
     for (name, layout), images in taken.items():
         lines = b"".join(b"%b %d\n" % image for image in sorted(images))
         total = sum(size for _, size in images)

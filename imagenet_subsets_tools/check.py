@@ -135,8 +135,8 @@ def _check_source(source, kinds, validation, full):
 
 def _sha256(path):
     digest, buffer = hashlib.sha256(), memoryview(bytearray(_HASHED_AT_ONCE))
-    settings = {"desc": f"Hashing {os.path.basename(path)}", "unit": "B", "unit_scale": True}
-    with open(path, "rb", buffering=0) as file, tqdm(total=os.path.getsize(path), **settings) as bar:
+    bar = imagenet_subsets._bar(f"Hashing {os.path.basename(path)}", os.path.getsize(path))
+    with open(path, "rb", buffering=0) as file, bar:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
             bar.update(count)

@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 
-from imagenet_subsets import SPLIT_FILES, SUBSETS, read_classes, read_split_list
+from imagenet_subsets import LISTS, SPLIT_FILES, SUBSETS, read_classes, read_split_list
 
 MANY_MORE_THAN, FEW_FEWER_THAN = 100, 20  # training images of a class
 
@@ -43,7 +43,7 @@ def images_per_class(config, split="train"):
 def _listed_splits():
     """(config, split) -> the list that tells its images; a config may have splits without a list."""
     splits = {(config, split): of for config, lists in SUBSETS.items() for split, of in lists.items()}
-    return {place: of for place, of in splits.items() if (SPLIT_FILES / f"{of}.parquet").is_file()}
+    return {place: of for place, of in splits.items() if of in LISTS}
 
 
 @functools.cache  # an evaluation loop asks again after every epoch

@@ -28,7 +28,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets.utils import tqdm
 
 import imagenet_subsets
 from imagenet_subsets_tools.card import write_card
@@ -56,7 +55,7 @@ class Part:
         folder: folder of the files, relative to the output folder.
         split: what the names of the files begin with.
         builder: the builder that yields the rows.
-        source: what ``builder._generate_examples`` takes beside ``shards``: where the images are.
+        source: where the images are.
         rows: structured array ``[n]`` in row order, with the fields that ``imagenet_subsets.read_batches`` takes.
     """
 
@@ -64,7 +63,7 @@ class Part:
     folder: str
     split: str
     builder: imagenet_subsets.ImagenetSubsets
-    source: dict
+    source: imagenet_subsets.Source
     rows: np.ndarray
 
     @functools.cached_property
@@ -163,9 +162,8 @@ def _plan(configs, data_dir):
         for split in builder._split_generators(None):
             name = builder.config.subset[split.name]
             place = (SHARED, "validation") if name == "validation" else (config, split.name)
-            source = dict(split.gen_kwargs)
-            rows = np.concatenate(source.pop("shards"))
-            plan[config][split.name] = Part(name, *place, builder, source, rows)
+            rows = np.concatenate(split.gen_kwargs["shards"])
+            plan[config][split.name] = Part(name, *place, builder, split.gen_kwargs["source"], rows)
     return plan
 
 
@@ -200,7 +198,7 @@ def _checks_out(path, part, groups):
 
 
 def _table(builder, source, rows):
-    examples = [example for _, example in builder._generate_examples(**source, shards=[rows])]
+    examples = [example for _, example in builder._generate_examples(source, shards=[rows])]
     return pa.Table.from_pylist(examples, builder.info.features.arrow_schema)
 
 
@@ -221,7 +219,7 @@ def _write_shards(output_dir, shards, num_proc):
     jobs = [(part.builder, part.source, groups, output_dir / path) for path, (part, groups) in shards.items()]
     total = sum(_size(groups) for _, groups in shards.values())
     num_proc = min(num_proc, len(jobs))
-    with tqdm(total=total, desc="Writing Parquet", unit="B", unit_scale=True) as bar:
+    with imagenet_subsets._bar("Writing Parquet", total) as bar:
         if num_proc <= 1:
             for job in jobs:
                 bar.update(_write_shard(*job))
@@ -243,7 +241,7 @@ def _write_shards(output_dir, shards, num_proc):
 def _write_shard(builder, source, groups, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")  # two builds never write one file
-    examples = builder._generate_examples(**source, shards=groups)
+    examples = builder._generate_examples(source, shards=groups)
     schema = builder.info.features.arrow_schema
     image_bytes = 0
     with imagenet_subsets._naming(str(path), "writing"), unfinished.open("wb") as file:
