@@ -1,0 +1,52 @@
+"""Files: opening them, naming them in errors, noticing that they changed; and the progress bar."""
+
+import contextlib
+import hashlib
+import os
+
+import datasets
+
+from imagenet_reader.errors import ArchiveError
+
+
+@contextlib.contextmanager
+def naming(path, doing):
+    """Give errors of the system that name no file the name ``path``; ``doing`` says what was done with it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, f"{os.strerror(error.errno)}, while {doing}", path) from error
+
+
+@contextlib.contextmanager
+def opened(path):
+    """The file descriptor of a file that is read."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        with naming(path, "reading"):
+            yield fd
+    finally:
+        os.close(fd)
+
+
+def stamp(status):
+    """What changes when a file is replaced, from its ``os.stat_result``: ``(size in bytes, time of change in ns)``."""
+    return status.st_size, status.st_mtime_ns
+
+
+def confirm(fd, path, expected):
+    """Raise ``ArchiveError`` if the open file is not the one that had the stamp ``expected``."""
+    if stamp(os.fstat(fd)) != expected:
+        raise ArchiveError(f"{path} was changed after it was indexed. Load again once it is whole.")
+
+
+def digest(value):
+    """SHA-256 (hex) of a value's text."""
+    return hashlib.sha256(repr(value).encode()).hexdigest()
+
+
+def progress_bar(doing, size):
+    """The progress bar of ``datasets``, over ``size`` bytes."""
+    return datasets.utils.tqdm(total=size, desc=doing, unit="B", unit_scale=True)

@@ -1,0 +1,97 @@
+"""The kept index of an archive: what the walk over it has found, so that nobody walks it twice.
+
+One place a user, one file a path, which the index of a newer archive replaces. A file is the SHA-256 of what follows,
+and a Parquet file, whose metadata has the identity of the archive.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import warnings
+
+import filelock
+import huggingface_hub
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from imagenet_reader.files import naming, opened
+from imagenet_reader.lists import read_table
+
+VERSION = "1"  # part of every identity: to be raised when an index is made in another way
+SAMPLES = 16  # places in the archive whose bytes are part of its identity
+SAMPLE_BYTES = 4096
+ROW_GROUP = 1 << 17
+
+
+def archive_identity(path):
+    """What distinguishes an archive from others: SHA-256 (hex) over size, time of change and 16 samples of 4 KiB."""
+    with opened(path) as fd:
+        status = os.fstat(fd)
+        digest = hashlib.sha256(f"{VERSION} {status.st_size} {status.st_mtime_ns}".encode())
+        for k in range(SAMPLES):
+            digest.update(os.pread(fd, SAMPLE_BYTES, max(0, status.st_size - SAMPLE_BYTES) * k // (SAMPLES - 1)))
+    return digest.hexdigest()
+
+
+def index_path(path):
+    """Where the index of an archive is kept, ``str``: below ``HF_HOME``, by the archive's path without links."""
+    name = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:16]
+    return os.path.join(huggingface_hub.constants.HF_HOME, "imagenet_subsets", f"{name}.index")
+
+
+def kept_index(path, identity, find):
+    """The index that is kept of the archive at ``path``, ``pa.Table``; if there is none, ``find()`` makes it.
+
+    Args:
+        path: the archive, or a folder of archives.
+        identity: what distinguishes it from others that were at this path.
+        find: gives the table of its members.
+    """
+    file = index_path(path)
+    table = _load(file, identity)
+    if table is None:
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        with filelock.FileLock(file + ".lock"):  # one process walks, the others wait for what it finds
+            table = _load(file, identity)
+            if table is None:
+                table = find()
+                _save(table.replace_schema_metadata({"identity": identity}), file)
+    return table
+
+
+def _load(file, identity):
+    try:
+        with open(file, "rb") as stream:
+            digest, content = stream.read(32), stream.read()
+    except FileNotFoundError:
+        return None
+    if hashlib.sha256(content).digest() != digest:  # damaged
+        return None
+    table = read_table(pa.BufferReader(content))
+    return table if table.schema.metadata[b"identity"] == identity.encode() else None
+
+
+def _save(table, file):
+    encodings = dict.fromkeys(table.column_names, "DELTA_BINARY_PACKED") | {"name": "DELTA_BYTE_ARRAY"}
+    content = io.BytesIO()
+    options = {"compression": "zstd", "use_dictionary": False, "column_encoding": encodings}
+    pq.write_table(table, content, row_group_size=ROW_GROUP, **options)
+    try:
+        with naming(file, "writing the index"), open(file + ".tmp", "wb") as stream:
+            stream.write(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
+        os.replace(file + ".tmp", file)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file + ".tmp")
+
+
+def last_of_each_name(table, path):
+    """A table of members without all but the last of each name: the one that unpacking leaves. It warns of the rest."""
+    count = len(table) - pc.count_distinct(table["name"]).as_py()
+    if count == 0:
+        return table
+    last = {name: row for row, name in enumerate(table["name"].to_pylist())}
+    warnings.warn(f"{path} holds {count:,} members twice; the later one counts, as in tar.", stacklevel=2)
+    return table.take(sorted(last.values()))
