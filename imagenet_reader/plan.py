@@ -12,7 +12,7 @@ import numpy as np
 from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import digest
-from imagenet_reader.layouts.base import Reader
+from imagenet_reader.layouts.base import Layout, Reader
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.rows import locate, training_rows
 
@@ -28,11 +28,13 @@ class SplitRows:
     Attributes:
         list: the name of the list that the rows are from, such as ``"lt_train"``.
         rows: structured array ``[n]`` in row order, see ``rows``.
+        layout: where their images are.
         reader: reads their images.
     """
 
     list: str
     rows: np.ndarray
+    layout: Layout
     reader: Reader
 
     @property
@@ -102,7 +104,8 @@ class Plan:
         splits = {}
         for split, name in self.subset.items():
             layout = self._layouts[self._kind(split)]
-            splits[split] = SplitRows(name, self._rows(split, layout, indexes[layout].table), indexes[layout].reader)
+            rows = self._rows(split, layout, indexes[layout].table)
+            splits[split] = SplitRows(name, rows, layout, indexes[layout].reader)
         return splits
 
     def warn_of_missing(self, counts, stacklevel):

@@ -12,6 +12,7 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 
 import imagenet_subsets
+from imagenet_reader.lists import SPLIT_FILES
 
 _TITLE = "ImageNet subsets: 1pct, 10pct and LT"
 _TERMS = "https://image-net.org/download.php"
@@ -106,11 +107,11 @@ def _data_files(config, splits):
 def _info(folder, splits):
     """What ``datasets`` will find: features, rows, bytes of the files and bytes in memory."""
     infos = [
-        {"name": split, "num_bytes": _bytes_in_memory(folder, part), "num_examples": len(part.rows)}
+        {"name": split, "num_bytes": _bytes_in_memory(folder, part), "num_examples": len(part.images.rows)}
         for split, part in splits.items()
     ]
     return datasets.DatasetInfo(
-        features=next(iter(splits.values())).builder.info.features,
+        features=next(iter(splits.values())).features,
         splits=datasets.SplitDict.from_split_dict(infos),
         download_size=sum(os.path.getsize(folder / path) for part in splits.values() for path in part.shards),
         dataset_size=sum(info["num_bytes"] for info in infos),
@@ -122,13 +123,17 @@ def _bytes_in_memory(folder, part):
 
     Beside the values, 4 bytes for the offset of a value of variable size, and a bit a row, in whole bytes a row group.
     """
-    values = part.image_bytes(folder) + 2 * int(np.char.str_len(part.rows["name"]).sum()) + 8 * len(part.rows)
+    values = (
+        part.image_bytes(folder) + 2 * int(np.char.str_len(part.images.rows["name"]).sum()) + 8 * len(part.images.rows)
+    )
     bits = sum(-(-len(rows) // 8) for groups in part.shards.values() for rows in groups)
-    return values + 3 * 4 * len(part.rows) + bits
+    return values + 3 * 4 * len(part.images.rows) + bits
 
 
 def _size_category(plan):
-    total = sum({part.name: len(part.rows) for splits in plan.values() for part in splits.values()}.values())
+    total = sum(
+        {part.images.list: len(part.images.rows) for splits in plan.values() for part in splits.values()}.values()
+    )
     return next(name for limit, name in _SIZES if total < limit)
 
 
@@ -139,7 +144,7 @@ def _text(plan):
         description=imagenet_subsets.DESCRIPTION,
         first=next(iter(plan)),
         configs=_table(
-            (f"`{config}`", f"`{split}`", f"{len(part.rows):,}", f"`{part.pattern}`")
+            (f"`{config}`", f"`{split}`", f"{len(part.images.rows):,}", f"`{part.pattern}`")
             for config, splits in plan.items()
             for split, part in splits.items()
         ),
@@ -147,9 +152,9 @@ def _text(plan):
         datasets=datasets.__version__,
         pyarrow=pa.__version__,
         sources=_table(_source_rows(parts)),
-        lists=_table(_list_rows({part.name for part in parts})),
+        lists=_table(_list_rows({part.images.list for part in parts})),
         license=imagenet_subsets.LICENSE,
-        citation=parts[0].builder.info.citation.strip(),
+        citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
     )
 
 
@@ -161,8 +166,8 @@ def _source_rows(parts):
     """What was taken, and from where."""
     taken = {}
     for part in parts:
-        place = os.path.basename(part.source.path), part.source.layout
-        taken.setdefault(place, set()).update(part.rows[["name", "size"]].tolist())
+        place = os.path.basename(part.images.layout.path), part.images.layout.name
+        taken.setdefault(place, set()).update(part.images.rows[["name", "size"]].tolist())
     for (name, layout), images in taken.items():
         lines = b"".join(b"%b %d\n" % image for image in sorted(images))
         total = sum(size for _, size in images)
@@ -172,7 +177,7 @@ def _source_rows(parts):
 def _list_rows(names):
     """The published texts that the lists were made from, out of ``sources.csv``."""
     files = {f"{name}.parquet" for name in names} | {"classes.parquet"}
-    with open(imagenet_subsets.SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
+    with open(SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
         for source in csv.DictReader(file):
             if source["split_file"] in files:
                 yield (

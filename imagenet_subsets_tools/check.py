@@ -5,15 +5,25 @@ import contextlib
 import hashlib
 import itertools
 import os
-import signal
 import warnings
 
 import datasets
 import numpy as np
 from datasets.utils import tqdm
 
-import imagenet_subsets
-from imagenet_subsets import LAYOUTS, LISTS, OFFICIAL_SIZES, SPLIT_FILES, SUBSETS, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader import lists
+from imagenet_reader.batches import reason
+from imagenet_reader.errors import ArchiveError
+from imagenet_reader.files import naming, progress_bar
+from imagenet_reader.layouts.find import KINDS, Missing, find_layout
+from imagenet_reader.layouts.kaggle_tar_gz import KaggleTarGz
+from imagenet_reader.official import OFFICIAL_SIZES, TEST_IMAGES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.pixels import as_benchmark
+from imagenet_reader.plan import MAX_IMAGE
+from imagenet_reader.processes import worker_pool
+from imagenet_reader.rows import locate, named_tuples, training_rows
+from imagenet_reader.tar import MEMBERS
+from imagenet_subsets import SUBSETS
 
 OFFICIAL_SHA256 = {
     TRAIN_ARCHIVE: "b08200a27a8e34218a0e58fde36b0fe8f73bc377f4acea2d91602057c3ca45bb",
@@ -65,44 +75,41 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
         (True, 12811)
     """
     data_dir = os.path.abspath(os.path.expanduser(data_dir))
-    wnids = [wnid for wnid, _ in imagenet_subsets.read_classes(SPLIT_FILES / "classes.parquet")]
-    lists = {of: imagenet_subsets.read_split_list(SPLIT_FILES / f"{of}.parquet", of, wnids) for of in LISTS}
+    wnids = lists.read_wnids()
+    published = {name: lists.read_split_list(name) for name in lists.LISTS}
     archives, of_list = [], {}
-    for source, kinds in _find_sources(data_dir, wnids):
-        archive, index = _check_source(source, kinds, lists["validation"], full)
-        rows = {of: _find_images(images, index) for of, images in lists.items() if _kind(of) in kinds}
+    for layout, kinds in _find_layouts(data_dir, wnids):
+        archive, index = _check_layout(layout, kinds, published["validation"], full)
+        rows = {name: _locate(images, index) for name, images in published.items() if _kind(name) in kinds}
         if decode and rows and index is not None:
             with _noting(archive):
-                archive["damaged"] = _decode_images(source, np.concatenate(list(rows.values())), num_proc)
+                archive["damaged"] = _decode_images(index.reader, np.concatenate(list(rows.values())), num_proc)
         archive["ok"] = not archive["errors"] and archive["sha256"] in (None, archive["official_sha256"])
         archives.append(archive)
-        of_list |= {of: _check_list(images, archive, wnids) for of, images in rows.items()}
+        of_list |= {name: _check_list(list_rows, archive, wnids) for name, list_rows in rows.items()}
         if "train" in kinds:
             of_list["full"] = _check_all(index, archive, wnids)
     splits = [
-        {"config": config, "split": split, **of_list[of]}
+        {"config": config, "split": split, **of_list[name]}
         for config, subset in SUBSETS.items()
-        for split, of in subset.items()
+        for split, name in subset.items()
     ]
     ok = all(checked["ok"] for checked in archives + [split for split in splits if split["config"] != "full"])
     return {"ok": ok, "data_dir": data_dir, "archives": archives, "splits": splits}
 
 
-def _kind(of):
-    return "validation" if of == "validation" else "train"
+def _kind(name):
+    return "validation" if name == "validation" else "train"
 
 
-def _find_sources(data_dir, wnids):
-    """``list[tuple[Source, list[str]]]``: where there are images, and of which kinds."""
-    sources = []
-    for kind in LAYOUTS:
-        source = imagenet_subsets.find_source(kind, data_dir, wnids)
-        same = next((kinds for other, kinds in sources if other == source), None)
-        if same is not None:
-            same.append(kind)
-        elif kind != "test" or not isinstance(source, imagenet_subsets.Missing):  # which few people have
-            sources.append((source, [kind]))
-    return sources
+def _find_layouts(data_dir, wnids):
+    """``list[tuple[Layout, list[str]]]``: where images are, and of which kinds."""
+    layouts = {}
+    for kind in KINDS:
+        layout = find_layout(kind, data_dir, wnids)
+        if kind != "test" or not isinstance(layout, Missing):  # few people have the test images
+            layouts.setdefault(layout, []).append(kind)
+    return list(layouts.items())
 
 
 @contextlib.contextmanager
@@ -110,32 +117,32 @@ def _noting(archive):
     """Make errors that an archive causes a part of the report."""
     try:
         yield
-    except (imagenet_subsets.ArchiveError, OSError) as error:
+    except (ArchiveError, OSError) as error:
         archive["errors"].append(str(error))
 
 
-def _check_source(source, kinds, validation, full):
+def _check_layout(layout, kinds, validation, full):
     """What the report says of an archive or a folder, and its index, or ``None`` if it cannot be read."""
-    name, index = os.path.basename(source.path), None
-    archive = {"kinds": kinds, "layout": source.layout, "path": source.path, "name": name, "bytes": None}
+    name, index = os.path.basename(layout.path), None
+    archive = {"kinds": kinds, "layout": layout.name, "path": layout.path, "name": name, "bytes": None}
     archive |= {"official_bytes": OFFICIAL_SIZES.get(name), "images": None, "classes": None, "sha256": None}
     archive |= {"official_sha256": OFFICIAL_SHA256.get(name), "errors": [], "damaged": None}
     with _noting(archive):
-        if isinstance(source, imagenet_subsets.TarGz):
-            raise imagenet_subsets.ArchiveError(f"{source.path} can be read only as a whole. To check it, unpack it.")
-        wanted = {"validation": set(validation), "test": set(imagenet_subsets.test_images())}
-        index = source.index(lambda: wanted.get(kinds[0]))
-        archive["images"] = index.num_rows
-    if os.path.isfile(source.path):
-        archive["bytes"] = os.path.getsize(source.path)
-        with _noting(archive), imagenet_subsets._naming(source.path, "hashing"):
-            archive["sha256"] = _sha256(source.path) if full and archive["official_sha256"] else None
+        if isinstance(layout, KaggleTarGz):
+            raise ArchiveError(f"{layout.path} can be read only as a whole. To check it, unpack it.")
+        wanted = {"validation": set(validation), "test": set(lists.test_images())}
+        index = layout.look(lambda: wanted.get(kinds[0])).index()
+        archive["images"] = index.table.num_rows
+    if os.path.isfile(layout.path):
+        archive["bytes"] = os.path.getsize(layout.path)
+        with _noting(archive), naming(layout.path, "hashing"):
+            archive["sha256"] = _sha256(layout.path) if full and archive["official_sha256"] else None
     return archive, index
 
 
 def _sha256(path):
     digest, buffer = hashlib.sha256(), memoryview(bytearray(_HASHED_AT_ONCE))
-    bar = imagenet_subsets._bar(f"Hashing {os.path.basename(path)}", os.path.getsize(path))
+    bar = progress_bar(f"Hashing {os.path.basename(path)}", os.path.getsize(path))
     with open(path, "rb", buffering=0) as file, bar:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
@@ -143,76 +150,79 @@ def _sha256(path):
     return digest.hexdigest()
 
 
-def _find_images(images, index):
-    """Where the images of a list are, as ``imagenet_subsets.locate`` has it."""
-    rows = imagenet_subsets.locate(images, imagenet_subsets.INDEX_SCHEMA.empty_table() if index is None else index)
-    rows["size"][rows["size"] > imagenet_subsets.MAX_IMAGE] = 0  # the loader takes no such image
+def _locate(images, index):
+    """The rows of a list, of size 0 where the loader would take no such image."""
+    rows = locate(images, MEMBERS.empty_table() if index is None else index.table)
+    rows["size"][rows["size"] > MAX_IMAGE] = 0
     return rows
 
 
 def _check_all(index, archive, wnids):
     """What the report says of all training images."""
-    found, listed = None, imagenet_subsets.TRAIN_IMAGES
+    found, listed = None, lists.TRAIN_IMAGES
     if index is not None:
-        images = imagenet_subsets.training_images(index, wnids)
-        found, archive["classes"] = len(images), len(np.unique(images["label"]))
+        rows = training_rows(index.table, wnids)
+        found, archive["classes"] = len(rows), len(np.unique(rows["label"]))
     unknown = {"damaged": None, "absent": [], "lacking_classes": None}
     return {"archive": archive["name"], "listed": listed, "found": found, **unknown, "ok": found == listed}
 
 
-def _check_list(images, archive, wnids):
+def _check_list(rows, archive, wnids):
     """What the report says of a list."""
-    there, known = images["size"] > 0, archive["images"] is not None
-    listed, found = (np.bincount(labels, minlength=len(wnids)) for labels in (images["label"], images["label"][there]))
-    lacking = np.flatnonzero(found < listed).tolist() if known else []
+    present, readable = rows["size"] > 0, archive["images"] is not None
+    listed, found = (np.bincount(labels, minlength=len(wnids)) for labels in (rows["label"], rows["label"][present]))
+    lacking = np.flatnonzero(found < listed).tolist() if readable else []
     damaged = None
     if archive["damaged"] is not None:
-        damaged = len({image["name"].encode() for image in archive["damaged"]}.intersection(images["name"].tolist()))
+        damaged = len({image["name"].encode() for image in archive["damaged"]}.intersection(rows["name"].tolist()))
     return {
         "archive": archive["name"],
-        "listed": len(images),
-        "found": int(there.sum()) if known else None,
+        "listed": len(rows),
+        "found": int(present.sum()) if readable else None,
         "damaged": damaged,
-        "absent": [name.decode() for name in images["name"][~there][:3].tolist()] if known else [],
+        "absent": [name.decode() for name in rows["name"][~present][:3].tolist()] if readable else [],
         "lacking_classes": {wnids[label]: [int(found[label]), int(listed[label])] for label in lacking},
-        "ok": not archive["errors"] and bool(there.all()) and not damaged,
+        "ok": not archive["errors"] and bool(present.all()) and not damaged,
     }
 
 
-def _decode_images(source, rows, num_proc):
+def _decode_images(reader, rows, num_proc):
     """Decode images, each once, and return the damaged ones in the archive's order."""
     rows = np.unique(rows[rows["size"] > 0])
-    rows = rows[np.argsort(rows["offset"], kind="stable")]
+    rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_AT_ONCE] for start in range(0, len(rows), _DECODED_AT_ONCE)]
-    bar = tqdm(total=len(rows), desc=f"Decoding {os.path.basename(source.path)}", unit=" images")
-    on_ctrl_c = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_DFL)}  # end without a word
-    pool = concurrent.futures.ProcessPoolExecutor(num_proc, **on_ctrl_c)
+    bar = tqdm(total=len(rows), desc=f"Decoding {os.path.basename(reader.path)}", unit=" images")
     damaged = []
     try:
-        with bar, imagenet_subsets._children_end_with_us(), pool:
-            for part, found in zip(parts, pool.map(_decode_part, itertools.repeat(source), parts)):
+        with bar, worker_pool(num_proc) as pool:
+            for part, found in zip(parts, pool.map(_decode_part, itertools.repeat(reader), parts)):
                 damaged += found
                 bar.update(len(part))
     except concurrent.futures.BrokenExecutor as error:
         raise ChildProcessError(
-            f"{source.path}: a process that decoded its images died, out of memory perhaps."
+            f"{reader.path}: a process that decoded its images died, out of memory perhaps."
         ) from error
     return damaged
 
 
-def _decode_part(source, rows):
+def _decode_part(reader, rows):
     damaged = []
-    with source.opened() as (read, confirm), warnings.catch_warnings():
+    with reader.opened() as (read, confirm), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd EXIF data, on which no pixel depends
-        for row in map(imagenet_subsets.Row._make, rows.tolist()):
+        for row in named_tuples(rows):
             image = bytearray(row.size)
             try:
                 read(row, memoryview(image))
-                _AS_IN_ROWS.decode_example({"path": None, "bytes": imagenet_subsets.as_benchmark(image)})
+                _AS_IN_ROWS.decode_example({"path": None, "bytes": as_benchmark(image)})
             except Exception as error:  # Pillow's errors have no common base
-                told = str(error).partition(" <_io.BytesIO")[0]  # the rest is an address in memory
-                offset = None if isinstance(source, imagenet_subsets.Folder) else row.offset
-                damaged.append({"name": row.name.decode(), "offset": offset, "place": source.place(row), "error": told})
+                damaged.append(
+                    {
+                        "name": row.name.decode(),
+                        "offset": getattr(row, "offset", None),  # extracted images have none
+                        "place": reader.place(row),
+                        "error": reason(error),
+                    }
+                )
         confirm()
     return damaged
 
@@ -275,8 +285,8 @@ def _remarks(archive):
     yield from archive["errors"]
     if archive["official_bytes"] is not None and archive["bytes"] not in (None, archive["official_bytes"]):
         yield f"{name}: the official one has {archive['official_bytes']:,} bytes; this is a stand-in, or not whole."
-    if archive["kinds"] == ["test"] and archive["images"] not in (None, imagenet_subsets.TEST_IMAGES):
-        yield f"{name}: {archive['images']:,} of the {imagenet_subsets.TEST_IMAGES:,} test images are there."
+    if archive["kinds"] == ["test"] and archive["images"] not in (None, TEST_IMAGES):
+        yield f"{name}: {archive['images']:,} of the {TEST_IMAGES:,} test images are there."
     if archive["sha256"] not in (None, archive["official_sha256"]):
         yield f"{name}: its SHA-256, {archive['sha256']}, is not the official one."
         yield "Download it again, unless it is a stand-in."
@@ -294,13 +304,13 @@ def _conclusion(report):
     if not short:
         return [f"Every config can be given: {call}"]
     if short == {"full"}:
-        rest = f"full would need all {imagenet_subsets.TRAIN_IMAGES:,} training images."
+        rest = f"full would need all {lists.TRAIN_IMAGES:,} training images."
         return [f"Every config but full can be given: {call}", rest]
     given = []
-    for config, lists in SUBSETS.items():
+    for config, subset in SUBSETS.items():
         whole = [split["split"] for split in splits if split["config"] == config and split["ok"]]
         if whole:
-            given.append(config if len(whole) == len(lists) else f"{config} with splits={whole}")
+            given.append(config if len(whole) == len(subset) else f"{config} with splits={whole}")
     lines = [f"Can be given: {'; '.join(given) or 'nothing'}."]
     if any(split["damaged"] or split["absent"] for split in splits):
         lines.append("If the archive that lacks images or has damaged ones should be official, download it again.")

@@ -22,20 +22,25 @@ import itertools
 import os
 import re
 import shutil
-import signal
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import imagenet_subsets
+from imagenet_reader.batches import read_batches
+from imagenet_reader.files import naming, progress_bar
+from imagenet_reader.plan import SHARDS, SplitRows
+from imagenet_reader.processes import worker_pool
 from imagenet_subsets_tools.card import write_card
 
 SHARD_BYTES = 500_000_000  # of images in a shard, about and at the most
 ROW_GROUP = 100  # rows of a row group, about: 11 MB of images, what one random access reads at the most
 # The row groups of a split are a multiple of this, so that nodes and workers that share them get equal parts.
-ROW_GROUPS = imagenet_subsets.SHARDS
+ROW_GROUPS = SHARDS
 SHARED = "ilsvrc2012_validation"
 FOLDERS = (*imagenet_subsets.SUBSETS, SHARED)
 SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/(train|validation)-\d{{5}}-of-\d{{5}}\.parquet")
@@ -51,25 +56,22 @@ class Part:
     """The images of one published list, and the files that hold them.
 
     Args:
-        name: the list, a value of ``imagenet_subsets.SUBSETS``.
         folder: folder of the files, relative to the output folder.
         split: what the names of the files begin with.
-        builder: the builder that yields the rows.
-        source: where the images are.
-        rows: structured array ``[n]`` in row order, with the fields that ``imagenet_subsets.read_batches`` takes.
+        images: the rows, and where their images are.
+        features: ``datasets.Features`` of the rows.
     """
 
-    name: str
     folder: str
     split: str
-    builder: imagenet_subsets.ImagenetSubsets
-    source: imagenet_subsets.Source
-    rows: np.ndarray
+    images: SplitRows
+    features: datasets.Features
 
     @functools.cached_property
     def shards(self):
         """Path of each file, relative to the output folder, and its row groups: ``dict[str, list[np.ndarray]]``."""
-        groups = np.array_split(self.rows, ROW_GROUPS * max(1, round(len(self.rows) / ROW_GROUP / ROW_GROUPS)))
+        rows = self.images.rows
+        groups = np.array_split(rows, ROW_GROUPS * max(1, round(len(rows) / ROW_GROUP / ROW_GROUPS)))
         passed = np.cumsum([group["size"].sum() for group in groups])
         count = int(-(-passed[-1] // SHARD_BYTES))
         cuts = [0, *np.searchsorted(passed, passed[-1] * np.arange(1, count) // count), len(groups)]
@@ -159,11 +161,9 @@ def _plan(configs, data_dir):
     for config in configs:
         builder = imagenet_subsets.ImagenetSubsets(config_name=config, data_dir=str(data_dir))
         plan[config] = {}
-        for split in builder._split_generators(None):
-            name = builder.config.subset[split.name]
-            place = (SHARED, "validation") if name == "validation" else (config, split.name)
-            rows = np.concatenate(split.gen_kwargs["shards"])
-            plan[config][split.name] = Part(name, *place, builder, split.gen_kwargs["source"], rows)
+        for split, images in builder.plan().splits.items():
+            place = (SHARED, "validation") if images.list == "validation" else (config, split)
+            plan[config][split] = Part(*place, images, builder.info.features)
     return plan
 
 
@@ -176,10 +176,10 @@ def _remove_leftovers(output_dir, due):
                 path.unlink()
 
 
-def _mark(builder, groups):
-    """What tells a finished shard from any other: a digest of the features and of the rows, group by group."""
+def _mark(schema, groups):
+    """What distinguishes a finished shard from any other: a digest of the features and of the rows, by row group."""
     mark = hashlib.sha256(f"{_LAYOUT} {imagenet_subsets.VERSION} ".encode())
-    mark.update(builder.info.features.arrow_schema.metadata[b"huggingface"])
+    mark.update(schema.metadata[b"huggingface"])
     for group in groups:
         mark.update(repr(group[["name", "label", "size"]].tolist()).encode())
     return mark.hexdigest().encode()
@@ -187,19 +187,26 @@ def _mark(builder, groups):
 
 def _checks_out(path, part, groups):
     """Whether a shard is finished, and what is due."""
+    schema, reader = part.features.arrow_schema, part.images.reader
     try:
         with pq.ParquetFile(path) as file:
-            return file.metadata.metadata.get(_MARK) == _mark(part.builder, groups) and all(
-                file.read_row_group(k).equals(_table(part.builder, part.source, groups[k]))
-                for k in {0, len(groups) - 1}
+            return file.metadata.metadata.get(_MARK) == _mark(schema, groups) and all(
+                file.read_row_group(k).equals(next(_tables(reader, [groups[k]], schema))) for k in {0, len(groups) - 1}
             )
     except (OSError, pa.ArrowException):  # there is none, or it is no whole Parquet file
         return False
 
 
-def _table(builder, source, rows):
-    examples = [example for _, example in builder._generate_examples(source, shards=[rows])]
-    return pa.Table.from_pylist(examples, builder.info.features.arrow_schema)
+def _tables(reader, groups, schema):
+    """The rows of each row group as ``pa.Table``."""
+    batches = read_batches(reader, np.concatenate(groups))
+    examples = itertools.chain.from_iterable(batch.examples() for batch in batches)
+    for rows in groups:
+        group = [
+            {"image": {"path": name, "bytes": image}, "label": label, "file_name": name}
+            for name, label, image in itertools.islice(examples, len(rows))
+        ]
+        yield pa.Table.from_pylist(group, schema)
 
 
 def _size(groups):
@@ -216,41 +223,33 @@ def _check_space(output_dir, needed):
 
 
 def _write_shards(output_dir, shards, num_proc):
-    jobs = [(part.builder, part.source, groups, output_dir / path) for path, (part, groups) in shards.items()]
+    jobs = [
+        (part.images.reader, part.features.arrow_schema, groups, output_dir / path)
+        for path, (part, groups) in shards.items()
+    ]
     total = sum(_size(groups) for _, groups in shards.values())
     num_proc = min(num_proc, len(jobs))
-    with imagenet_subsets._bar("Writing Parquet", total) as bar:
+    with progress_bar("Writing Parquet", total) as bar:
         if num_proc <= 1:
             for job in jobs:
                 bar.update(_write_shard(*job))
             return
-        # Processes, as in datasets: threads of one process wait for each other when they are given memory. Ctrl-C ends
-        # them at once, without a word.
-        pool = concurrent.futures.ProcessPoolExecutor(
-            num_proc, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)
-        )
-        with imagenet_subsets._children_end_with_us(), pool:
-            try:
-                for future in concurrent.futures.as_completed([pool.submit(_write_shard, *job) for job in jobs]):
-                    bar.update(future.result())
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        # Processes, as in datasets: threads of one process wait for each other when they are given memory.
+        with worker_pool(num_proc) as pool:
+            for future in concurrent.futures.as_completed([pool.submit(_write_shard, *job) for job in jobs]):
+                bar.update(future.result())
 
 
-def _write_shard(builder, source, groups, path):
+def _write_shard(reader, schema, groups, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")  # two builds never write one file
-    examples = builder._generate_examples(source, shards=groups)
-    schema = builder.info.features.arrow_schema
     image_bytes = 0
-    with imagenet_subsets._naming(str(path), "writing"), unfinished.open("wb") as file:
+    with naming(str(path), "writing"), unfinished.open("wb") as file:
         with pq.ParquetWriter(file, schema, **_writer_options()) as writer:
-            for rows in groups:
-                group = [example for _, example in itertools.islice(examples, len(rows))]
-                writer.write_table(pa.Table.from_pylist(group, schema))
-                image_bytes += sum(len(example["image"]["bytes"]) for example in group)
-            writer.add_key_value_metadata({_MARK: _mark(builder, groups), _IMAGE_BYTES: str(image_bytes)})
+            for table in _tables(reader, groups, schema):
+                writer.write_table(table)
+                image_bytes += pc.sum(pc.binary_length(pc.struct_field(table["image"], "bytes"))).as_py()
+            writer.add_key_value_metadata({_MARK: _mark(schema, groups), _IMAGE_BYTES: str(image_bytes)})
         file.flush()
         os.fsync(file.fileno())  # the name must not come to disk before the content
     unfinished.replace(path)
