@@ -5,7 +5,11 @@ import hashlib
 import time
 
 import imagenet_subsets
-from imagenet_subsets import SPLIT_FILES, SUBSETS, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.lists import read_split_list
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.rows import locate
+from imagenet_reader.tar import BLOCK
+from imagenet_subsets import SUBSETS
 
 
 @contextlib.contextmanager
@@ -28,10 +32,9 @@ def _bytes_read():
 
 def images_of(config):
     """The images of each split in the order of its rows, ``{split: [(name, label)]}``."""
-    wnids = [wnid for wnid, _ in imagenet_subsets.read_classes(SPLIT_FILES / "classes.parquet")]
     images = {}
     for split, name in SUBSETS[config].items():
-        images[split] = imagenet_subsets.read_split_list(SPLIT_FILES / f"{name}.parquet", name, wnids)
+        images[split] = read_split_list(name)
     images["train"].sort(key=lambda image: hashlib.sha256(image[0].encode()).digest())
     return images
 
@@ -47,8 +50,8 @@ def plan_of(folder, config, splits=None):
     for split, images in images_of(config).items():
         if splits is None or split in splits:
             path = archive_of(folder, split)
-            rows = imagenet_subsets.locate(images, imagenet_subsets.read_index(path))
-            plan[path] = list(zip((rows["offset"] + imagenet_subsets.BLOCK).tolist(), rows["size"].tolist()))
+            rows = locate(images, imagenet_subsets.read_index(path))
+            plan[path] = list(zip((rows["offset"] + BLOCK).tolist(), rows["size"].tolist()))
     return plan
 
 

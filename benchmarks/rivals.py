@@ -6,17 +6,16 @@ from pathlib import Path
 
 import datasets
 
-import imagenet_subsets
 from benchmarks.common import archive_of, images_of, measured, wanted_mb
+from imagenet_reader.lists import read_wnids
 
 
 def walking_script(folder):
     """Walk the archives, and the class tars inside, with tarfile, and keep the images that 1pct lists."""
-    classes = imagenet_subsets.read_classes(imagenet_subsets.SPLIT_FILES / "classes.parquet")
     features = datasets.Features(
         {
             "image": datasets.Image(),
-            "label": datasets.ClassLabel(names=[wnid for wnid, _ in classes]),
+            "label": datasets.ClassLabel(names=read_wnids()),
             "file_name": datasets.Value("string"),
         }
     )

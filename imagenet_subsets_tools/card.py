@@ -123,17 +123,15 @@ def _bytes_in_memory(folder, part):
 
     Beside the values, 4 bytes for the offset of a value of variable size, and a bit a row, in whole bytes a row group.
     """
-    values = (
-        part.image_bytes(folder) + 2 * int(np.char.str_len(part.images.rows["name"]).sum()) + 8 * len(part.images.rows)
-    )
-    bits = sum(-(-len(rows) // 8) for groups in part.shards.values() for rows in groups)
-    return values + 3 * 4 * len(part.images.rows) + bits
+    rows = part.images.rows
+    values = part.image_bytes(folder) + 2 * int(np.char.str_len(rows["name"]).sum()) + 8 * len(rows)
+    bits = sum(-(-len(group) // 8) for groups in part.shards.values() for group in groups)
+    return values + 3 * 4 * len(rows) + bits
 
 
 def _size_category(plan):
-    total = sum(
-        {part.images.list: len(part.images.rows) for splits in plan.values() for part in splits.values()}.values()
-    )
+    images = [part.images for splits in plan.values() for part in splits.values()]
+    total = sum({split.list: len(split.rows) for split in images}.values())
     return next(name for limit, name in _SIZES if total < limit)
 
 

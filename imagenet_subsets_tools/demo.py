@@ -7,6 +7,7 @@ from pathlib import Path
 import datasets
 
 import imagenet_subsets
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets_tools.standins import make_standins
 
 _CONFIG = "1pct"
@@ -39,8 +40,8 @@ def run_demo():
         finally:
             _forget_indexes(archives)
     print(
-        f"\nThe stand-ins are removed again. With the true {imagenet_subsets.TRAIN_ARCHIVE} and\n"
-        f"{imagenet_subsets.VALIDATION_ARCHIVE} (https://image-net.org/download-images.php) in one folder,\n"
+        f"\nThe stand-ins are removed again. With the true {TRAIN_ARCHIVE} and\n"
+        f"{VALIDATION_ARCHIVE} (https://image-net.org/download-images.php) in one folder,\n"
         "as downloaded, pass that folder as data_dir, and no cache_dir:\n"
     )
     options["data_dir"] = "/path/to/the/folder"

@@ -8,7 +8,8 @@ import functools
 
 import numpy as np
 
-from imagenet_subsets import LISTS, SPLIT_FILES, SUBSETS, read_classes, read_split_list
+from imagenet_reader.lists import LISTS, read_split_list, read_wnids
+from imagenet_subsets import SUBSETS
 
 MANY_MORE_THAN, FEW_FEWER_THAN = 100, 20  # training images of a class
 
@@ -48,9 +49,8 @@ def _listed_splits():
 
 @functools.cache  # an evaluation loop asks again after every epoch
 def _count(of):
-    wnids = [wnid for wnid, _ in read_classes(SPLIT_FILES / "classes.parquet")]
-    labels = [label for _, label in read_split_list(SPLIT_FILES / f"{of}.parquet", of, wnids)]
-    return np.bincount(labels, minlength=len(wnids)).astype(np.int64)
+    labels = [label for _, label in read_split_list(of)]
+    return np.bincount(labels, minlength=len(read_wnids())).astype(np.int64)
 
 
 def shot_groups(config="lt"):

@@ -16,6 +16,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont, ImageOps, features
 
 import imagenet_subsets
+from imagenet_reader.lists import label_names, read_classes
 from imagenet_subsets_tools.longtail import images_per_class, shot_groups
 
 UNLABELED = "unlabeled"  # the class of label -1
@@ -79,8 +80,8 @@ def draw_grid(config, data_dir, split="train", examples=20):
 
 def _class_names(names):
     """{label: words} of the names of a dataset's classes, be they wnids or words."""
-    classes = imagenet_subsets.read_classes(imagenet_subsets.SPLIT_FILES / "classes.parquet")
-    words = {wnid: name for (wnid, _), name in zip(classes, imagenet_subsets.label_names(classes, "words"))}
+    classes = read_classes()
+    words = {wnid: name for (wnid, _), name in zip(classes, label_names(classes, "words"))}
     return {-1: UNLABELED} | {label: words.get(name, name) for label, name in enumerate(names)}
 
 

@@ -29,10 +29,9 @@ import pyarrow.parquet as pq
 from datasets.utils import tqdm
 from PIL import ExifTags, Image, ImageChops, PngImagePlugin
 
-from imagenet_subsets import SPLIT_FILES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.lists import SPLIT_FILES, TRAIN_IMAGES
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets_tools.split_lists import TRAIN_NAME, VALIDATION_NAME
-
-TRAIN_IMAGES = 1_281_167
 
 # Config -> the lists of its training images.
 LISTS = {
