@@ -13,24 +13,34 @@ This file defines the dataset; ``imagenet_reader`` finds and reads the images.
 import contextlib
 import dataclasses
 import hashlib
-import json
+import inspect
 import os
-import pathlib
 import sys
 
 import datasets
 import numpy as np
 
 
+def _clone():
+    """The folder of the script that ``datasets`` was asked for, with the package in it; ``None`` if that's not known."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        path = frame.f_locals.get("path")
+        if frame.f_globals.get("__name__") == "datasets.load" and isinstance(path, (str, os.PathLike)):
+            for folder in (os.path.abspath(path), os.path.dirname(os.path.abspath(path))):
+                if os.path.isdir(os.path.join(folder, "imagenet_reader")):
+                    return folder
+        frame = frame.f_back
+    return None
+
+
 @contextlib.contextmanager
 def _reader_importable():
-    # datasets 2 and 3 run a copy of a script, and look for its unindented imports before they run it. So the imports
-    # from a clone that isn't installed are indented, and the clone is found by the path that datasets notes beside.
-    try:
-        note = json.loads(pathlib.Path(__file__).with_suffix(".json").read_text())
-        sys.path.append(os.path.dirname(note["original file path"]))
-    except FileNotFoundError:  # this is no copy
-        pass
+    # datasets 2 and 3 run a copy of a script, and try its unindented imports first: from a clone that isn't installed
+    # they'd fail. Only the caller knows where the clone is; the path that datasets notes beside the copy may be old.
+    clone = _clone()
+    if clone is not None:
+        sys.path.insert(0, clone)
     try:
         yield
     except ModuleNotFoundError as error:
@@ -38,6 +48,10 @@ def _reader_importable():
             raise
         advice = "This script needs the package that it is a part of: pip install imagenet-subsets"
         raise ModuleNotFoundError(advice, name=error.name) from None
+    finally:
+        if clone is not None:  # processes that are spawned need it, too, but its other folders must hide nothing
+            sys.path.remove(clone)
+            sys.path.append(clone)
 
 
 with _reader_importable():
