@@ -22,7 +22,7 @@ import numpy as np
 
 
 def _clone():
-    """The folder of the script that ``datasets`` was asked for, with the package in it; ``None`` if that's not known."""
+    """The folder of the script that ``datasets`` was asked for, if the package is in it; else ``None``."""
     frame = inspect.currentframe()
     while frame is not None:
         path = frame.f_locals.get("path")
