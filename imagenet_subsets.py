@@ -18,6 +18,7 @@ import os
 import sys
 
 import datasets
+import fsspec
 import numpy as np
 
 
@@ -59,10 +60,12 @@ with _reader_importable():
     from imagenet_reader.batches import BATCH_ROWS, read_batches
     from imagenet_reader.datasets_private import TableBuilder, is_small_dataset
     from imagenet_reader.errors import ArchiveError
+    from imagenet_reader.filesystem import ImagenetFileSystem
     from imagenet_reader.index import index_path
     from imagenet_reader.layouts.tar_archive import TarArchive
     from imagenet_reader.official import MANUAL_DOWNLOAD, OTHER_LAYOUTS
     from imagenet_reader.pixels import as_benchmark
+    from imagenet_reader.places import SCHEME, tables
     from imagenet_reader.plan import Plan
 
 __all__ = [
@@ -74,6 +77,9 @@ __all__ = [
     "load_dataset",
     "read_index",
 ]
+
+# In a clone that isn't installed, no entry point does this.
+fsspec.register_implementation(SCHEME, ImagenetFileSystem, clobber=True)
 
 # ---------------------------------------------------------------------------------------- the facts
 
@@ -119,6 +125,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         unlabeled: of ``1pct`` and ``10pct``: add the split ``unlabeled``, all other training images (label -1).
         train_list: of ``custom``: file with the images of ``train``, see ``imagenet_reader.lists.read_image_list``.
         validation_list: of ``custom``: file with those of ``validation``; by default the official validation images.
+        in_place: ``True`` leaves the images in the archives: rows have their places, and no copy of them is written.
     """
 
     label_names: str = "wnid"
@@ -128,6 +135,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
     unlabeled: bool = False
     train_list: str = None
     validation_list: str = None
+    in_place: bool = False
 
     def create_config_id(self, config_kwargs, custom_features=None):
         """The key of the cache: the options, and what the images and lists are instead of where they are.
@@ -137,8 +145,10 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         self._check_options()
         own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
         self.plan = Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing)
-        options = {name: getattr(self, name) for name in (*OPTIONS, "splits", "unlabeled")}
+        options = {name: getattr(self, name) for name in (*OPTIONS, "splits", "unlabeled", "in_place")}
         chosen = {name: value for name, value in options.items() if value != getattr(type(self), name)}
+        if self.in_place:
+            chosen["data_dir"] = self.data_dir  # rows in place are those of this folder
         return super().create_config_id(chosen | self.plan.key, custom_features)
 
     def _check_options(self):
@@ -233,6 +243,9 @@ class ImagenetSubsets(TableBuilder):
                 yield name, {"image": {"path": name, "bytes": image}, "label": label, "file_name": name}
 
     def _generate_tables(self, reader, shards):
+        if self.config.in_place:
+            yield from enumerate(tables(reader, np.concatenate(shards), self.config.image_bytes))
+            return
         for number, batch in enumerate(self._read(reader, shards)):
             yield number, batch.table()
 
@@ -251,6 +264,8 @@ class ImagenetSubsets(TableBuilder):
 
     def as_streaming_dataset(self, *args, **kwargs):
         """As in ``datasets``; warns of images that are skipped."""
+        if self.config.in_place:
+            raise ValueError("in_place=True does not go with streaming=True, which copies no images anyway.")
         dataset = super().as_streaming_dataset(*args, **kwargs)
         self._warn_of_missing()
         return dataset

@@ -12,6 +12,8 @@ This package knows nothing of configs and builders: ``imagenet_subsets`` uses it
 ``plan``              what follows from a config: the rows of its splits
 ``batches``           reading ahead, in row order
 ``pixels``            an image as the benchmarks see it
+``places``            paths that say where an image is, for rows whose images stay in the archive
+``filesystem``        the file system of ``fsspec`` that reads them
 ``files``             files: opening them, noticing their change, the progress bar
 ``processes``         processes that end with the one that started them
 ``datasets_private``  everything private in ``datasets`` that is used here

@@ -83,6 +83,15 @@ class Reader:
         """The place of an image, in words."""
         return f"{self.path}: the image {row.name.decode()} at byte {row.offset:,}"
 
+    def paths(self, rows, pixels):
+        """The paths of ``places`` that say where the images of rows are, ``pa.StringArray [n]``.
+
+        Args:
+            rows: structured array ``[n]``, see ``rows``.
+            pixels: ``"benchmark"`` or ``"archive"``, see ``places``.
+        """
+        raise NotImplementedError
+
     def reading_order(self, rows):
         """In which order to read rows, ``int64 [n]``: by class first, which may have a file of its own."""
         return np.lexsort((rows["offset"], rows["name"].astype(f"S{WNID.stop}")))

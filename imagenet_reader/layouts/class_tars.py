@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 
+import numpy as np
 import pyarrow as pa
 
 from imagenet_reader.files import confirm, digest, opened, progress_bar, stamp
@@ -13,6 +14,7 @@ from imagenet_reader.index import kept_index
 from imagenet_reader.layouts.base import Index, Layout, Reader, Snapshot
 from imagenet_reader.layouts.tar_archive import changed_since, read_member
 from imagenet_reader.official import CLASS_TAR, WNID
+from imagenet_reader.places import paths_of
 from imagenet_reader.walk import THREADS, walk_class_tar
 
 
@@ -63,6 +65,11 @@ class ClassTarsReader(Reader):
     """Reads the members of class tars; ``stamps`` has the stamp of each by its wnid."""
 
     stamps: dict
+
+    def paths(self, rows, pixels):
+        wnids = [name[WNID].decode() for name in rows["name"].tolist()]
+        stamps = np.array([self.stamps[wnid] for wnid in wnids]).T
+        return paths_of("tar", rows, pixels, [class_tar_path(self.path, wnid) for wnid in wnids], stamps)
 
     @contextlib.contextmanager
     def opened(self):

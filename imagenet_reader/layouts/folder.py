@@ -14,6 +14,7 @@ from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import confirm, digest, opened, stamp
 from imagenet_reader.layouts.base import Index, Layout, Reader, Snapshot
 from imagenet_reader.official import TRAIN_NAME, WNID
+from imagenet_reader.places import paths_of
 from imagenet_reader.tar import members_table
 from imagenet_reader.walk import THREADS, WARM
 
@@ -130,7 +131,10 @@ class FolderReader(Reader):
     by_label: bool
 
     def _path(self, row):
-        return image_path(self.path, self.wnids, self.by_label, row.name.decode(), row.label)
+        return self._path_of(row.name, row.label)
+
+    def _path_of(self, name, label):
+        return image_path(self.path, self.wnids, self.by_label, name.decode(), label)
 
     @contextlib.contextmanager
     def opened(self):
@@ -139,13 +143,27 @@ class FolderReader(Reader):
     def _read(self, row, image):
         path = self._path(row)
         with opened(path) as fd:
-            count = os.preadv(fd, [image], 0)
+            read_file(fd, path, row, image)
             confirm(fd, path, (row.size, row.changed))
-            if count != len(image):
-                raise ArchiveError(f"{path}: {count:,} of its {len(image):,} bytes were read. Load again.")
+
+    def paths(self, rows, pixels):
+        images = zip(rows["name"].tolist(), rows["label"].tolist())
+        folders = [os.path.dirname(self._path_of(name, label)) for name, label in images]
+        return paths_of("file", rows, pixels, folders, (rows["size"], rows["changed"]))
 
     def place(self, row):
         return f"The image {self._path(row)}"
 
     def reading_order(self, rows):
         return np.argsort(rows["name"], kind="stable")
+
+
+def read_file(fd, path, row, image):
+    """Fill the buffer ``image`` with an extracted image.
+
+    Raises:
+        ArchiveError: it has fewer bytes.
+    """
+    count = os.preadv(fd, [image], 0)
+    if count != len(image):
+        raise ArchiveError(f"{path}: {count:,} of its {len(image):,} bytes were read. Load again.")

@@ -66,6 +66,8 @@ def list_members(path):
 class ZipReader(TarReader):
     """Reads the members of one zip, which had the stamp ``stamp`` when it was indexed."""
 
+    kind = "zip"
+
     @contextlib.contextmanager
     def opened(self):
         with opened(self.path) as fd:

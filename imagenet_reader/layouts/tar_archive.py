@@ -21,6 +21,7 @@ from imagenet_reader.official import (
     TRAIN_NAME,
     VALIDATION_NAME,
 )
+from imagenet_reader.places import paths_of
 from imagenet_reader.tar import BLOCK, NAME, ZERO_BLOCK, base_name, payload_size
 from imagenet_reader.walk import first_member, walk_archive
 
@@ -71,11 +72,15 @@ class TarReader(Reader):
     """Reads the members of one tar, which had the stamp ``stamp`` when it was indexed."""
 
     stamp: tuple
+    kind = "tar"
 
     def check_unchanged(self):
         """Raise ``ArchiveError`` if the archive isn't the one that had this stamp."""
         if stamp(os.stat(self.path)) != self.stamp:
             raise changed_since(self.path)
+
+    def paths(self, rows, pixels):
+        return paths_of(self.kind, rows, pixels, self.path, self.stamp)
 
     @contextlib.contextmanager
     def opened(self):
