@@ -56,8 +56,8 @@ def kept_index(path, identity, find):
         with filelock.FileLock(file + ".lock"):  # one process walks, the others wait for what it finds
             table = _load(file, identity)
             if table is None:
-                table = find()
-                _save(table.replace_schema_metadata({"identity": identity}), file)
+                table = find().replace_schema_metadata({"identity": identity})
+                _save(table, file)
     return table
 
 

@@ -11,6 +11,7 @@ for name in ("HF_DATASETS_CACHE", "HF_MODULES_CACHE", "HF_TOKEN", "HF_DATASETS_T
 
 import pytest  # noqa: E402
 
+from imagenet_reader import official  # noqa: E402
 from imagenet_subsets_tools.standins import make_standins  # noqa: E402
 
 
@@ -37,7 +38,7 @@ def data_dir(standins_1pct, tmp_path):
 
     folder = tmp_path / "data"
     folder.mkdir()
-    for archive in (imagenet_subsets.TRAIN_ARCHIVE, imagenet_subsets.VALIDATION_ARCHIVE):
+    for archive in (official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE):
         (folder / archive).hardlink_to(standins_1pct / archive)
         # pytest gives a path again, once a test has passed
         Path(imagenet_subsets.index_path(str(folder / archive))).unlink(missing_ok=True)

@@ -21,7 +21,8 @@ import numpy as np
 import PIL.Image
 import pyarrow.parquet as pq
 
-from imagenet_subsets import SPLIT_FILES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.lists import SPLIT_FILES
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets_tools import standins
 
 TEST_ARCHIVE, PATCHED_TEST_ARCHIVE = "ILSVRC2012_img_test.tar", "ILSVRC2012_img_test_v10102019.tar"

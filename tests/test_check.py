@@ -14,15 +14,17 @@ from pathlib import Path
 import pytest
 
 import imagenet_subsets
-from imagenet_subsets import LISTS, SPLIT_FILES, SUBSETS, read_split_list
+from imagenet_reader import lists, official
+from imagenet_reader.lists import LISTS, SPLIT_FILES, read_split_list
+from imagenet_subsets import SUBSETS
 from imagenet_subsets_tools import check
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.standins import CMYK_IMAGES, PNG_IMAGE
 
-TRAIN, VALIDATION = imagenet_subsets.TRAIN_ARCHIVE, imagenet_subsets.VALIDATION_ARCHIVE
+TRAIN, VALIDATION = official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE
 PROJECT = Path(__file__).resolve().parent.parent
-WNIDS = [wnid for wnid, _ in imagenet_subsets.read_classes(SPLIT_FILES / "classes.parquet")]
-SPLITS = [(config, split) for config, lists in SUBSETS.items() for split in lists]
+WNIDS = lists.read_wnids()
+SPLITS = [(config, split) for config, subset in SUBSETS.items() for split in subset]
 FULL = ("full", "train")  # of which stand-ins have only a part
 OF_VALIDATION = {("1pct", "validation"), ("10pct", "validation"), ("lt", "test"), ("full", "validation")}
 UNLISTED = 3_000 + 23  # training images of the 1pct stand-in that 1pct does not list
@@ -39,7 +41,7 @@ def listed(of):
 
 @pytest.fixture(autouse=True)
 def _lists_are_read_once(monkeypatch):
-    monkeypatch.setattr(imagenet_subsets, "read_split_list", lambda path, name, wnids: images_of(name))
+    monkeypatch.setattr(lists, "read_split_list", images_of)
 
 
 @pytest.fixture
@@ -220,7 +222,7 @@ def test_full_compares_digests(standins_all, run_check, monkeypatch):
         assert row(text, archive["name"])[4:] == ["differs", "see", "below"]
         monkeypatch.setitem(check.OFFICIAL_SHA256, archive["name"], digest)
         monkeypatch.setitem(check.OFFICIAL_SIZES, archive["name"], archive["bytes"])
-    monkeypatch.setattr(imagenet_subsets, "TRAIN_IMAGES", report["archives"][0]["images"])
+    monkeypatch.setattr(lists, "TRAIN_IMAGES", report["archives"][0]["images"])
     code, report, text = run_check(standins_all, "--full")
     assert code == 0 and report["ok"]
     assert "Every config can be given: imagenet_subsets.load_dataset(" in text

@@ -11,8 +11,9 @@ import pytest
 from datasets.exceptions import DatasetGenerationError
 
 import imagenet_subsets
+from imagenet_reader import lists, official
 
-TRAIN, VALIDATION = imagenet_subsets.TRAIN_ARCHIVE, imagenet_subsets.VALIDATION_ARCHIVE
+TRAIN, VALIDATION = official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE
 
 
 def replace(path, content=b""):
@@ -184,7 +185,7 @@ def test_an_interrupted_preparation_is_not_taken_for_complete(standins_1pct, tmp
         "imagenet_subsets.read_batches = killed\n"
         f"imagenet_subsets.load_dataset('1pct', data_dir={str(standins_1pct)!r}, cache_dir={str(tmp_path)!r})\n"
     )
-    killed = subprocess.run([sys.executable, "-c", code], cwd=imagenet_subsets.SPLIT_FILES.parent, capture_output=True)
+    killed = subprocess.run([sys.executable, "-c", code], cwd=lists.SPLIT_FILES.parent, capture_output=True)
     assert killed.returncode == -9, killed.stderr
     loaded = imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, cache_dir=str(tmp_path))
     assert {split: len(rows) for split, rows in loaded.items()} == {"train": 12_811, "validation": 50_000}
@@ -210,9 +211,9 @@ def test_a_builder_does_not_prepare_another_archive(data_dir, tmp_path):
         builder.download_and_prepare()
 
 
-def test_a_split_file_is_missing(tmp_path, standins_1pct):
-    shutil.copytree(imagenet_subsets.SPLIT_FILES, tmp_path / "split_files")
+def test_a_split_file_is_missing(tmp_path, standins_1pct, monkeypatch):
+    shutil.copytree(lists.SPLIT_FILES, tmp_path / "split_files")
     (tmp_path / "split_files" / "1pct.parquet").unlink()
-    builder = imagenet_subsets.ImagenetSubsets(data_dir=standins_1pct, base_path=str(tmp_path))
+    monkeypatch.setattr(lists, "SPLIT_FILES", tmp_path / "split_files")
     with pytest.raises(FileNotFoundError, match=r"1pct\.parquet"):
-        builder.as_streaming_dataset()
+        imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, streaming=True)

@@ -21,7 +21,8 @@ import pytest
 from datasets.exceptions import DatasetGenerationError
 
 import imagenet_subsets
-from imagenet_subsets import TRAIN_ARCHIVE, VALIDATION_ARCHIVE, ArchiveError, index_path, read_index
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_subsets import ArchiveError, index_path, read_index
 
 NAMES = [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 301)]
 FEW = {"splits": ["validation"], "on_missing": "skip", "split": "validation"}
@@ -81,8 +82,8 @@ def before_reads(monkeypatch):
             return preadv(fd, buffers, position)
 
         # Streaming makes datasets give the script its own copy of the module os.
-        monkeypatch.setattr(imagenet_subsets.os, "pread", acting_pread)
-        monkeypatch.setattr(imagenet_subsets.os, "preadv", acting_preadv)
+        monkeypatch.setattr(os, "pread", acting_pread)
+        monkeypatch.setattr(os, "preadv", acting_preadv)
 
     return before_reads
 
@@ -469,7 +470,7 @@ def test_a_read_that_gives_less_than_it_was_asked_for_is_no_image(few, images, m
     def short(fd, buffers, position):
         return preadv(fd, [buffers[0], buffers[1][:-10]], position)
 
-    monkeypatch.setattr(imagenet_subsets.os, "preadv", short)
+    monkeypatch.setattr(os, "preadv", short)
     assert str(few) in fails_right(dataset, images)
 
 

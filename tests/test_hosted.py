@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import datasets
 import pytest
 from hub import Hub
 
 import imagenet_subsets
+from imagenet_reader import lists
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 TOKEN = "hf_reader"
@@ -17,8 +19,8 @@ TOKEN = "hf_reader"
 @pytest.mark.skipif(VERSION >= (4, 0), reason="datasets 4 and later runs no scripts")
 @pytest.mark.parametrize("streaming", [False, True])
 def test_the_hosted_script_loads(streaming, standins_1pct, tmp_path):
-    script = imagenet_subsets.HOME / "imagenet_subsets.py"
-    files = [script, *imagenet_subsets.SPLIT_FILES.iterdir()]
+    script = Path(imagenet_subsets.__file__).parent / "imagenet_subsets.py"
+    files = [script, *lists.SPLIT_FILES.iterdir()]
     environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN}
     code = (
         "import sys, datasets, huggingface_hub\n"
@@ -31,7 +33,9 @@ def test_the_hosted_script_loads(streaming, standins_1pct, tmp_path):
         "    splits=['train'], streaming=sys.argv[2] == 'True', trust_remote_code=True)\n"
         "print(next(iter(rows))['file_name'])\n"
     )
-    pairs = [part for path in files for part in (str(path.relative_to(imagenet_subsets.HOME)), str(path))]
+    pairs = [
+        part for path in files for part in (str(path.relative_to(Path(imagenet_subsets.__file__).parent)), str(path))
+    ]
     with Hub({TOKEN: "write"}) as hub:
         result = subprocess.run(
             [sys.executable, "-c", code, str(standins_1pct), str(streaming), *pairs],

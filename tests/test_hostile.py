@@ -21,6 +21,7 @@ import pyarrow as pa
 import pytest
 
 import imagenet_subsets
+from imagenet_reader import official
 from imagenet_subsets import ArchiveError, read_index
 
 BLOCK = 512
@@ -229,8 +230,8 @@ def test_a_checksum_that_does_not_fit_is_refused(write):
 @pytest.mark.filterwarnings("ignore:.*left out")
 def test_a_huge_image_is_refused_in_little_memory(write, tmp_path):
     image = member(IMAGES[0].encode(), jpeg("red"))
-    write(image, header(IMAGES[1].encode(), 3 << 30), name=imagenet_subsets.VALIDATION_ARCHIVE)
-    os.truncate(tmp_path / imagenet_subsets.VALIDATION_ARCHIVE, len(image) + BLOCK + (3 << 30))  # a hole
+    write(image, header(IMAGES[1].encode(), 3 << 30), name=official.VALIDATION_ARCHIVE)
+    os.truncate(tmp_path / official.VALIDATION_ARCHIVE, len(image) + BLOCK + (3 << 30))  # a hole
     with in_memory(64 << 20), pytest.raises(ArchiveError, match=rf"{IMAGES[1]}.*{3 << 30:,}"):
         rows(tmp_path)
 
@@ -322,7 +323,7 @@ def test_of_members_of_one_name_the_last_counts_and_it_is_said_once(write, tmp_p
     colours = ["red", "blue", "green", "white"]
     names = [IMAGES[0], IMAGES[1], "folder/" + IMAGES[0], IMAGES[0]]
     parts = [member(name.encode(), jpeg(colour)) for name, colour in zip(names, colours)]
-    path = write(*parts, END, name=imagenet_subsets.VALIDATION_ARCHIVE)
+    path = write(*parts, END, name=official.VALIDATION_ARCHIVE)
     with pytest.warns(UserWarning, match="holds 2 members twice; the later one counts") as told:
         assert found(path) == by_tarfile(path)[1:2] + by_tarfile(path)[3:]
     assert len(told) == 1
@@ -422,7 +423,7 @@ def test_a_file_cut_off_while_it_is_walked_is_refused(kind, left, write, monkeyp
         content = pread(fd, size, at)
         return content[: len(good) + left - at] if at in (len(good), len(good) + BLOCK) else content
 
-    monkeypatch.setattr(imagenet_subsets.os, "pread", pread)  # streaming makes datasets give the module its own os
+    monkeypatch.setattr(os, "pread", pread)  # streaming makes datasets give the module its own os
     with pytest.raises(ArchiveError, match=rf"{re.escape(path)}, byte {len(good):,}: found "):
         read_index(path)
 
@@ -503,7 +504,7 @@ def test_nothing_is_written_outside_the_caches(write, tmp_path, monkeypatch):
     names = ["../../../" + IMAGES[0], "/" + IMAGES[1], "~/" + IMAGES[2], "../link", "../folder"]
     kinds = [b"0", b"0", b"0", b"2", b"5"]
     parts = [member(name.encode(), jpeg("red") * (kind == b"0"), kind) for name, kind in zip(names, kinds)]
-    write(*parts, END, name=imagenet_subsets.VALIDATION_ARCHIVE)
+    write(*parts, END, name=official.VALIDATION_ARCHIVE)
     before = sorted(tmp_path.rglob("*"))
     assert list(rows(tmp_path)) == IMAGES[:3]
     assert list(rows(tmp_path, streaming=False, cache_dir=str(tmp_path / "cache"))) == IMAGES[:3]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,7 +27,7 @@ PUSH = "import sys; from imagenet_subsets_tools.publish import push_to_hub; push
 
 def start(code, *arguments, **environment):
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    path = os.pathsep.join([str(imagenet_subsets.HOME), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(imagenet_subsets.__file__).parent), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path, **environment}, stderr=subprocess.PIPE)
 
 

@@ -581,7 +581,7 @@ def test_a_file_that_is_read_in_part(on_missing, small, lists, tmp_path, monkeyp
         part = os.path.samestat(os.fstat(fd), status)
         return preadv(fd, [buffers[0][:-9]] if part else buffers, position)
 
-    monkeypatch.setattr(imagenet_subsets.os, "preadv", short)
+    monkeypatch.setattr(os, "preadv", short)
     message = message_of_reading(tmp_path / "data", cache_dir=tmp_path / "cache", **options)
     size = len(small[name])
     assert name in message and f"{size - 9:,} of its {size:,} bytes" in message

@@ -14,6 +14,7 @@ import pytest
 from datasets.distributed import split_dataset_by_node
 
 import imagenet_subsets
+from imagenet_reader import lists
 from imagenet_subsets_tools.split_lists import TRAIN_NAME, VALIDATION_NAME, published_lines
 
 SCRIPT = Path(imagenet_subsets.__file__)
@@ -42,7 +43,7 @@ def published_rows(config, split):
     file, name = LISTS.get((config, split), "validation.parquet"), TRAIN_NAME
     if file == "validation.parquet":
         name = VALIDATION_NAME
-    lines = published_lines(imagenet_subsets.SPLIT_FILES, file, name + " {label}")
+    lines = published_lines(lists.SPLIT_FILES, file, name + " {label}")
     rows = [(line.split()[0], int(line.split()[1])) for line in lines]
     return sorted(rows, key=lambda row: hashlib.sha256(row[0].encode()).hexdigest() if split == "train" else row[0])
 
@@ -120,7 +121,7 @@ def test_one_split_of_many_processes_and_the_default_config(standins_1pct, tmp_p
 
 def test_features_and_info(standins_1pct):
     builder = imagenet_subsets.ImagenetSubsets(config_name="lt", data_dir=standins_1pct)
-    wnids = published_lines(imagenet_subsets.SPLIT_FILES, "classes.parquet", "{wnid}")
+    wnids = published_lines(lists.SPLIT_FILES, "classes.parquet", "{wnid}")
     assert builder.info.features == datasets.Features(
         {
             "image": datasets.Image(mode="RGB"),
@@ -202,7 +203,7 @@ def test_shards(standins_1pct):
 @pytest.mark.skipif(not RUNS_SCRIPTS, reason="datasets 4 and later runs no scripts")
 def test_the_script_stands_alone(standins_1pct, tmp_path):
     shutil.copy(SCRIPT, tmp_path)
-    shutil.copytree(imagenet_subsets.SPLIT_FILES, tmp_path / "split_files")
+    shutil.copytree(lists.SPLIT_FILES, tmp_path / "split_files")
     stream = datasets.load_dataset(
         str(tmp_path / SCRIPT.name), data_dir=str(standins_1pct), split="train", streaming=True, **TRUST
     )

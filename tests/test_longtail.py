@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imagenet_subsets import SPLIT_FILES
+from imagenet_reader.lists import SPLIT_FILES
 from imagenet_subsets_tools.longtail import images_per_class, shot_accuracy, shot_groups
 
 # (config, split) -> list, images, fewest and most of a class

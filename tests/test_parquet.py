@@ -13,6 +13,7 @@ import pytest
 from datasets.info import DatasetInfosDict
 
 import imagenet_subsets
+from imagenet_reader import lists, official
 from imagenet_subsets_tools import parquet
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.parquet import build_parquet
@@ -180,7 +181,7 @@ def test_rebuild_replaces_a_shard_with_another_row_in_its_middle(hub_folder, cop
 def test_rebuild_from_other_images_keeps_none_of_theirs(hub_folder, standins_1pct, small_shards, copy, tmp_path):
     """An archive with the same names and sizes but another first image: the shard of that image is written anew."""
     archives = shutil.copytree(standins_1pct, tmp_path / "archives")
-    with (archives / imagenet_subsets.VALIDATION_ARCHIVE).open("r+b") as archive:
+    with (archives / official.VALIDATION_ARCHIVE).open("r+b") as archive:
         archive.seek(512 + 6)  # into the comment that each stand-in begins with
         archive.write(b"X")
     build_parquet(copy, archives, ["1pct"])
@@ -301,13 +302,13 @@ def test_body_tells_how_it_was_built(card, standins_all):
     """Versions, what was taken and from where, the lists and their SHA-256, the order of rows, citations, terms."""
     text = card.text
     assert f"datasets {datasets.__version__} and pyarrow {pa.__version__}" in text
-    index = imagenet_subsets.read_index(str(standins_all / imagenet_subsets.VALIDATION_ARCHIVE)).sort_by("name")
+    index = imagenet_subsets.read_index(str(standins_all / official.VALIDATION_ARCHIVE)).sort_by("name")
     images = list(zip(index["name"].to_pylist(), index["size"].to_pylist()))
     digest = hashlib.sha256(b"".join(b"%b %d\n" % image for image in images)).hexdigest()
     total = sum(size for _, size in images)
-    assert f"| {imagenet_subsets.VALIDATION_ARCHIVE} | official archive | 50,000 | {total:,} | `{digest}` |" in text
-    assert f"| {imagenet_subsets.TRAIN_ARCHIVE} | official archive | 2" in text
-    for line in (imagenet_subsets.SPLIT_FILES / "sources.csv").read_text(encoding="utf-8").splitlines()[1:]:
+    assert f"| {official.VALIDATION_ARCHIVE} | official archive | 50,000 | {total:,} | `{digest}` |" in text
+    assert f"| {official.TRAIN_ARCHIVE} | official archive | 2" in text
+    for line in (lists.SPLIT_FILES / "sources.csv").read_text(encoding="utf-8").splitlines()[1:]:
         _, name, count, _, sha256, *_ = line.split(",")
         assert f"| {name} | {int(count):,} | `{sha256}` |" in text
     assert "| `lt` | `test` | 50,000 |" in text

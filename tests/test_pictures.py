@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageChops
 
 import imagenet_subsets
-from imagenet_subsets import SPLIT_FILES, label_names, read_classes
+from imagenet_reader.lists import SPLIT_FILES, label_names, read_classes
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.pictures import as_dataframe, draw_grid, draw_images_per_class
 
@@ -220,7 +221,7 @@ def test_a_plain_frame_is_plain(train):
 
 def test_unlabeled_images_and_large_ones(train):
     rows = {"image": [Image.new("L", (800, 400), 70)], "label": [-1], "file_name": ["x"]}
-    frame = as_dataframe(imagenet_subsets.datasets.Dataset.from_dict(rows, features=train.features))
+    frame = as_dataframe(datasets.Dataset.from_dict(rows, features=train.features))
     assert (len(frame), frame["label"][0], frame["class"][0]) == (1, -1, "unlabeled")
     assert frame["image"][0].size == (96, 48)
     assert table(frame)[1][0][2:] == ["-1", "unlabeled", "x"]

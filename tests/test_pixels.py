@@ -12,7 +12,11 @@ import pytest
 from datasets.exceptions import DatasetGenerationError
 
 import imagenet_subsets
-from imagenet_subsets import VALIDATION_ARCHIVE, as_benchmark
+from imagenet_reader import batches, official
+from imagenet_reader.layouts.tar_archive import TarArchive
+from imagenet_reader.official import VALIDATION_ARCHIVE
+from imagenet_reader.rows import locate
+from imagenet_subsets import as_benchmark
 
 # The training images that are no RGB or grey JPEG, as published by those who have met them.
 CMYK = """
@@ -60,11 +64,11 @@ def images_of(batches):
 
 
 def test_the_23_published_cases_become_rgb_jpegs(standins_all):
-    train = standins_all / imagenet_subsets.TRAIN_ARCHIVE
+    train = standins_all / official.TRAIN_ARCHIVE
     names = [f"{name}.JPEG" for name in (*CMYK, PNG)]
-    plan = imagenet_subsets.locate([(name, 0) for name in names], imagenet_subsets.read_index(str(train)))
+    plan = locate([(name, 0) for name in names], imagenet_subsets.read_index(str(train)))
     published, images, again = (
-        images_of(imagenet_subsets.read_batches(imagenet_subsets.Tar(str(train)), plan, image_bytes=image_bytes))
+        images_of(batches.read_batches(TarArchive(str(train)).look(None).index().reader, plan, image_bytes=image_bytes))
         for image_bytes in ("archive", "benchmark", "benchmark")
     )
     assert [PIL.Image.open(io.BytesIO(image)).mode for image in published] == ["CMYK"] * 22 + ["RGB"]

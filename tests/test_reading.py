@@ -6,12 +6,14 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import datasets
 import pytest
 
 import imagenet_subsets
-from imagenet_subsets import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader import batches, walk
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 BLOCK = 512
@@ -26,8 +28,8 @@ class Reads:
         self.lock, self.seconds = threading.Lock(), seconds
         # datasets gives the module of a builder an os of its own
         pread, preadv = os.pread, os.preadv
-        monkeypatch.setattr(imagenet_subsets.os, "pread", lambda *place: self.count(len, pread, *place))
-        monkeypatch.setattr(imagenet_subsets.os, "preadv", lambda *place: self.count(int, preadv, *place))
+        monkeypatch.setattr(os, "pread", lambda *place: self.count(len, pread, *place))
+        monkeypatch.setattr(os, "preadv", lambda *place: self.count(int, preadv, *place))
 
     def count(self, size, read, *place):
         with self.lock:
@@ -50,8 +52,8 @@ def wanted(data_dir):
     rows = 12_811 + 50_000
     sizes = dict(zip(*(members(data_dir, TRAIN_ARCHIVE)[column].to_pylist() for column in ("name", "size"))))
     builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
-    train = builder._split_generators(None)[0].gen_kwargs["shards"]
-    listed = sum(sizes[name] for shard in train for name in shard["name"].tolist())
+    train = builder.plan().splits["train"].rows
+    listed = sum(sizes[name] for name in train["name"].tolist())
     return listed + sum(members(data_dir, VALIDATION_ARCHIVE)["size"].to_pylist()) + BLOCK * rows
 
 
@@ -64,7 +66,7 @@ def test_each_image_is_read_once_and_nothing_else(data_dir, tmp_path, monkeypatc
 
 
 def test_the_first_time_each_header_is_read_once(data_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(imagenet_subsets, "WARM", 1)  # whatever else the machine does
+    monkeypatch.setattr(walk, "WARM", 1)  # whatever else the machine does
     reads = Reads(monkeypatch)
     imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(tmp_path / "cache"))
     first = sum(reads.sizes)
@@ -110,10 +112,10 @@ def test_a_changed_archive_is_walked_again(data_dir):
 @pytest.mark.parametrize("archive", [TRAIN_ARCHIVE, VALIDATION_ARCHIVE])
 def test_every_way_to_walk_finds_the_same(way, archive, standins_1pct, data_dir, monkeypatch):
     if way != "hopping alone":
-        monkeypatch.setattr(imagenet_subsets, "WARM", 0)
-        monkeypatch.setattr(imagenet_subsets, "PROBE", 64)
+        monkeypatch.setattr(walk, "WARM", 0)
+        monkeypatch.setattr(walk, "PROBE", 64)
     if way == "hopping together":
-        monkeypatch.setattr(imagenet_subsets, "STREAM_BYTES", BLOCK)
+        monkeypatch.setattr(walk, "STREAM_BYTES", BLOCK)
     seconds = {"hopping alone": 0, "hopping together": 5e-4 if archive == TRAIN_ARCHIVE else 0, "streaming": 2e-5}
     reads = Reads(monkeypatch, seconds[way])
     found = members(data_dir, archive)
@@ -126,11 +128,11 @@ def test_every_way_to_walk_finds_the_same(way, archive, standins_1pct, data_dir,
 
 def test_slow_storage_is_read_by_many_threads(data_dir, monkeypatch):
     builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
-    validation = builder._split_generators(None)[1].gen_kwargs
-    validation["shards"] = validation["shards"][:20]
+    validation = builder.plan().splits["validation"]
+    rows = validation.rows[:8_000]
     reads = Reads(monkeypatch, seconds=0.005)
-    assert len(list(builder._generate_examples(**validation))) == sum(map(len, validation["shards"]))
-    assert 8 <= reads.most_at_once <= imagenet_subsets.THREADS
+    assert sum(len(batch.rows) for batch in batches.read_batches(validation.reader, rows)) == len(rows)
+    assert 8 <= reads.most_at_once <= batches.THREADS
 
 
 @pytest.mark.skipif(VERSION < (2, 20), reason="datasets 2.19 has no state_dict")
@@ -162,14 +164,16 @@ def test_memory_does_not_grow_with_the_config(standins_all, tmp_path):
     peak = {}
     for config in ("1pct", "lt"):
         command = [sys.executable, "-c", code, config]
-        result = subprocess.run(command, cwd=imagenet_subsets.HOME, capture_output=True, text=True, check=True)
+        result = subprocess.run(
+            command, cwd=Path(imagenet_subsets.__file__).parent, capture_output=True, text=True, check=True
+        )
         peak[config] = int(result.stdout) / 1024  # MiB
     assert peak["lt"] < 500
     assert peak["lt"] < 1.5 * peak["1pct"]
 
 
 def test_batches_of_one_row_hold_their_own_image(data_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(imagenet_subsets, "BATCH_ROWS", 1)
+    monkeypatch.setattr(batches, "BATCH_ROWS", 1)
     options = {"data_dir": data_dir, "splits": ["train"], "cache_dir": str(tmp_path / "cache")}
     rows = imagenet_subsets.load_dataset("1pct", **options)["train"].with_format("arrow")[:]
     for name, image in zip(rows["file_name"].to_pylist(), rows["image"].to_pylist()):

@@ -21,12 +21,13 @@ import yaml
 from layouts import official_tars, unlabelled_images
 
 import imagenet_subsets
+from imagenet_reader import lists, official
 from imagenet_subsets_tools import cli
 
 PROJECT = Path(__file__).resolve().parent.parent
 README, HUB_PAGE = ((PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/hub.md"))
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
-TRAIN, VALIDATION = imagenet_subsets.TRAIN_ARCHIVE, imagenet_subsets.VALIDATION_ARCHIVE
+TRAIN, VALIDATION = official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE
 
 
 def blocks(*languages):
@@ -143,7 +144,7 @@ def test_more_splits(run, standins_1pct, tmp_path):
     for archive in (TRAIN, VALIDATION):
         (folder / archive).hardlink_to(standins_1pct / archive)
     images = imagenet_subsets.read_index(str(standins_1pct / TRAIN)).num_rows
-    before = f"import imagenet_subsets\n\nimagenet_subsets.TRAIN_IMAGES = {images}"
+    before = f"import imagenet_subsets\n\nlists.TRAIN_IMAGES = {images}"
     after = """
         assert list(semi) == ["train", "validation", "unlabeled"]
         assert [next(iter(rows))["label"] for rows in (semi["unlabeled"], test)] == [-1, -1]
@@ -408,7 +409,7 @@ def damaged(data_dir):
 
 
 def unpublished(data_dir):
-    shutil.copytree(imagenet_subsets.SPLIT_FILES, data_dir / "split_files")
+    shutil.copytree(lists.SPLIT_FILES, data_dir / "split_files")
     shutil.copy(data_dir / "split_files" / "10pct.parquet", data_dir / "split_files" / "1pct.parquet")
     imagenet_subsets.ImagenetSubsets(data_dir=data_dir, base_path=str(data_dir)).as_streaming_dataset()
 
@@ -518,7 +519,7 @@ def test_versions_agree():
 
 
 def test_citations_are_those_of_the_papers():
-    papers = (imagenet_subsets.SPLIT_FILES / "citation.bib").read_text(encoding="utf-8")
+    papers = (lists.SPLIT_FILES / "citation.bib").read_text(encoding="utf-8")
     assert blocks("bibtex") == [papers]
     citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text(encoding="utf-8"))
     titles = re.findall(r"^  title += \{+(.*?)\}+,$", papers, re.MULTILINE)

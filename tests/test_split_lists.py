@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import imagenet_subsets
+from imagenet_reader import lists
 from imagenet_subsets_tools.split_lists import SOURCES, TRAIN_NAME, make_split_files, published_lines
 
 # `LC_ALL=C sort FILE | sha256sum` of each published text.
@@ -35,7 +36,7 @@ def sha256(lines):
 
 
 def names(split_file):
-    return published_lines(imagenet_subsets.SPLIT_FILES, split_file, TRAIN_NAME)
+    return published_lines(lists.SPLIT_FILES, split_file, TRAIN_NAME)
 
 
 def per_class(split_file):
@@ -44,18 +45,18 @@ def per_class(split_file):
 
 @pytest.mark.parametrize(("split_file", "published", "line"), [source[:3] for source in SOURCES])
 def test_each_list_is_the_published_one(split_file, published, line):
-    lines = published_lines(imagenet_subsets.SPLIT_FILES, split_file, line)
+    lines = published_lines(lists.SPLIT_FILES, split_file, line)
     assert sha256(sorted(lines)) == SORTED_SHA256[published]
     assert sha256(lines) == SHA256.get(published, sha256(lines))
 
 
 def test_sources_tell_where_each_list_is_from():
-    with open(imagenet_subsets.SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
+    with open(lists.SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
         sources = {row["published_name"]: row for row in csv.DictReader(file)}
     assert set(sources) == set(SORTED_SHA256)
     assert all(source["address"].startswith("https://") and source["paper"] for source in sources.values())
     for split_file, published, line, *_ in SOURCES:
-        lines = published_lines(imagenet_subsets.SPLIT_FILES, split_file, line)
+        lines = published_lines(lists.SPLIT_FILES, split_file, line)
         text = "".join(f"{line}\n" for line in lines)
         assert (int(sources[published]["rows"]), int(sources[published]["bytes"])) == (len(lines), len(text.encode()))
         assert sources[published]["sha256"] == SHA256.get(published, sources[published]["sha256"])
@@ -77,14 +78,14 @@ def test_overlaps():
 
 
 def test_labels_are_the_ranks_of_the_sorted_wnids():
-    wnids = pq.read_table(imagenet_subsets.SPLIT_FILES / "classes.parquet")["wnid"].to_pylist()
+    wnids = pq.read_table(lists.SPLIT_FILES / "classes.parquet")["wnid"].to_pylist()
     assert wnids == sorted(set(wnids))
     assert len(wnids) == 1000
 
 
 def test_both_published_lists_of_validation_labels_agree():
-    wnids = published_lines(imagenet_subsets.SPLIT_FILES, "validation.parquet", "{wnid}")
-    lines = published_lines(imagenet_subsets.SPLIT_FILES, "validation.parquet", SOURCES[4][2])
+    wnids = published_lines(lists.SPLIT_FILES, "validation.parquet", "{wnid}")
+    lines = published_lines(lists.SPLIT_FILES, "validation.parquet", SOURCES[4][2])
     assert lines[0] == f"val/{wnids[0]}/ILSVRC2012_val_00000001.JPEG {sorted(set(wnids)).index(wnids[0])}"
     assert len(lines) == 50_000
 
@@ -93,33 +94,29 @@ def test_the_maker_makes_the_same_lists_again(tmp_path):
     texts = tmp_path / "texts"
     texts.mkdir()
     for split_file, published, line, *_ in SOURCES:
-        lines = published_lines(imagenet_subsets.SPLIT_FILES, split_file, line)
+        lines = published_lines(lists.SPLIT_FILES, split_file, line)
         ordered = lines if published in SHA256 else lines[::-1]
         (texts / published).write_text("".join(f"{line}\n" for line in ordered), encoding="utf-8")
     make_split_files(texts, tmp_path / "made")
     for split_file in {source[0] for source in SOURCES}:
-        assert pq.read_table(tmp_path / "made" / split_file).equals(
-            pq.read_table(imagenet_subsets.SPLIT_FILES / split_file)
-        )
+        assert pq.read_table(tmp_path / "made" / split_file).equals(pq.read_table(lists.SPLIT_FILES / split_file))
 
 
 def test_the_maker_refuses_a_line_of_another_form(tmp_path):
     texts = tmp_path / "texts"
     texts.mkdir()
     for split_file, published, line, *_ in SOURCES:
-        lines = published_lines(imagenet_subsets.SPLIT_FILES, split_file, line)
+        lines = published_lines(lists.SPLIT_FILES, split_file, line)
         (texts / published).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     (texts / "1percent.txt").write_text("n01440764_10026.jpg\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"n01440764_10026\.jpg"):
         make_split_files(texts, tmp_path / "made")
 
 
-def test_a_changed_list_is_not_loaded(tmp_path, standins_1pct):
-    shutil.copytree(imagenet_subsets.SPLIT_FILES, tmp_path / "split_files")
+def test_a_changed_list_is_not_loaded(tmp_path, standins_1pct, monkeypatch):
+    shutil.copytree(lists.SPLIT_FILES, tmp_path / "split_files")
     table = pq.read_table(tmp_path / "split_files" / "1pct.parquet")
     pq.write_table(table.slice(1), tmp_path / "split_files" / "1pct.parquet")
-    builder = imagenet_subsets.ImagenetSubsets(
-        data_dir=standins_1pct, base_path=str(tmp_path), cache_dir=str(tmp_path / "cache")
-    )
+    monkeypatch.setattr(lists, "SPLIT_FILES", tmp_path / "split_files")
     with pytest.raises(ValueError, match="not the published list: it has 12,810 images"):
-        builder.as_streaming_dataset(split="train")
+        imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, split="train", streaming=True)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from imagenet_subsets import SPLIT_FILES
+from imagenet_reader.lists import SPLIT_FILES
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.split_lists import TRAIN_NAME, published_lines
 from imagenet_subsets_tools.standins import CMYK_IMAGES, PNG_IMAGE, make_standins

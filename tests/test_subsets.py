@@ -26,7 +26,9 @@ from layouts import (
 from test_load import WAYS, load, published_rows, rows_of
 
 import imagenet_subsets
-from imagenet_subsets import TRAIN_ARCHIVE, VALIDATION_ARCHIVE, ArchiveError
+from imagenet_reader import lists as published_lists
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_subsets import ArchiveError
 
 FIRST_VALIDATION = "ILSVRC2012_val_00000001.JPEG"
 
@@ -46,7 +48,7 @@ def listed(train):
 @pytest.fixture
 def whole(train, monkeypatch):
     """Let the training images of the stand-in be all there are."""
-    monkeypatch.setattr(imagenet_subsets, "TRAIN_IMAGES", len(train))
+    monkeypatch.setattr(published_lists, "TRAIN_IMAGES", len(train))
 
 
 @pytest.fixture
@@ -127,7 +129,7 @@ def test_everything_is_the_same_from_other_layouts(make, train, tmp_path, monkey
         (len(few), "full", {"splits": ["train"]}),
         (12_811 + len(rest), "1pct", {"splits": ["unlabeled"], "unlabeled": True}),
     ):
-        monkeypatch.setattr(imagenet_subsets, "TRAIN_IMAGES", count)
+        monkeypatch.setattr(published_lists, "TRAIN_IMAGES", count)
         [(split, rows)] = streams(tmp_path / "other", config, **options).items()
         given = list(rows.cast_column("image", datasets.Image(decode=False)))
         expected = streams(tmp_path / "official", config, **options)[split]
@@ -138,7 +140,7 @@ def test_everything_is_the_same_from_other_layouts(make, train, tmp_path, monkey
 
 
 def test_full_from_folders_names_classes_that_are_absent(train, tmp_path, monkeypatch):
-    monkeypatch.setattr(imagenet_subsets, "TRAIN_IMAGES", 999)
+    monkeypatch.setattr(published_lists, "TRAIN_IMAGES", 999)
     extracted(dict.fromkeys({name[:9]: name for name in train}.values(), b""), tmp_path)  # one of each class
     for wnid in (WNIDS[7], WNIDS[500]):
         shutil.rmtree(tmp_path / "train" / wnid)
@@ -155,7 +157,7 @@ def test_full_needs_every_training_image(train, standins_1pct, tmp_path, monkeyp
         with pytest.warns(UserWarning, match=f"left out: {1_281_167 - len(train):,} of 1,281,167 in train"):
             rows = imagenet_subsets.load_dataset("full", data_dir=standins_1pct, **options)["train"]
         assert rows_of(rows) == labelled(in_train_order(train))
-    monkeypatch.setattr(imagenet_subsets, "TRAIN_IMAGES", len(train) - 1)  # one too many is not the archive either
+    monkeypatch.setattr(published_lists, "TRAIN_IMAGES", len(train) - 1)  # one too many is not the archive either
     message = message_of(standins_1pct, "full", kind=ArchiveError, splits=["train"])
     assert f"{len(train) - 1:,}" in message and f"{len(train):,}" in message
 
