@@ -15,7 +15,7 @@ import pytest
 
 import imagenet_subsets
 from imagenet_reader import lists, official
-from imagenet_reader.lists import LISTS, SPLIT_FILES, read_split_list
+from imagenet_reader.lists import LISTS, read_split_list
 from imagenet_subsets import SUBSETS
 from imagenet_subsets_tools import check
 from imagenet_subsets_tools.cli import main
@@ -32,7 +32,7 @@ UNLISTED = 3_000 + 23  # training images of the 1pct stand-in that 1pct does not
 
 @functools.cache
 def images_of(of):
-    return read_split_list(SPLIT_FILES / f"{of}.parquet", of, WNIDS)
+    return read_split_list(of)
 
 
 def listed(of):

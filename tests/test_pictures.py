@@ -14,12 +14,12 @@ import pytest
 from PIL import Image, ImageChops
 
 import imagenet_subsets
-from imagenet_reader.lists import SPLIT_FILES, label_names, read_classes
+from imagenet_reader.lists import label_names, read_classes
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.pictures import as_dataframe, draw_grid, draw_images_per_class
 
 PROJECT = Path(__file__).resolve().parent.parent
-WORDS = label_names(read_classes(SPLIT_FILES / "classes.parquet"), "words")
+WORDS = label_names(read_classes(), "words")
 
 # Where the grid has its tiles, in pixels.
 LEFTS, TOP, ROW, TILE = (24, 197, 370, 543, 716), 92, 181, (160, 120)
