@@ -1,5 +1,9 @@
+import itertools
 import os
 import shutil
+import signal
+import subprocess
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -9,8 +13,14 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 for name in ("HF_DATASETS_CACHE", "HF_MODULES_CACHE", "HF_TOKEN", "HF_DATASETS_TRUST_REMOTE_CODE"):
     os.environ.pop(name, None)
 
+import huggingface_hub  # noqa: E402
 import pytest  # noqa: E402
+from faults import NAMES, TRAIN  # noqa: E402
+from makers.images import numbered_jpeg  # noqa: E402
+from makers.layouts import VALIDATION, label_of, train_images, validation_images  # noqa: E402
+from makers.tars import write_tar  # noqa: E402
 
+import imagenet_subsets  # noqa: E402
 from imagenet_reader import official  # noqa: E402
 from imagenet_subsets_tools.standins import make_standins  # noqa: E402
 
@@ -34,8 +44,6 @@ def standins_all(tmp_path_factory):
 @pytest.fixture
 def data_dir(standins_1pct, tmp_path):
     """A folder with links to the stand-ins of 1pct, which have no index there yet; for a test to spoil."""
-    import imagenet_subsets
-
     folder = tmp_path / "data"
     folder.mkdir()
     for archive in (official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE):
@@ -48,8 +56,6 @@ def data_dir(standins_1pct, tmp_path):
 @pytest.fixture(scope="session")
 def dataset_1pct(standins_1pct, tmp_path_factory):
     """1pct as the loader gives it, a ``DatasetDict``."""
-    import imagenet_subsets
-
     cache = tmp_path_factory.mktemp("dataset")
     return imagenet_subsets.load_dataset("1pct", data_dir=str(standins_1pct), cache_dir=str(cache))
 
@@ -62,3 +68,198 @@ def hub_folder(standins_1pct, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parquet, "SHARD_BYTES", 3_000_000)
         return parquet.build_parquet(tmp_path_factory.mktemp("hub") / "1pct", standins_1pct, ["1pct"])
+
+
+# --------------------------------------------------------------------------- archives to spoil, and faults
+
+
+@pytest.fixture(scope="session")
+def images():
+    """{file name: bytes}, every one different."""
+    return {name: numbered_jpeg(k) for k, name in enumerate(NAMES)}
+
+
+@pytest.fixture
+def few(images, tmp_path):
+    """The path of a validation archive of 300 images, for a test to spoil."""
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / official.VALIDATION_ARCHIVE
+    write_tar(path, images)
+    return path
+
+
+@pytest.fixture
+def hf_home(tmp_path, monkeypatch):
+    """An HF_HOME of the test's own, in which there is no index yet."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HOME", str(tmp_path / "hf_home"))
+    return tmp_path / "hf_home"
+
+
+@pytest.fixture
+def before_reads(monkeypatch):
+    """``before_reads(act)``: call ``act(position, size)`` before each read of the script, in forked processes too."""
+    pread, preadv = os.pread, os.preadv
+
+    def before_reads(act):
+        def acting_pread(fd, size, position):
+            act(position, size)
+            return pread(fd, size, position)
+
+        def acting_preadv(fd, buffers, position):
+            act(position, sum(map(len, buffers)))
+            return preadv(fd, buffers, position)
+
+        # Streaming makes datasets give the script its own copy of the module os.
+        monkeypatch.setattr(os, "pread", acting_pread)
+        monkeypatch.setattr(os, "preadv", acting_preadv)
+
+    return before_reads
+
+
+@pytest.fixture
+def run_as_root():
+    """``run_as_root(*command)``; skips where this cannot be done."""
+    rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
+
+    def run_as_root(*command):
+        try:
+            subprocess.run([*rights, *map(str, command)], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"no rights to {command[0]}: {getattr(error, 'stderr', error)}")
+
+    return run_as_root
+
+
+@pytest.fixture
+def small_disk(run_as_root, tmp_path):
+    """``small_disk(size)`` gives a folder that is a file system of its own; called again, it changes the size."""
+    folder = tmp_path / "disk"
+    mounted = []
+
+    def small_disk(size):
+        folder.mkdir(exist_ok=True)
+        remount = ["remount,"] if mounted else [""]
+        run_as_root("mount", "-t", "tmpfs", "-o", f"{remount[0]}size={size},mode=777", "tmpfs", folder)
+        mounted.append(size)
+        return folder
+
+    yield small_disk
+    if mounted:
+        run_as_root("umount", "--lazy", folder)
+
+
+@pytest.fixture
+def read_only(request, run_as_root):
+    """``read_only(folder)`` lets nobody write below a folder that exists."""
+
+    def read_only(folder):
+        if os.geteuid():
+            os.chmod(folder, 0o555)
+            request.addfinalizer(lambda: os.chmod(folder, 0o755))
+        else:  # whom the modes of files do not stop
+            run_as_root("mount", "--bind", folder, folder)
+            request.addfinalizer(lambda: run_as_root("umount", "--lazy", folder))
+            run_as_root("mount", "-o", "remount,ro,bind", folder)
+
+    return read_only
+
+
+@pytest.fixture(scope="session")
+def undisturbed(standins_1pct, tmp_path_factory):
+    """num_proc -> the folder of a cache that such a preparation has filled."""
+    folders = {}
+    for num_proc in (None, 2):
+        folders[num_proc] = tmp_path_factory.mktemp("undisturbed")
+        imagenet_subsets.load_dataset(
+            "1pct", data_dir=standins_1pct, num_proc=num_proc, cache_dir=str(folders[num_proc]), **TRAIN
+        )
+    return folders
+
+
+# ---------------------------------------------------------------------------------------------- tars by hand
+
+
+@pytest.fixture
+def comes_to_an_end():
+    """No archive keeps the reader busy for ever: 100 s are far more than any test here needs."""
+
+    def fail(*_):
+        pytest.fail("the reader does not come to an end")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(100)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """``write(*parts)`` makes an archive of bytes, and gives its path."""
+    count = itertools.count()
+
+    def write(*parts, name=None):
+        path = tmp_path / (name or f"{next(count)}.tar")
+        path.write_bytes(b"".join(parts))
+        return str(path)
+
+    return write
+
+
+# ------------------------------------------------------------------------------------------------- layouts
+
+
+@pytest.fixture(scope="module")
+def train(standins_1pct):
+    """{name: bytes} of all training images of the stand-in."""
+    return train_images(standins_1pct)
+
+
+@pytest.fixture(scope="module")
+def tar_rows(standins_1pct, tmp_path_factory):
+    """The table of 1pct train as the official archive gives it."""
+    cache = str(tmp_path_factory.mktemp("tar"))
+    rows = imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, cache_dir=cache, splits=["train"])["train"]
+    return rows.with_format("arrow")[:]
+
+
+@pytest.fixture(scope="module")
+def small(train, standins_1pct):
+    """Training images of seven classes, and 150 of validation."""
+    images = {name: content for name, content in train.items() if label_of(name) % 150 == 0}
+    return images | dict(itertools.islice(validation_images(standins_1pct).items(), 150))
+
+
+@pytest.fixture
+def lists(small, tmp_path):
+    """The options for a dataset of the small images."""
+    names = {"train": [], "validation": []}
+    for name in small:
+        names["validation" if name.startswith(VALIDATION) else "train"].append(name)
+    for split, of_split in names.items():
+        (tmp_path / f"{split}.txt").write_text("\n".join(of_split))
+    return {f"{split}_list": str(tmp_path / f"{split}.txt") for split in names}
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """``kept()`` -> what is kept of archives in an HF_HOME of the test's own: file names, but those of locks."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HOME", str(tmp_path / "home"))
+    return lambda: sorted(path.name for path in tmp_path.glob("home/*/*") if path.suffix != ".lock")
+
+
+@pytest.fixture
+def at_member(monkeypatch):
+    """``at_member(number, act)``: call ``act()`` before that one of the images of a tar.gz is copied."""
+
+    def at_member(number, act):
+        addfile, numbers = tarfile.TarFile.addfile, itertools.count()
+
+        def acting(*args, **options):
+            if next(numbers) == number:
+                act()
+            return addfile(*args, **options)
+
+        monkeypatch.setattr(tarfile.TarFile, "addfile", acting)
+
+    return at_member

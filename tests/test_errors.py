@@ -9,6 +9,7 @@ import tarfile
 
 import pytest
 from datasets.exceptions import DatasetGenerationError
+from makers.tars import repack
 
 import imagenet_subsets
 from imagenet_reader import lists, official
@@ -26,16 +27,6 @@ def load_error(data_dir, **options):
     with pytest.raises((ValueError, OSError, DatasetGenerationError)) as raised:
         imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, **options)
     return str(raised.value)
-
-
-def repack(path, change):
-    """Write a tar anew: ``change(member)`` may change a member, and tells whether it is kept."""
-    source = path.rename(path.with_suffix(".source"))
-    with tarfile.open(source) as old, tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as new:
-        for member in old:
-            content = old.extractfile(member)
-            if change(member):
-                new.addfile(member, content)
 
 
 def test_no_data_dir_tells_how_to_download():

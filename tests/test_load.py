@@ -1,56 +1,19 @@
 """The calls of the README give the rows of the published lists, on complete stand-ins of all configs."""
 
-import functools
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
 
 import datasets
 import pytest
 from datasets.distributed import split_dataset_by_node
+from rows import LISTS, RUNS_SCRIPTS, SCRIPT, SPLITS, TRUST, VERSION, WAYS, load, published_rows, rows_of, streamed
 
 import imagenet_subsets
 from imagenet_reader import lists
-from imagenet_subsets_tools.split_lists import TRAIN_NAME, VALIDATION_NAME, published_lines
-
-SCRIPT = Path(imagenet_subsets.__file__)
-VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
-RUNS_SCRIPTS = VERSION < (4, 0)
-TRUST = {} if VERSION < (2, 20) else {"trust_remote_code": True}
-WAYS = ["package", pytest.param("script", marks=pytest.mark.skipif(not RUNS_SCRIPTS, reason="datasets 4+ runs none"))]
-LISTS = {
-    ("1pct", "train"): "1pct.parquet",
-    ("10pct", "train"): "10pct.parquet",
-    ("lt", "train"): "lt_train.parquet",
-    ("lt", "validation"): "lt_validation.parquet",
-}
-SPLITS = {"1pct": ["train", "validation"], "10pct": ["train", "validation"], "lt": ["train", "validation", "test"]}
-
-
-def load(way, *args, **kwargs):
-    if way == "package":
-        return imagenet_subsets.load_dataset(*args, **kwargs)
-    return datasets.load_dataset(str(SCRIPT), *args, **kwargs, **TRUST)
-
-
-@functools.cache
-def published_rows(config, split):
-    """[(file name, label)] in the order that the card states, from the published lists."""
-    file, name = LISTS.get((config, split), "validation.parquet"), TRAIN_NAME
-    if file == "validation.parquet":
-        name = VALIDATION_NAME
-    lines = published_lines(lists.SPLIT_FILES, file, name + " {label}")
-    rows = [(line.split()[0], int(line.split()[1])) for line in lines]
-    return sorted(rows, key=lambda row: hashlib.sha256(row[0].encode()).hexdigest() if split == "train" else row[0])
-
-
-def rows_of(dataset):
-    columns = dataset.select_columns(["file_name", "label"]).with_format("arrow")[:]
-    return list(zip(columns["file_name"].to_pylist(), columns["label"].to_pylist()))
+from imagenet_subsets_tools.split_lists import published_lines
 
 
 def assert_images_belong_to_their_names(dataset):
@@ -80,16 +43,6 @@ def test_one_process_writes_what_many_do(way, standins_1pct, tmp_path):
         assert one[split].data.table.equals(four[split].data.table)
         assert rows_of(one[split]) == published_rows("1pct", split)
         assert_images_belong_to_their_names(one[split])
-
-
-def streamed(dataset):
-    """(file name, label, whether the image is the named one) of each row; in batches, which old datasets need."""
-    batches = dataset.cast_column("image", datasets.Image(decode=False)).iter(batch_size=500)
-    return [
-        (name, label, name.encode() in image["bytes"])
-        for batch in batches
-        for name, label, image in zip(batch["file_name"], batch["label"], batch["image"])
-    ]
 
 
 @pytest.mark.parametrize("way", WAYS)

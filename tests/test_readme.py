@@ -18,7 +18,7 @@ import datasets
 import huggingface_hub
 import pytest
 import yaml
-from layouts import official_tars, unlabelled_images
+from makers.layouts import official_tars, unlabelled_images
 
 import imagenet_subsets
 from imagenet_reader import lists, official

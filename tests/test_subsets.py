@@ -8,7 +8,7 @@ import shutil
 
 import datasets
 import pytest
-from layouts import (
+from makers.layouts import (
     PATCHED_TEST_ARCHIVE,
     VALIDATION,
     WNIDS,
@@ -23,7 +23,7 @@ from layouts import (
     unlabelled_images,
     validation_images,
 )
-from test_load import WAYS, load, published_rows, rows_of
+from rows import WAYS, load, published_rows, rows_of
 
 import imagenet_subsets
 from imagenet_reader import lists as published_lists

@@ -1,0 +1,88 @@
+"""What the tests of layouts ask: the rows of a folder, or the error."""
+
+import datasets
+import pytest
+from datasets.exceptions import DatasetGenerationError
+from makers.layouts import (
+    KAGGLE_TAR_GZ,
+    KAGGLE_ZIP,
+    class_tars,
+    extracted,
+    kaggle_tar_gz,
+    kaggle_tree,
+    kaggle_zip,
+)
+
+import imagenet_subsets
+
+VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
+TENCH = "n01440764"
+TRAIN_LAYOUTS = {
+    "class tars": class_tars,
+    "class tars in a folder of the archive's name": lambda images, to: class_tars(images, to, "ILSVRC2012_img_train"),
+    "class tars in data_dir": lambda images, to: class_tars(images, to, "."),
+    "extracted": extracted,
+    "kaggle zip": kaggle_zip,
+    "kaggle zip, deflated": lambda images, to: kaggle_zip(images, to, deflated=True),
+    "kaggle zip, streamed": lambda images, to: kaggle_zip(images, to, streamed=True),
+    "kaggle tar.gz": kaggle_tar_gz,
+}
+TOLD = {  # layout: (where, in words)
+    "class tars": ("train", "class tars"),
+    "extracted": ("train", "extracted"),
+    "kaggle zip": (KAGGLE_ZIP, "zip"),
+    "kaggle tar.gz": (KAGGLE_TAR_GZ, "tar.gz"),
+}
+WHOLE_LAYOUTS = {
+    "extracted": extracted,
+    "extracted by class": lambda images, to: extracted(images, to, by_class=True),
+    "kaggle tree": kaggle_tree,
+    "kaggle zip": kaggle_zip,
+    "kaggle zip, deflated": TRAIN_LAYOUTS["kaggle zip, deflated"],
+    "kaggle zip beyond 4 GiB": lambda images, to: kaggle_zip(images, to, start=5 << 30),
+    "kaggle tar.gz": kaggle_tar_gz,
+}
+
+
+def load(data_dir, name="custom", cache_dir=None, **options):
+    if cache_dir is not None:
+        options["cache_dir"] = str(cache_dir)
+    return imagenet_subsets.load_dataset(name, data_dir=data_dir, **options)
+
+
+def stream(data_dir, name="custom", **options):
+    streams = load(data_dir, name, streaming=True, **options)
+    return {split: rows.cast_column("image", datasets.Image(decode=False)) for split, rows in streams.items()}
+
+
+def contents(rows):
+    """{file name: bytes} of a dataset or a stream."""
+    if isinstance(rows, datasets.Dataset):
+        table = rows.with_format("arrow")[:]
+        return dict(zip(table["file_name"].to_pylist(), (image["bytes"] for image in table["image"].to_pylist())))
+    batches = rows.iter(batch_size=100)
+    return {name: image["bytes"] for batch in batches for name, image in zip(batch["file_name"], batch["image"])}
+
+
+def message_of(data_dir, name="1pct", kind=(ValueError, FileNotFoundError), **options):
+    """The error of making a dataset, before any image is read."""
+    with pytest.raises(kind) as raised:
+        load(data_dir, name, streaming=True, **options)
+    return str(raised.value)
+
+
+def message_of_reading(data_dir, **options):
+    """The error of making or reading a dataset, whichever comes; the same for a stream and a preparation."""
+
+    def streaming():
+        for rows in stream(data_dir, **options).values():
+            contents(rows)
+
+    messages = []
+    for read in (streaming, lambda: load(data_dir, **options)):
+        with pytest.raises((ValueError, DatasetGenerationError)) as raised:
+            read()
+        error = raised.value
+        messages.append(str(error.__cause__ if isinstance(error, DatasetGenerationError) else error))
+    assert messages[0] == messages[1]
+    return messages[0]

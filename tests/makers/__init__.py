@@ -1,0 +1,1 @@
+"""Makers of archives for the tests: tars by hand, every layout, images."""

@@ -1,0 +1,71 @@
+"""Tars made by hand, header by header, and tars of images by CPython's ``tarfile``."""
+
+import io
+import itertools
+import tarfile
+
+BLOCK = 512
+END = bytes(2 * BLOCK)
+GNU, USTAR, PAX = tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT
+
+
+def octal(number, digits=11):
+    return b"%0*o\0" % (digits, number)
+
+
+def base_256(number, width=12):
+    return (number + (number < 0) * 256**width + (number >= 0) * 0x80 * 256 ** (width - 1)).to_bytes(width, "big")
+
+
+def header(name, size=0, kind=b"0", prefix=b""):
+    """A header, made by hand: ``size`` is a number, or the 12 bytes of its field."""
+    block = bytearray(tarfile.TarInfo().tobuf(USTAR))
+    block[:100] = name.ljust(100, b"\0")
+    block[124:136] = octal(size) if isinstance(size, int) else size
+    block[156:157] = kind
+    block[345:500] = prefix.ljust(155, b"\0")
+    return signed(block)
+
+
+def signed(block):
+    """The header with the checksum of its bytes."""
+    block = bytearray(block)
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def padded(content):
+    return content + bytes(-len(content) % BLOCK)
+
+
+def member(name, content=b"", kind=b"0", **fields):
+    return header(name, fields.pop("size", len(content)), kind, **fields) + padded(content)
+
+
+def pax(*records, kind=b"x"):
+    """A PAX header of records such as ``b"path=x"``."""
+    content = b""
+    for record in records:
+        digits = next(n for n in itertools.count(1) if len(str(n + 2 + len(record))) == n)
+        content += b"%d %b\n" % (digits + 2 + len(record), record)
+    return member(b"PaxHeaders/x", content, kind)
+
+
+def write_tar(path, images):
+    """Write a flat tar of images, ``dict`` of file name -> bytes."""
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+        for name, content in images.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+
+
+def repack(path, change):
+    """Write a tar anew: ``change(member)`` may change a member, and tells whether it is kept."""
+    source = path.rename(path.with_suffix(".source"))
+    with tarfile.open(source) as old, tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as new:
+        for member in old:
+            content = old.extractfile(member)
+            if change(member):
+                new.addfile(member, content)

@@ -1,0 +1,64 @@
+"""What the tests of tars ask: what is found, what CPython finds, what a refusal says."""
+
+import tarfile
+import tracemalloc
+
+import datasets
+import pyarrow as pa
+import pytest
+from makers.tars import BLOCK
+
+import imagenet_subsets
+from imagenet_subsets import ArchiveError, read_index
+
+IMAGES = [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 8)]
+
+
+def found(path):
+    """[(name, offset of the header, size)], by the reader under test."""
+    return [(row["name"].decode("latin-1"), row["offset"], row["size"]) for row in read_index(path).to_pylist()]
+
+
+def by_tarfile(path):
+    """The same by CPython."""
+    with tarfile.open(path, encoding="latin-1") as tar:
+        return [
+            (entry.name.rpartition("/")[2], entry.offset_data - BLOCK, entry.size) for entry in tar if entry.isreg()
+        ]
+
+
+def refusal(path, at):
+    """What an archive is refused with: it names the archive and the byte, and tells what to do."""
+    with pytest.raises(ArchiveError) as raised:
+        read_index(path)
+    message = str(raised.value)
+    assert message.startswith(f"{path}, byte {at:,}: found ")
+    assert "download it again" in message
+    with pytest.raises(ArchiveError):  # no index was kept of what had been found till then
+        read_index(path)
+    return message
+
+
+def rows(folder, **options):
+    """{file name: bytes} of the validation split, streamed."""
+    options = {"splits": ["validation"], "on_missing": "skip", "streaming": True, "split": "validation", **options}
+    loaded = imagenet_subsets.load_dataset("1pct", data_dir=folder, **options)
+    return {
+        row["file_name"]: row["image"]["bytes"] for row in loaded.cast_column("image", datasets.Image(decode=False))
+    }
+
+
+class in_memory:
+    """A context in which Python and Arrow together may hold so many bytes more at once."""
+
+    def __init__(self, allowed):
+        self.allowed = allowed
+
+    def __enter__(self):
+        self.arrow = pa.default_memory_pool().max_memory()
+        tracemalloc.start()
+
+    def __exit__(self, *_):
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak + pa.default_memory_pool().max_memory() - self.arrow < self.allowed
