@@ -1,8 +1,11 @@
 """Files: opening them, naming them in errors, noticing that they changed; and the progress bar."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import shutil
+from pathlib import Path
 
 import datasets
 
@@ -40,6 +43,16 @@ def confirm(fd, path, expected):
     """Raise ``ArchiveError`` if the open file is not the one that had the stamp ``expected``."""
     if stamp(os.fstat(fd)) != expected:
         raise ArchiveError(f"{path} was changed after it was indexed. Load again once it is whole.")
+
+
+def check_space(folder, needed, what):
+    """Raise ``OSError`` if the disk of a folder, which may not exist yet, has less than ``needed`` bytes for ``what``."""
+    folder = Path(folder).absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        message = f"{what} take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+        raise OSError(errno.ENOSPC, message, str(existing))
 
 
 def digest(value):

@@ -102,7 +102,7 @@ class _OpenFile:
 
 @functools.lru_cache(OPEN_ARCHIVES)
 def _open_archive(path, inode):
-    """The open archive; with the number of its inode, so that another file of this name is opened anew."""
+    """The open archive; with the number of its inode, so that another file of this name is opened, too."""
     return _OpenFile(path)
 
 

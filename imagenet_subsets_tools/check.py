@@ -1,4 +1,4 @@
-"""Check whether a folder can give each config: ``check_archives`` looks, ``format_report`` tells."""
+"""Check whether a folder can give each config: ``check_archives`` looks, ``format_report`` writes it up."""
 
 import concurrent.futures
 import contextlib
@@ -36,10 +36,10 @@ _AS_IN_ROWS = datasets.Image(mode="RGB")
 
 
 def check_archives(data_dir, full=False, decode=False, num_proc=None):
-    """Tell whether a folder can give each config.
+    """Check whether a folder can give each config.
 
-    Whatever the layout, the images that are there are indexed, which checks the structure of archives, and every listed
-    image is looked up. A size that is not the official one is told and is no failure: what the archive holds decides.
+    Whatever the layout, all images are indexed, which checks the structure of archives, and every listed
+    image is looked up. A size that is not the official one is reported and is no failure: what the archive holds counts.
     An archive that cannot be read becomes part of the report, which covers the others all the same.
 
     Args:
@@ -77,7 +77,7 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
     data_dir = os.path.abspath(os.path.expanduser(data_dir))
     wnids = lists.read_wnids()
     published = {name: lists.read_split_list(name) for name in lists.LISTS}
-    archives, of_list = [], {}
+    archives, list_reports = [], {}
     for layout, kinds in _find_layouts(data_dir, wnids):
         archive, index = _check_layout(layout, kinds, published["validation"], full)
         rows = {name: _locate(images, index) for name, images in published.items() if _kind(name) in kinds}
@@ -86,11 +86,11 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
                 archive["damaged"] = _decode_images(index.reader, np.concatenate(list(rows.values())), num_proc)
         archive["ok"] = not archive["errors"] and archive["sha256"] in (None, archive["official_sha256"])
         archives.append(archive)
-        of_list |= {name: _check_list(list_rows, archive, wnids) for name, list_rows in rows.items()}
+        list_reports |= {name: _check_list(list_rows, archive, wnids) for name, list_rows in rows.items()}
         if "train" in kinds:
-            of_list["full"] = _check_all(index, archive, wnids)
+            list_reports["full"] = _check_all(index, archive, wnids)
     splits = [
-        {"config": config, "split": split, **of_list[name]}
+        {"config": config, "split": split, **list_reports[name]}
         for config, subset in SUBSETS.items()
         for split, name in subset.items()
     ]

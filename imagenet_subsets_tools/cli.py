@@ -1,7 +1,7 @@
 """The console command ``imagenet-subsets``.
 
 A command is one function: its name after ``_`` is the command, its docstring the help, what it returns the
-exit code (``None``: 0), and ``_COMMANDS`` names it with its arguments and an example.
+exit code (``None``: 0), and ``COMMANDS`` names it with its arguments and an example.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main(argv=None) -> int:
         standins: ILSVRC2012_img_train.tar (31 MB), ILSVRC2012_img_val.tar (77 MB)
         0
     """
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         return arguments.command(arguments) or 0
     except KeyboardInterrupt:
@@ -44,7 +44,7 @@ def main(argv=None) -> int:
 
 
 def _expected(error):
-    """The error to tell the user in one line; ``None`` if it is none of those that users can cause."""
+    """The error to print in one line; ``None`` if it is none of those that users can cause."""
     from datasets.exceptions import DatasetGenerationError, DatasetsError
 
     if isinstance(error, DatasetGenerationError) and error.__cause__ is not None:
@@ -69,7 +69,7 @@ def _demo(arguments):
 
 
 def _check(arguments):
-    """Tell whether a folder that holds ImageNet can give each config."""
+    """Check whether a folder that holds ImageNet can give each config."""
     from imagenet_subsets_tools.check import check_archives, format_report
 
     report = check_archives(arguments.data_dir, arguments.full, arguments.decode)
@@ -125,7 +125,7 @@ def _push(arguments):
         arguments.repo_id,
         public_i_have_the_right_to_distribute=arguments.public_i_have_the_right_to_distribute,
     )
-    print(f"{arguments.repo_id}: all files are there, with the sizes and hashes of {arguments.folder}")
+    print(f"{arguments.repo_id}: all files have arrived, with the sizes and hashes of {arguments.folder}")
     print(f"revision {revision}")
     for call in load_calls(arguments.folder, arguments.repo_id):
         print(call)
@@ -188,7 +188,7 @@ def _build_arguments(parser):
 def _push_arguments(parser):
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder that build wrote")
     parser.add_argument(
-        "repo_id", metavar="REPO", help="repository, <namespace>/<name>; created, private, if not there"
+        "repo_id", metavar="REPO", help="repository, <namespace>/<name>; created, private, if it doesn't exist"
     )
     parser.add_argument(
         "--public-i-have-the-right-to-distribute",
@@ -198,7 +198,7 @@ def _push_arguments(parser):
 
 
 # (command, its arguments, an example)
-_COMMANDS = (
+COMMANDS = (
     (_sample, _sample_arguments, "imagenet-subsets sample standins --configs 1pct --image-bytes 110000"),
     (_demo, None, "imagenet-subsets demo"),
     (_check, _check_arguments, "imagenet-subsets check /data/imagenet --full"),
@@ -209,15 +209,16 @@ _COMMANDS = (
 )
 
 
-def _parser():
+def parser():
+    """The parser of the command line, ``argparse.ArgumentParser``."""
     parser = argparse.ArgumentParser(
         prog="imagenet-subsets",
         description="ImageNet and its subsets as Hugging Face datasets.",
-        epilog="example:\n  imagenet-subsets demo\n\nimagenet-subsets COMMAND --help tells more.",
+        epilog="example:\n  imagenet-subsets demo\n\nimagenet-subsets COMMAND --help says more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command, add_arguments, example in _COMMANDS:
+    for command, add_arguments, example in COMMANDS:
         text = inspect.getdoc(command)
         subparser = commands.add_parser(
             command.__name__[1:],

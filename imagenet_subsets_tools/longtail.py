@@ -25,7 +25,7 @@ def images_per_class(config, split="train"):
         ``np.ndarray``, int64 ``[1000]``: images, in label order.
 
     Raises:
-        ValueError: no list tells the images of this split, or ``split_files/`` does not hold the published one.
+        ValueError: no list names the images of this split, or ``split_files/`` does not hold the published one.
 
     Example:
 
@@ -42,14 +42,14 @@ def images_per_class(config, split="train"):
 
 
 def _listed_splits():
-    """(config, split) -> the list that tells its images; a config may have splits without a list."""
+    """(config, split) -> the list of its images; a config may have splits without a list."""
     splits = {(config, split): of for config, lists in SUBSETS.items() for split, of in lists.items()}
     return {place: of for place, of in splits.items() if of in LISTS}
 
 
 @functools.cache  # an evaluation loop asks again after every epoch
-def _count(of):
-    labels = [label for _, label in read_split_list(of)]
+def _count(name):
+    labels = [label for _, label in read_split_list(name)]
     return np.bincount(labels, minlength=len(read_wnids())).astype(np.int64)
 
 

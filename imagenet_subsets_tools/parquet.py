@@ -14,14 +14,12 @@ archives give the same bytes, however many shards are written at a time.
 
 import concurrent.futures
 import dataclasses
-import errno
 import functools
 import hashlib
 import inspect
 import itertools
 import os
 import re
-import shutil
 from pathlib import Path
 
 import datasets
@@ -32,7 +30,7 @@ import pyarrow.parquet as pq
 
 import imagenet_subsets
 from imagenet_reader.batches import read_batches
-from imagenet_reader.files import naming, progress_bar
+from imagenet_reader.files import check_space, naming, progress_bar
 from imagenet_reader.plan import SHARDS, SplitRows
 from imagenet_reader.processes import worker_pool
 from imagenet_subsets_tools.card import write_card
@@ -130,7 +128,7 @@ def build_parquet(output_dir, data_dir, configs=("1pct", "10pct", "lt"), num_pro
     (output_dir / "README.md").unlink(missing_ok=True)
     _remove_leftovers(output_dir, due)
     missing = {path: shard for path, shard in due.items() if not _checks_out(output_dir / path, *shard)}
-    _check_space(output_dir, sum(_size(groups) for _, groups in missing.values()))
+    check_space(output_dir, sum(_size(groups) for _, groups in missing.values()), "the shards to write")
     try:
         _write_shards(output_dir, missing, num_proc or 1)
     finally:
@@ -211,15 +209,6 @@ def _tables(reader, groups, schema):
 
 def _size(groups):
     return sum(int(rows["size"].sum()) for rows in groups)
-
-
-def _check_space(output_dir, needed):
-    there = next(path for path in (output_dir, *output_dir.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    if free < needed:
-        raise OSError(
-            errno.ENOSPC, f"the shards to write take {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free", str(there)
-        )
 
 
 def _write_shards(output_dir, shards, num_proc):

@@ -26,7 +26,7 @@ class PushError(OSError):
 def push_to_hub(folder, repo_id, token=None, public_i_have_the_right_to_distribute=False):
     """Upload a built folder to the Hub, and read the listing back to see that everything arrived.
 
-    What is there already is not sent again, neither files that did not change nor those of a push that failed. Shards
+    What has arrived before is not sent again: neither unchanged files nor those of a push that failed. Shards
     of an earlier push that are not in the folder are removed by the same commit; other files in the
     repository stay as they are.
 
@@ -148,8 +148,8 @@ def _upload(api, repo_id, additions):
     if not missing and not stale:
         return api.dataset_info(repo_id).sha
     for start in range(0, len(missing), _AT_ONCE):
-        some = missing[start : start + _AT_ONCE]
-        api.preupload_lfs_files(repo_id, some, repo_type="dataset", free_memory=False)
+        files = missing[start : start + _AT_ONCE]
+        api.preupload_lfs_files(repo_id, files, repo_type="dataset", free_memory=False)
     message = "Upload ImageNet subsets"
     return api.create_commit(repo_id, [*missing, *stale], commit_message=message, repo_type="dataset").oid
 

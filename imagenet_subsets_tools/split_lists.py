@@ -67,7 +67,7 @@ SOURCE_COLUMNS = ("split_file", "published_name", "rows", "bytes", "sha256", "ad
 
 
 def published_lines(split_files: Path, split_file: str, line: str) -> list:
-    """The lines of a published text, told from ``split_files/`` alone, in the order of the split file.
+    """The lines of a published text, made from ``split_files/`` alone, in the order of the split file.
 
     Args:
         split_files: the folder.

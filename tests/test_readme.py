@@ -256,14 +256,14 @@ def commands():
 
 @pytest.mark.parametrize("command", sorted(set(commands())))
 def test_every_command_parses(command):
-    cli._parser().parse_args(shlex.split(command))
+    cli.parser().parse_args(shlex.split(command))
 
 
 def test_the_readme_shows_every_command():
-    assert {command.split()[0] for command in commands()} == {f.__name__[1:] for f, *_ in cli._COMMANDS}
+    assert {command.split()[0] for command in commands()} == {f.__name__[1:] for f, *_ in cli.COMMANDS}
 
 
-@pytest.mark.parametrize("command", [(), *((function.__name__[1:],) for function, *_ in cli._COMMANDS)])
+@pytest.mark.parametrize("command", [(), *((function.__name__[1:],) for function, *_ in cli.COMMANDS)])
 def test_help_fits_a_terminal_and_has_an_example(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as end:
@@ -273,7 +273,7 @@ def test_help_fits_a_terminal_and_has_an_example(command, capsys, monkeypatch):
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
     example = re.search(r"^example:\n  imagenet-subsets (.*)$", "\n".join(lines), re.MULTILINE)
-    cli._parser().parse_args(shlex.split(example[1]))
+    cli.parser().parse_args(shlex.split(example[1]))
     assert not command or example.end() == len("\n".join(lines))
 
 

@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 
 from imagenet_reader.lists import SPLIT_FILES
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
-from imagenet_subsets_tools import standins
+from imagenet_subsets_tools.standins.images import jpeg_segment
+from imagenet_subsets_tools.standins.tars import write_end, write_member
 
 TEST_ARCHIVE, PATCHED_TEST_ARCHIVE = "ILSVRC2012_img_test.tar", "ILSVRC2012_img_test_v10102019.tar"
 KAGGLE_ZIP = "imagenet-object-localization-challenge.zip"
@@ -58,7 +59,7 @@ def unlabelled_images(count=100_000):
     PIL.Image.fromarray(np.full((8, 8), 128, np.uint8)).save(file, "JPEG")
     jpeg = file.getvalue()
     names = (f"{TEST}{number:08d}.JPEG" for number in range(1, count + 1))
-    return {name: b"".join((jpeg[:2], standins._segment(0xFE, name.encode()), jpeg[2:])) for name in names}
+    return {name: b"".join((jpeg[:2], jpeg_segment(0xFE, name.encode()), jpeg[2:])) for name in names}
 
 
 def marked(name, content, mark):
@@ -214,8 +215,8 @@ def _kaggle_extras():
 def _tar(members):
     file = io.BytesIO()
     for name, content in members:
-        standins._write_member(file, name, content)
-    standins._write_end(file, 0)
+        write_member(file, name, content)
+    write_end(file, 0)
     return file.getvalue()
 
 
