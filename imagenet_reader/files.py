@@ -46,7 +46,7 @@ def confirm(fd, path, expected):
 
 
 def check_space(folder, needed, what):
-    """Raise ``OSError`` if the disk of a folder, which may not exist yet, has less than ``needed`` bytes for ``what``."""
+    """Raise ``OSError`` if the disk of a folder, which may not exist yet, lacks the ``needed`` bytes for ``what``."""
     folder = Path(folder).absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free

@@ -38,8 +38,8 @@ _AS_IN_ROWS = datasets.Image(mode="RGB")
 def check_archives(data_dir, full=False, decode=False, num_proc=None):
     """Check whether a folder can give each config.
 
-    Whatever the layout, all images are indexed, which checks the structure of archives, and every listed
-    image is looked up. A size that is not the official one is reported and is no failure: what the archive holds counts.
+    Whatever the layout, all images are indexed, which checks the structure of archives, and every listed image is
+    looked up. A size that is not the official one is reported and is no failure: what the archive holds counts.
     An archive that cannot be read becomes part of the report, which covers the others all the same.
 
     Args:

@@ -209,11 +209,11 @@ def test_failed_build_is_not_taken_for_a_finished_one(copy, standins_1pct, small
     assert "has no README.md" in capsys.readouterr().err
 
 
-def test_too_small_disk_is_told_before_writing(standins_1pct, tmp_path, monkeypatch):
-    """The error tells both sizes."""
+def test_a_disk_too_small_is_noticed_before_writing(standins_1pct, tmp_path, monkeypatch):
+    """The error has both sizes."""
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
-    with pytest.raises(OSError, match=r"take 0\.0 GB and 0\.0 GB are free"):
+    with pytest.raises(OSError, match=r"take 0\.0 GB, and 0\.0 GB are free"):
         build_parquet(tmp_path / "hub", standins_1pct, ["1pct"])
     assert not list(tmp_path.rglob("*.parquet*"))
 
