@@ -1,15 +1,12 @@
 """The calls of the README give the rows of the published lists, on complete stand-ins of all configs."""
 
 import os
-import shutil
-import subprocess
-import sys
 import tarfile
 
 import datasets
 import pytest
 from datasets.distributed import split_dataset_by_node
-from rows import LISTS, RUNS_SCRIPTS, SCRIPT, SPLITS, TRUST, VERSION, WAYS, load, published_rows, rows_of, streamed
+from rows import LISTS, SPLITS, VERSION, WAYS, load, published_rows, rows_of, streamed
 
 import imagenet_subsets
 from imagenet_reader import lists
@@ -151,51 +148,3 @@ def test_shards(standins_1pct):
         nodes = [split_dataset_by_node(stream, rank=rank, world_size=8) for rank in range(8)]
         seen = [row for node in nodes for row in streamed(node)]
         assert sorted(seen) == sorted((name, label, True) for name, label in published_rows("1pct", split))
-
-
-@pytest.mark.skipif(not RUNS_SCRIPTS, reason="datasets 4 and later runs no scripts")
-def test_the_script_stands_alone(standins_1pct, tmp_path):
-    shutil.copy(SCRIPT, tmp_path)
-    shutil.copytree(lists.SPLIT_FILES, tmp_path / "split_files")
-    stream = datasets.load_dataset(
-        str(tmp_path / SCRIPT.name), data_dir=str(standins_1pct), split="train", streaming=True, **TRUST
-    )
-    assert next(iter(stream))["file_name"] == published_rows("1pct", "train")[0][0]
-
-
-@pytest.mark.skipif(VERSION >= (2, 20), reason="datasets 2.20 and later ask first")
-def test_the_call_runs_verbatim_and_unasked(standins_1pct, tmp_path):
-    code = f"import datasets; D = {str(standins_1pct)!r}; " + (
-        "loaded = datasets.load_dataset('./imagenet_subsets.py', '1pct', data_dir=D); "
-        "print({split: len(rows) for split, rows in loaded.items()})"
-    )
-    environment = {**os.environ, "HF_HOME": str(tmp_path)}
-    environment.pop("HF_DATASETS_TRUST_REMOTE_CODE", None)
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=SCRIPT.parent,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    assert result.stdout.strip() == "{'train': 12811, 'validation': 50000}", result.stderr
-
-
-@pytest.mark.skipif(RUNS_SCRIPTS, reason="datasets before 4 runs scripts")
-def test_datasets_4_and_later_refuse_scripts(standins_1pct):
-    with pytest.raises(RuntimeError, match="scripts are no longer supported"):
-        datasets.load_dataset(str(SCRIPT), "1pct", data_dir=str(standins_1pct))
-
-
-def test_dataset_infos_agrees_with_the_builder():
-    infos = datasets.info.DatasetInfosDict.from_directory(str(SCRIPT.parent))
-    assert sorted(infos) == sorted([*SPLITS, "full"])
-    for config, info in infos.items():
-        builder = imagenet_subsets.ImagenetSubsets(config_name=config)
-        assert info.features == builder.info.features
-        assert (info.description, info.citation) == (builder.info.description, builder.info.citation)
-        assert {name: split.num_examples for name, split in info.splits.items()} == {
-            split: 1_281_167 if (config, split) == ("full", "train") else len(published_rows(config, split))
-            for split in builder.info.splits
-        }
