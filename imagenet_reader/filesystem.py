@@ -79,6 +79,11 @@ class ImagenetFileSystem(AbstractFileSystem):
 class _ImageFile(io.BytesIO):
     """An image in memory. Unlike those of ``BytesIO``, its methods can be replaced, as ``datasets`` does."""
 
+    @property
+    def size(self):
+        """Bytes, as files of ``fsspec`` have it."""
+        return len(self.getbuffer())
+
 
 def _read_or_error(on_error, path):
     try:

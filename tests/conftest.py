@@ -263,3 +263,20 @@ def at_member(monkeypatch):
         monkeypatch.setattr(tarfile.TarFile, "addfile", acting)
 
     return at_member
+
+
+# ------------------------------------------------------------------------------------------------ in place
+
+
+@pytest.fixture(scope="session")
+def in_place(standins_1pct, tmp_path_factory):
+    """1pct in place, a ``DatasetDict``; of the archives that ``dataset_1pct`` copies."""
+    cache = str(tmp_path_factory.mktemp("in-place"))
+    return imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, cache_dir=cache, in_place=True)
+
+
+@pytest.fixture
+def few_in_place(few, tmp_path):
+    """The 300 rows of an archive that a test may spoil."""
+    options = {"splits": ["validation"], "split": "validation", "on_missing": "skip", "in_place": True}
+    return imagenet_subsets.load_dataset("1pct", data_dir=few.parent, cache_dir=str(tmp_path / "cache"), **options)
