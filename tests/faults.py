@@ -38,11 +38,11 @@ def fails_right(dataset, images):
 
 def chain(error):
     """The messages of an error and of its causes."""
-    told = []
+    messages = []
     while error is not None:
-        told.append(str(error))
+        messages.append(str(error))
         error = error.__cause__ or error.__context__
-    return "\n".join(told)
+    return "\n".join(messages)
 
 
 def tree(folder):

@@ -200,7 +200,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         request.received = len(self.body)
         try:
             if isinstance(how, int):
-                raise _Refused(how, "the stand-in was told to fail", None)
+                raise _Refused(how, "the stand-in was message to fail", None)
             if match is None:
                 raise _Refused(404, f"the stand-in knows no {self.command} {path}", "EntryNotFound")
             arguments = {name: urllib.parse.unquote(value) for name, value in match.groupdict().items() if value}

@@ -122,8 +122,8 @@ def test_whole_archives_give_every_config(standins_all, capsys):
     assert row(text, "train:") == ["official", "archive", str(standins_all / TRAIN)]
     assert row(text, VALIDATION)[2:] == ["50,000", "-", "-", "ok"]
     call = f'imagenet_subsets.load_dataset("1pct", data_dir="{standins_all}")'
-    told = f"Every config but full can be given: {call}\nfull would need all 1,281,167 training images.\n"
-    assert text.endswith(f"\n\n{told}")
+    conclusion = f"Every config but full can be given: {call}\nfull would need all 1,281,167 training images.\n"
+    assert text.endswith(f"\n\n{conclusion}")
     assert "147,897,477,120 bytes" in text
 
 
@@ -256,9 +256,9 @@ def test_decode_names_damaged_images_with_their_offsets(folder, run_check):
     assert [(image["name"], image["offset"]) for image in train["damaged"]] == [
         (name, at[name]) for name in (no_image, no_tables, no_header)
     ]
-    told = [image["error"] for image in train["damaged"]]
-    assert told[:2] == ["cannot identify image file", "broken data stream when reading image file"]
-    assert f"does not hold {no_header}" in told[2]
+    errors = [image["error"] for image in train["damaged"]]
+    assert errors[:2] == ["cannot identify image file", "broken data stream when reading image file"]
+    assert f"does not hold {no_header}" in errors[2]
     assert validation["damaged"] is None
     found = {(split["config"], split["split"]): (split["found"], split["damaged"]) for split in report["splits"]}
     assert found["1pct", "train"] == (12_811, 3) and found["10pct", "train"][1] == 3  # 1pct is a part of 10pct

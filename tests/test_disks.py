@@ -105,9 +105,9 @@ def test_an_input_error_while_images_are_read(num_proc, few, images, tmp_path, b
 
     streamed = load(few, streaming=True, **FEW)
     before_reads(fail)
-    told = fails_right(streamed, images)
-    assert "Input/output error" in told
-    assert str(few) in told
+    message = fails_right(streamed, images)
+    assert "Input/output error" in message
+    assert str(few) in message
     options = {"cache_dir": str(tmp_path / "cache"), "num_proc": num_proc, **FEW}
     with pytest.raises((OSError, DatasetGenerationError)) as raised:
         load(few, **options)

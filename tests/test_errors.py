@@ -50,7 +50,7 @@ def test_data_dir_is_not_there(tmp_path):
 
 @pytest.mark.parametrize("archive", [TRAIN, VALIDATION])
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "no tar archive: it has 0 bytes"),
         (bytes(10240), "no tar archive: it has 10,240 bytes"),
@@ -61,11 +61,11 @@ def test_data_dir_is_not_there(tmp_path):
     ],
     ids=["empty", "zeros", "web page", "gzip", "zip", "text"],
 )
-def test_not_a_tar(content, told, archive, data_dir):
+def test_not_a_tar(content, message, archive, data_dir):
     replace(data_dir / archive, content)
     message = load_error(data_dir)
     assert str(data_dir / archive) in message
-    assert told in message
+    assert message in message
 
 
 def test_a_folder_in_place_of_an_archive(data_dir):
@@ -150,7 +150,7 @@ def test_class_tars_under_wrong_names(data_dir):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "told"),
+    ("name", "options", "message"),
     [
         ("5pct", {}, "BuilderConfig '5pct' not found. Available: ['1pct', '10pct', 'lt', 'full', 'custom']"),
         ("1pct", {"label_names": "numbers"}, "label_names='numbers' is not known; choose one of ['wnid', 'words']"),
@@ -161,8 +161,8 @@ def test_class_tars_under_wrong_names(data_dir):
         ("1pct", {"label_name": "words"}, "doesn't have a 'label_name' key"),
     ],
 )
-def test_unknown_configs_and_options(name, options, told, standins_1pct):
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_unknown_configs_and_options(name, options, message, standins_1pct):
+    with pytest.raises(ValueError, match=re.escape(message)):
         imagenet_subsets.load_dataset(name, data_dir=standins_1pct, **options)
 
 

@@ -36,8 +36,8 @@ def kill_once(process, reached):
     while process.poll() is None and not reached():
         time.sleep(0.001)
     process.kill()
-    _, told = process.communicate()
-    assert process.returncode in (0, -signal.SIGKILL), told
+    _, errors = process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), errors
     return process.returncode == -signal.SIGKILL
 
 

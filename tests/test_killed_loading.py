@@ -99,7 +99,7 @@ for argument in sys.argv[4:]:
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process cannot be told to end with its parent")
+@pytest.mark.skipif(sys.platform != "linux", reason="it needs /proc and a subreaper")
 @pytest.mark.parametrize("num_proc", [None, 2])
 def test_killed_while_preparing(num_proc, standins_1pct, undisturbed, tmp_path):
     """Killed again and again, with other numbers of processes, in which files of the same names differ."""

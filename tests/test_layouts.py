@@ -68,13 +68,13 @@ def assert_a_missing_class_is_told(layout, train, tmp_path, capsys):
         assert rows["file_name"][:] == [name for name, label in published_rows("1pct", "train") if label != 0]
 
     assert main(["check", str(data_dir)]) == 1
-    told = capsys.readouterr().out.replace(str(tmp_path), "")
-    assert place in told and words in told.lower()
+    report_text = capsys.readouterr().out.replace(str(tmp_path), "")
+    assert place in report_text and words in report_text.lower()
     if layout == "kaggle tar.gz":  # which check does not read through
-        assert re.search(r"1pct +train +- ", told) and "unpack" in told.lower()
+        assert re.search(r"1pct +train +- ", report_text) and "unpack" in report_text.lower()
     else:
-        assert re.search(rf"1pct +train +{12_811 - len(lost):,} of 12,811 +1 .*{len(lost)} absent", told)
-    assert re.search(r"1pct +validation +(-|0 of 50,000) ", told)
+        assert re.search(rf"1pct +train +{12_811 - len(lost):,} of 12,811 +1 .*{len(lost)} absent", report_text)
+    assert re.search(r"1pct +validation +(-|0 of 50,000) ", report_text)
     assert check.check_archives(data_dir)["ok"] is False
 
 
@@ -212,7 +212,7 @@ def test_a_tar_gz_is_read_by_one_of_two_processes(small, lists, kept, at_member,
     data_dir, fork = tmp_path / "data", multiprocessing.get_context("fork")
     kaggle_tar_gz(small, data_dir)
     at_member(0, lambda: time.sleep(0.3))
-    both, told = fork.Barrier(2, timeout=60), fork.Queue()
+    both, results = fork.Barrier(2, timeout=60), fork.Queue()
 
     def work(number):
         both.wait()
@@ -220,12 +220,12 @@ def test_a_tar_gz_is_read_by_one_of_two_processes(small, lists, kept, at_member,
             warnings.simplefilter("always")
             rows = load(data_dir, cache_dir=tmp_path / f"cache-{number}", image_bytes="archive", **lists)
         right = contents(rows["train"]) | contents(rows["validation"]) == small
-        told.put((sum("beginning to end" in str(warning.message) for warning in caught), right))
+        results.put((sum("beginning to end" in str(warning.message) for warning in caught), right))
 
     processes = [fork.Process(target=work, args=(number,), daemon=True) for number in range(2)]
     for process in processes:
         process.start()
-    assert sorted(told.get(timeout=20) for _ in processes) == [(0, True), (1, True)]
+    assert sorted(results.get(timeout=20) for _ in processes) == [(0, True), (1, True)]
     for process in processes:
         process.join()
 
@@ -265,9 +265,9 @@ def test_check_passes_where_every_config_can_be_given(standins_all, tmp_path, ca
     class_tars(train_images(standins_all), tmp_path)
     (tmp_path / "ILSVRC2012_img_val.tar").symlink_to(standins_all / "ILSVRC2012_img_val.tar")
     assert main(["check", str(tmp_path)]) == 0
-    told = capsys.readouterr().out
-    assert f'imagenet_subsets.load_dataset("1pct", data_dir="{tmp_path}")' in told
-    assert re.search(r"lt +train +115,846 of 115,846", told)
+    report_text = capsys.readouterr().out
+    assert f'imagenet_subsets.load_dataset("1pct", data_dir="{tmp_path}")' in report_text
+    assert re.search(r"lt +train +115,846 of 115,846", report_text)
 
 
 def test_check_of_files_without_an_archive(small, tmp_path, capsys):
@@ -276,10 +276,10 @@ def test_check_of_files_without_an_archive(small, tmp_path, capsys):
     extracted({name: content for name, content in small.items() if VALIDATION in name}, tmp_path)
     cut(tmp_path / "val" / name, 0.5)
     report = check.check_archives(tmp_path, full=True, decode=True, num_proc=1)
-    told = check.format_report(report)
+    report_text = check.format_report(report)
     count = len(small) - 150
-    assert re.search(rf"^train +- +- +{count} +7 +- +ok$", told, re.MULTILINE)
-    assert re.search(r"^val +- +- +150 +- +- +ok$", told, re.MULTILINE)
-    assert f"{tmp_path / 'val' / name} is damaged" in told
+    assert re.search(rf"^train +- +- +{count} +7 +- +ok$", report_text, re.MULTILINE)
+    assert re.search(r"^val +- +- +150 +- +- +ok$", report_text, re.MULTILINE)
+    assert f"{tmp_path / 'val' / name} is damaged" in report_text
     [damaged] = [image for archive in report["archives"] for image in archive["damaged"]]
     assert (damaged["name"], damaged["offset"]) == (name, None)

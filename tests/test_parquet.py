@@ -179,7 +179,7 @@ def test_rebuild_replaces_a_shard_with_another_row_in_its_middle(hub_folder, cop
 
 
 def test_rebuild_from_other_images_keeps_none_of_theirs(hub_folder, standins_1pct, small_shards, copy, tmp_path):
-    """An archive with the same names and sizes but another first image: the shard of that image is written anew."""
+    """An archive with the same names and sizes but another first image: the shard of that image is written again."""
     archives = shutil.copytree(standins_1pct, tmp_path / "archives")
     with (archives / official.VALIDATION_ARCHIVE).open("r+b") as archive:
         archive.seek(512 + 6)  # into the comment that each stand-in begins with
@@ -227,12 +227,12 @@ def test_folder_of_other_configs_is_refused(all_folder, standins_all):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [({"configs": ["5pct"]}, "5pct"), ({"configs": []}, "one or more of"), ({"num_proc": 0}, "expected 1 or more")],
 )
-def test_wrong_arguments(arguments, told, standins_1pct, tmp_path):
+def test_wrong_arguments(arguments, message, standins_1pct, tmp_path):
     """The error says what is expected, and nothing is written."""
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         build_parquet(tmp_path / "hub", standins_1pct, **arguments)
     assert not (tmp_path / "hub").exists()
 

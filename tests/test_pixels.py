@@ -1,4 +1,4 @@
-"""A decoded row is the picture that TFDS and torchvision users see, and damage is told."""
+"""A decoded row is the picture that TFDS and torchvision users see, and damage is message."""
 
 import io
 import itertools

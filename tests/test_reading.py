@@ -153,7 +153,7 @@ def test_streaming_goes_on_without_reading_again(data_dir, monkeypatch):
     assert len(reads.sizes) <= 303 - 150 + 5
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is told by /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is message by /proc")
 def test_memory_does_not_grow_with_the_config(standins_all, tmp_path):
     code = (
         "import re, sys, imagenet_subsets\n"

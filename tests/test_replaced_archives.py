@@ -17,9 +17,9 @@ from imagenet_subsets import ArchiveError, read_index
 def test_an_archive_truncated_between_index_and_read(size, few, images):
     dataset = load(few, streaming=True, **FEW)
     os.truncate(few, size)
-    told = fails_right(dataset, images)
-    assert str(few) in told
-    assert "changed" in told
+    message = fails_right(dataset, images)
+    assert str(few) in message
+    assert "changed" in message
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
@@ -44,9 +44,9 @@ def test_an_archive_replaced_between_index_and_read(other, in_place, few, images
         few.write_bytes(new.read_bytes())
     else:
         os.replace(new, few)
-    told = fails_right(dataset, images)
-    assert str(few) in told
-    assert "changed" in told
+    message = fails_right(dataset, images)
+    assert str(few) in message
+    assert "changed" in message
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")

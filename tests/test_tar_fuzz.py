@@ -258,7 +258,7 @@ def test_a_damaged_index_is_never_believed(data, sound):
     with open(index, "wb") as file:
         file.write(damaged)
     assert read_index(path).equals(table)
-    with open(index, "rb") as file:  # and made anew
+    with open(index, "rb") as file:  # and made again
         assert file.read() == content
 
 

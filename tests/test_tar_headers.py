@@ -163,8 +163,8 @@ def test_names_and_sizes_that_a_header_cannot_hold_are_refused(case, write):
     entry, form = EXTENDED[case]()
     good = member(b"a", b"abc")
     for end in (b"", END):
-        told = refusal(write(good, entry.tobuf(form, "utf-8"), end), len(good))
-        assert "a header for long names or sparse files" in told
+        message = refusal(write(good, entry.tobuf(form, "utf-8"), end), len(good))
+        assert "a header for long names or sparse files" in message
 
 
 @pytest.mark.parametrize("kind", [b"x", b"g", b"X"])

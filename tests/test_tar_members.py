@@ -27,13 +27,13 @@ def test_of_members_of_one_name_the_last_counts_and_it_is_said_once(write, tmp_p
     names = [IMAGES[0], IMAGES[1], "folder/" + IMAGES[0], IMAGES[0]]
     parts = [member(name.encode(), jpeg(colour)) for name, colour in zip(names, colours)]
     path = write(*parts, END, name=official.VALIDATION_ARCHIVE)
-    with pytest.warns(UserWarning, match="holds 2 members twice; the later one counts") as told:
+    with pytest.warns(UserWarning, match="holds 2 members twice; the later one counts") as message:
         assert found(path) == by_tarfile(path)[1:2] + by_tarfile(path)[3:]
-    assert len(told) == 1
-    assert path in str(told[0].message)
-    with pytest.warns(UserWarning, match="left out: 49,998 of 50,000") as told:
+    assert len(message) == 1
+    assert path in str(message[0].message)
+    with pytest.warns(UserWarning, match="left out: 49,998 of 50,000") as message:
         assert rows(tmp_path) == {IMAGES[0]: jpeg("white"), IMAGES[1]: jpeg("blue")}
-    assert not [warning for warning in told if "twice" in str(warning.message)]
+    assert not [warning for warning in message if "twice" in str(warning.message)]
 
 
 def test_of_two_class_tars_of_one_name_the_last_counts(write):
@@ -112,8 +112,8 @@ def test_what_stands_after_a_zero_block_is_not_in_the_tar(write):
 @pytest.mark.parametrize("cut", [1, 100, BLOCK - 1, BLOCK, 600])
 def test_a_cut_within_an_image_is_refused(cut, write):
     good, last = member(b"a", b"abc"), member(b"b", b"x" * 2 * BLOCK)
-    told = refusal(write(good, last[:-cut]), len(good))
-    assert f"'b' is said to have 1,024 bytes, but its tar ends at byte {len(good + last) - cut:,}" in told
+    message = refusal(write(good, last[:-cut]), len(good))
+    assert f"'b' is said to have 1,024 bytes, but its tar ends at byte {len(good + last) - cut:,}" in message
 
 
 @pytest.mark.parametrize("left", [0, 1, 130, 140, 157, 200, 511])

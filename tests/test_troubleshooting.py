@@ -213,8 +213,7 @@ def script_asks(data_dir):
     if not (2, 20) <= VERSION < (4, 0):
         pytest.skip("datasets before 2.20 does not ask, and from 4 on runs no scripts")
     code = f"import datasets; datasets.load_dataset({imagenet_subsets.__file__!r}, data_dir={str(data_dir)!r})"
-    # A process of its own: datasets sets an alarm that stays. Nobody answers. In a home of its own: datasets does not ask
-    # again about a script that its modules cache has.
+    # A process of its own: datasets sets an alarm that stays. And a home of its own: datasets asks only once.
     home = {**os.environ, "HF_HOME": str(data_dir / "home")}
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, env=home, stdin=subprocess.DEVNULL, capture_output=True, text=True)

@@ -62,7 +62,7 @@ def write_tar(path, images):
 
 
 def repack(path, change):
-    """Write a tar anew: ``change(member)`` may change a member, and tells whether it is kept."""
+    """Write a tar again: ``change(member)`` may change a member, and returns whether it is kept."""
     source = path.rename(path.with_suffix(".source"))
     with tarfile.open(source) as old, tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as new:
         for member in old:
