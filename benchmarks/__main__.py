@@ -37,7 +37,8 @@ class Scale:
 
 
 ROUNDS = 3
-ROUNDS_OF_RIVALS = 1  # they take minutes
+ROUNDS_OF_RIVALS = 1  # of those that take minutes
+SLOW_RIVALS = "tarfile", "tensorflow_datasets", "ratarmountcore"
 FULL = {"configs": ["1pct", "10pct"], "image_bytes": 110_000, "members": "full"}
 SCALES = {
     "laptop": Scale({"configs": ["1pct"], "image_bytes": 12_000}, {"configs": ["1pct", "10pct"]}),
@@ -55,9 +56,19 @@ class Run:
     arguments: dict = dataclasses.field(default_factory=dict)
     indexed: bool = True
     library: str | None = None  # of a rival
+    whole: bool = False  # needs all training images, which only the scale "full" has
 
 
 TRAIN = {"splits": ["train"]}
+IN_PLACE, DIRECT = {"in_place": True}, {"direct": True}
+TRAINING = {  # name -> function, its arguments, library
+    "copied": ("train_rows", {}, "torchvision"),
+    "copied, directly": ("train_rows", DIRECT, "torchvision"),
+    "in place": ("train_rows", IN_PLACE, "torchvision"),
+    "in place, directly": ("train_rows", IN_PLACE | DIRECT, "torchvision"),
+    "ImageFolder": ("train_image_folder", {}, "torchvision"),
+    "timm": ("train_timm_tar", {}, "timm"),
+}
 GROUPS = [  # the runs of a group take turns
     {
         "floor": Run("floor"),
@@ -79,6 +90,27 @@ GROUPS = [  # the runs of a group take turns
         "second config": Run("until_writing", "many", {"config": "10pct"}),
     },
     {"one by one, from afar": Run("one_by_one"), "ours, from afar": Run("build_from_afar")},
+    {
+        "copied at random": Run("random_access"),
+        "copied at random, directly": Run("random_access", arguments=DIRECT),
+        "in place at random": Run("random_access", arguments=IN_PLACE),
+        "in place at random, directly": Run("random_access", arguments=IN_PLACE | DIRECT),
+    },
+    {
+        "batches one by one, from afar": Run("batches_from_afar", arguments={"together": False}),
+        "batches together, from afar": Run("batches_from_afar", arguments={"together": True}),
+    },
+    {
+        "1pct in place": Run("ready_in_place", arguments={"config": "1pct"}),
+        "full in place": Run("ready_in_place", "many", {"config": "full"}, whole=True),
+    },
+    *(
+        {
+            f"{name}, {workers} workers": Run(function, arguments=arguments | {"workers": workers}, library=library)
+            for name, (function, arguments, library) in TRAINING.items()
+        }
+        for workers in (2, 4)
+    ),
     {"pass over a disk": Run("sequential_pass", "many"), "index of a disk": Run("index_on_disk", "many")},
 ]
 
@@ -96,6 +128,29 @@ RATIOS = [
     ("index: ratarmountcore / ours", "ratarmountcore", "index", ">= 10", SECONDS),
     ("time per byte wanted: 10pct / 1pct", "10pct", "1pct", "<= 1", SECONDS_A_GB),
     ("5 ms a read: one by one / ours", "one by one, from afar", "ours, from afar", ">= 8", SECONDS),
+    ("random access: in place / copied", "in place at random", "copied at random", "<= 1.1", SECONDS),
+    (
+        "random access: in place, directly / copied",
+        "in place at random, directly",
+        "copied at random",
+        "<= 1.1",
+        SECONDS,
+    ),
+    ("random access: copied, directly / copied", "copied at random, directly", "copied at random", "", SECONDS),
+    (
+        "batches, 5 ms a read: one by one / together",
+        "batches one by one, from afar",
+        "batches together, from afar",
+        ">= 4",
+        SECONDS,
+    ),
+    *(
+        (f"training, {workers} workers: {name} / {rival}", f"{name}, {workers} workers", f"{rival}, {workers} workers")
+        + ("<= 1", SECONDS)
+        for workers in (2, 4)
+        for name in ("copied", "copied, directly", "in place", "in place, directly")
+        for rival in ("ImageFolder", "timm")
+    ),
     ("8 ms a seek: index / sequential pass", "index of a disk", "pass over a disk", "<= 1.2", SECONDS),
     ("bytes read / wanted: num_proc=4", "ours, num_proc=4", "ours, num_proc=4", "<= 1.05", BYTES),
     ("bytes read / wanted: one process", "ours", "ours", "<= 1.05", BYTES),
@@ -105,6 +160,10 @@ RATIOS = [
 ]
 VALUES = [
     ("second config: first example after", "second config", "< 2 s", "seconds", "{:.2f} s"),
+    ("1pct in place: ready after", "1pct in place", "< 1 s", "seconds", "{:.2f} s"),
+    ("full in place: ready after", "full in place", "< 10 s", "seconds", "{:.2f} s"),
+    ("full in place: memory", "full in place", "< 1200 MB", "peak_mb", "{:.0f} MB"),
+    ("full in place: cache", "full in place", "< 300 MB", "cache_mb", "{:.0f} MB"),
     ("streaming: first row after", "first row", "< 3 s", "seconds", "{:.2f} s"),
     ("largest process: num_proc=4", "ours, num_proc=4", "< 500 MB", "peak_mb", "{:.0f} MB"),
     ("largest process: one process", "ours", "< 500 MB", "peak_mb", "{:.0f} MB"),
@@ -129,18 +188,27 @@ def run_all(scale, workdir):
         if not folders[name].exists():
             _call("stand_ins", folders[name], workdir, options)
     results = {name: [] for group in GROUPS for name in group}
+    rounds = {name: _rounds(run, scale) for group in GROUPS for name, run in group.items()}
     with tempfile.TemporaryDirectory(dir=workdir) as indexes:
         for folder in set(folders.values()):
             _call("until_writing", folder, indexes, {"config": "1pct"})
         for group in GROUPS:
-            first, *_ = group
-            _run(group[first], folders, indexes)  # the page cache gets warm
+            first = next((name for name in group if rounds[name]), None)
+            if first is not None:
+                _run(group[first], folders, indexes)  # the page cache gets warm
             for k in range(ROUNDS):
                 for name, run in group.items():
-                    if not run.library or (k < ROUNDS_OF_RIVALS and importlib.util.find_spec(run.library)):
+                    if k < rounds[name]:
                         results[name].append(_run(run, folders, indexes))
                         print(f"{name}, round {k + 1}: {results[name][-1]['seconds']:.2f} s", file=sys.stderr)
     return results
+
+
+def _rounds(run, scale):
+    """How many times to measure a run; 0 if that cannot be done here."""
+    if (run.whole and scale is not SCALES["full"]) or (run.library and not importlib.util.find_spec(run.library)):
+        return 0
+    return ROUNDS_OF_RIVALS if run.library in SLOW_RIVALS else ROUNDS
 
 
 def _run(run, folders, indexes):

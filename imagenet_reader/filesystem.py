@@ -100,9 +100,9 @@ class _OpenFile:
     def __init__(self, path):
         self.fd = os.open(path, os.O_RDONLY)
 
-    def __del__(self):
+    def __del__(self, close=os.close):  # at the end of the process, the name os is gone
         if hasattr(self, "fd"):
-            os.close(self.fd)
+            close(self.fd)
 
 
 @functools.lru_cache(OPEN_ARCHIVES)
@@ -117,7 +117,7 @@ def read_image(path):
     Safe to call from several threads and after a fork: nothing depends on the position in an open file.
     """
     place = places.parse(path)
-    image = memoryview(bytearray(place.size))
+    image = bytearray(place.size)
     with naming(place.file, "reading"):
         _fill(place, image)
     try:

@@ -10,6 +10,7 @@ import PIL.ImageChops
 JPEG_START, JPEG_END = b"\xff\xd8", re.compile(rb"\xff\xd9")
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SCAN, APP1, ADOBE, PADDING = 0xDA, 0xE1, 0xEE, 0xFF
+TELLING = FRAMES | {SCAN, APP1, ADOBE}  # markers of the segments that decide what an image becomes
 # An orientation other than "as it is", in EXIF (of either byte order) or XMP, and what makes it "as it is".
 ORIENTATION = re.compile(
     rb"\x01\x12\0\x03\0\0\0\x01(\0[\2-\x08])|\x12\x01\x03\0\x01\0\0\0([\2-\x08]\0)|tiff:Orientation(?:=\"|>)([2-8])"
@@ -63,10 +64,16 @@ def _as_rgb_jpeg(image, inverted):
 
 
 def _segments(data):
-    """(marker, start, end) of the segments of a JPEG file, up to its first scan; none of another file."""
-    at, marker = 2 if data[:2] == JPEG_START else len(data), None
-    while marker != SCAN and at + 9 < len(data) and data[at] == 0xFF:
+    """(marker, start, end) of the ``TELLING`` segments of a JPEG file, up to its first scan; none of another file."""
+    if data[:2] != JPEG_START:
+        return
+    at, marker, length = 2, None, len(data)
+    while marker != SCAN and at + 9 < length and data[at] == 0xFF:
         marker = data[at + 1]
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") if marker != PADDING else at + 1
-        yield marker, at + 4, min(end, len(data))
+        if marker == PADDING:
+            at += 1
+            continue
+        end = at + 2 + (data[at + 2] << 8 | data[at + 3])
+        if marker in TELLING:
+            yield marker, at + 4, min(end, length)
         at = end

@@ -1,0 +1,91 @@
+"""Rows in place against copied ones: until they are ready, in random order, and in batches from afar."""
+
+import contextlib
+import io
+import os
+import random
+import resource
+import time
+from pathlib import Path
+
+import datasets
+import fsspec
+import PIL.Image
+
+import imagenet_subsets
+from benchmarks.afar import LATENCY, delay_reads
+
+BATCH = 64
+RANDOM_ROWS = 2000
+BATCHES_FROM_AFAR = 5
+
+
+def ready_in_place(folder, config):
+    """Load a config, whose archives are indexed, in place."""
+    with timed(1) as result:
+        imagenet_subsets.load_dataset(config, data_dir=folder, in_place=True)
+    cache = Path(os.environ["HF_HOME"], "datasets")
+    return result | {"cache_mb": sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) / 1e6}
+
+
+def random_access(folder, in_place=False, direct=False):
+    """Decode rows one after the other, in random order, in one process."""
+    rows = training_rows(folder, in_place)
+    if direct:
+        rows = decoded_directly(rows, list)
+    order = random.Random(0).sample(range(len(rows)), RANDOM_ROWS)
+    for k in order:  # from here on, all is in memory
+        rows[k]
+    with timed(len(order)) as result:
+        for k in order:
+            rows[k]
+    return result
+
+
+def batches_from_afar(folder, together):
+    """Decode batches in place, of images that are read together or one by one, on distant storage."""
+    rows = training_rows(folder, in_place=True)
+    if together:
+        rows = decoded_directly(rows, list)
+    delay_reads(lambda size, offset: time.sleep(LATENCY))
+    with timed(BATCHES_FROM_AFAR * BATCH) as result:
+        for k in range(BATCHES_FROM_AFAR):
+            rows[k * BATCH : (k + 1) * BATCH]["image"]
+    return result
+
+
+def training_rows(folder, in_place):
+    """The training rows of 1pct."""
+    return imagenet_subsets.load_dataset("1pct", data_dir=folder, splits=["train"], split="train", in_place=in_place)
+
+
+def decoded_directly(rows, augment):
+    """The rows, decoded by the recipe of docs/training.md; ``augment`` is given the images of a batch."""
+    files = fsspec.filesystem("imagenet")
+
+    def decode(images):
+        contents = files.cat([image["path"] for image in images if image["bytes"] is None])
+        for image in images:
+            picture = PIL.Image.open(io.BytesIO(image["bytes"] or contents[image["path"]]))
+            picture.load()
+            yield picture if picture.mode == "RGB" else picture.convert("RGB")
+
+    def transform(batch):
+        return {"image": augment(decode(batch["image"])), "label": batch["label"]}
+
+    return rows.cast_column("image", datasets.Image(decode=False)).with_transform(transform)
+
+
+@contextlib.contextmanager
+def timed(rows):
+    """A dict that gets the ``seconds`` that the body takes, and with them the ``rows_a_second``.
+
+    ``cpu_seconds`` are those of the process and its children from their beginning.
+    """
+    result = {"read_mb": None}
+    started = time.perf_counter()
+    yield result
+    result["seconds"] = time.perf_counter() - started
+    result["rows_a_second"] = rows / result["seconds"]
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result["cpu_seconds"] = sum(os.times()[:2]) + children.ru_utime + children.ru_stime
