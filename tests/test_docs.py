@@ -253,8 +253,15 @@ def test_in_place_embedded(run, dataset_1pct):
     assert run(block(EMBED), after=after).split() == ["True"]
 
 
-def test_in_place_at_once(run):
-    assert run(block(AT_ONCE)) == "(64, 48)\n"
+def test_in_place_at_once(run, standins_1pct):
+    after = """
+        plain = dataset["train"][:500]["image"]
+        assert [image.tobytes() for image in train[:500]["image"]] == [image.tobytes() for image in plain]
+        copied = imagenet_subsets.load_dataset("1pct", data_dir="/path/to/the/folder", splits=["train"])["train"]
+        copied = copied.cast_column("image", Image(decode=False)).with_transform(decode)
+        assert [image.tobytes() for image in copied[:500]["image"]] == [image.tobytes() for image in plain]
+    """.replace("/path/to/the/folder", str(standins_1pct))
+    assert run(block(AT_ONCE), after=after) == "(64, 48)\n"
 
 
 def anchors(path):
