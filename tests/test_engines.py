@@ -1,4 +1,4 @@
-"""The Parquet of a Hub package, read by what trains on it and asks about it: nodes and workers, Ray Data, DuckDB."""
+"""Rows in the hands of what trains on them and asks about them: nodes and workers, Ray, DuckDB."""
 
 import collections
 import io
@@ -48,25 +48,51 @@ def _with_worker(row):
     return get_worker_info().id, row["file_name"]
 
 
-def test_ray_data_reads_the_shards(hub_folder, train, monkeypatch):
-    """Ray Data on a local cluster: every row once, and images that decode."""
+@pytest.fixture(scope="module")
+def ray():
+    """Ray, with a local cluster of two workers."""
     ray = pytest.importorskip("ray")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
+        yield ray
+        ray.shutdown()
+
+
+def test_ray_data_reads_the_shards(ray, hub_folder, train):
+    """Every row once, and images that decode."""
 
     def decoded(row):  # inside, so that Ray sends it along: its processes do not know this module
         with PIL.Image.open(io.BytesIO(row["image"]["bytes"])) as image:
             image.load()
             return {"file_name": row["file_name"], "label": row["label"], "mode": image.mode}
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
-    try:
-        found = ray.data.read_parquet(str(hub_folder / "1pct")).map(decoded).to_pandas()
-    finally:
-        ray.shutdown()
+    found = ray.data.read_parquet(str(hub_folder / "1pct")).map(decoded).to_pandas()
     assert sorted(zip(found["file_name"], found["label"])) == sorted(
         zip(train["file_name"].to_pylist(), train["label"].to_pylist())
     )
     assert set(found["mode"]) == {"RGB", "L"}
+
+
+def test_ray_workers_read_rows_in_place(ray, in_place, dataset_1pct):
+    """The workers, which this module is not known to, import nothing of this package by themselves."""
+
+    def pixels(rows):
+        return [row["image"].tobytes() for row in rows]
+
+    rows, copied = (dataset["train"].select(range(40)) for dataset in (in_place, dataset_1pct))
+    found = ray.get([ray.remote(pixels).remote(rows.shard(2, k)) for k in range(2)])
+    assert found == [pixels(copied.shard(2, k)) for k in range(2)]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_data_loader_workers_read_rows_in_place(method, in_place, dataset_1pct):
+    data = pytest.importorskip("torch.utils.data")
+    rows = in_place["train"].select(range(40))
+    loader = data.DataLoader(rows, batch_size=8, num_workers=2, multiprocessing_context=method, collate_fn=list)
+    found = [(row["file_name"], row["image"].tobytes()) for batch in loader for row in batch]
+    copied = dataset_1pct["train"].select(range(40))
+    assert found == [(row["file_name"], row["image"].tobytes()) for row in copied]
 
 
 @pytest.fixture(scope="module")
