@@ -75,7 +75,7 @@ def test_ray_data_reads_the_shards(ray, hub_folder, train):
 
 
 def test_ray_workers_read_rows_in_place(ray, in_place, dataset_1pct):
-    """The workers, which this module is not known to, import nothing of this package by themselves."""
+    """The workers import nothing of this package: fsspec finds it by its entry point."""
 
     def pixels(rows):
         return [row["image"].tobytes() for row in rows]
