@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import secrets
+import threading
 import time
 from pathlib import Path
 
@@ -231,20 +232,29 @@ def _write_shards(tasks, num_proc, executor, done):
     if executor is not None:
         _write_with(executor, tasks, done)
     elif num_proc <= 1:
-        for task in tasks:
-            done(write_shard(task))
+        _write_here(tasks, done)
     else:
         # Processes, as in datasets: threads of one process wait for each other when they are given memory.
         with worker_pool(num_proc) as pool:
             _write_with(pool, tasks, done)
 
 
-def _write_with(executor, tasks, done):
+def _write_here(tasks, done):
+    # An interrupt reaches the main thread, which does nothing but wait: in the midst of Arrow's work it may get lost.
+    stop = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        try:
+            _write_with(thread, tasks, done, stop)
+        finally:
+            stop.set()
+
+
+def _write_with(executor, tasks, done, *arguments):
     futures = {}
     try:
         for task in tasks:
             with _naming_shard(task):
-                futures[executor.submit(write_shard, task)] = task
+                futures[executor.submit(write_shard, task, *arguments)] = task
         for future in concurrent.futures.as_completed(futures):
             with _naming_shard(futures[future]):
                 done(future.result())

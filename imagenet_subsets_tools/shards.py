@@ -5,6 +5,7 @@ whole, whatever became of the process that wrote it, and any number of builds ma
 """
 
 import dataclasses
+import errno
 import functools
 import hashlib
 import inspect
@@ -117,13 +118,14 @@ class Task:
     versions: dict
 
 
-def write_shard(task):
+def write_shard(task, stop=None):
     """Write a shard, if it is not finished yet.
 
     The process makes the rows by itself, out of the archives at ``data_dir``; they must be those of the build.
 
     Args:
         task: the ``Task``.
+        stop: ``threading.Event``; once it is set, the shard is given up.
 
     Returns:
         ``int``, the bytes of its images.
@@ -135,7 +137,7 @@ def write_shard(task):
     try:
         shard = _due(task)
         if not shard.is_finished(task.output_dir):
-            _write(shard, Path(task.output_dir, shard.path))
+            _write(shard, Path(task.output_dir, shard.path), stop)
     except Exception as error:
         kind = ArchiveError if isinstance(error, ArchiveError) else BuildError
         raise kind(failure(task, error)) from error
@@ -235,12 +237,12 @@ def _tables(reader, groups, schema):
         yield pa.Table.from_pylist(group, schema)
 
 
-def _write(shard, path):
+def _write(shard, path, stop):
     path.parent.mkdir(parents=True, exist_ok=True)
     written = unfinished(path)
     try:
         with naming(str(path), "writing"):
-            _write_file(shard, written)
+            _write_file(shard, written, stop)
         written.replace(path)
     except OSError:
         # Another build that has finished the shard removes what is unfinished; on NFS, writing fails then.
@@ -250,12 +252,14 @@ def _write(shard, path):
         written.unlink(missing_ok=True)
 
 
-def _write_file(shard, path):
+def _write_file(shard, path, stop):
     # Arrow's own file: an interrupt inside a Python file that Arrow writes to would abort the process.
     schema, image_bytes = shard.part.features.arrow_schema, 0
     with pa.OSFile(str(path), "wb") as file:
         with pq.ParquetWriter(file, schema, **_writer_options()) as writer:
             for table in _tables(shard.part.images.reader, shard.groups, schema):
+                if stop is not None and stop.is_set():
+                    raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
                 writer.write_table(table)
                 image_bytes += pc.sum(pc.binary_length(pc.struct_field(table["image"], "bytes"))).as_py()
             writer.add_key_value_metadata({_MARK: shard.mark, IMAGE_BYTES: str(image_bytes)})
