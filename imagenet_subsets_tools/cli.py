@@ -10,6 +10,7 @@ import inspect
 import json
 import signal
 import sys
+import threading
 from pathlib import Path
 
 # The modules of the commands import datasets, which takes a second: each command imports its own, so
@@ -141,23 +142,26 @@ def _dask_executor(arguments):
 @contextlib.contextmanager
 def _terminated_as_interrupted():
     """Context in which SIGTERM, as batch systems send it, does what Ctrl-C does: what is unfinished is removed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.getsignal(signal.SIGTERM)
+    takes_it = before is signal.SIG_DFL and threading.current_thread() is threading.main_thread()
+    if takes_it:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if takes_it:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _push(arguments):
     """Upload a built folder to the Hub, as a private repository."""
     from imagenet_subsets_tools.publish import load_calls, push_to_hub
 
-    with _terminated_as_interrupted():
-        revision = push_to_hub(
-            arguments.folder,
-            arguments.repo_id,
-            public_i_have_the_right_to_distribute=arguments.public_i_have_the_right_to_distribute,
-        )
+    revision = push_to_hub(
+        arguments.folder,
+        arguments.repo_id,
+        public_i_have_the_right_to_distribute=arguments.public_i_have_the_right_to_distribute,
+    )
     print(f"{arguments.repo_id}: all files have arrived, with the sizes and hashes of {arguments.folder}")
     print(f"revision {revision}")
     for call in load_calls(arguments.folder, arguments.repo_id):

@@ -66,9 +66,9 @@ SLOW_COMMAND = """
 import os, sys, time
 from imagenet_subsets_tools import parquet
 from imagenet_subsets_tools.cli import main
-parquet.SHARD_BYTES = 6_000_000
+parquet.SHARD_BYTES = 30_000_000
 preadv = os.preadv
-os.preadv = lambda *arguments: time.sleep(0.02) or preadv(*arguments)  # a shard takes 8 s
+os.preadv = lambda *arguments: time.sleep(0.005) or preadv(*arguments)  # a shard takes many seconds
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 """
@@ -85,24 +85,24 @@ def interrupt(process, group, sent):
 @pytest.mark.parametrize("num_proc", [1, 2])
 @pytest.mark.parametrize(("sent", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
 def test_an_interrupted_build(num_proc, sent, group, standins_1pct, tmp_path):
-    """It ends at once, with 130, prints nothing and leaves no unfinished file; nor do its processes live on."""
-    arguments = ["build", "1pct", "--splits=train", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
+    """It ends at once, prints nothing and leaves no unfinished file; nor do its processes live on."""
+    arguments = ["build", "1pct", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
     for size in (4, 500_000):  # bytes of a shard that is being written
         process = start(SLOW_COMMAND, *arguments, f"--num-proc={num_proc}", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
         while process.poll() is None and not any(path.stat().st_size >= size for path in unfinished(tmp_path)):
             time.sleep(0.0005)
         assert process.poll() is None
         assert interrupt(process, group, sent) < 2
-        assert (process.returncode, process.communicate()[1]) == (130, b"")
+        assert process.returncode in (130, 128 + sent)
+        assert process.communicate()[1] == b""
         assert unfinished(tmp_path) == []
         time.sleep(0.3)  # in which a process that lived on would write
         assert unfinished(tmp_path) == []
-        for path in tmp_path.glob("1pct/*"):
-            path.unlink()
+        assert not list(tmp_path.glob("*/*"))
 
 
 def unfinished(folder):
-    return [path for path in folder.glob("1pct/*.unfinished") if path.exists()]
+    return [path for path in folder.glob("*/*.unfinished") if path.exists()]
 
 
 def test_a_killed_push(tmp_path):
