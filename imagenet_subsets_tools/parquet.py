@@ -54,6 +54,7 @@ __all__ = [
 ]
 
 SHARD_BYTES = 500_000_000  # of images in a shard, about and at the most
+_SECONDS = 0.2  # between two looks at what is finished
 SHOWN_WITHIN = 60  # seconds: a network file system may show what another host has written only then
 
 
@@ -255,9 +256,13 @@ def _write_with(executor, tasks, done, *arguments):
         for task in tasks:
             with _naming_shard(task):
                 futures[executor.submit(write_shard, task, *arguments)] = task
-        for future in concurrent.futures.as_completed(futures):
-            with _naming_shard(futures[future]):
-                done(future.result())
+        pending = set(futures)
+        while pending:
+            # An interrupt just before a wait is noticed only after it: each is short.
+            finished, pending = concurrent.futures.wait(pending, _SECONDS, concurrent.futures.FIRST_COMPLETED)
+            for future in finished:
+                with _naming_shard(futures[future]):
+                    done(future.result())
     finally:
         for future in futures:
             future.cancel()
