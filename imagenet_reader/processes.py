@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import multiprocessing
 import os
 import signal
 import threading
@@ -12,13 +13,16 @@ import multiprocess.util
 _SECONDS = 0.2  # between two looks at the parent
 
 
-def end_with(parent):
-    """Let this process end once ``parent``, the process number of the one that started it, has ended."""
-    threading.Thread(target=_watch, args=(parent,), daemon=True, name="ends with the parent").start()
+def end_with(parent, stop=None):
+    """Let this process end once ``parent``, the process number of the one that started it, has ended.
+
+    It also ends once the ``multiprocessing.Connection`` ``stop``, if there is one, has something to read.
+    """
+    threading.Thread(target=_watch, args=(parent, stop), daemon=True, name="ends with the parent").start()
 
 
-def _watch(parent):
-    while os.getppid() == parent:
+def _watch(parent, stop):
+    while os.getppid() == parent and not (stop is not None and stop.poll()):
         time.sleep(_SECONDS)
     os._exit(1)
 
@@ -52,15 +56,24 @@ def ending_with_this():
 def worker_pool(num_proc):
     """A ``ProcessPoolExecutor`` whose processes end with this one and, without a word, on Ctrl-C.
 
-    Work that has not begun is cancelled when the context ends with an error.
+    Work that has not begun is cancelled when the context ends with an error; on an interrupt, what has begun ends, too,
+    even if this process alone got the signal.
     """
-    pool = concurrent.futures.ProcessPoolExecutor(num_proc, initializer=_begin, initargs=(os.getpid(),))
+    stop, stopping = multiprocessing.Pipe(duplex=False)
+    pool = concurrent.futures.ProcessPoolExecutor(num_proc, initializer=_begin, initargs=(os.getpid(), stop))
     try:
         yield pool
+    except Exception:
+        raise
+    except BaseException:
+        stopping.send(None)
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+        stop.close()
+        stopping.close()
 
 
-def _begin(parent):
+def _begin(parent, stop):
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    end_with(parent)
+    end_with(parent, stop)
