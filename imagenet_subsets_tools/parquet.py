@@ -157,7 +157,9 @@ def _plan(configs, data_dir):
     """The parts of each config's splits, ``dict[str, dict[str, Part]]``."""
     plan = {}
     for config in configs:
-        builder = imagenet_subsets.ImagenetSubsets(config_name=config, data_dir=str(data_dir))
+        with imagenet_subsets.unused_cache() as unused:
+            options = {"data_dir": str(data_dir), "cache_dir": unused}
+            builder = imagenet_subsets.ImagenetSubsets(config_name=config, **options)
         plan[config] = {}
         for split, images in builder.plan().splits.items():
             place = (SHARED, "validation") if images.list == "validation" else (config, split)
