@@ -61,7 +61,7 @@ with _reader_importable():
     from imagenet_reader.batches import BATCH_ROWS, read_batches
     from imagenet_reader.datasets_private import TableBuilder, is_small_dataset
     from imagenet_reader.errors import ArchiveError
-    from imagenet_reader.files import check_space
+    from imagenet_reader.files import check_space, note_use
     from imagenet_reader.filesystem import ImagenetFileSystem
     from imagenet_reader.index import index_path
     from imagenet_reader.layouts.tar_archive import TarArchive
@@ -70,7 +70,7 @@ with _reader_importable():
     from imagenet_reader.pixels import as_benchmark
     from imagenet_reader.places import SCHEME, tables
     from imagenet_reader.plan import Plan
-    from imagenet_reader.record import note_use, write_record
+    from imagenet_reader.record import RECORD, write_record
 
 __all__ = [
     "ArchiveError",
@@ -269,7 +269,7 @@ class ImagenetSubsets(TableBuilder):
     def as_dataset(self, *args, **kwargs):
         """As in ``datasets``; warns of images that were skipped."""
         self._warn_of_missing()
-        note_use(self.cache_dir)
+        note_use(os.path.join(self.cache_dir, RECORD))
         return super().as_dataset(*args, **kwargs)
 
     def as_streaming_dataset(self, *args, **kwargs):

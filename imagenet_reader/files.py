@@ -63,6 +63,12 @@ def in_words(size):
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
+def note_use(path):
+    """Note in a file's time of change that it is used now, where that can be written."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
 def digest(value):
     """SHA-256 (hex) of a value's text."""
     return hashlib.sha256(repr(value).encode()).hexdigest()

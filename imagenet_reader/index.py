@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from imagenet_reader.files import naming, opened
+from imagenet_reader.files import naming, note_use, opened
 from imagenet_reader.lists import read_table
 
 VERSION = "1"  # part of every identity: to be raised when an index is made in another way
@@ -59,6 +59,7 @@ def kept_index(path, identity, find):
     file = index_path(path)
     table = _load(file, identity)
     if table is not None:
+        note_use(file)
         return table
     with contextlib.ExitStack() as locked:
         try:

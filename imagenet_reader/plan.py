@@ -206,7 +206,7 @@ class Plan:
             absent = [(f"{self._wnids[label]}_1.JPEG", label) for label in absent_classes]
             raise ArchiveError(
                 f"{layout.path} has {len(rows):,} training images for {split}; in ILSVRC 2012 there are {count:,}. "
-                f"{layout.explain(absent)}"
+                f"{layout.explain_incomplete(absent)}"
             )
         return rows
 

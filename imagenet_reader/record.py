@@ -1,14 +1,14 @@
-"""A record beside each dataset in the cache, in which its folder has the name of a digest: what it is, and when it was
-used last, which is the time of change of the record.
+"""A record beside each dataset in the cache, whose folder is named by a digest there: what the dataset is.
+
+The record's time of change is when the dataset was used last, see ``files.note_use``.
 """
 
-import contextlib
 import json
 import os
 
 from imagenet_reader.files import naming
 
-NAME = "imagenet_subsets.json"
+RECORD = "imagenet_subsets.json"
 LONGEST = 4  # of a list that is noted in full
 
 
@@ -27,7 +27,7 @@ def write_record(folder, config, options, archives):
     for name, value in options.items():
         if isinstance(value, (list, tuple)) and len(value) > LONGEST:
             noted[name] = f"{len(value):,} lines"
-    path, record = os.path.join(folder, NAME), {"config": config, "options": noted, "archives": archives}
+    path, record = os.path.join(folder, RECORD), {"config": config, "options": noted, "archives": archives}
     with naming(path, "writing the dataset"), open(path, "w", encoding="utf-8") as file:
         json.dump(record, file, indent=2, default=str)  # paths need not be strings
 
@@ -39,13 +39,7 @@ def read_record(folder):
         OSError: it cannot be read.
     """
     try:
-        with open(os.path.join(folder, NAME), encoding="utf-8") as file:
+        with open(os.path.join(folder, RECORD), encoding="utf-8") as file:
             return json.load(file)
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-
-
-def note_use(folder):
-    """Note that the dataset in a folder is used now, where that can be written."""
-    with contextlib.suppress(OSError):
-        os.utime(os.path.join(folder, NAME))
