@@ -16,7 +16,6 @@ import hashlib
 import inspect
 import os
 import sys
-import tempfile
 
 import datasets
 import fsspec
@@ -61,7 +60,7 @@ with _reader_importable():
     from imagenet_reader.batches import BATCH_ROWS, read_batches
     from imagenet_reader.datasets_private import TableBuilder, is_small_dataset
     from imagenet_reader.errors import ArchiveError
-    from imagenet_reader.files import check_space, note_use
+    from imagenet_reader.files import check_space, note_use, unused_cache
     from imagenet_reader.filesystem import ImagenetFileSystem
     from imagenet_reader.index import index_path
     from imagenet_reader.layouts.tar_archive import TarArchive
@@ -351,11 +350,6 @@ def load_dataset(
     if keep_in_memory is None:
         keep_in_memory = is_small_dataset(builder.info.dataset_size)
     return builder.as_dataset(split=split, in_memory=keep_in_memory)
-
-
-def unused_cache():
-    """Context of an empty folder for builders that prepare nothing: each wants a ``cache_dir`` that it can write."""
-    return tempfile.TemporaryDirectory(prefix="imagenet-subsets-")
 
 
 def read_index(path):

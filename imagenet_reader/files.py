@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import datasets
@@ -61,6 +62,11 @@ def check_space(folder, needed, what, advice=""):
 def in_words(size):
     """A number of bytes as people say it, ``"8.2 GB"`` or ``"31.0 MB"``."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def unused_cache():
+    """Context of an empty folder for builders that prepare nothing: each wants a ``cache_dir`` that it can write."""
+    return tempfile.TemporaryDirectory(prefix="imagenet-subsets-")
 
 
 def note_use(path):

@@ -18,10 +18,10 @@ def check_names(config_class, names):
         ValueError: it has no such option. The message has the nearest one.
     """
     known = [field.name for field in dataclasses.fields(config_class)]
+    own = list(config_class.__annotations__)
     of_builder = inspect.signature(datasets.DatasetBuilder.__init__).parameters
     for name in names:
         if name not in known and name not in of_builder:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            own = [field for field in known if not hasattr(datasets.BuilderConfig(), field)]
+            nearest = difflib.get_close_matches(name, own, n=1)
             advice = f"Did you mean {nearest[0]!r}?" if nearest else f"The options are {', '.join(own)}."
             raise ValueError(f"{config_class.__name__} doesn't have a {name!r} key. {advice}")

@@ -149,7 +149,7 @@ def _cache(arguments):
 
 
 def _build(arguments):
-    """Build a dataset repository for the Hub: Parquet shards and a card."""
+    """Build a repository for the Hub: Parquet shards and a card."""
     from imagenet_subsets_tools.parquet import build_parquet
 
     folder = build_parquet(arguments.output_dir, arguments.data_dir, arguments.configs, arguments.num_proc)

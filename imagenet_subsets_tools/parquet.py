@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 import imagenet_subsets
 from imagenet_reader.batches import read_batches
-from imagenet_reader.files import check_space, naming, progress_bar
+from imagenet_reader.files import check_space, naming, progress_bar, unused_cache
 from imagenet_reader.plan import SHARDS, SplitRows
 from imagenet_reader.processes import worker_pool
 from imagenet_subsets_tools.card import write_card
@@ -157,7 +157,7 @@ def _plan(configs, data_dir):
     """The parts of each config's splits, ``dict[str, dict[str, Part]]``."""
     plan = {}
     for config in configs:
-        with imagenet_subsets.unused_cache() as unused:
+        with unused_cache() as unused:
             options = {"data_dir": str(data_dir), "cache_dir": unused}
             builder = imagenet_subsets.ImagenetSubsets(config_name=config, **options)
         plan[config] = {}
