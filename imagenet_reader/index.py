@@ -82,7 +82,7 @@ def kept_index(path, identity, find):
 def _warn_not_kept(error):
     # The same words for every archive: Python then shows them once.
     warnings.warn(
-        f"The indexes of archives cannot be kept in {index_folder()} ({error.strerror}), so that each load "
+        f"The indexes of archives cannot be kept in {index_folder()} ({error.strerror or error}), so that each load "
         "walks through the archives again. Set HF_HOME to a folder that can be written.",
         stacklevel=2,
     )

@@ -7,6 +7,7 @@ exit code (``None``: 0), and ``COMMANDS`` names it with its arguments and an exa
 import argparse
 import inspect
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -119,9 +120,13 @@ def _index(arguments):
     """Index archives ahead of the first load."""
     import imagenet_subsets
 
+    failed = False
     for archive in [archive for path in arguments.archives for archive in _archives(path)]:
-        members = imagenet_subsets.read_index(archive).num_rows
-        print(f"{archive}: {members:,} images, index {imagenet_subsets.index_path(archive)}")
+        members, index = imagenet_subsets.read_index(archive).num_rows, imagenet_subsets.index_path(archive)
+        kept = os.path.exists(index)
+        print(f"{archive}: {members:,} images, " + (f"index {index}" if kept else "its index is not kept"))
+        failed = failed or not kept
+    return 1 if failed else 0
 
 
 def _archives(path):
