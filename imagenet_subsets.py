@@ -60,13 +60,16 @@ with _reader_importable():
     from imagenet_reader.batches import BATCH_ROWS, read_batches
     from imagenet_reader.datasets_private import TableBuilder, is_small_dataset
     from imagenet_reader.errors import ArchiveError
+    from imagenet_reader.files import check_space, note_use, unused_cache
     from imagenet_reader.filesystem import ImagenetFileSystem
     from imagenet_reader.index import index_path
     from imagenet_reader.layouts.tar_archive import TarArchive
     from imagenet_reader.official import MANUAL_DOWNLOAD, OTHER_LAYOUTS
+    from imagenet_reader.options import check_names
     from imagenet_reader.pixels import as_benchmark
     from imagenet_reader.places import SCHEME, tables
     from imagenet_reader.plan import Plan
+    from imagenet_reader.record import RECORD, write_record
 
 __all__ = [
     "ArchiveError",
@@ -113,28 +116,15 @@ OPTIONS = {
 
 @dataclasses.dataclass
 class ImagenetSubsetsConfig(datasets.BuilderConfig):
-    """A subset and how to build it.
-
-    Args:
-        label_names: ``"wnid"`` (``n01440764``) or ``"words"`` (``tench, Tinca tinca``).
-        splits: names of the splits to build; only the archives that they read are needed. By default all but ``test``
-            of the official test archive (label -1), which ``lt`` cannot have.
-        on_missing: ``"error"``, or ``"skip"`` to leave out images that are absent or damaged.
-        image_bytes: ``"benchmark"``, the images as TFDS and torchvision decode them (see ``as_benchmark``), or
-            ``"archive"``, the bytes of the archive.
-        unlabeled: of ``1pct`` and ``10pct``: add the split ``unlabeled``, all other training images (label -1).
-        train_list: of ``custom``: file with the images of ``train``, see ``imagenet_reader.lists.read_image_list``.
-        validation_list: of ``custom``: file with those of ``validation``; by default the official validation images.
-        in_place: ``True`` leaves the images in the archives: rows have their places, and no copy of them is written.
-    """
+    """A subset and how to build it; ``load_dataset`` says what the options are."""
 
     label_names: str = "wnid"
     splits: list = None
     on_missing: str = "error"
     image_bytes: str = "benchmark"
     unlabeled: bool = False
-    train_list: str = None
-    validation_list: str = None
+    train_list: str | list = None
+    validation_list: str | list = None
     in_place: bool = False
 
     def create_config_id(self, config_kwargs, custom_features=None):
@@ -143,13 +133,18 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         ``datasets`` calls this once, when the options are complete: the plan that follows from them is made here.
         """
         self._check_options()
-        own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
+        chosen = self.chosen_options()
+        own_lists = {name: chosen.pop(name) for name in CUSTOM.values() if name in chosen}
         self.plan = Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing)
-        options = {name: getattr(self, name) for name in (*OPTIONS, "splits", "unlabeled", "in_place")}
-        chosen = {name: value for name, value in options.items() if value != getattr(type(self), name)}
+        key = chosen | self.plan.key
         if self.in_place:
-            chosen["data_dir"] = self.data_dir  # rows in place are those of this folder
-        return super().create_config_id(chosen | self.plan.key, custom_features)
+            key["data_dir"] = self.data_dir  # rows in place are those of this folder
+        return super().create_config_id(key, custom_features)
+
+    def chosen_options(self):
+        """The options that are not as they are by default, ``dict``."""
+        options = {name: getattr(self, name) for name in ImagenetSubsetsConfig.__annotations__}
+        return {name: value for name, value in options.items() if value != getattr(ImagenetSubsetsConfig, name)}
 
     def _check_options(self):
         for name, allowed in OPTIONS.items():
@@ -196,6 +191,7 @@ class ImagenetSubsets(TableBuilder):
     DEFAULT_WRITER_BATCH_SIZE = BATCH_ROWS
 
     def __init__(self, *args, data_dir=None, **kwargs):
+        check_names(self.BUILDER_CONFIG_CLASS, kwargs)
         if data_dir is not None:  # one place, one cache, however it is written
             data_dir = os.path.abspath(os.path.expanduser(data_dir))
             if "::" in data_dir:
@@ -228,6 +224,9 @@ class ImagenetSubsets(TableBuilder):
         if self.config.data_dir is None:
             raise ValueError(f"data_dir is missing. {MANUAL_DOWNLOAD} {OTHER_LAYOUTS}")
         splits = self.plan().splits
+        if self.unfinished_dir is not None and not getattr(dl_manager, "is_streaming", False):
+            self._check_space(splits)
+            write_record(self.unfinished_dir, self.config.name, self.config.chosen_options(), self.plan().places)
         # datasets compares what it has written with this, on every version; skipped damage shows only in reading.
         prepares_skipping = self.config.on_missing == "skip" and not getattr(dl_manager, "is_streaming", False)
         rows = {name: len(split.rows) for name, split in splits.items()}
@@ -236,6 +235,15 @@ class ImagenetSubsets(TableBuilder):
             datasets.SplitGenerator(name=name, gen_kwargs={"reader": split.reader, "shards": split.shards})
             for name, split in splits.items()
         ]
+
+    def _check_space(self, splits):
+        if not self.config.in_place:
+            needed = sum(int(split.rows["size"].sum()) for split in splits.values())
+            advice = (
+                " (to write none of them, pass in_place=True; to write them to another disk, pass cache_dir=... or set "
+                "HF_HOME)"
+            )
+            check_space(self.unfinished_dir, needed, f"the images of {self.config.name}", advice)
 
     def _generate_examples(self, reader, shards):
         for batch in self._read(reader, shards):
@@ -260,6 +268,7 @@ class ImagenetSubsets(TableBuilder):
     def as_dataset(self, *args, **kwargs):
         """As in ``datasets``; warns of images that were skipped."""
         self._warn_of_missing()
+        note_use(os.path.join(self.cache_dir, RECORD))
         return super().as_dataset(*args, **kwargs)
 
     def as_streaming_dataset(self, *args, **kwargs):
@@ -300,13 +309,26 @@ def load_dataset(
     Args:
         name: ``"1pct"`` (default), ``"10pct"``, ``"lt"``, ``"full"`` or ``"custom"``.
         data_dir: the folder that holds the images, see ``imagenet_reader.layouts``.
-        **config_kwargs: options of ``ImagenetSubsetsConfig``.
+        label_names: ``"wnid"`` (default, ``n01440764``) or ``"words"`` (``tench, Tinca tinca``).
+        splits: names of the splits to build; only the archives that they read are needed. By default all but ``test``
+            of the official test archive (label -1), which ``lt`` cannot have.
+        on_missing: ``"error"`` (default), or ``"skip"`` to leave out images that are absent or damaged.
+        image_bytes: ``"benchmark"`` (default), the images as TFDS and torchvision decode them (see ``as_benchmark``),
+            or ``"archive"``, the bytes of the archive.
+        unlabeled: of ``1pct`` and ``10pct``: ``True`` adds the split ``unlabeled``, all other training images
+            (label -1).
+        train_list: of ``custom``: the images of ``train``, the path of a text file with an image a line, or a list of
+            such lines, see ``imagenet_reader.lists.read_image_list``.
+        validation_list: of ``custom``: those of ``validation``; by default the official validation images.
+        in_place: ``True`` leaves the images in the archives: rows have their places, and no copy of them is written.
+        trust_remote_code: is accepted and has no effect, as in datasets 4 and later.
 
     The other arguments, and what is returned, are those of ``datasets.load_dataset``.
 
     Raises:
         FileNotFoundError: an archive is not there.
         ArchiveError: an archive is not what it should be, or lacks images.
+        OSError: the disk of the cache has too little space, or cannot be written.
         ValueError: an unknown name or option.
 
     Example:
@@ -316,13 +338,14 @@ def load_dataset(
     """
     if streaming and num_proc is not None:
         raise NotImplementedError("A streaming dataset is not prepared, so num_proc does not go with streaming=True.")
+    config_kwargs.pop("trust_remote_code", None)
     with open(__file__, "rb") as source:  # a changed builder must not serve what another has cached
         digest = hashlib.sha256(source.read()).hexdigest()
-    builder = ImagenetSubsets(
-        config_name=name, data_dir=data_dir, cache_dir=cache_dir, features=features, hash=digest, **config_kwargs
-    )
+    options = {"config_name": name, "data_dir": data_dir, "features": features, "hash": digest, **config_kwargs}
     if streaming:
-        return builder.as_streaming_dataset(split=split)
+        with unused_cache() as unused:
+            return ImagenetSubsets(cache_dir=cache_dir or unused, **options).as_streaming_dataset(split=split)
+    builder = ImagenetSubsets(cache_dir=cache_dir, **options)
     builder.download_and_prepare(download_mode=download_mode, verification_mode=verification_mode, num_proc=num_proc)
     if keep_in_memory is None:
         keep_in_memory = is_small_dataset(builder.info.dataset_size)

@@ -15,6 +15,8 @@ This package knows nothing of configs and builders: ``imagenet_subsets`` uses it
 ``places``            paths that say where an image is, for rows whose images stay in the archive
 ``filesystem``        the file system of ``fsspec`` that reads them
 ``files``             files: opening them, noticing their change, the progress bar
+``options``           whether the names of options are right
+``record``            what a dataset in the cache is, in a record beside it
 ``processes``         processes that end with the one that started them
 ``datasets_private``  everything private in ``datasets`` that is used here
 ====================  =================================================================================

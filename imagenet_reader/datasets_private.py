@@ -32,6 +32,11 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
 
     resumable = True
 
+    @property
+    def unfinished_dir(self):
+        """The folder that is written while a dataset is prepared; ``None`` if it is not on this machine."""
+        return self._output_dir if self._output_dir.endswith(".incomplete") else None
+
     def _download_and_prepare(self, *args, **kwargs):
         self._preparing_process = os.getpid()
         for left in os.scandir(self._output_dir) if self._output_dir.endswith(".incomplete") else ():

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import datasets
@@ -45,14 +46,33 @@ def confirm(fd, path, expected):
         raise ArchiveError(f"{path} was changed after it was indexed. Load again once it is whole.")
 
 
-def check_space(folder, needed, what):
-    """Raise ``OSError`` if the disk of a folder, which may not exist yet, lacks the ``needed`` bytes for ``what``."""
+def check_space(folder, needed, what, advice=""):
+    """Raise ``OSError`` if the disk of a folder, which may not exist yet, lacks the ``needed`` bytes for ``what``.
+
+    The message ends with ``advice``, and the folder.
+    """
     folder = Path(folder).absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if free < needed:
-        message = f"{what} take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+        message = f"{what} take {in_words(needed)}, and {in_words(free)} are free{advice}"
         raise OSError(errno.ENOSPC, message, str(existing))
+
+
+def in_words(size):
+    """A number of bytes as people say it, ``"8.2 GB"`` or ``"31.0 MB"``."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def unused_cache():
+    """Context of an empty folder for builders that prepare nothing: each wants a ``cache_dir`` that it can write."""
+    return tempfile.TemporaryDirectory(prefix="imagenet-subsets-")
+
+
+def note_use(path):
+    """Note in a file's time of change that it is used now, where that can be written."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
 
 
 def digest(value):

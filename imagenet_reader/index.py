@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from imagenet_reader.files import naming, opened
+from imagenet_reader.files import naming, note_use, opened
 from imagenet_reader.lists import read_table
 
 VERSION = "1"  # part of every identity: to be raised when an index is made in another way
@@ -35,14 +35,21 @@ def archive_identity(path):
     return digest.hexdigest()
 
 
+def index_folder():
+    """The folder below ``HF_HOME`` in which indexes are kept, and what is taken out of a tar.gz, ``str``."""
+    return os.path.join(huggingface_hub.constants.HF_HOME, "imagenet_subsets")
+
+
 def index_path(path):
     """Where the index of an archive is kept, ``str``: below ``HF_HOME``, by the archive's path without links."""
     name = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:16]
-    return os.path.join(huggingface_hub.constants.HF_HOME, "imagenet_subsets", f"{name}.index")
+    return os.path.join(index_folder(), f"{name}.index")
 
 
 def kept_index(path, identity, find):
     """The index that is kept of the archive at ``path``, ``pa.Table``; if there is none, ``find()`` makes it.
+
+    Where it cannot be kept, a warning says so, and the next load makes it again.
 
     Args:
         path: the archive, or a folder of archives.
@@ -51,26 +58,62 @@ def kept_index(path, identity, find):
     """
     file = index_path(path)
     table = _load(file, identity)
-    if table is None:
-        os.makedirs(os.path.dirname(file), exist_ok=True)
-        with filelock.FileLock(file + ".lock"):  # one process walks, the others wait for what it finds
-            table = _load(file, identity)
-            if table is None:
-                table = find().replace_schema_metadata({"identity": identity})
+    if table is not None:
+        note_use(file)
+        return table
+    with contextlib.ExitStack() as locked:
+        try:
+            os.makedirs(os.path.dirname(file), exist_ok=True)
+            locked.enter_context(filelock.FileLock(file + ".lock"))  # one process walks, the others wait for it
+        except OSError as error:
+            _warn_not_kept(error)
+            return find()
+        table = _load(file, identity)
+        if table is None:
+            origin = {"identity": identity, "archive": os.fsencode(os.path.realpath(path))}
+            table = find().replace_schema_metadata(origin)
+            try:
                 _save(table, file)
+            except OSError as error:
+                _warn_not_kept(error)
     return table
+
+
+def _warn_not_kept(error):
+    # The same words for every archive: Python then shows them once.
+    warnings.warn(
+        f"The indexes of archives cannot be kept in {index_folder()} ({error.strerror or error}), so that each load "
+        "walks through the archives again. Set HF_HOME to a folder that can be written.",
+        stacklevel=2,
+    )
+
+
+def indexed_archive(file):
+    """The path of the archive whose index is kept in a file, ``str``; ``None`` if the file is damaged or does not say.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    table = _read(file)
+    archive = None if table is None else table.schema.metadata.get(b"archive")
+    return archive and os.fsdecode(archive)
 
 
 def _load(file, identity):
     try:
-        with open(file, "rb") as stream:
-            digest, content = stream.read(32), stream.read()
-    except FileNotFoundError:
+        table = _read(file)
+    except OSError:  # none is kept, or nothing can be read there
         return None
-    if hashlib.sha256(content).digest() != digest:  # damaged
+    return table if table is not None and table.schema.metadata[b"identity"] == identity.encode() else None
+
+
+def _read(file):
+    """The table in a kept index, ``None`` if the file is damaged."""
+    with open(file, "rb") as stream:
+        digest, content = stream.read(32), stream.read()
+    if hashlib.sha256(content).digest() != digest:
         return None
-    table = read_table(pa.BufferReader(content))
-    return table if table.schema.metadata[b"identity"] == identity.encode() else None
+    return read_table(pa.BufferReader(content))
 
 
 def _save(table, file):

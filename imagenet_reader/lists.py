@@ -86,12 +86,13 @@ def read_split_list(name):
     return sorted(zip(images, labels))
 
 
-def read_image_list(path):
+def read_image_list(source):
     """The images of a user's own list.
 
     Args:
-        path: a text file with an image a line: its name, after any folders and before its label, if it has one, as in
-            ``n01440764_190.JPEG`` and ``train/n01440764/n01440764_190.JPEG 0``.
+        source: the path of a text file with an image a line, or a list of such lines: the image's name, after any
+            folders and before its label, if it has one, as in ``n01440764_190.JPEG`` and
+            ``train/n01440764/n01440764_190.JPEG 0``.
 
     Returns:
         ``list[tuple[str, int]]``, (file name, label) an image, sorted by file name.
@@ -103,21 +104,29 @@ def read_image_list(path):
     wnids, validation = read_wnids(), dict(read_split_list("validation"))
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
     images, wrong = {}, []
-    with open(os.path.expanduser(path), encoding="utf-8-sig", errors="replace") as file:
-        for number, line in enumerate(map(str.strip, file), start=1):
-            match = _LINE.fullmatch(line)
-            name = match["name"] if match else ""
-            label = validation.get(name, label_of.get(name[WNID]))
-            mistake = line and _mistake(line, match, label, wnids, name in images)
-            if mistake:
-                wrong.append(f"line {number}: {mistake}")
-            elif line:
-                images[name] = label
+    described, lines = _lines_of(source)
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        match = _LINE.fullmatch(line)
+        name = match["name"] if match else ""
+        label = validation.get(name, label_of.get(name[WNID]))
+        mistake = line and _mistake(line, match, label, wnids, name in images)
+        if mistake:
+            wrong.append(f"line {number}: {mistake}")
+        elif line:
+            images[name] = label
     if wrong or not images:
-        raise ValueError(f"{path} is not a list of images: " + ("; ".join(wrong) or "it is empty") + ".")
+        raise ValueError(f"{described} is not a list of images: " + ("; ".join(wrong) or "it is empty") + ".")
     if 0 < len(images.keys() & validation.keys()) < len(images):
-        raise ValueError(f"{path} lists training and validation images: make two lists of them.")
+        raise ValueError(f"{described} lists training and validation images: make two lists of them.")
     return sorted(images.items())
+
+
+def _lines_of(source):
+    """(what to call a user's list in messages, its lines)."""
+    if not isinstance(source, (str, os.PathLike)):
+        return "The list that was passed", [str(line) for line in source]
+    with open(os.path.expanduser(source), encoding="utf-8-sig", errors="replace") as file:
+        return source, file.readlines()
 
 
 def _mistake(line, match, label, wnids, again):

@@ -51,7 +51,7 @@ class Plan:
         subset: ``dict[str, str]``, split -> list, in the order of the splits. A list is a key of ``lists.LISTS``;
             ``"full"``, all training images; ``"unlabeled"``, those that the list of the config's name lacks;
             ``"test"``, the official test images; or a key of ``own_lists``.
-        own_lists: ``dict[str, str]``, name -> path of the user's own list.
+        own_lists: ``dict``, name -> the user's own list, as ``lists.read_image_list`` takes it.
         data_dir: the folder of the images; ``None`` if it is not known, and no rows are asked for.
         on_missing: ``"error"``, or ``"skip"`` to leave out images that are absent.
 
@@ -80,6 +80,11 @@ class Plan:
     def __getstate__(self):
         # Processes have no use for lists and rows, which take seconds to pickle.
         return {name: value for name, value in self.__dict__.items() if name not in ("_lists", "splits", "_snapshots")}
+
+    @property
+    def places(self):
+        """The archives and folders that the images are in, ``list[str]``."""
+        return [layout.path for layout in self._distinct()]
 
     def count(self, split):
         """How many images a split has if none is missing."""
@@ -201,7 +206,7 @@ class Plan:
             absent = [(f"{self._wnids[label]}_1.JPEG", label) for label in absent_classes]
             raise ArchiveError(
                 f"{layout.path} has {len(rows):,} training images for {split}; in ILSVRC 2012 there are {count:,}. "
-                f"{layout.explain(absent)}"
+                f"{layout.explain_incomplete(absent)}"
             )
         return rows
 

@@ -45,6 +45,7 @@ def walk_archive(path):
             walks = _class_tar_walks(walks[0])
         with progress_bar(f"Indexing {os.path.basename(path)}", size) as bar:
             _walk_all(fd, walks, bar.update)
+            bar.update(size - bar.n)  # what ends tars, and lies between them
     return pa.concat_tables(_members(walk) for walk in walks)  # a class tar holds names of its class alone
 
 

@@ -152,7 +152,7 @@ def _sha256(path):
 
 def _locate(images, index):
     """The rows of a list, of size 0 where the loader would take no such image."""
-    rows = locate(images, MEMBERS.empty_table() if index is None else index.table)
+    rows = locate(images, MEMBERS.emptytext_table() if index is None else index.table)
     rows["size"][rows["size"] > MAX_IMAGE] = 0
     return rows
 
@@ -246,11 +246,18 @@ def format_report(report):
     archives = [head, *map(_archive_row, report["archives"])]
     splits = [("config", "split", "found", "classes short", ""), *map(_split_row, report["splits"])]
     remarks = [line for archive in report["archives"] for line in _remarks(archive)]
-    blocks = [_table("<<<", found), _table("<><>><<", archives), _table("<<>><", splits), remarks, _conclusion(report)]
+    blocks = [
+        text_table("<<<", found),
+        text_table("<><>><<", archives),
+        text_table("<<>><", splits),
+        remarks,
+        _conclusion(report),
+    ]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
 
-def _table(sides, rows):
+def text_table(sides, rows):
+    """Rows of cells as lines, ``list[str]``; ``sides`` has a ``<`` or ``>`` for each column."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     padded = [[f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths)] for row in rows]
     return ["  ".join(cells).rstrip() for cells in padded]

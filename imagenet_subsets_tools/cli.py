@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import inspect
 import json
+import os
 import signal
 import sys
 import threading
@@ -34,6 +35,8 @@ def main(argv=None) -> int:
         0
     """
     arguments = parser().parse_args(argv)
+    if arguments.command is None:
+        return _print_overview(arguments.version)
     try:
         return arguments.command(arguments) or 0
     except KeyboardInterrupt:
@@ -44,6 +47,17 @@ def main(argv=None) -> int:
             raise
         print(f"imagenet-subsets: error: {reason}", file=sys.stderr)
         return 1
+
+
+def _print_overview(version):
+    """Print the version, or else the list of commands."""
+    if version:
+        import imagenet_subsets
+
+        print(f"imagenet-subsets {imagenet_subsets.VERSION}")
+    else:
+        parser().print_help()
+    return 0
 
 
 def _expected(error):
@@ -86,12 +100,16 @@ def _show(arguments):
         arguments.wrong_usage("name a config, or pass --histogram")
     if arguments.config is not None and arguments.data_dir is None:
         arguments.wrong_usage("the examples of a config need --data-dir")
+    lists = {"train_list": arguments.train_list, "validation_list": arguments.validation_list}
+    lists = {name: path for name, path in lists.items() if path is not None}
+    if (arguments.config == "custom") != ("train_list" in lists) or (lists and arguments.config != "custom"):
+        arguments.wrong_usage("custom needs --train-list, and may have --validation-list; no other config has")
     from imagenet_subsets_tools.pictures import draw_grid, draw_images_per_class
 
     pictures = {}
     if arguments.config is not None:
         name = f"{arguments.config}-{arguments.split}.png"
-        pictures[name] = draw_grid(arguments.config, arguments.data_dir, arguments.split)
+        pictures[name] = draw_grid(arguments.config, arguments.data_dir, arguments.split, **lists)
     if arguments.histogram:
         pictures["images-per-class.png"] = draw_images_per_class()
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
@@ -105,13 +123,41 @@ def _index(arguments):
     """Index archives ahead of the first load."""
     import imagenet_subsets
 
-    for archive in arguments.archives:
-        members = imagenet_subsets.read_index(archive).num_rows
-        print(f"{archive}: {members:,} images, index {imagenet_subsets.index_path(archive)}")
+    failed = False
+    for archive in [archive for path in arguments.archives for archive in _archives(path)]:
+        members, index = imagenet_subsets.read_index(archive).num_rows, imagenet_subsets.index_path(archive)
+        kept = os.path.exists(index)
+        print(f"{archive}: {members:,} images, " + (f"index {index}" if kept else "its index is not kept"))
+        failed = failed or not kept
+    return 1 if failed else 0
+
+
+def _archives(path):
+    """The archive at ``path``, or those in the folder at ``path``."""
+    from imagenet_reader.official import FIRST_MEMBERS
+
+    if not path.is_dir():
+        return [path]
+    found = [path / name for name in FIRST_MEMBERS if (path / name).exists()]
+    if not found:
+        raise FileNotFoundError(f"{path} holds none of {', '.join(FIRST_MEMBERS)}: pass the archives that it holds.")
+    return found
+
+
+def _cache(arguments):
+    """List what the caches hold, or remove what is named."""
+    from imagenet_subsets_tools.cache import format_entries, list_cache, remove
+
+    entries = list_cache(arguments.cache_dir)
+    if not arguments.remove:
+        print(format_entries(entries))
+        return
+    for line in remove(entries, arguments.remove):
+        print(line)
 
 
 def _build(arguments):
-    """Build a dataset repository for the Hub: Parquet shards and a card."""
+    """Build a repository for the Hub: Parquet shards and a card."""
     from imagenet_subsets_tools.parquet import build_parquet
 
     names = ("configs", "num_proc", "part", "label_names", "splits", "unlabeled", "train_list", "validation_list")
@@ -198,7 +244,7 @@ def _check_arguments(parser):
 
 
 def _show_arguments(parser):
-    configs = ("1pct", "10pct", "lt", "full")
+    configs = ("1pct", "10pct", "lt", "full", "custom")
     parser.add_argument("config", metavar="CONFIG", nargs="?", choices=configs, help=f"one of {', '.join(configs)}")
     parser.add_argument("--data-dir", metavar="DIR", type=Path, help="folder that holds ImageNet")
     parser.add_argument("--split", default="train", help="split whose examples are drawn (default: train)")
@@ -208,11 +254,22 @@ def _show_arguments(parser):
     parser.add_argument(
         "--output-dir", metavar="DIR", type=Path, default=Path(), help="folder for the PNG files (default: here)"
     )
+    parser.add_argument("--train-list", metavar="FILE", help="of custom: file with an image a line")
+    parser.add_argument("--validation-list", metavar="FILE", help="of custom: the same, for validation")
     parser.set_defaults(wrong_usage=parser.error)
 
 
 def _index_arguments(parser):
-    parser.add_argument("archives", metavar="ARCHIVE", nargs="+", type=Path, help="archive to index")
+    parser.add_argument(
+        "archives", metavar="ARCHIVE", nargs="+", type=Path, help="archive to index, or a folder that holds some"
+    )
+
+
+def _cache_arguments(parser):
+    parser.add_argument("--remove", metavar="NAME", nargs="+", default=[], help="what to remove, as listed")
+    parser.add_argument(
+        "--cache-dir", metavar="DIR", type=Path, help="as passed to load_dataset (default: the datasets cache)"
+    )
 
 
 def _build_arguments(parser):
@@ -253,6 +310,7 @@ COMMANDS = (
     (_check, _check_arguments, "imagenet-subsets check /data/imagenet --full"),
     (_show, _show_arguments, "imagenet-subsets show 1pct --data-dir /data/imagenet --histogram"),
     (_index, _index_arguments, "imagenet-subsets index ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar"),
+    (_cache, _cache_arguments, "imagenet-subsets cache --remove 1pct-1f6a2c9d"),
     (_build, _build_arguments, "imagenet-subsets build 1pct lt --data-dir /data/imagenet --output-dir hub"),
     (_push, _push_arguments, "imagenet-subsets push hub team/imagenet-subsets"),
 )
@@ -266,7 +324,9 @@ def parser():
         epilog="example:\n  imagenet-subsets demo\n\nimagenet-subsets COMMAND --help says more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command, add_arguments, example in COMMANDS:
         text = inspect.getdoc(command)
         subparser = commands.add_parser(

@@ -30,30 +30,32 @@ def run_demo():
     with tempfile.TemporaryDirectory(prefix="imagenet-subsets-demo-") as folder:
         archives = make_standins(Path(folder, "archives"), configs=[_CONFIG])
         print(f"Two stand-in archives, drawn pictures under the true names, are in {archives}.")
-        function, arguments, options = _call()
-        options |= {"data_dir": str(archives), "label_names": "words", "cache_dir": f"{folder}/cache"}
-        print(f"They are loaded as the true ones would be:\n\n{_as_text(function, arguments, options)}\n")
+        options = {"data_dir": str(archives), "label_names": "words", "cache_dir": f"{folder}/cache"}
+        call = _as_text("imagenet_subsets", (_CONFIG,), options)
+        print(f"They are loaded as the true ones would be:\n\n{call}\n")
         try:
-            dataset = function(*arguments, **options)
+            dataset = imagenet_subsets.load_dataset(_CONFIG, **options)
             print(f"{dataset}\n")
             _print_rows(dataset)
         finally:
             _forget_indexes(archives)
+    options = {"data_dir": "/path/to/the/folder", "label_names": "words"}
     print(
         f"\nThe stand-ins are removed again. With the true {TRAIN_ARCHIVE} and\n"
         f"{VALIDATION_ARCHIVE} (https://image-net.org/download-images.php) in one folder,\n"
-        "as downloaded, pass that folder as data_dir, and no cache_dir:\n"
+        "as downloaded, pass that folder as data_dir, and no cache_dir:\n\n"
+        + _as_text("imagenet_subsets", (_CONFIG,), options)
     )
-    options["data_dir"] = "/path/to/the/folder"
-    del options["cache_dir"]
-    print(_as_text(function, arguments, options))
+    if _datasets_runs_scripts():
+        print(
+            "\nOr, as a loading script, which the datasets that is installed here runs:\n\n"
+            + _as_text("datasets", (imagenet_subsets.__file__, _CONFIG), options)
+        )
 
 
-def _call():
-    """(function, arguments, options) of the call that the installed ``datasets`` allows."""
-    if tuple(map(int, datasets.__version__.split(".")[:2])) < (2, 20):
-        return datasets.load_dataset, (imagenet_subsets.__file__, _CONFIG), {}
-    return imagenet_subsets.load_dataset, (_CONFIG,), {}
+def _datasets_runs_scripts():
+    """Whether the installed ``datasets`` runs a local script without asking."""
+    return tuple(map(int, datasets.__version__.split(".")[:2])) < (2, 20)
 
 
 def _forget_indexes(archives):
@@ -63,11 +65,10 @@ def _forget_indexes(archives):
             file.unlink()
 
 
-def _as_text(function, arguments, options):
-    module = function.__module__.partition(".")[0]
+def _as_text(module, arguments, options):
     values = [*map(repr, arguments), *(f"{name}={value!r}" for name, value in options.items())]
     call = f"dataset = {module}.load_dataset(\n" + "".join(f"    {value},\n" for value in values) + ")"
-    return textwrap.indent(f"import {module}\n{call}", "    ")
+    return textwrap.indent(f"import {module}\n\n{call}", "    ")
 
 
 def _print_rows(dataset):

@@ -37,16 +37,17 @@ _CAPTION_AT, _CAPTION_LINE, _CAPTION_LINES = _TILE[1] + 9, 19, 2
 _GRID_TOP, _CELL = 92, _CAPTION_AT + _CAPTION_LINES * _CAPTION_LINE + 14  # where it begins, and a row's height
 
 
-def draw_grid(config, data_dir, split="train", examples=20):
+def draw_grid(config, data_dir, split="train", examples=20, **options):
     """Draw the first examples of a split, cut to 4:3, with their classes.
 
     The rows are streamed, so that nothing is built; those of every split come in mixed classes.
 
     Args:
-        config: ``"1pct"``, ``"10pct"``, ``"lt"`` or ``"full"``.
+        config: ``"1pct"``, ``"10pct"``, ``"lt"``, ``"full"`` or ``"custom"``.
         data_dir: the folder that holds ImageNet, as for ``imagenet_subsets.load_dataset``.
         split: a split of the config.
         examples: how many, at the most; 1 or more.
+        **options: others of ``imagenet_subsets.load_dataset``, such as ``train_list``.
 
     Returns:
         ``PIL.Image.Image``, RGB, 900 pixels wide, five examples a row.
@@ -62,7 +63,7 @@ def draw_grid(config, data_dir, split="train", examples=20):
     if examples < 1:
         raise ValueError(f"examples is {examples}; expected is 1 or more")
     dataset = imagenet_subsets.load_dataset(
-        config, data_dir=data_dir, streaming=True, splits=[split], split=split, label_names="words"
+        config, data_dir=data_dir, streaming=True, splits=[split], split=split, label_names="words", **options
     )
     rows = list(itertools.islice(dataset, examples))
     class_of = _class_names(dataset.features["label"].names)

@@ -6,6 +6,7 @@ import shlex
 import pytest
 from pages import PAGES, blocks
 
+import imagenet_subsets
 from imagenet_subsets_tools import cli
 
 
@@ -37,6 +38,17 @@ def test_help_fits_a_terminal_and_has_an_example(command, capsys, monkeypatch):
     example = re.search(r"^example:\n  imagenet-subsets (.*)$", "\n".join(lines), re.MULTILINE)
     cli.parser().parse_args(shlex.split(example[1]))
     assert not command or example.end() == len("\n".join(lines))
+
+
+def test_no_command_lists_the_commands(capsys):
+    assert cli.main([]) == 0
+    printed = capsys.readouterr().out
+    assert all(re.search(rf"^    {function.__name__[1:]} ", printed, re.MULTILINE) for function, *_ in cli.COMMANDS)
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"imagenet-subsets {imagenet_subsets.VERSION}\n"
 
 
 def test_check_prints_what_is_shown(standins_all, capsys):

@@ -1,14 +1,19 @@
 """A disk that is full, a folder that cannot be written, input errors: an error that names what failed."""
 
 import errno
+import gzip
 import itertools
 import os
+import shutil
+import subprocess
+import sys
 import tarfile
 
 import huggingface_hub
 import pytest
 from datasets.exceptions import DatasetGenerationError
 from faults import FEW, NAMES, TRAIN, chain, fails_right, files, images_of, load, tree
+from makers.layouts import KAGGLE_TAR_GZ
 
 import imagenet_subsets
 from imagenet_reader.official import TRAIN_ARCHIVE
@@ -17,21 +22,45 @@ from imagenet_subsets import read_index
 # ------------------------------------------------------------------------------ disks and permissions
 
 
+NOT_KEPT = "cannot be kept in .*{}.*HF_HOME"
+
+
 def test_disk_full_while_indexing(standins_1pct, small_disk, monkeypatch):
     disk = small_disk("64k")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HOME", str(disk / "hf_home"))
     archive = standins_1pct / TRAIN_ARCHIVE
-    with pytest.raises(OSError, match=rf"No space left on device.*{disk}") as raised:
-        read_index(archive)
-    assert raised.value.errno == errno.ENOSPC
+    with pytest.warns(UserWarning, match=NOT_KEPT.format(disk)):
+        assert read_index(archive).num_rows > 12_811
     assert not [name for name in files(disk) if not name.endswith(".lock")]
     small_disk("1m")
     assert read_index(archive).num_rows > 12_811
+    assert [name for name in files(disk) if name.endswith(".index")]
+
+
+def test_a_disk_that_is_too_small_is_found_before_anything_is_written(standins_1pct, small_disk, monkeypatch):
+    disk = small_disk("4m")
+    monkeypatch.setattr(imagenet_subsets.ImagenetSubsets, "_generate_tables", lambda *_: pytest.fail("it is written"))
+    options = {"data_dir": standins_1pct, "cache_dir": str(disk), **TRAIN}
+    expected = rf"1pct take \d+\.\d MB, and \d\.\d MB are free \(.*in_place=True.*cache_dir=.*HF_HOME\): '{disk}"
+    with pytest.raises(OSError, match=expected) as raised:
+        imagenet_subsets.load_dataset("1pct", **options)
+    assert raised.value.errno == errno.ENOSPC
+    assert not [name for name in files(disk) if not name.endswith(".lock")]
+
+
+def test_a_dataset_in_the_cache_needs_no_space(few, small_disk):
+    disk = small_disk("700k")
+    options = {"cache_dir": str(disk), **FEW}
+    assert len(load(few, **options)) == 300
+    (disk / "other").write_bytes(bytes(shutil.disk_usage(disk).free))
+    assert len(load(few, **options)) == 300
 
 
 @pytest.mark.parametrize("num_proc", [None, 2])
-def test_disk_full_while_preparing(num_proc, standins_1pct, small_disk, undisturbed):
+def test_disk_full_while_preparing(num_proc, standins_1pct, small_disk, undisturbed, monkeypatch):
+    """As it is where somebody else writes meanwhile, or a quota ends, of which the free space says nothing."""
     cache = small_disk("4m")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, 1 << 40))
     options = {"data_dir": standins_1pct, "cache_dir": str(cache), "num_proc": num_proc, **TRAIN}
     with pytest.raises((OSError, DatasetGenerationError)) as raised:
         imagenet_subsets.load_dataset("1pct", **options)
@@ -43,17 +72,46 @@ def test_disk_full_while_preparing(num_proc, standins_1pct, small_disk, undistur
     assert tree(cache) == tree(undisturbed[num_proc])
 
 
-def test_an_hf_home_that_cannot_be_written(few, hf_home, read_only):
-    hf_home.mkdir()
-    read_only(hf_home)
-    with pytest.raises(OSError, match=f"(Read-only file system|Permission denied).*{hf_home}"):
-        load(few, streaming=True, **FEW)
+@pytest.mark.filterwarnings("ignore:.*left out")
+@pytest.mark.parametrize("home", ["read only", "a file"])
+def test_without_a_home_that_can_be_written_all_else_works(home, few, images, tmp_path, hf_home, read_only):
+    if home == "read only":
+        hf_home.mkdir()
+        read_only(hf_home)
+    else:
+        hf_home.touch()
+    for options in ({"streaming": True}, {"cache_dir": str(tmp_path / "cache")}):
+        with pytest.warns(UserWarning, match=NOT_KEPT.format(hf_home)):
+            assert dict(images_of(load(few, **options, **FEW))) == images
 
 
-def test_an_hf_home_that_is_a_file(few, hf_home):
+def test_the_tools_work_without_a_home_that_can_be_written(standins_1pct, tmp_path):
+    """As a new user has it, in processes of their own: nothing can be made below HOME, and HF_HOME is not set."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "XDG_"))}
+    environment["HOME"] = os.devnull
+    folder = ["--data-dir", standins_1pct, "--output-dir"]
+    for expected, *command in (
+        (1, "check", standins_1pct),  # they lack 10pct and lt
+        (0, "show", "1pct", *folder, tmp_path),
+        (0, "build", "1pct", *folder, tmp_path / "hub"),
+    ):
+        code = "import sys; from imagenet_subsets_tools.cli import main; sys.exit(main())"
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, command)], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == expected, done.stderr
+        assert done.stderr.count("Set HF_HOME to a folder that can be written") == 1
+        assert command[0] != "check" or "12,811 of 12,811              0  ok" in done.stdout
+    assert {"1pct-train.png", "hub"} <= set(os.listdir(tmp_path))
+
+
+def test_the_images_of_a_tar_gz_need_a_home(few, tmp_path, hf_home):
     hf_home.touch()
-    with pytest.raises(OSError, match=str(hf_home)):
-        load(few, streaming=True, **FEW)
+    (tmp_path / "kaggle").mkdir()
+    with gzip.open(tmp_path / "kaggle" / KAGGLE_TAR_GZ, "wb", 1) as archive:
+        archive.write(few.read_bytes())
+    with pytest.raises(OSError, match=f"are kept in a folder below HF_HOME, which cannot be written.*{hf_home}"):
+        load(tmp_path / "kaggle" / KAGGLE_TAR_GZ, streaming=True, **FEW)
 
 
 def test_a_cache_that_cannot_be_written(few, tmp_path, read_only):

@@ -24,10 +24,17 @@ VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 
 LOAD, SCRIPT = 'print(dataset["train"][0])', '"./imagenet_subsets.py"'
 CUSTOM, MORE_SPLITS = 'train_list="my.txt"', "unlabeled=True"
-TORCH, STREAM, TIMM, TRANSFORMERS = "resnet18(num_classes", "stream.set_epoch", "import timm", "import AutoModel"
+TORCH, STREAM, TIMM, TRANSFORMERS = (
+    "model = resnet18(num_classes",
+    "stream.set_epoch",
+    "import timm",
+    "import AutoModel",
+)
 LONG_TAIL, DATA_FRAME = "shot_accuracy(", "as_dataframe("
 IN_PLACE, IN_PLACE_LT = "shuffle(seed=0)[0])", 'load_dataset("lt", data_dir="/path/to/the/folder", in_place=True)'
-FILTER, EMBED, AT_ONCE = 'input_columns="label"', "embed_table_storage", 'filesystem("imagenet")'
+CLASSES, FOLDS, SPLIT_BY_SPLIT = "chosen = {0, 1, 388}", "# Five folds", 'folder, splits=["validation"]'
+EVALUATE, DDP, TIMM_FOLDER = "ResNet50_Weights.IMAGENET1K_V1", "DistributedDataParallel(", 'create_dataset("hfds/hub"'
+FILTER, EMBED, AT_ONCE = "fishes =", "embed_table_storage", 'filesystem("imagenet")'
 HUB, BUILD, DASK, NODES, RAY, SQL = (
     'load_dataset("hub"',
     "push_to_hub(",
@@ -40,6 +47,7 @@ EVERY_BLOCK = (
     *(LOAD, SCRIPT, CUSTOM, MORE_SPLITS, TORCH, STREAM, TIMM, TRANSFORMERS, LONG_TAIL, DATA_FRAME),
     *(HUB, BUILD, DASK, NODES, RAY, SQL),
     *(IN_PLACE, IN_PLACE_LT, FILTER, EMBED, AT_ONCE),
+    *(CLASSES, FOLDS, SPLIT_BY_SPLIT, EVALUATE, DDP, TIMM_FOLDER),
 )
 
 # A torchvision that is built for CUDA lacks its operators beside a CPU build of torch, and cannot be imported. Its
@@ -65,14 +73,14 @@ def test_every_python_block_is_run_here():
 def run(standins_1pct, tmp_path):
     """``run(text, after=..., ...)`` -> stdout of a script in an empty folder; ``after`` is run at its end."""
 
-    def run(text, before="", after="pass", cwd=tmp_path, replace=(), **environment):
+    def run(text, before="", after="pass", cwd=tmp_path, replace=(), by=(sys.executable,), **environment):
         for old, new in {"/path/to/the/folder": str(standins_1pct), **dict(replace)}.items():
             text = text.replace(old, new)
         script = tmp_path / "block.py"
         after = textwrap.indent(textwrap.dedent(after), "    ")
         script.write_text(f"{before}\n{text}\nif __name__ == '__main__':\n{after}\n")
         result = subprocess.run(
-            [sys.executable, script],
+            [*by, script],
             cwd=cwd,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
@@ -99,13 +107,14 @@ def test_load_and_clear_the_caches(run, tmp_path):
     printed = run(block(LOAD), after=after, **home)
     assert "'file_name': 'n01601694_21328.JPEG'" in printed
     (clearing,) = (text for text in blocks("bash") if "rm -r" in text)
-    assert "imagenet_subsets/1pct" in run_bash(clearing, tmp_path).stdout  # a folder a config, from du
+    assert re.search("^1pct-[0-9a-f]{8} .*\nindex-", run_bash(clearing, tmp_path).stdout, re.MULTILINE)
     left = [path for path in (tmp_path / ".cache").rglob("*") if path.is_file() and path.stat().st_size]
     assert left == []
 
 
 def run_bash(text, home):
     environment = {name: value for name, value in os.environ.items() if name != "HF_HOME"} | {"HOME": str(home)}
+    environment["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{environment['PATH']}"
     return subprocess.run(["bash", "-euc", text], env=environment, capture_output=True, text=True, check=True)
 
 
@@ -150,6 +159,41 @@ def test_timm(run):
     assert re.fullmatch(r"loss [67]\.\d\d\n", run(block(TIMM), WITHOUT_OPERATORS))
 
 
+def test_timm_on_a_folder(run, hub_folder, tmp_path):
+    need("timm")
+    (tmp_path / "hub").symlink_to(hub_folder)
+    after = """
+        assert create_dataset("hfds/" + os.path.realpath("hub"), root=None, split="validation")[0][1] == 65
+    """
+    printed = run(block(TIMM_FOLDER), "import os\n" + WITHOUT_OPERATORS, after)
+    assert printed == "12811 torch.Size([3, 224, 224]) 20\n"
+
+
+def test_evaluation(run):
+    """With random weights, for there are no others here, and on 96 images."""
+    need("torch", "torchvision")
+    replace = {"weights=weights": "", 'split="validation")': 'split="validation[:96]")'}
+    printed = run(block(EVALUATE), WITHOUT_OPERATORS, replace=replace)
+    assert re.fullmatch(r"top-1 accuracy: \d\.\d\d %\n", printed)
+
+
+def test_the_accuracy_to_compare_with():
+    need("torch", "torchvision")
+    code = f"{WITHOUT_OPERATORS}\nfrom torchvision.models import ResNet50_Weights\n"
+    code += "print(ResNet50_Weights.IMAGENET1K_V1.meta['_metrics']['ImageNet-1K']['acc@1'])"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert f"{printed.strip()} % top-1 accuracy on the 50,000" in PAGES["docs/training.md"].replace("\n", " ")
+
+
+def test_ddp(run, tmp_path):
+    """Two processes that load at once, into a cache that is empty."""
+    need("torch", "torchvision")
+    by = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    printed = run(block(DDP), WITHOUT_OPERATORS, by=by, HF_DATASETS_CACHE=str(tmp_path / "cache"))
+    assert sorted(printed.splitlines()) == [f"process {k}: 6406 of 12811 rows" for k in range(2)]
+    assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 1
+
+
 def test_transformers(run):
     need("transformers", "accelerate")
     after = """
@@ -168,6 +212,31 @@ def test_long_tail(run):
 def test_data_frame(run):
     last = block(DATA_FRAME).strip().splitlines()[-1]
     run(block(DATA_FRAME), after=f"assert len({last}) == 5")
+
+
+def test_some_classes(run):
+    printed = run(block(CLASSES)).splitlines()
+    assert printed[0] == "{'train': 38, 'validation': 150}"
+    assert "giant panda" in printed[1]
+
+
+def test_folds_and_few_shots(run):
+    """Every row is held out once; every class has its part in each fold, and five images in the last."""
+    before = "import collections"
+    after = """
+        folds = [set(order[fold::5].tolist()) for fold in range(5)]
+        assert set.union(*folds) == set(range(len(train))) and sum(map(len, folds)) == len(train)
+        for rows in folds:
+            assert set(collections.Counter(labels[sorted(rows)].tolist()).values()) <= {2, 3}
+        assert not set(fit["file_name"][:]) & set(validate["file_name"][:])
+        assert collections.Counter(five["label"][:]) == dict.fromkeys(range(1000), 5)
+    """
+    printed = run(block(FOLDS), before, after).splitlines()
+    assert printed == ["10248 2563"] + ["10249 2562"] * 4 + ["5000"]
+
+
+def test_split_by_split(run):
+    run(block(SPLIT_BY_SPLIT), after="assert (len(train), len(validation)) == (12_811, 50_000)")
 
 
 def test_hub(run, hub_folder, tmp_path):

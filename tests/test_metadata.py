@@ -1,10 +1,12 @@
-"""The README is a card of the Hub; versions and citations agree."""
+"""The README is a card of the Hub; versions, citations and the list of functions agree with the code."""
 
+import importlib
+import inspect
 import re
 
 import huggingface_hub
 import yaml
-from pages import PROJECT, blocks
+from pages import PAGES, PROJECT, blocks
 
 import imagenet_subsets
 from imagenet_reader import lists
@@ -36,3 +38,12 @@ def test_citations_are_those_of_the_papers():
     titles = re.findall(r"^  title += \{+(.*?)\}+,$", papers, re.MULTILINE)
     assert [paper["title"] for paper in citation["references"]] == titles
     assert citation.keys() >= {"cff-version", "message", "title", "authors", "version", "license"}
+
+
+def test_the_page_of_functions_says_what_they_say():
+    rows = re.findall(r"^\| `([\w.]+)` \| (.*) \|$", PAGES["docs/api.md"], re.MULTILINE)
+    assert {name.rpartition(".")[2] for name, _ in rows} >= set(imagenet_subsets.__all__)
+    for name, text in rows:
+        module, _, function = name.rpartition(".")
+        first = inspect.getdoc(getattr(importlib.import_module(module), function)).partition("\n\n")[0]
+        assert text == first.replace("\n", " ").replace("``", "`"), name

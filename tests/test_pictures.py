@@ -255,6 +255,16 @@ def test_show_writes_both_pictures(standins_1pct, tmp_path, capsys):
     assert len(list(folder.iterdir())) == 2
 
 
+def test_show_draws_a_list_of_ones_own(standins_1pct, tmp_path):
+    (tmp_path / "my.txt").write_text("n01440764_10040.JPEG\nn01601694_21328.JPEG\n")
+    lists = ["--train-list", str(tmp_path / "my.txt"), "--output-dir", str(tmp_path)]
+    assert main(["show", "custom", "--data-dir", str(standins_1pct), *lists]) == 0
+    grid = draw_grid("custom", standins_1pct, train_list=["n01440764_10040.JPEG", "n01601694_21328.JPEG"])
+    with Image.open(tmp_path / "custom-train.png") as image:
+        assert ImageChops.difference(image, grid).getbbox() is None
+        assert image.size == (900, TOP + ROW + 4)
+
+
 def test_show_needs_no_images_and_no_freetype_for_the_histogram(tmp_path):
     code = "import sys; sys.modules['PIL._imagingft'] = None; from imagenet_subsets_tools.cli import main; sys.exit("
     command = [sys.executable, "-c", f"{code}main(['show', '--histogram', '--output-dir', {str(tmp_path)!r}]))"]
@@ -267,7 +277,13 @@ def test_show_needs_no_images_and_no_freetype_for_the_histogram(tmp_path):
 
 
 def test_show_tells_what_is_wrong(standins_1pct, tmp_path, capsys):
-    for arguments in ([], ["1pct"], ["1pct", "--histogram"], ["imagenet", "--data-dir", "x"]):
+    for arguments in (
+        [],
+        ["1pct"],
+        ["1pct", "--histogram"],
+        ["imagenet", "--data-dir", "x"],
+        ["custom", "--data-dir", "x"],
+    ):
         with pytest.raises(SystemExit) as end:
             main(["show", *arguments])
         assert end.value.code == 2 and "usage: imagenet-subsets show" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import tarfile
 import time
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -275,10 +276,16 @@ def test_sample_makes_the_same_bytes_again(tmp_path, standins_1pct, capsys):
 def test_demo_shows_rows_and_leaves_nothing(tmp_path):
     temporary, home = tmp_path / "tmp", tmp_path / "home"
     temporary.mkdir()
-    result = run("demo", env={**os.environ, "TMPDIR": str(temporary), "HF_HOME": str(home)})
+    environment = {name: value for name, value in os.environ.items() if "PROGRESS_BARS" not in name}
+    result = run("demo", env={**environment, "TMPDIR": str(temporary), "HF_HOME": str(home)})
     assert result.returncode == 0, result.stderr
     assert "num_rows: 12811" in result.stdout and "num_rows: 50000" in result.stdout
     assert re.search(r"ILSVRC2012_val_00000001.JPEG +65 +sea snake +64x48", result.stdout)
+    calls = re.findall(r"(\w+)\.load_dataset\(", result.stdout)
+    assert calls == ["imagenet_subsets", "imagenet_subsets"] + ["datasets"] * datasets.__version__.startswith("2.19.")
+    assert "Warning" not in result.stderr
+    last = {line.partition(":")[0]: line for line in re.split("[\r\n]", result.stderr) if line.startswith("Indexing")}
+    assert len(last) == 2 and all("100%" in line for line in last.values())
     assert os.listdir(temporary) == []
     left = [path for path in home.rglob("*") if path.is_file() and "modules" not in path.parts]
     assert left == []
@@ -309,7 +316,7 @@ def test_help_is_quick_and_has_examples():
         assert "example:\n  imagenet-subsets " in result.stdout
 
 
-@pytest.mark.parametrize("arguments", [[], ["sample"], ["unknown"], ["sample", "x", "--members", "all"]])
+@pytest.mark.parametrize("arguments", [["sample"], ["unknown"], ["sample", "x", "--members", "all"]])
 def test_wrong_usage_ends_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as end:
         main(arguments)

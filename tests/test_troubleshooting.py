@@ -1,14 +1,18 @@
 """Each message that docs/troubleshooting.md explains really comes."""
 
+import gzip
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import warnings
 
 import datasets
+import huggingface_hub
 import pytest
+from makers.layouts import KAGGLE_TAR_GZ
 from pages import PAGES
 
 import imagenet_subsets
@@ -146,6 +150,30 @@ def damaged(data_dir):
     next(iter(load(data_dir, splits=["validation"])))
 
 
+def disk_too_small(data_dir):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 1 << 40, 0))
+        patch.setattr("imagenet_reader.files.in_words", lambda size: "0.0 GB")  # stand-ins have few bytes
+        imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(data_dir / "cache"))
+
+
+def no_home(data_dir, act=load):
+    write(data_dir / "home")
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setattr(huggingface_hub.constants, "HF_HOME", str(data_dir / "home"))
+        warnings.filterwarnings("error", category=UserWarning)
+        try:
+            act(data_dir)
+        except UserWarning as warning:
+            raise RuntimeError(str(warning)) from warning
+
+
+def no_home_for_a_tar_gz(data_dir):
+    (data_dir / VALIDATION).unlink()
+    write(data_dir / KAGGLE_TAR_GZ, gzip.compress(bytes(10_240)))
+    no_home(data_dir, lambda data_dir: load(data_dir, splits=["validation"]))
+
+
 def unpublished(data_dir):
     shutil.copytree(lists.SPLIT_FILES, data_dir / "split_files")
     shutil.copy(data_dir / "split_files" / "10pct.parquet", data_dir / "split_files" / "1pct.parquet")
@@ -240,6 +268,9 @@ MESSAGES = {  # of the page's table, and what gets each
     "... of them are in the folder of a wrong class": wrong_class,
     "... is the name of no training or validation image": no_image,
     "... is damaged (...)": damaged,
+    "... GB are free (to write none of them, pass in_place=True; ...)": disk_too_small,
+    "The indexes of archives cannot be kept in ...": no_home,
+    "... are kept in a folder below HF_HOME, which cannot be written": no_home_for_a_tar_gz,
     "... is not the published list": unpublished,
     "... is not known; choose one of ...": unknown_option,
     "... doesn't have a '...' key": unknown_key,

@@ -42,6 +42,10 @@ class Layout:
         """
         return "Download it again."
 
+    def explain_incomplete(self, missing):
+        """Why not all training images are there, and what to do, ``str``; the argument is that of ``explain``."""
+        return self.explain(missing)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Snapshot:

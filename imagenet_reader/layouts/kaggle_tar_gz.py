@@ -14,11 +14,12 @@ import filelock
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import digest, naming, progress_bar
-from imagenet_reader.index import archive_identity, index_path
+from imagenet_reader.index import archive_identity, index_folder, index_path
 from imagenet_reader.layouts.base import Index, Layout, Snapshot
 from imagenet_reader.layouts.tar_archive import TarArchive, TarReader
 
 PIECE_BYTES = 1 << 20
+ORIGIN = "comment"  # the field of the kept tar's global header that has the path of the .tar.gz
 
 
 class KaggleTarGz(Layout):
@@ -33,8 +34,7 @@ class KaggleTarGz(Layout):
     def _index(self, identity, wanted):
         images = wanted()
         kept = self._kept_path(identity, images)
-        os.makedirs(os.path.dirname(kept), exist_ok=True)
-        with filelock.FileLock(f"{self._stem()}.tar.lock"):  # one process reads it through
+        with self._locked():
             self._forget_others(identity)
             if not os.path.exists(kept):
                 keep_images(
@@ -42,6 +42,24 @@ class KaggleTarGz(Layout):
                 )
         index = TarArchive(kept).look(wanted).index()
         return Index(index.table, KeptReader(kept, index.reader.stamp, self.path))
+
+    @contextlib.contextmanager
+    def _locked(self):
+        """Context in which no other process keeps images of this .tar.gz."""
+        lock = filelock.FileLock(f"{self._stem()}.tar.lock")
+        try:
+            os.makedirs(index_folder(), exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            message = (
+                f"{error.strerror}: {self.path} can be read only from beginning to end, so its images are kept in a "
+                "folder below HF_HOME, which cannot be written. Set HF_HOME to one that can, or unpack the .tar.gz"
+            )
+            raise OSError(error.errno, message, index_folder()) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _stem(self):
         return index_path(self.path).removesuffix(".index")
@@ -109,12 +127,29 @@ def keep_images(path, names, kept, unfinished, identity):
             os.unlink(unfinished)
 
 
+def origin_of(kept):
+    """The path of the .tar.gz whose images a kept tar holds, ``str``; ``None`` if it does not say.
+
+    Raises:
+        OSError: the tar cannot be read.
+        tarfile.TarError: it is none.
+    """
+    with tarfile.open(kept, "r:") as tar:
+        return tar.pax_headers.get(ORIGIN)
+
+
 def _copy(file, names, target_file, bar):
     with (
         gzip.open(file) as content,
         tarfile.open(fileobj=content, mode="r|") as source,
-        tarfile.open(fileobj=target_file, mode="w", format=tarfile.GNU_FORMAT) as target,
+        tarfile.open(
+            fileobj=target_file,
+            mode="w",
+            format=tarfile.PAX_FORMAT,
+            pax_headers={ORIGIN: os.path.realpath(file.name)},
+        ) as target,
     ):
+        begin = target.offset
         for member in source:
             source.members = []  # else all headers stay in memory
             name = member.name.rpartition("/")[2]
@@ -123,7 +158,7 @@ def _copy(file, names, target_file, bar):
                 image.size = member.size
                 target.addfile(image, source.extractfile(member))
                 bar.update(file.tell() - bar.n)
-        if not target.offset:
+        if target.offset == begin:
             raise ArchiveError(f"{file.name} holds none of the images that are asked for.")
         while piece := content.read(PIECE_BYTES):  # to the end, where the checksum stands
             if piece.strip(b"\0"):

@@ -62,9 +62,18 @@ class TarArchive(Layout):
         return Index(kept_index(self.path, identity, functools.partial(walk_archive, self.path)), reader)
 
     def explain(self, missing):
+        sizes = self._sizes()
+        return f"{sizes}. {super().explain(missing)}" if sizes else super().explain(missing)
+
+    def explain_incomplete(self, missing):
+        if os.path.getsize(self.path) == OFFICIAL_SIZES.get(os.path.basename(self.path)):
+            return super().explain_incomplete(missing)
+        advice = "Stand-ins have the images of the published lists alone; this needs the official archive, whole."
+        return f"{self._sizes() or 'It is not the official archive'}: it is a stand-in, or not whole. {advice}"
+
+    def _sizes(self):
         official = OFFICIAL_SIZES.get(os.path.basename(self.path))
-        sizes = f"It has {os.path.getsize(self.path):,} bytes, the official archive {official:,}. " if official else ""
-        return sizes + super().explain(missing)
+        return official and f"It has {os.path.getsize(self.path):,} bytes, the official archive {official:,}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,27 @@
+"""The options of a config: whether their names are right."""
+
+import dataclasses
+import difflib
+import inspect
+
+import datasets
+
+
+def check_names(config_class, names):
+    """Check that a config has options of these names.
+
+    Args:
+        config_class: the config, a subclass of ``datasets.BuilderConfig``.
+        names: what a builder was passed by name; what is an argument of ``datasets.DatasetBuilder`` is all right, too.
+
+    Raises:
+        ValueError: it has no such option. The message has the nearest one.
+    """
+    known = [field.name for field in dataclasses.fields(config_class)]
+    own = list(config_class.__annotations__)
+    of_builder = inspect.signature(datasets.DatasetBuilder.__init__).parameters
+    for name in names:
+        if name not in known and name not in of_builder:
+            nearest = difflib.get_close_matches(name, own, n=1)
+            advice = f"Did you mean {nearest[0]!r}?" if nearest else f"The options are {', '.join(own)}."
+            raise ValueError(f"{config_class.__name__} doesn't have a {name!r} key. {advice}")

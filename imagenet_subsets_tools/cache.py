@@ -1,0 +1,204 @@
+"""What the caches hold of this project, and removing it: built datasets, indexes, and the images of a tar.gz."""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import json
+import re
+import shutil
+import tarfile
+from pathlib import Path
+
+import datasets
+import filelock
+
+from imagenet_reader.files import in_words
+from imagenet_reader.index import index_folder, index_path, indexed_archive
+from imagenet_reader.layouts.kaggle_tar_gz import origin_of
+from imagenet_reader.record import RECORD, read_record
+from imagenet_subsets_tools.check import text_table
+
+_BUILDER = "imagenet_subsets"  # in the dataset_info.json of our datasets
+_KEPT_TAR = re.compile(r"([0-9a-f]{16})-[0-9a-f]{16}-[0-9a-f]{16}\.tar")
+_INDEX = re.compile(r"[0-9a-f]{16}\.index")
+_UNFINISHED = re.compile(r"[0-9a-f]{16}\.(index|tar)\.tmp")
+_UNKNOWN = "?"  # what versions before 2.0.0 did not note
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What can be removed by itself.
+
+    Attributes:
+        name: what to call it: the config, ``index``, ``images`` or ``unfinished``, and a digest of its path.
+        path: the folder of a dataset, or a file.
+        archives: paths of the archives or folders that it is from, ``list[str]``; ``None`` if unknown.
+        options: of a dataset, the options that are not as they are by default, ``dict``; ``None`` if unknown.
+        used: when it was used last, or when it was made if it isn't noted, in seconds since 1970.
+        lock: the lock that a process holds as long as it writes it.
+        beside: ``list[Path]``, the files that go with it, locks for instance; some may not exist.
+        parents: ``list[Path]``, the folders above it that are removed if they become empty.
+    """
+
+    name: str
+    path: Path
+    archives: list | None
+    options: dict | None
+    used: float
+    lock: Path
+    beside: list
+    parents: list
+
+    @property
+    def size(self):
+        """Bytes on the disk, with all that ``datasets`` has put into the folder, such as results of ``map``."""
+        files = [*(self.path.rglob("*") if self.path.is_dir() else [self.path]), *self.beside]
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def list_cache(cache_dir=None):
+    """What the caches hold, ``list[Entry]``: built datasets first, then the rest, each from the last used on.
+
+    Args:
+        cache_dir: the ``cache_dir`` of ``load_dataset``; by default the cache of ``datasets``.
+
+    Raises:
+        OSError: a folder cannot be read.
+
+    Example:
+
+        >>> [entry.name for entry in list_cache()]
+        ['1pct-1f6a2c9d', 'index-77c0e3ab']
+    """
+    root = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser().absolute()
+    # A folder a dataset name, config and version, and mostly one a builder.
+    folders = {path.parent for pattern in ("*/*/*/*.json", "*/*/*/*/*.json") for path in root.glob(pattern)}
+    entries = [_dataset(root, folder) for folder in folders if _is_ours(folder)]
+    kept = Path(index_folder())
+    files = list(kept.iterdir()) if kept.is_dir() else []
+    tars = [path for path in files if _KEPT_TAR.fullmatch(path.name)]
+    of_tars = {Path(index_path(path)).name for path in tars}
+    entries += map(_images, tars)
+    entries += [_index(path) for path in files if _INDEX.fullmatch(path.name) and path.name not in of_tars]
+    entries += [_unfinished(path) for path in files if _UNFINISHED.fullmatch(path.name)]
+    return sorted(entries, key=lambda entry: (entry.path.is_file(), -entry.used))
+
+
+def _is_ours(folder):
+    """Whether a folder holds a dataset that our builder has written, or was writing when it was killed."""
+    if read_record(folder) is not None:
+        return True
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return json.loads((folder / "dataset_info.json").read_text(encoding="utf-8")).get("builder_name") == _BUILDER
+    return False
+
+
+def _dataset(root, folder):
+    record = read_record(folder) or {}
+    whole = folder.with_name(folder.name.removesuffix(".incomplete"))
+    kind = record.get("config", _UNKNOWN) if folder == whole else "unfinished"
+    lock = Path(f"{whole}_builder.lock")
+    beside = [lock, Path(f"{whole}.incomplete_info.lock"), root / f"{whole.as_posix().replace('/', '_')}.lock"]
+    used = next(path for path in (folder / RECORD, folder / "dataset_info.json") if path.exists()).stat().st_mtime
+    parents = [parent for parent in folder.parents if root in parent.parents]
+    return Entry(
+        _name(kind, folder), folder, record.get("archives"), record.get("options"), used, lock, beside, parents
+    )
+
+
+def _images(tar):
+    archive = None
+    with contextlib.suppress(OSError, tarfile.TarError):
+        archive = origin_of(tar)
+    index = Path(index_path(tar))
+    lock = tar.with_name(f"{_KEPT_TAR.fullmatch(tar.name)[1]}.tar.lock")
+    used = max(path.stat().st_mtime for path in (tar, index) if path.exists())
+    return Entry(_name("images", tar), tar, archive and [archive], {}, used, lock, [index, _lock(index), lock], [])
+
+
+def _index(file):
+    used, archive = file.stat().st_mtime, None
+    with contextlib.suppress(OSError):
+        archive = indexed_archive(file)
+    return Entry(_name("index", file), file, archive and [archive], {}, used, _lock(file), [_lock(file)], [])
+
+
+def _unfinished(file):
+    lock = _lock(file.with_suffix(""))
+    return Entry(_name("unfinished", file), file, None, {}, file.stat().st_mtime, lock, [lock], [])
+
+
+def _lock(file):
+    return file.with_name(f"{file.name}.lock")
+
+
+def _name(kind, path):
+    return f"{kind}-{hashlib.sha256(str(path).encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def format_entries(entries):
+    """Entries as text, a line each, and their sum.
+
+    Example:
+
+        >>> print(format_entries(list_cache()))
+        name             options           size  last used   from
+        1pct-1f6a2c9d    -               8.2 GB  2026-11-24  /data/imagenet/ILSVRC2012_img_train.tar ...
+        index-77c0e3ab   -               7.9 MB  2026-11-24  /data/imagenet/ILSVRC2012_img_train.tar
+    """
+    if not entries:
+        return "The caches hold no dataset, index or image of imagenet-subsets."
+    head = "name", "options", "size", "last used", "from"
+    lines = text_table("<<><<", [head, *map(_row, entries)])
+    total = in_words(sum(entry.size for entry in entries))
+    return "\n".join([*lines, "", f"{total} in all. To remove some: imagenet-subsets cache --remove NAME ..."])
+
+
+def _row(entry):
+    day = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d")
+    options = _UNKNOWN
+    if entry.options is not None:
+        options = ", ".join(f"{name}={value!r}" for name, value in entry.options.items()) or "-"
+    return entry.name, options, in_words(entry.size), day, " ".join(entry.archives or [_UNKNOWN])
+
+
+def remove(entries, names):
+    """Remove entries with their locks; what uses them is made again when it is needed.
+
+    Args:
+        entries: what ``list_cache`` returns.
+        names: which to remove.
+
+    Yields:
+        ``str``, a line for each that was removed.
+
+    Raises:
+        ValueError: a name is of none of the entries; then nothing is removed.
+        BlockingIOError: a process is writing one of them now.
+        OSError: it cannot be removed.
+    """
+    by_name = {entry.name: entry for entry in entries}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise ValueError(f"The caches hold no {', '.join(unknown)}. They hold: {', '.join(by_name) or 'nothing'}.")
+    for name in dict.fromkeys(names):
+        size = in_words(by_name[name].size)
+        _remove(by_name[name])
+        yield f"{name}: removed, {size}"
+
+
+def _remove(entry):
+    try:
+        with filelock.FileLock(entry.lock, timeout=0):
+            if entry.path.is_dir():
+                shutil.rmtree(entry.path)
+            else:
+                entry.path.unlink(missing_ok=True)
+            for path in entry.beside:
+                path.unlink(missing_ok=True)
+    except filelock.Timeout:
+        raise BlockingIOError(f"{entry.name} is being written by another process: {entry.path}") from None
+    for parent in entry.parents:
+        with contextlib.suppress(OSError):  # it holds other datasets
+            parent.rmdir()
