@@ -10,6 +10,8 @@ import json
 import sys
 from pathlib import Path
 
+from imagenet_subsets_tools.interrupts import ending_at_once, ending_in_order
+
 # The modules of the commands import datasets, which takes a second: each command imports its own, so
 # that --help answers at once.
 
@@ -22,7 +24,8 @@ def main(argv=None) -> int:
 
     Returns:
         ``int``, the exit code: 0, 1 after an error (one line on stderr) or a check that is not passed,
-        130 after Ctrl-C. Wrong usage leaves with ``SystemExit(2)``, as ``argparse`` does.
+        130 after Ctrl-C. Wrong usage leaves with ``SystemExit(2)``, as ``argparse`` does, and SIGTERM with
+        ``SystemExit(143)``.
 
     Example:
 
@@ -30,11 +33,19 @@ def main(argv=None) -> int:
         standins: ILSVRC2012_img_train.tar (31 MB), ILSVRC2012_img_val.tar (77 MB)
         0
     """
-    arguments = parser().parse_args(argv)
     try:
-        return arguments.command(arguments) or 0
+        with ending_at_once():
+            arguments = parser().parse_args(argv)
+            import imagenet_subsets  # noqa: F401, for it imports what takes long
+        with ending_in_order():
+            return _run(arguments)
     except KeyboardInterrupt:
         return 130
+
+
+def _run(arguments):
+    try:
+        return arguments.command(arguments) or 0
     except Exception as error:
         reason = _expected(error)
         if reason is None:
@@ -120,11 +131,12 @@ def _push(arguments):
     """Upload a built folder to the Hub, as a private repository."""
     from imagenet_subsets_tools.publish import load_calls, push_to_hub
 
-    revision = push_to_hub(
-        arguments.folder,
-        arguments.repo_id,
-        public_i_have_the_right_to_distribute=arguments.public_i_have_the_right_to_distribute,
-    )
+    with ending_at_once():  # the Hub takes a commit as a whole or not at all
+        revision = push_to_hub(
+            arguments.folder,
+            arguments.repo_id,
+            public_i_have_the_right_to_distribute=arguments.public_i_have_the_right_to_distribute,
+        )
     print(f"{arguments.repo_id}: all files have arrived, with the sizes and hashes of {arguments.folder}")
     print(f"revision {revision}")
     for call in load_calls(arguments.folder, arguments.repo_id):
