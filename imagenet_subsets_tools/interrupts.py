@@ -3,9 +3,12 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 
 _DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+
+_AGAIN = 0.05  # seconds, after which a signal whose exception was lost is sent again
 
 
 class _Handler:
@@ -30,13 +33,28 @@ def ending_at_once():
     return _handling(_Handler(os._exit))
 
 
+@contextlib.contextmanager
 def ending_in_order():
     """Context in which a signal raises ``KeyboardInterrupt`` or, for SIGTERM, ``SystemExit(143)``."""
-    return _handling(_Handler(_raise))
+    raised, hook = [], sys.unraisablehook
 
+    def end(code):
+        raised.append(KeyboardInterrupt() if code == 128 + signal.SIGINT else SystemExit(code))
+        raise raised[-1]
 
-def _raise(code):
-    raise KeyboardInterrupt if code == 128 + signal.SIGINT else SystemExit(code)
+    def not_lost(unraisable):  # Python drops what is raised in a callback, of which a fork has some
+        if unraisable.exc_value not in raised:
+            hook(unraisable)
+            return
+        number = signal.SIGINT if isinstance(unraisable.exc_value, KeyboardInterrupt) else signal.SIGTERM
+        threading.Timer(_AGAIN, os.kill, (os.getpid(), number)).start()
+
+    sys.unraisablehook = not_lost
+    try:
+        with _handling(_Handler(end)):
+            yield
+    finally:
+        sys.unraisablehook = hook
 
 
 @contextlib.contextmanager

@@ -143,6 +143,28 @@ def test_command(moment, number, standins_1pct, tmp_path):
     assert kept <= (set() if arguments == ["demo"] else {".index", ".lock"})
 
 
+IN_CALLBACK = """
+import os, sys, time
+
+def interrupt():
+    if number := os.environ.pop("NUMBER", None):  # once
+        os.kill(os.getpid(), int(number))
+        time.sleep(0.01)
+
+os.register_at_fork(after_in_parent=interrupt)
+"""
+
+
+@pytest.mark.parametrize("number", [SIGINT, SIGTERM])
+def test_a_signal_in_a_callback_is_not_lost(number, standins_1pct, tmp_path):
+    """Python drops an exception that is raised there."""
+    session = Session(
+        IN_CALLBACK + COMMAND, "check", standins_1pct, "--decode", folder=tmp_path, NUMBER=str(number.value)
+    )
+    code, output, errors = session.ended()
+    assert (code, output, errors) == (128 + number, [], [])
+
+
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
 def test_push(number, hub_folder, tmp_path):
     with Hub({"hf_writer": "write"}) as hub:
