@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import os
+from pathlib import Path
 
 import datasets
 import huggingface_hub
@@ -12,7 +13,8 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 
 import imagenet_subsets
-from imagenet_reader.lists import SPLIT_FILES
+from imagenet_reader.lists import SPLIT_FILES, read_wnids
+from imagenet_subsets_tools.shards import unfinished
 
 _TITLE = "ImageNet subsets: 1pct, 10pct and LT"
 _TERMS = "https://image-net.org/download.php"
@@ -40,7 +42,7 @@ dataset = datasets.load_dataset("<namespace>/<name>", "{first}")
 - `image`: a JPEG file, decodes to RGB. It is the file of the archive, byte for byte, but where benchmarks see other
   pixels than its plain decoding gives: the few files in CMYK or PNG are re-encoded as RGB, and an orientation in the
   metadata is reset.
-- `label`: 0 to 999, the rank of the sorted WordNet ids, which are the names of the classes.
+- `label`: 0 to 999, the rank of the sorted WordNet ids{labels}.
 - `file_name`: the name in the archive, such as `n01440764_10026.JPEG`.
 
 Training rows are in the order of the SHA-256 of their file names, so that any run of rows mixes the classes. The
@@ -57,7 +59,7 @@ By imagenet-subsets {version} with datasets {datasets} and pyarrow {pyarrow}, fr
 {sources}
 
 The contents are a line `<name> <size in bytes>` for each image that was taken, sorted. The images of the subsets are
-those of these published lists:
+those of these {published}lists:
 
 | list | rows | SHA-256 | from |
 | --- | ---: | --- | --- |
@@ -75,12 +77,13 @@ those of these published lists:
 """
 
 
-def write_card(folder, plan):
+def write_card(folder, plan, own_lists):
     """Write the card of a folder whose shards are written.
 
     Args:
         folder: ``Path`` of the folder.
-        plan: the parts of each config's splits, ``dict[str, dict[str, parquet.Part]]``.
+        plan: the parts of each config's splits, ``dict[str, dict[str, contents.Part]]``.
+        own_lists: ``dict[str, str]``, the path of each of the user's own lists by the name of its option.
     """
     data = huggingface_hub.DatasetCardData(
         pretty_name=_TITLE,
@@ -93,10 +96,10 @@ def write_card(folder, plan):
     )
     MetadataConfigs({config: _data_files(config, splits) for config, splits in plan.items()}).to_dataset_card_data(data)
     DatasetInfosDict({config: _info(folder, splits) for config, splits in plan.items()}).to_dataset_card_data(data)
-    text = f"---\n{data.to_yaml()}\n---\n{_text(plan)}"
-    unfinished = folder / "README.md.unfinished"
-    unfinished.write_text(text, encoding="utf-8", newline="\n")
-    unfinished.replace(folder / "README.md")
+    text = f"---\n{data.to_yaml()}\n---\n{_text(plan, own_lists)}"
+    written = unfinished(folder / "README.md")
+    written.write_text(text, encoding="utf-8", newline="\n")
+    written.replace(folder / "README.md")
 
 
 def _data_files(config, splits):
@@ -130,13 +133,18 @@ def _bytes_in_memory(folder, part):
 
 
 def _size_category(plan):
-    images = [part.images for splits in plan.values() for part in splits.values()]
-    total = sum({split.list: len(split.rows) for split in images}.values())
+    total = sum({part.pattern: len(part.images.rows) for part in _parts(plan)}.values())
     return next(name for limit, name in _SIZES if total < limit)
 
 
-def _text(plan):
-    parts = [part for splits in plan.values() for part in splits.values()]
+def _parts(plan):
+    return [part for splits in plan.values() for part in splits.values()]
+
+
+def _text(plan, own_lists):
+    """The card below its front matter."""
+    lists = {part.images.list for part in _parts(plan)}
+    lists |= {config for config, splits in plan.items() if "unlabeled" in splits}  # which are those outside its list
     return _TEXT.format(
         title=_TITLE,
         description=imagenet_subsets.DESCRIPTION,
@@ -146,14 +154,29 @@ def _text(plan):
             for config, splits in plan.items()
             for split, part in splits.items()
         ),
+        labels=_labels(plan),
+        published="" if lists & own_lists.keys() else "published ",
         version=imagenet_subsets.VERSION,
         datasets=datasets.__version__,
         pyarrow=pa.__version__,
-        sources=_table(_source_rows(parts)),
-        lists=_table(_list_rows({part.images.list for part in parts})),
+        sources=_table(_source_rows(_parts(plan))),
+        lists=_table([*_published_rows(lists), *_own_rows(lists, own_lists)]),
         license=imagenet_subsets.LICENSE,
         citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
     )
+
+
+def _labels(plan):
+    """What the class names are, and which splits have no labels."""
+    named_by_wnid = _parts(plan)[0].features["label"].names == read_wnids()
+    text = ", which are the names of the classes" if named_by_wnid else "; classes are named by their words"
+    without = [
+        f"`{split}` of `{config}`"
+        for config, splits in plan.items()
+        for split, part in splits.items()
+        if part.images.list in ("unlabeled", "test")
+    ]
+    return f"{text}; -1 in {', '.join(without)}, which have no labels" if without else text
 
 
 def _table(rows):
@@ -172,7 +195,7 @@ def _source_rows(parts):
         yield name, layout, f"{len(images):,}", f"{total:,}", f"`{hashlib.sha256(lines).hexdigest()}`"
 
 
-def _list_rows(names):
+def _published_rows(names):
     """The published texts that the lists were made from, out of ``sources.csv``."""
     files = {f"{name}.parquet" for name in names} | {"classes.parquet"}
     with open(SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
@@ -184,3 +207,12 @@ def _list_rows(names):
                     f"`{source['sha256']}`",
                     f"{source['paper']} ({source['address']}, {source['license']})",
                 )
+
+
+def _own_rows(names, own_lists):
+    """The user's own lists: the files, as they are."""
+    for name in sorted(names & own_lists.keys()):
+        content = Path(own_lists[name]).read_bytes()
+        rows = sum(1 for line in content.splitlines() if line.strip())
+        digest = hashlib.sha256(content).hexdigest()
+        yield os.path.basename(own_lists[name]), f"{rows:,}", f"`{digest}`", f"`{name}`, a list of whoever built this"

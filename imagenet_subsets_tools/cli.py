@@ -5,6 +5,7 @@ exit code (``None``: 0), and ``COMMANDS`` names it with its arguments and an exa
 """
 
 import argparse
+import contextlib
 import inspect
 import json
 import sys
@@ -122,9 +123,29 @@ def _build(arguments):
     """Build a dataset repository for the Hub: Parquet shards and a card."""
     from imagenet_subsets_tools.parquet import build_parquet
 
-    folder = build_parquet(arguments.output_dir, arguments.data_dir, arguments.configs, arguments.num_proc)
+    names = ("configs", "num_proc", "part", "label_names", "splits", "unlabeled", "train_list", "validation_list")
+    options = {name: getattr(arguments, name) for name in names}
+    with _dask_executor(arguments) as executor:
+        folder = build_parquet(arguments.output_dir, arguments.data_dir, executor=executor, **options)
+    if arguments.part is not None:
+        print(f"{folder}: the shards of part {arguments.part} are finished; build without --part when all parts are")
+        return
     shards = [path.stat().st_size for path in folder.glob("*/*.parquet")]
     print(f"{folder}: {len(shards)} shards ({sum(shards) / 1e9:.1f} GB) and README.md")
+
+
+@contextlib.contextmanager
+def _dask_executor(arguments):
+    """The executor of the Dask cluster that ``--dask`` names; ``None`` without."""
+    if arguments.dask is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        arguments.wrong_usage("--dask needs Dask: pip install 'imagenet-subsets[cluster]'")
+    with Client(arguments.dask) as client:
+        yield client.get_executor()
 
 
 def _push(arguments):
@@ -191,10 +212,22 @@ def _index_arguments(parser):
 
 
 def _build_arguments(parser):
-    parser.add_argument("configs", metavar="CONFIG", nargs="+", help="1pct, 10pct, lt, full: what to build")
+    parser.usage = "imagenet-subsets build CONFIG ... --data-dir DIR --output-dir DIR\n       [options]"
+    parser.add_argument("configs", metavar="CONFIG", nargs="+", help="1pct, 10pct, lt, full, custom: what to build")
     parser.add_argument("--data-dir", metavar="DIR", type=Path, required=True, help="folder that holds ImageNet")
     parser.add_argument("--output-dir", metavar="DIR", type=Path, required=True, help="folder to write")
-    parser.add_argument("--num-proc", metavar="N", type=int, help="processes that write shards (default: 1)")
+    writers = parser.add_mutually_exclusive_group()
+    writers.add_argument("--num-proc", metavar="N", type=int, help="processes that write shards (default: 1)")
+    writers.add_argument("--dask", metavar="ADDRESS", help="Dask scheduler whose workers write shards")
+    parser.add_argument("--part", metavar="K/N", help="the K-th of N parts of the shards, and no card")
+    parser.add_argument(
+        "--label-names", metavar="KIND", choices=("wnid", "words"), default="wnid", help="wnid (default) or words"
+    )
+    parser.add_argument("--splits", metavar="S", nargs="+", help="only these; the official test only if named")
+    parser.add_argument("--unlabeled", action="store_true", help="of 1pct, 10pct: add the split unlabeled")
+    parser.add_argument("--train-list", metavar="F", help="of custom: file with the images of train")
+    parser.add_argument("--validation-list", metavar="F", help="of custom: file with those of validation")
+    parser.set_defaults(wrong_usage=parser.error)
 
 
 def _push_arguments(parser):

@@ -1,117 +1,108 @@
 """Build a folder that is a complete dataset repository for the Hub: Parquet shards and a card.
 
-The layout, a folder a config and one for the official validation images, which all configs share::
-
-    README.md                                             the card, written last: a folder without is not finished
-    1pct/train-00000-of-00003.parquet
-    lt/train-00000-of-00026.parquet
-    lt/validation-00000-of-00005.parquet
-    ilsvrc2012_validation/validation-00000-of-00014.parquet
-
-Which row is in which shard follows from the lists and the sizes of the images alone, so the same
-archives give the same bytes, however many shards are written at a time.
+``contents`` says which row is in which shard, ``shards`` writes one, ``card`` writes the card. This module has the
+shards written that are not there yet, here or by the processes of any executor.
 """
 
 import concurrent.futures
-import dataclasses
-import functools
-import hashlib
-import inspect
-import itertools
+import contextlib
 import os
 import re
+import secrets
+import threading
+import time
 from pathlib import Path
 
-import datasets
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-import imagenet_subsets
-from imagenet_reader.batches import read_batches
-from imagenet_reader.files import check_space, naming, progress_bar
-from imagenet_reader.plan import SHARDS, SplitRows
+from imagenet_reader.errors import ArchiveError
+from imagenet_reader.files import check_space, progress_bar
+from imagenet_reader.layouts.find import KINDS, find_layout
+from imagenet_reader.lists import read_wnids
 from imagenet_reader.processes import worker_pool
 from imagenet_subsets_tools.card import write_card
+from imagenet_subsets_tools.contents import (
+    CONFIGS,
+    FOLDERS,
+    ROW_GROUP,
+    ROW_GROUPS,
+    SHARD_PATH,
+    SHARED,
+    SHARED_TEST,
+    Contents,
+    Part,
+    config_options,
+)
+from imagenet_subsets_tools.shards import (
+    BuildError,
+    Shard,
+    Task,
+    failure,
+    remove_leftovers,
+    versions,
+    write_shard,
+)
+
+__all__ = [
+    "FOLDERS",
+    "ROW_GROUP",
+    "ROW_GROUPS",
+    "SHARD_BYTES",
+    "SHARD_PATH",
+    "SHARED",
+    "BuildError",
+    "Part",
+    "build_parquet",
+]
 
 SHARD_BYTES = 500_000_000  # of images in a shard, about and at the most
-ROW_GROUP = 100  # rows of a row group, about: 11 MB of images, what one random access reads at the most
-# The row groups of a split are a multiple of this, so that nodes and workers that share them get equal parts.
-ROW_GROUPS = SHARDS
-SHARED = "ilsvrc2012_validation"
-FOLDERS = (*imagenet_subsets.SUBSETS, SHARED)
-SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/(train|validation)-\d{{5}}-of-\d{{5}}\.parquet")
-
-_LAYOUT = "1"  # part of what marks a shard as finished: to be raised when shards are written in another way
-_MARK, _IMAGE_BYTES = b"imagenet_subsets.mark", b"imagenet_subsets.image_bytes"  # in the metadata of a shard
-_UNFINISHED = ".unfinished"
-_OURS = re.compile(rf"{SHARD_PATH.pattern}(\.\d+{re.escape(_UNFINISHED)})?")
+SHOWN_WITHIN = 60  # seconds: a network file system may show what another host has written only then
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Part:
-    """The images of one published list, and the files that hold them.
-
-    Args:
-        folder: folder of the files, relative to the output folder.
-        split: what the names of the files begin with.
-        images: the rows, and where their images are.
-        features: ``datasets.Features`` of the rows.
-    """
-
-    folder: str
-    split: str
-    images: SplitRows
-    features: datasets.Features
-
-    @functools.cached_property
-    def shards(self):
-        """Path of each file, relative to the output folder, and its row groups: ``dict[str, list[np.ndarray]]``."""
-        rows = self.images.rows
-        groups = np.array_split(rows, ROW_GROUPS * max(1, round(len(rows) / ROW_GROUP / ROW_GROUPS)))
-        passed = np.cumsum([group["size"].sum() for group in groups])
-        count = int(-(-passed[-1] // SHARD_BYTES))
-        cuts = [0, *np.searchsorted(passed, passed[-1] * np.arange(1, count) // count), len(groups)]
-        return {
-            f"{self.folder}/{self.split}-{k:05d}-of-{count:05d}.parquet": groups[start:end]
-            for k, (start, end) in enumerate(itertools.pairwise(cuts))
-        }
-
-    @property
-    def pattern(self):
-        """The files as a glob. It holds their number, so that files of another build never match."""
-        return f"{self.folder}/{self.split}-*-of-{len(self.shards):05d}.parquet"
-
-    def image_bytes(self, output_dir):
-        """The bytes of all images in the written files; a few images differ from those of the archive."""
-        return sum(int(pq.read_metadata(output_dir / path).metadata[_IMAGE_BYTES]) for path in self.shards)
-
-
-def build_parquet(output_dir, data_dir, configs=("1pct", "10pct", "lt"), num_proc=None):
+def build_parquet(
+    output_dir,
+    data_dir,
+    configs=("1pct", "10pct", "lt"),
+    num_proc=None,
+    executor=None,
+    part=None,
+    label_names="wnid",
+    splits=None,
+    unlabeled=False,
+    train_list=None,
+    validation_list=None,
+):
     """Write a folder that is a complete dataset repository for the Hub.
 
     ``datasets.load_dataset(output_dir, config)`` then gives the rows that the loading script gives, on any version of
     ``datasets``. A build that was interrupted goes on where it was. A shard that is there is kept if it is a whole
     Parquet file, its metadata has the mark of the features, names, labels and sizes that are due, and its first and
-    last row groups equal what the archive gives now.
+    last row groups equal what the archive gives now. Several builds of one folder may run at once.
 
     Args:
         output_dir: the folder; it is made if it is not there. It takes as many bytes as the images.
         data_dir: the folder that holds the images, as for ``imagenet_subsets.load_dataset``.
-        configs: names from ``"1pct"``, ``"10pct"``, ``"lt"``, ``"full"``.
+        configs: names from ``"1pct"``, ``"10pct"``, ``"lt"``, ``"full"``, ``"custom"``.
         num_proc: how many processes write shards, 1 by default. As with any use of several processes, a
             script then calls this under ``if __name__ == "__main__":``.
+        executor: a ``concurrent.futures.Executor`` to write the shards, in place of ``num_proc``. Its processes may be
+            on other hosts, which need this package, and both folders at the same paths. It is not shut down.
+        part: ``"K/N"`` writes a part of the shards, the K-th of N, and no card. A call without ``part``, once all
+            parts are written, checks the shards, writes those that are missing, and the card.
+        label_names: as for ``load_dataset``.
+        splits: as for ``load_dataset``; a config gets those that it has.
+        unlabeled: as for ``load_dataset``; for ``1pct`` and ``10pct``.
+        train_list: path of a list, as for ``load_dataset``; for ``custom``.
+        validation_list: the same.
 
     Returns:
         ``Path``: ``output_dir``.
 
     Raises:
         FileNotFoundError: an archive is not there.
-        FileExistsError: the folder holds a config that is not in ``configs``.
+        FileExistsError: the folder holds a config that is not in ``configs``, or the images themselves.
         imagenet_subsets.ArchiveError: an archive is not what it should be, or lacks images.
+        BuildError: a shard could not be written; those that are finished stay for the next build.
         OSError: the disk has too little space.
-        ValueError: a config or ``num_proc`` is none of the above.
+        ValueError: a config or another argument is none of the above.
 
     Example:
 
@@ -120,31 +111,70 @@ def build_parquet(output_dir, data_dir, configs=("1pct", "10pct", "lt"), num_pro
     """
     output_dir = Path(output_dir)
     configs = [configs] if isinstance(configs, str) else list(dict.fromkeys(configs))
-    _check_arguments(output_dir, configs, num_proc)
-    plan = _plan(configs, data_dir)
-    parts = {part.pattern: part for splits in plan.values() for part in splits.values()}.values()
-    due = {path: (part, groups) for part in parts for path, groups in part.shards.items()}
-    # From here to the end of the build the folder is not finished, and no longer what its card says.
-    (output_dir / "README.md").unlink(missing_ok=True)
-    _remove_leftovers(output_dir, due)
-    missing = {path: shard for path, shard in due.items() if not _checks_out(output_dir / path, *shard)}
-    check_space(output_dir, sum(_size(groups) for _, groups in missing.values()), "the shards to write")
-    try:
-        _write_shards(output_dir, missing, num_proc or 1)
-    finally:
-        _remove_leftovers(output_dir, due)
-    write_card(output_dir, plan)
+    _check_arguments(configs, num_proc, executor)
+    own_lists = {"train_list": _absolute(train_list), "validation_list": _absolute(validation_list)}
+    options = config_options(configs, label_names, splits, unlabeled, **own_lists)
+    contents = Contents(_absolute(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
+    chosen = _chosen(part)
+    _refuse_the_place_of_images(output_dir, contents.data_dir)
+    _refuse_other_configs(output_dir, configs)
+    plan = {config: contents.parts(config) for config in configs}
+    shards = _shards(plan)
+    remove_leftovers(output_dir)
+    if part is None:
+        _remove_stale(output_dir, plan, shards)
+    _write_missing(output_dir, contents, shards, chosen, num_proc or 1, executor)
+    if part is None:
+        _confirm_all(output_dir, shards)
+        _refuse_other_configs(output_dir, configs)  # which a build at the same time may have begun to write
+        remove_leftovers(output_dir, finished=_folders(plan))
+        write_card(output_dir, plan, own_lists)
     return output_dir
 
 
-def _check_arguments(output_dir, configs, num_proc):
-    known = list(imagenet_subsets.SUBSETS)
-    unknown = [config for config in configs if config not in known]
+# ----------------------------------------------------------------------------------------------- arguments
+
+
+def _check_arguments(configs, num_proc, executor):
+    unknown = [config for config in configs if config not in CONFIGS]
     if unknown or not configs:
-        raise ValueError(f"configs={configs!r}: expected one or more of {known}.")
+        raise ValueError(f"configs={configs!r}: expected one or more of {list(CONFIGS)}.")
     if num_proc is not None and num_proc < 1:
         raise ValueError(f"num_proc={num_proc!r}: expected 1 or more.")
-    others = [config for config in known if config not in configs and any((output_dir / config).glob("*.parquet"))]
+    if num_proc is not None and executor is not None:
+        raise ValueError("num_proc and executor: expected one of them, for the executor has processes of its own.")
+
+
+def _absolute(path):
+    return None if path is None else os.path.abspath(os.path.expanduser(path))
+
+
+def _chosen(part):
+    """The shards of a part, as a slice of all."""
+    if part is None:
+        return slice(None)
+    match = re.fullmatch(r"(\d+)/(\d+)", part)
+    number, count = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= number <= count:
+        raise ValueError(f"part={part!r}: expected K/N, such as 3/16, with K from 1 to N.")
+    return slice(number - 1, None, count)
+
+
+def _refuse_the_place_of_images(output_dir, data_dir):
+    wnids = read_wnids()
+    layouts = (find_layout(kind, data_dir, wnids).path for kind in KINDS)
+    images = [os.path.realpath(path) for path in layouts if os.path.isdir(path)]
+    for written in (output_dir, *(output_dir / folder for folder in FOLDERS)):
+        path = os.path.realpath(written)
+        if path == os.path.realpath(data_dir) or any(os.path.commonpath([path, folder]) == folder for folder in images):
+            raise FileExistsError(
+                f"{written} is, or is in, the folder that the images are read from, {data_dir}: a build would mix its "
+                "files with them. Build into a folder of its own."
+            )
+
+
+def _refuse_other_configs(output_dir, configs):
+    others = [config for config in CONFIGS if config not in configs and any((output_dir / config).glob("*.parquet"))]
     if others:
         raise FileExistsError(
             f"{output_dir} holds {', '.join(others)} of an earlier build, which this build of {', '.join(configs)} "
@@ -153,106 +183,105 @@ def _check_arguments(output_dir, configs, num_proc):
         )
 
 
-def _plan(configs, data_dir):
-    """The parts of each config's splits, ``dict[str, dict[str, Part]]``."""
-    plan = {}
-    for config in configs:
-        builder = imagenet_subsets.ImagenetSubsets(config_name=config, data_dir=str(data_dir))
-        plan[config] = {}
-        for split, images in builder.plan().splits.items():
-            place = (SHARED, "validation") if images.list == "validation" else (config, split)
-            plan[config][split] = Part(*place, images, builder.info.features)
-    return plan
+# -------------------------------------------------------------------------------------------------- shards
 
 
-def _remove_leftovers(output_dir, due):
-    """Remove what earlier builds left: shards that are no longer due, and shards that were not finished."""
-    for folder in FOLDERS:
-        for path in (output_dir / folder).glob("*.parquet*"):
-            name = f"{folder}/{path.name}"
-            if name not in due and _OURS.fullmatch(name):
-                path.unlink()
+def _shards(plan):
+    """All shards, each once, though several configs may share it, ``dict[str, Shard]`` by path."""
+    return {
+        path: Shard(path, config, split, part)
+        for config, parts in plan.items()
+        for split, part in parts.items()
+        for path in part.shards
+    }
 
 
-def _mark(schema, groups):
-    """What distinguishes a finished shard from any other: a digest of the features and of the rows, by row group."""
-    mark = hashlib.sha256(f"{_LAYOUT} {imagenet_subsets.VERSION} ".encode())
-    mark.update(schema.metadata[b"huggingface"])
-    for group in groups:
-        mark.update(repr(group[["name", "label", "size"]].tolist()).encode())
-    return mark.hexdigest().encode()
+def _folders(plan):
+    """The folders that only this build writes, and those that all share."""
+    return {*plan, SHARED, SHARED_TEST}
 
 
-def _checks_out(path, part, groups):
-    """Whether a shard is finished, and what is due."""
-    schema, reader = part.features.arrow_schema, part.images.reader
+def _write_missing(output_dir, contents, shards, chosen, num_proc, executor):
+    """Write the chosen shards that are not finished. Before the first file is changed, the card goes."""
+    missing = [shard for shard in list(shards.values())[chosen] if not shard.is_finished(output_dir)]
+    total = sum(shard.image_bytes for shard in missing)
+    check_space(output_dir, total, "the shards to write")
+    if missing:
+        (output_dir / "README.md").unlink(missing_ok=True)
+    folder = os.path.abspath(output_dir)
+    tasks = [Task(contents, shard.config, shard.split, shard.path, shard.mark, folder, versions()) for shard in missing]
     try:
-        with pq.ParquetFile(path) as file:
-            return file.metadata.metadata.get(_MARK) == _mark(schema, groups) and all(
-                file.read_row_group(k).equals(next(_tables(reader, [groups[k]], schema))) for k in {0, len(groups) - 1}
-            )
-    except (OSError, pa.ArrowException):  # there is none, or it is no whole Parquet file
-        return False
+        with progress_bar("Writing Parquet", total) as bar:
+            _write_shards(tasks, min(num_proc, len(tasks)), executor, bar.update)
+    finally:
+        remove_leftovers(output_dir)
 
 
-def _tables(reader, groups, schema):
-    """The rows of each row group as ``pa.Table``."""
-    batches = read_batches(reader, np.concatenate(groups))
-    examples = itertools.chain.from_iterable(batch.examples() for batch in batches)
-    for rows in groups:
-        group = [
-            {"image": {"path": name, "bytes": image}, "label": label, "file_name": name}
-            for name, label, image in itertools.islice(examples, len(rows))
-        ]
-        yield pa.Table.from_pylist(group, schema)
+def _remove_stale(output_dir, plan, shards):
+    """Remove shards of an earlier build that this one has no use for."""
+    for folder in _folders(plan):
+        for path in (output_dir / folder).glob("*.parquet"):
+            name = f"{folder}/{path.name}"
+            if SHARD_PATH.fullmatch(name) and name not in shards:
+                (output_dir / "README.md").unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
 
-def _size(groups):
-    return sum(int(rows["size"].sum()) for rows in groups)
-
-
-def _write_shards(output_dir, shards, num_proc):
-    jobs = [
-        (part.images.reader, part.features.arrow_schema, groups, output_dir / path)
-        for path, (part, groups) in shards.items()
-    ]
-    total = sum(_size(groups) for _, groups in shards.values())
-    num_proc = min(num_proc, len(jobs))
-    with progress_bar("Writing Parquet", total) as bar:
-        if num_proc <= 1:
-            for job in jobs:
-                bar.update(_write_shard(*job))
-            return
+def _write_shards(tasks, num_proc, executor, done):
+    """Write shards, and call ``done`` with the bytes of each."""
+    if executor is not None:
+        _write_with(executor, tasks, done)
+    elif num_proc <= 1:
+        _write_here(tasks, done)
+    else:
         # Processes, as in datasets: threads of one process wait for each other when they are given memory.
         with worker_pool(num_proc) as pool:
-            for future in concurrent.futures.as_completed([pool.submit(_write_shard, *job) for job in jobs]):
-                bar.update(future.result())
+            _write_with(pool, tasks, done)
 
 
-def _write_shard(reader, schema, groups, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")  # two builds never write one file
-    image_bytes = 0
-    with naming(str(path), "writing"), unfinished.open("wb") as file:
-        with pq.ParquetWriter(file, schema, **_writer_options()) as writer:
-            for table in _tables(reader, groups, schema):
-                writer.write_table(table)
-                image_bytes += pc.sum(pc.binary_length(pc.struct_field(table["image"], "bytes"))).as_py()
-            writer.add_key_value_metadata({_MARK: _mark(schema, groups), _IMAGE_BYTES: str(image_bytes)})
-        file.flush()
-        os.fsync(file.fileno())  # the name must not come to disk before the content
-    unfinished.replace(path)
-    return _size(groups)
+def _write_here(tasks, done):
+    # An interrupt reaches the main thread, which does nothing but wait: in the midst of Arrow's work it may get lost.
+    stop = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        try:
+            _write_with(thread, tasks, done, stop)
+        finally:
+            stop.set()
 
 
-def _writer_options():
-    columns = dict.fromkeys(("image.path", "label", "file_name"), "zstd")
-    options = {
-        "compression": {**columns, "image.bytes": "none"},  # a JPEG does not shrink
-        "use_dictionary": ["label"],
-        "write_statistics": list(columns),
-        "write_page_index": True,
-    }
-    if "use_content_defined_chunking" in inspect.signature(pq.ParquetWriter).parameters:  # pyarrow 21
-        options["use_content_defined_chunking"] = True
-    return options
+def _write_with(executor, tasks, done, *arguments):
+    futures = {}
+    try:
+        for task in tasks:
+            with _naming_shard(task):
+                futures[executor.submit(write_shard, task, *arguments)] = task
+        for future in concurrent.futures.as_completed(futures):
+            with _naming_shard(futures[future]):
+                done(future.result())
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+@contextlib.contextmanager
+def _naming_shard(task):
+    """Name the shard in errors of the executor: a process was killed, or lacks the package."""
+    try:
+        yield
+    except (ArchiveError, BuildError):
+        raise
+    except Exception as error:
+        raise BuildError(failure(task, error)) from error
+
+
+def _confirm_all(output_dir, shards):
+    """Raise ``BuildError`` unless every shard is here, whole: whoever wrote it may be on another host."""
+    deadline = time.monotonic() + SHOWN_WITHIN
+    for shard in shards.values():
+        while not shard.has_mark(output_dir):
+            if time.monotonic() > deadline:
+                raise BuildError(
+                    f"{output_dir / shard.path} was written, but is not here. Every host needs the same file system at "
+                    f"{os.path.abspath(output_dir)}: run the build again where that is so."
+                )
+            time.sleep(0.5)

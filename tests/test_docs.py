@@ -28,16 +28,17 @@ TORCH, STREAM, TIMM, TRANSFORMERS = "resnet18(num_classes", "stream.set_epoch", 
 LONG_TAIL, DATA_FRAME = "shot_accuracy(", "as_dataframe("
 IN_PLACE, IN_PLACE_LT = "shuffle(seed=0)[0])", 'load_dataset("lt", data_dir="/path/to/the/folder", in_place=True)'
 FILTER, EMBED, AT_ONCE = 'input_columns="label"', "embed_table_storage", 'filesystem("imagenet")'
-HUB, BUILD, NODES, RAY, SQL = (
+HUB, BUILD, DASK, NODES, RAY, SQL = (
     'load_dataset("hub"',
     "push_to_hub(",
+    "client.get_executor()",
     "split_dataset_by_node(",
     "import ray",
     "import duckdb",
 )
 EVERY_BLOCK = (
     *(LOAD, SCRIPT, CUSTOM, MORE_SPLITS, TORCH, STREAM, TIMM, TRANSFORMERS, LONG_TAIL, DATA_FRAME),
-    *(HUB, BUILD, NODES, RAY, SQL),
+    *(HUB, BUILD, DASK, NODES, RAY, SQL),
     *(IN_PLACE, IN_PLACE_LT, FILTER, EMBED, AT_ONCE),
 )
 
@@ -194,6 +195,18 @@ publish.push_to_hub = mock.create_autospec(publish.push_to_hub)
         push_to_hub.assert_called_once_with("hub", "team/imagenet-subsets")
     """
     run(block(BUILD), before, after)
+
+
+def test_dask(run, standins_1pct, tmp_path):
+    """With a cluster of the test's own, and a smaller config."""
+    need("distributed")
+    from distributed import LocalCluster
+
+    here = {"/shared": str(tmp_path), "/data/imagenet": str(standins_1pct), '"full"': '"1pct"'}
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        replace = {"tcp://scheduler:8786": cluster.scheduler_address, **here}
+        run(block(DASK), replace=replace)
+    assert (tmp_path / "hub/README.md").is_file()
 
 
 @pytest.mark.skipif(not hasattr(datasets.IterableDataset, "reshard"), reason="needs datasets 5")

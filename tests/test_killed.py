@@ -1,4 +1,7 @@
-"""A build and a push that are killed at many moments, then run again, end as undisturbed ones do."""
+"""A build and a push that are killed at many moments, then run again, end as undisturbed ones do.
+
+And an interrupted build ends at once.
+"""
 
 import os
 import signal
@@ -28,7 +31,8 @@ PUSH = "import sys; from imagenet_subsets_tools.publish import push_to_hub; push
 def start(code, *arguments, **environment):
     command = [sys.executable, "-c", code, *map(str, arguments)]
     path = os.pathsep.join([str(Path(imagenet_subsets.__file__).parent), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path, **environment}, stderr=subprocess.PIPE)
+    environment = {**os.environ, "PYTHONPATH": path, **environment}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True)
 
 
 def kill_once(process, reached):
@@ -56,6 +60,49 @@ def test_a_killed_build(num_proc, hub_folder, standins_1pct, tmp_path):
     process = start(BUILD, folder, standins_1pct, num_proc)
     assert process.wait(120) == 0, process.stderr.read()
     assert contents(folder) == contents(hub_folder)
+
+
+SLOW_COMMAND = """
+import os, sys, time
+from imagenet_subsets_tools import parquet
+from imagenet_subsets_tools.cli import main
+parquet.SHARD_BYTES = 30_000_000
+preadv = os.preadv
+os.preadv = lambda *arguments: time.sleep(0.005) or preadv(*arguments)  # a shard takes many seconds
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+def interrupt(process, group, sent):
+    """Send a signal to a process, or, as a terminal does, to all in its group; the seconds until it ended."""
+    begin = time.monotonic()
+    (os.killpg if group else os.kill)(process.pid, sent)
+    process.wait(20)
+    return time.monotonic() - begin
+
+
+@pytest.mark.parametrize("num_proc", [1, 2])
+@pytest.mark.parametrize(("sent", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_an_interrupted_build(num_proc, sent, group, standins_1pct, tmp_path):
+    """It ends at once, prints nothing and leaves no unfinished file; nor do its processes live on."""
+    arguments = ["build", "1pct", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
+    for size in (4, 500_000):  # bytes of a shard that is being written
+        process = start(SLOW_COMMAND, *arguments, f"--num-proc={num_proc}", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
+        while process.poll() is None and not any(path.stat().st_size >= size for path in unfinished(tmp_path)):
+            time.sleep(0.0005)
+        assert process.poll() is None
+        assert interrupt(process, group, sent) < 2
+        assert process.returncode in (130, 128 + sent)
+        assert process.communicate()[1] == b""
+        assert unfinished(tmp_path) == []
+        time.sleep(0.3)  # in which a process that lived on would write
+        assert unfinished(tmp_path) == []
+        assert not list(tmp_path.glob("*/*"))
+
+
+def unfinished(folder):
+    return [path for path in folder.glob("*/*.unfinished") if path.exists()]
 
 
 def test_a_killed_push(tmp_path):

@@ -1,0 +1,158 @@
+"""What a folder for the Hub holds: which row is in which shard.
+
+The layout, a folder a config and one each for the official validation and test images, which all configs share::
+
+    README.md                                             the card, written last: a folder without is not finished
+    1pct/train-00000-of-00003.parquet
+    1pct/unlabeled-00000-of-00278.parquet
+    lt/train-00000-of-00026.parquet
+    lt/validation-00000-of-00005.parquet
+    custom/train-00000-of-00001.parquet
+    ilsvrc2012_validation/validation-00000-of-00014.parquet
+    ilsvrc2012_test/test-00000-of-00027.parquet
+
+Which row is in which shard follows from the lists and the sizes of the images alone, so the same archives give the
+same bytes, whatever processes and hosts write them.
+"""
+
+import dataclasses
+import functools
+import itertools
+import re
+import threading
+
+import datasets
+import numpy as np
+import pyarrow.parquet as pq
+
+import imagenet_subsets
+from imagenet_reader.plan import SHARDS, SplitRows
+
+ROW_GROUP = 100  # rows of a row group, about: 11 MB of images, what one random access reads at the most
+# The row groups of a split are a multiple of this, so that nodes and workers that share them get equal parts.
+ROW_GROUPS = SHARDS
+SHARED = "ilsvrc2012_validation"
+SHARED_TEST = "ilsvrc2012_test"
+CONFIGS = (*imagenet_subsets.SUBSETS, "custom")
+FOLDERS = (*CONFIGS, SHARED, SHARED_TEST)
+SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/(train|validation|unlabeled|test)-\d{{5}}-of-\d{{5}}\.parquet")
+IMAGE_BYTES = b"imagenet_subsets.image_bytes"  # in the metadata of a shard
+
+_SHARED_PLACES = {"validation": (SHARED, "validation"), "test": (SHARED_TEST, "test")}  # list -> folder, split
+_PLANNING = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """The images of one list, and the files that hold them.
+
+    Args:
+        folder: folder of the files, relative to the output folder.
+        split: what the names of the files begin with.
+        images: the rows, and where their images are.
+        features: ``datasets.Features`` of the rows.
+        shard_bytes: bytes of the images in a file, about and at the most.
+    """
+
+    folder: str
+    split: str
+    images: SplitRows
+    features: datasets.Features
+    shard_bytes: int
+
+    @functools.cached_property
+    def shards(self):
+        """Path of each file, relative to the output folder, and its row groups: ``dict[str, list[np.ndarray]]``."""
+        rows = self.images.rows
+        count = ROW_GROUPS * max(1, round(len(rows) / ROW_GROUP / ROW_GROUPS))
+        groups = np.array_split(rows, min(count, len(rows)))
+        passed = np.cumsum([group["size"].sum() for group in groups])
+        count = int(-(-passed[-1] // self.shard_bytes))
+        cuts = [0, *np.searchsorted(passed, passed[-1] * np.arange(1, count) // count), len(groups)]
+        return {
+            f"{self.folder}/{self.split}-{k:05d}-of-{count:05d}.parquet": groups[start:end]
+            for k, (start, end) in enumerate(itertools.pairwise(cuts))
+        }
+
+    @property
+    def pattern(self):
+        """The files as a glob. It holds their number, so that files of another build never match."""
+        return f"{self.folder}/{self.split}-*-of-{len(self.shards):05d}.parquet"
+
+    def image_bytes(self, output_dir):
+        """The bytes of all images in the written files; a few images differ from those of the archive."""
+        return sum(int(pq.read_metadata(output_dir / path).metadata[IMAGE_BYTES]) for path in self.shards)
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """All that the rows of a build follow from, small enough to be sent with each shard.
+
+    Attributes:
+        data_dir: absolute path of the folder that holds the images.
+        options: ``dict[str, dict]``, the options of each config, for ``imagenet_subsets.ImagenetSubsets``.
+        shard_bytes: see ``Part``.
+        build: any name that no other build has: no process takes what it knows of an earlier build for this one's.
+    """
+
+    data_dir: str
+    options: dict = dataclasses.field(hash=False)
+    shard_bytes: int
+    build: str
+
+    def parts(self, config):
+        """The splits of a config, ``dict[str, Part]``. A process makes them once; the index must be made or is kept.
+
+        Raises:
+            OSError: an archive is not there, or cannot be read.
+            ValueError: an archive is not what it should be, or an option is not.
+        """
+        with _PLANNING:  # the threads of a process wait for the first, and take what it has made
+            return _parts(self, config)
+
+
+@functools.lru_cache(maxsize=len(CONFIGS))
+def _parts(contents, config):
+    builder = imagenet_subsets.ImagenetSubsets(
+        config_name=config, data_dir=contents.data_dir, **contents.options[config]
+    )
+    parts = {}
+    for split, images in builder.plan().splits.items():
+        folder, name = _SHARED_PLACES.get(images.list, (config, split))
+        parts[split] = Part(folder, name, images, builder.info.features, contents.shard_bytes)
+    return parts
+
+
+def config_options(configs, label_names, splits, unlabeled, train_list, validation_list):
+    """The options of each config, ``dict[str, dict]``: an option of ``load_dataset`` goes to the configs that have it.
+
+    Raises:
+        ValueError: none of the configs has an option or a split, or a config has none of the splits.
+    """
+    if unlabeled and not set(configs) & set(imagenet_subsets.UNLABELED):
+        raise ValueError(f"unlabeled=True is for {list(imagenet_subsets.UNLABELED)}; configs={configs!r} has neither.")
+    if (train_list or validation_list) and "custom" not in configs:
+        raise ValueError(f"train_list and validation_list are for the config 'custom'; configs={configs!r} lacks it.")
+    options = {config: {"label_names": label_names} for config in configs}
+    for config in set(configs) & set(imagenet_subsets.UNLABELED):
+        options[config]["unlabeled"] = unlabeled
+    if "custom" in configs:
+        options["custom"] |= {"train_list": train_list, "validation_list": validation_list}
+    if splits is not None:
+        _choose_splits(options, list(splits))
+    return options
+
+
+def _choose_splits(options, splits):
+    possible = {
+        config: {*imagenet_subsets.SUBSETS.get(config, imagenet_subsets.CUSTOM), "test"}
+        | ({"unlabeled"} if chosen.get("unlabeled") else set())
+        for config, chosen in options.items()
+    }
+    known = set.union(*possible.values())
+    if not splits or not set(splits) <= known:
+        raise ValueError(f"splits={splits!r}: expected splits out of {sorted(known)}, those of {list(options)}.")
+    for config, chosen in options.items():
+        chosen["splits"] = [split for split in splits if split in possible[config]]
+        if not chosen["splits"]:
+            raise ValueError(f"splits={splits!r}: {config!r} has none of them, but {sorted(possible[config])}.")

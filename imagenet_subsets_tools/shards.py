@@ -1,0 +1,279 @@
+"""Writing one shard, anywhere: whole or not at all, and as often as one likes.
+
+A shard is written under a name of its own, and gets its own when it is on the disk. So a shard that is there is
+whole, whatever became of the process that wrote it, and any number of builds may write the same shard at once.
+"""
+
+import dataclasses
+import errno
+import functools
+import hashlib
+import inspect
+import itertools
+import os
+import re
+import secrets
+import socket
+from pathlib import Path
+
+import datasets
+import numpy as np
+import PIL
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+import imagenet_subsets
+from imagenet_reader.batches import read_batches
+from imagenet_reader.errors import ArchiveError
+from imagenet_reader.files import naming
+from imagenet_subsets_tools.contents import FOLDERS, IMAGE_BYTES, SHARD_PATH, Contents, Part
+
+_LAYOUT = "1"  # part of what marks a shard as finished: to be raised when shards are written in another way
+_MARK = b"imagenet_subsets.mark"  # in the metadata of a shard
+# SHARD.HOST.PROCESS.RANDOM.unfinished; up to 1.1, SHARD.PROCESS.unfinished
+_UNFINISHED = re.compile(
+    rf"({SHARD_PATH.pattern}|README\.md)\.((?P<host>[\w-]+)\.)?(?P<process>\d+)(\.[0-9a-f]+)?\.unfinished"
+)
+
+
+class BuildError(OSError):
+    """A shard could not be written. The message says which one, on which host, why, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shard:
+    """A shard and its rows.
+
+    Args:
+        path: its path, relative to the output folder.
+        config: a config that has it; several may share it.
+        split: the split of the config.
+        part: the ``Part`` that it is of.
+    """
+
+    path: str
+    config: str
+    split: str
+    part: Part
+
+    @property
+    def groups(self):
+        """Its row groups, ``list[np.ndarray]``."""
+        return self.part.shards[self.path]
+
+    @property
+    def image_bytes(self):
+        """The bytes of its images in the archive, ``int``."""
+        return sum(int(rows["size"].sum()) for rows in self.groups)
+
+    @functools.cached_property
+    def mark(self):
+        """What distinguishes it, finished, from any other: SHA-256 (hex) of the features and the rows, by row group."""
+        mark = hashlib.sha256(f"{_LAYOUT} {imagenet_subsets.VERSION} ".encode())
+        mark.update(self.part.features.arrow_schema.metadata[b"huggingface"])
+        for group in self.groups:
+            mark.update(repr(group[["name", "label", "size"]].tolist()).encode())
+        return mark.hexdigest()
+
+    def has_mark(self, output_dir):
+        """Whether it is there, whole, and has its mark."""
+        try:
+            return pq.read_metadata(Path(output_dir, self.path)).metadata.get(_MARK) == self.mark.encode()
+        except (OSError, pa.ArrowException):  # there is none, or it is no whole Parquet file
+            return False
+
+    def is_finished(self, output_dir):
+        """Whether it also holds the images: its first and last row groups equal what the archive gives now."""
+        groups, reader, schema = self.groups, self.part.images.reader, self.part.features.arrow_schema
+        if not self.has_mark(output_dir):
+            return False
+        try:
+            with pq.ParquetFile(Path(output_dir, self.path)) as file:
+                return all(
+                    file.read_row_group(k).equals(next(_tables(reader, [groups[k]], schema)))
+                    for k in {0, len(groups) - 1}
+                )
+        except (OSError, pa.ArrowException):
+            return False
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A shard to write, as it is sent to the process that does it: without its rows, which that process makes.
+
+    Attributes:
+        contents: what the folder holds.
+        config, split, path, mark: those of the ``Shard``.
+        output_dir: absolute path of the output folder.
+        versions: what ``versions`` returns where the build was called.
+    """
+
+    contents: Contents
+    config: str
+    split: str
+    path: str
+    mark: str
+    output_dir: str
+    versions: dict
+
+
+def write_shard(task, stop=None):
+    """Write a shard, if it is not finished yet.
+
+    The process makes the rows by itself, out of the archives at ``data_dir``; they must be those of the build.
+
+    Args:
+        task: the ``Task``.
+        stop: ``threading.Event``; once it is set, the shard is given up.
+
+    Returns:
+        ``int``, the bytes of its images.
+
+    Raises:
+        ArchiveError: an archive is not what it should be, or not what the build has at this path.
+        BuildError: the shard could not be written.
+    """
+    try:
+        shard = _due(task)
+        if not shard.is_finished(task.output_dir):
+            _write(shard, Path(task.output_dir, shard.path), stop)
+    except Exception as error:
+        kind = ArchiveError if isinstance(error, ArchiveError) else BuildError
+        raise kind(failure(task, error)) from error
+    return shard.image_bytes
+
+
+def failure(task, error):
+    """What to say of a shard that could not be written."""
+    reason = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
+    reason = " ".join(reason.split()).rstrip(".: ")
+    return (
+        f"{task.output_dir}/{task.path} could not be written on host {socket.gethostname()}: {reason}. Finished shards "
+        "are kept: mend that, and run the build again."
+    )
+
+
+def versions():
+    """The versions of what the bytes of a shard depend on, ``dict[str, str]``."""
+    return {
+        "imagenet-subsets": imagenet_subsets.VERSION,
+        "datasets": datasets.__version__,
+        "pyarrow": pa.__version__,
+        "pillow": PIL.__version__,
+    }
+
+
+# ------------------------------------------------------------------------------------------ unfinished files
+
+
+def unfinished(path):
+    """The name under which a file is written, which no other process and no other host writes, ``Path``."""
+    return path.with_name(f"{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.unfinished")
+
+
+def remove_leftovers(output_dir, finished=()):
+    """Remove what builds left unfinished.
+
+    Args:
+        output_dir: ``Path`` of the output folder.
+        finished: folders whose shards are all finished: every unfinished file in them goes, for a process that is
+            still at one takes the finished shard for its own. In other folders go those of processes of this host
+            that live no longer; whether one of another host lives, nobody here can know.
+    """
+    for pattern in ("README.md.*", *(f"{folder}/*.parquet.*" for folder in FOLDERS)):
+        for path in output_dir.glob(pattern):
+            found = _UNFINISHED.fullmatch(path.relative_to(output_dir).as_posix())
+            if found and (pattern.partition("/")[0] in finished or _is_of_the_dead(found["host"], found["process"])):
+                path.unlink(missing_ok=True)
+
+
+def _host():
+    return re.sub(r"[^\w-]", "-", socket.gethostname())
+
+
+def _is_of_the_dead(host, process):
+    if host not in (_host(), None):
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # another user's
+        pass
+    return False
+
+
+# ------------------------------------------------------------------------------------------------- writing
+
+
+def _due(task):
+    """The ``Shard``, found out here; it must be that of the build."""
+    if versions() != task.versions:
+        raise BuildError(f"the packages here are {versions()}, those of the build {task.versions}: install the same")
+    data_dir = task.contents.data_dir
+    try:
+        part = task.contents.parts(task.config)[task.split]
+    except (OSError, ValueError) as error:
+        raise ArchiveError(f"{error} Every host needs the same files at {data_dir}.") from error
+    shard = Shard(task.path, task.config, task.split, part)
+    if task.path not in part.shards or shard.mark != task.mark:
+        raise ArchiveError(
+            f"{data_dir} gives other rows here than where the build was called. Every host needs the same archives, "
+            "and the same lists, at the same path."
+        )
+    return shard
+
+
+def _tables(reader, groups, schema):
+    """The rows of each row group as ``pa.Table``."""
+    batches = read_batches(reader, np.concatenate(groups))
+    examples = itertools.chain.from_iterable(batch.examples() for batch in batches)
+    for rows in groups:
+        group = [
+            {"image": {"path": name, "bytes": image}, "label": label, "file_name": name}
+            for name, label, image in itertools.islice(examples, len(rows))
+        ]
+        yield pa.Table.from_pylist(group, schema)
+
+
+def _write(shard, path, stop):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = unfinished(path)
+    try:
+        with naming(str(path), "writing"):
+            _write_file(shard, written, stop)
+        written.replace(path)
+    except OSError:
+        # Another build that has finished the shard removes what is unfinished; on NFS, writing fails then.
+        if not shard.is_finished(path.parent.parent):
+            raise
+    finally:
+        written.unlink(missing_ok=True)
+
+
+def _write_file(shard, path, stop):
+    # Arrow's own file: an interrupt inside a Python file that Arrow writes to would abort the process.
+    schema, image_bytes = shard.part.features.arrow_schema, 0
+    with pa.OSFile(str(path), "wb") as file:
+        with pq.ParquetWriter(file, schema, **_writer_options()) as writer:
+            for table in _tables(shard.part.images.reader, shard.groups, schema):
+                if stop is not None and stop.is_set():
+                    raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+                writer.write_table(table)
+                image_bytes += pc.sum(pc.binary_length(pc.struct_field(table["image"], "bytes"))).as_py()
+            writer.add_key_value_metadata({_MARK: shard.mark, IMAGE_BYTES: str(image_bytes)})
+        os.fsync(file.fileno())  # the name must not come to disk before the content
+
+
+def _writer_options():
+    columns = dict.fromkeys(("image.path", "label", "file_name"), "zstd")
+    options = {
+        "compression": {**columns, "image.bytes": "none"},  # a JPEG does not shrink
+        "use_dictionary": ["label"],
+        "write_statistics": list(columns),
+        "write_page_index": True,
+    }
+    if "use_content_defined_chunking" in inspect.signature(pq.ParquetWriter).parameters:  # pyarrow 21
+        options["use_content_defined_chunking"] = True
+    return options
