@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import functools
 import itertools
+import threading
 import time
 import warnings
 
@@ -83,7 +84,8 @@ def read_batches(reader, rows, image_bytes="benchmark", on_damage="error"):
         ArchiveError: the archive was changed, what is at the place of an image is not the image, or it is damaged.
     """
     with reader.opened() as (read, confirm), concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        read_some = functools.partial(_read_some, reader, read, image_bytes, on_damage)
+        ended = threading.Event()
+        read_some = functools.partial(_read_some, reader, read, image_bytes, on_damage, ended)
         ahead, buffers, threads, used_for = collections.deque(), [], 2, float("inf")
         try:
             for window in itertools.chain(_windows(rows), [None]):
@@ -103,6 +105,7 @@ def read_batches(reader, rows, image_bytes="benchmark", on_damage="error"):
                     buffers.append(batch.buffer)
                     used_for = time.perf_counter() - given
         finally:
+            ended.set()  # slow storage must not keep waiting whoever interrupts
             pool.shutdown(cancel_futures=True)
 
 
@@ -119,10 +122,12 @@ def _submit(pool, read_some, reader, batch, threads):
     return [pool.submit(read_some, batch, part.tolist()) for part in parts]
 
 
-def _read_some(reader, read, image_bytes, on_damage, batch, numbers):
+def _read_some(reader, read, image_bytes, on_damage, ended, batch, numbers):
     """Read the rows of these numbers into the buffer, and return those that are changed, as ``Batch`` has them."""
     changed = {}
     for k, row in zip(numbers, named_tuples(batch.rows[numbers])):
+        if ended.is_set():
+            break
         image = batch.view(k)
         try:
             read(row, image)

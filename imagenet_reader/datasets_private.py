@@ -10,9 +10,12 @@
 =====================================  ===================================================================
 """
 
+import contextlib
 import os
+import sys
 
 import datasets
+import multiprocess
 from datasets.exceptions import DatasetGenerationError
 from datasets.iterable_dataset import ExamplesIterable
 from datasets.utils.info_utils import is_small_dataset
@@ -41,16 +44,24 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
         self._preparing_process = os.getpid()
         for left in os.scandir(self._output_dir) if self._output_dir.endswith(".incomplete") else ():
             os.unlink(left.path)  # by a preparation that was killed; it must not become part of this one
-        with ending_with_this():
-            super()._download_and_prepare(*args, **kwargs)
+        handled = sys.exc_info()[1]  # whoever loads again in an except block has an error already
+        try:
+            with ending_with_this():
+                super()._download_and_prepare(*args, **kwargs)
+        except Exception as error:
+            interrupt = _interrupt_before(error, handled)
+            if interrupt is None:
+                raise
+            raise interrupt from None
 
     def _prepare_split_single(self, gen_kwargs, fpath, file_format, max_shard_size, job_id, **of_examples):
         if os.getpid() != self._preparing_process:
-            end_with(self._preparing_process)  # it may have spawned this process, and not forked it
+            end_with(multiprocess.parent_process())  # it may have spawned this process, and not forked it
+        prepared = datasets.ArrowBasedBuilder._prepare_split_single(
+            self, gen_kwargs, fpath, file_format, max_shard_size, job_id
+        )
         try:
-            yield from datasets.ArrowBasedBuilder._prepare_split_single(
-                self, gen_kwargs, fpath, file_format, max_shard_size, job_id
-            )
+            yield from _quietly_closed(prepared)
         except (OSError, DatasetGenerationError) as error:
             system = error if isinstance(error, OSError) else error.__cause__
             if not isinstance(system, OSError) or system.errno is None or system.filename is not None:
@@ -62,6 +73,29 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
         if not self.resumable:
             return super()._get_examples_iterable_for_split(split_generator)
         return _ResumingExamples(self._generate_examples, split_generator.gen_kwargs)
+
+
+def _quietly_closed(prepared):
+    """Yield from a generator of ``datasets`` that yields in a ``finally`` clause, so that Python complains of it."""
+    try:
+        for progress in prepared:  # noqa: UP028 (it would be closed first)
+            yield progress
+    except GeneratorExit:
+        with contextlib.suppress(RuntimeError):
+            prepared.close()
+        raise
+
+
+def _interrupt_before(error, handled):
+    """The ``KeyboardInterrupt`` or ``SystemExit`` that led to an error, after the one that was ``handled`` before.
+
+    ``datasets`` waits for the results of its processes on the way out, which ends in a ``TimeoutError`` instead.
+    """
+    while error is not None and error is not handled:
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 class _ResumingExamples(ExamplesIterable):

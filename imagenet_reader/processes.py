@@ -8,46 +8,61 @@ import signal
 import threading
 import time
 
+import multiprocess
 import multiprocess.util
 
 _SECONDS = 0.2  # between two looks at the parent
 
 
 def end_with(parent, stop=None):
-    """Let this process end once ``parent``, the process number of the one that started it, has ended.
+    """Let this process end once the one that started it has ended, and leave Ctrl-C to that one.
 
-    It also ends once the ``multiprocessing.Connection`` ``stop``, if there is one, has something to read.
+    A terminal sends Ctrl-C to all processes: one that ended by itself might hold a lock, and be replaced.
+
+    Args:
+        parent: ``parent_process()`` of ``multiprocessing`` or ``multiprocess``, whichever started this process.
+        stop: a ``Connection``; once it has something to read, this process ends, too.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pools end their processes by it, whatever it means to a program
     threading.Thread(target=_watch, args=(parent, stop), daemon=True, name="ends with the parent").start()
 
 
 def _watch(parent, stop):
-    while os.getppid() == parent and not (stop is not None and stop.poll()):
+    # Of a process that was forked, the number counts: others that were forked keep its pipe to the parent open.
+    # A process that a fork server started is no child of its parent.
+    is_child = os.getppid() == parent.pid
+    while os.getppid() == parent.pid if is_child else parent.is_alive():
+        if stop is not None and stop.poll():
+            break
         time.sleep(_SECONDS)
     os._exit(1)
 
 
 class _Family:
-    """Lets the processes that ``multiprocess`` forks end with this one, as long as the object lives."""
+    """Lets the processes that ``multiprocess`` forks end with the one that forks them, as long as the object lives."""
 
     def __init__(self):
-        self.parent = os.getpid()
         multiprocess.util.register_after_fork(self, _Family._after_fork)
 
     def _after_fork(self):
-        end_with(self.parent)
-        self.parent = os.getpid()  # of what this process forks
+        end_with(multiprocess.parent_process())
 
 
 @contextlib.contextmanager
 def ending_with_this():
-    """Context in which the processes that ``datasets`` starts end with this one.
+    """Context in which the processes that ``datasets`` starts end with this one, and before an error leaves it.
 
     It forks them with ``multiprocess``. Where it spawns them instead (macOS), each calls ``end_with`` when it begins.
     """
-    family = _Family()
+    family, before = _Family(), set(multiprocess.active_children())
     try:
         yield
+    except BaseException:
+        for process in set(multiprocess.active_children()) - before:  # of a pool that was interrupted in the making
+            process.terminate()
+            process.join()
+        raise
     finally:
         del family
 
@@ -56,16 +71,14 @@ def ending_with_this():
 def worker_pool(num_proc):
     """A ``ProcessPoolExecutor`` whose processes end with this one and, without a word, on Ctrl-C.
 
-    Work that has not begun is cancelled when the context ends with an error; on an interrupt, what has begun ends, too,
-    even if this process alone got the signal.
+    Work that has not begun is cancelled when the context ends with an error. Work that has begun is cut short by
+    ``KeyboardInterrupt`` and ``SystemExit``.
     """
     stop, stopping = multiprocessing.Pipe(duplex=False)
-    pool = concurrent.futures.ProcessPoolExecutor(num_proc, initializer=_begin, initargs=(os.getpid(), stop))
+    pool = concurrent.futures.ProcessPoolExecutor(num_proc, initializer=_begin, initargs=(stop,))
     try:
         yield pool
-    except Exception:
-        raise
-    except BaseException:
+    except (KeyboardInterrupt, SystemExit):
         stopping.send(None)
         raise
     finally:
@@ -74,6 +87,5 @@ def worker_pool(num_proc):
         stopping.close()
 
 
-def _begin(parent, stop):
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    end_with(parent, stop)
+def _begin(stop):
+    end_with(multiprocessing.parent_process(), stop)

@@ -9,10 +9,10 @@ import contextlib
 import inspect
 import json
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
+
+from imagenet_subsets_tools.interrupts import ending_at_once, ending_in_order
 
 # The modules of the commands import datasets, which takes a second: each command imports its own, so
 # that --help answers at once.
@@ -26,7 +26,8 @@ def main(argv=None) -> int:
 
     Returns:
         ``int``, the exit code: 0, 1 after an error (one line on stderr) or a check that is not passed,
-        130 after Ctrl-C. Wrong usage leaves with ``SystemExit(2)``, as ``argparse`` does.
+        130 after Ctrl-C. Wrong usage leaves with ``SystemExit(2)``, as ``argparse`` does, and SIGTERM with
+        ``SystemExit(143)``.
 
     Example:
 
@@ -34,13 +35,21 @@ def main(argv=None) -> int:
         standins: ILSVRC2012_img_train.tar (31 MB), ILSVRC2012_img_val.tar (77 MB)
         0
     """
-    arguments = parser().parse_args(argv)
-    if arguments.command is None:
-        return _print_overview(arguments.version)
     try:
-        return arguments.command(arguments) or 0
+        with ending_at_once():
+            arguments = parser().parse_args(argv)
+            if arguments.command is None:
+                return _print_overview(arguments.version)
+            import imagenet_subsets  # noqa: F401, for it imports what takes long
+        with ending_in_order():
+            return _run(arguments)
     except KeyboardInterrupt:
         return 130
+
+
+def _run(arguments):
+    try:
+        return arguments.command(arguments) or 0
     except Exception as error:
         reason = _expected(error)
         if reason is None:
@@ -162,7 +171,7 @@ def _build(arguments):
 
     names = ("configs", "num_proc", "part", "label_names", "splits", "unlabeled", "train_list", "validation_list")
     options = {name: getattr(arguments, name) for name in names}
-    with _terminated_as_interrupted(), _dask_executor(arguments) as executor:
+    with _dask_executor(arguments) as executor:
         folder = build_parquet(arguments.output_dir, arguments.data_dir, executor=executor, **options)
     if arguments.part is not None:
         print(f"{folder}: the shards of part {arguments.part} are finished; build without --part when all parts are")
@@ -185,29 +194,16 @@ def _dask_executor(arguments):
         yield client.get_executor()
 
 
-@contextlib.contextmanager
-def _terminated_as_interrupted():
-    """Context in which SIGTERM, as batch systems send it, does what Ctrl-C does: what is unfinished is removed."""
-    before = signal.getsignal(signal.SIGTERM)
-    takes_it = before is signal.SIG_DFL and threading.current_thread() is threading.main_thread()
-    if takes_it:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        if takes_it:
-            signal.signal(signal.SIGTERM, before)
-
-
 def _push(arguments):
     """Upload a built folder to the Hub, as a private repository."""
     from imagenet_subsets_tools.publish import load_calls, push_to_hub
 
-    revision = push_to_hub(
-        arguments.folder,
-        arguments.repo_id,
-        public_i_have_the_right_to_distribute=arguments.public_i_have_the_right_to_distribute,
-    )
+    with ending_at_once():  # the Hub takes a commit as a whole or not at all
+        revision = push_to_hub(
+            arguments.folder,
+            arguments.repo_id,
+            public_i_have_the_right_to_distribute=arguments.public_i_have_the_right_to_distribute,
+        )
     print(f"{arguments.repo_id}: all files have arrived, with the sizes and hashes of {arguments.folder}")
     print(f"revision {revision}")
     for call in load_calls(arguments.folder, arguments.repo_id):

@@ -117,6 +117,7 @@ class Hub:
         self.tokens = dict(tokens)
         self.repos, self.requests, self._failures = {}, [], []
         self._lock = threading.Lock()
+        self.held = threading.Event()  # set once requests are held no longer
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.hub = self
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -135,7 +136,8 @@ class Hub:
         Args:
             route: a name in ``_ROUTES``.
             how: a status to answer with, doing nothing (429 goes with ``Retry-After``); ``"drop"`` to
-                close the connection half way through the body; ``"lose"`` to do what is asked and then close
+                close the connection half way through the body; ``"hold"`` to take nothing of the body until
+                ``recover``; ``"lose"`` to do what is asked and then close
                 the connection instead of answering; of a commit, ``"forget"`` to answer as if it were done,
                 and ``"spoil"`` to cut its LFS files short; of a creation, ``"public"``, whatever is asked;
                 ``None`` to let the request pass.
@@ -147,6 +149,8 @@ class Hub:
         """Forget all failures to come, and all requests so far."""
         self._failures.clear()
         self.requests.clear()
+        self.held.set()
+        self.held = threading.Event()
 
     def count(self, route):
         """How many requests of a route were answered or dropped."""
@@ -196,6 +200,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             request.received = len(self.rfile.read(half))
             self.close_connection = True
             return
+        if how == "hold":
+            hub.held.wait()
         self.body = self._read_body()
         request.received = len(self.body)
         try:

@@ -92,12 +92,13 @@ def make_standins(directory, configs=("1pct", "10pct", "lt"), image_bytes=None, 
     check_space(directory, needed, "the stand-ins")
 
     images = Images(image_bytes)
-    with _made(directory), tempfile.TemporaryDirectory(dir=directory, prefix=".standins-") as temporary:
+    with _made(directory) as archives, tempfile.TemporaryDirectory(dir=directory, prefix=".standins-") as temporary:
         with tqdm(total=total, unit=" images", desc="Making stand-ins") as progress:
             _write_train(Path(temporary, TRAIN_ARCHIVE), train, images, progress)
             _write_validation(Path(temporary, VALIDATION_ARCHIVE), validation, images, progress)
         _check_absent(directory)  # writing took a while
         for name in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
+            archives.append(directory / name)
             os.rename(Path(temporary, name), directory / name)
     return directory
 
@@ -121,12 +122,15 @@ def _check_absent(directory):
 
 @contextlib.contextmanager
 def _made(directory):
-    """Make the folder, and take away again what was made if the body fails."""
+    """Make the folder. If the body fails, remove what was made, and the files in the list that the body is given."""
     new = list(itertools.takewhile(lambda path: not path.exists(), (directory, *directory.parents)))
-    directory.mkdir(parents=True, exist_ok=True)
+    files = []
     try:
-        yield
+        directory.mkdir(parents=True, exist_ok=True)
+        yield files
     except BaseException:
+        for path in files:
+            path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # somebody else put a file there
             for path in new:
                 path.rmdir()
