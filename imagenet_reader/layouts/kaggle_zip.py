@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import confirm, naming, opened, stamp
-from imagenet_reader.index import archive_identity, kept_index, last_of_each_name
+from imagenet_reader.index import archive_identity, kept_index
 from imagenet_reader.layouts.base import Index, Layout, Snapshot
 from imagenet_reader.layouts.tar_archive import TarReader, moved
-from imagenet_reader.tar import MEMBERS, members_table
+from imagenet_reader.members import MEMBERS, last_of_each_name, members_table
 
 # The header before a member: magic, flags, method, CRC-32, and the lengths of the name and of an extra field.
 HEADER, MAGIC = struct.Struct("<4s2xHH4xL8xHH"), b"PK\3\4"
