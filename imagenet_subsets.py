@@ -12,6 +12,7 @@ This file defines the dataset; ``imagenet_reader`` finds and reads the images.
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import inspect
 import os
@@ -57,7 +58,7 @@ def _reader_importable():
 
 with _reader_importable():
     from imagenet_reader import lists
-    from imagenet_reader.batches import BATCH_ROWS, read_batches
+    from imagenet_reader.batches import BATCH_ROWS, Damage, read_batches
     from imagenet_reader.datasets_private import TableBuilder, is_small_dataset
     from imagenet_reader.errors import ArchiveError
     from imagenet_reader.files import check_space, note_use, unused_cache
@@ -258,7 +259,12 @@ class ImagenetSubsets(TableBuilder):
             yield number, batch.table()
 
     def _read(self, reader, shards):
-        return read_batches(reader, np.concatenate(shards), self.config.image_bytes, on_damage=self.config.on_missing)
+        on_damage = self._damage if self.config.on_missing == "skip" else "error"
+        return read_batches(reader, np.concatenate(shards), self.config.image_bytes, on_damage)
+
+    @functools.cached_property
+    def _damage(self):
+        return Damage()  # of all shards that this process reads
 
     @property
     def resumable(self):

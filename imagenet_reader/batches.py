@@ -18,6 +18,7 @@ from imagenet_reader.rows import named_tuples
 BATCH_ROWS = 100  # of a record batch: what one random access reads at the most
 BATCH_BYTES = 64 << 20
 THREADS = 16
+DAMAGE_SHOWN = 3  # images that a warning names
 
 
 class Batch:
@@ -67,6 +68,22 @@ class Batch:
         return pa.array([bytes(self.changed.get(k, self.view(k))) for k in kept], pa.binary())
 
 
+class Damage:
+    """The damaged images that are left out, of which it warns together: ``messages`` has what is said of each."""
+
+    def __init__(self):
+        self.messages, self._due = [], 1
+
+    def warn(self, stacklevel):
+        """Warn of them at the end of a reading: not again before they are ten times as many, as in each shard."""
+        count = len(self.messages)
+        if count >= self._due:
+            self._due = 10 * count
+            more = f" And {count - DAMAGE_SHOWN:,} more." if count > DAMAGE_SHOWN else ""
+            shown = " ".join(self.messages[:DAMAGE_SHOWN])
+            warnings.warn(f"Damaged images are left out: {count:,}. {shown}{more}", stacklevel=stacklevel + 1)
+
+
 def read_batches(reader, rows, image_bytes="benchmark", on_damage="error"):
     """Read the images of rows ahead of their use.
 
@@ -75,7 +92,7 @@ def read_batches(reader, rows, image_bytes="benchmark", on_damage="error"):
         rows: structured array, see ``rows``.
         image_bytes: ``"benchmark"``, the images as ``pixels.as_benchmark`` gives them, or ``"archive"``, the bytes of
             the archive.
-        on_damage: ``"error"``, or ``"skip"`` to leave out an image that cannot be decoded, with a warning.
+        on_damage: ``"error"``, or a ``Damage`` to leave out images that cannot be decoded, and to warn of them.
 
     Yields:
         ``Batch`` of up to 100 rows, whose buffer is written again once the next batch is asked for.
@@ -107,6 +124,8 @@ def read_batches(reader, rows, image_bytes="benchmark", on_damage="error"):
         finally:
             ended.set()  # slow storage must not keep waiting whoever interrupts
             pool.shutdown(cancel_futures=True)
+            if on_damage != "error":
+                on_damage.warn(stacklevel=2)
 
 
 def _windows(rows):
@@ -138,7 +157,7 @@ def _read_some(reader, read, image_bytes, on_damage, ended, batch, numbers):
             message = f"{reader.place(row)} is damaged ({reason(error)})."
             if on_damage == "error":
                 raise ArchiveError(f"{message} Download the archive again, or pass on_missing='skip'.") from error
-            warnings.warn(f"{message} It is left out.", stacklevel=2)
+            on_damage.messages.append(message)
             benchmark = None
         if benchmark is None or (benchmark is not image and image_bytes == "benchmark"):
             changed[k] = benchmark

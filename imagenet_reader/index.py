@@ -13,7 +13,6 @@ import warnings
 import filelock
 import huggingface_hub
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imagenet_reader.files import naming, note_use, opened
@@ -128,13 +127,3 @@ def _save(table, file):
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(file + ".tmp")
-
-
-def last_of_each_name(table, path):
-    """A table of members without all but the last of each name: the one that unpacking leaves. It warns of the rest."""
-    count = len(table) - pc.count_distinct(table["name"]).as_py()
-    if count == 0:
-        return table
-    last = {name: row for row, name in enumerate(table["name"].to_pylist())}
-    warnings.warn(f"{path} holds {count:,} members twice; the later one counts, as in tar.", stacklevel=2)
-    return table.take(sorted(last.values()))

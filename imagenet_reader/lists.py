@@ -24,6 +24,7 @@ TRAIN_IMAGES = 1_281_167  # of ILSVRC 2012; no list names them all
 _HERE = pathlib.Path(__file__).resolve().parent
 SPLIT_FILES = next(path for path in (_HERE / "split_files", _HERE.parent / "split_files") if path.is_dir())
 
+WRONG_SHOWN = 20  # lines of a user's list
 # A line of a user's list: folders, of which the last may be a class, the name, and perhaps a label.
 _LINE = re.compile(
     r"(?:.*?/)??(?:(?P<wnid>n\d{8})/)?(?P<name>(?:n\d{8}_\d+|ILSVRC2012_val_\d{8})\.JPEG)(?:\s+(?P<label>\d+))?"
@@ -99,7 +100,7 @@ def read_image_list(source):
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line is none of the above, or contradicts its image. The message has every such line.
+        ValueError: a line is none of the above, or contradicts its image. The message has the first 20 such lines.
     """
     wnids, validation = read_wnids(), dict(read_split_list("validation"))
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
@@ -115,7 +116,9 @@ def read_image_list(source):
         elif line:
             images[name] = label
     if wrong or not images:
-        raise ValueError(f"{described} is not a list of images: " + ("; ".join(wrong) or "it is empty") + ".")
+        more = f"; and {len(wrong) - WRONG_SHOWN:,} more" if len(wrong) > WRONG_SHOWN else ""
+        mistakes = "; ".join(wrong[:WRONG_SHOWN]) or "it is empty"
+        raise ValueError(f"{described} is not a list of images: {mistakes}{more}.")
     if 0 < len(images.keys() & validation.keys()) < len(images):
         raise ValueError(f"{described} lists training and validation images: make two lists of them.")
     return sorted(images.items())

@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 
 from imagenet_reader.official import TRAIN_NAME, WNID
 
+ROWS_AT_ONCE = 1 << 16
+
 
 def locate(images, index):
     """Where images are.
@@ -25,18 +27,26 @@ def locate(images, index):
     Returns:
         structured array ``[n]`` in the order of ``images``, see above.
     """
-    names = [image.encode() for image, _ in images]
-    places = pc.index_in(pa.array(names, pa.binary()), value_set=index["name"])
+    names = pa.array([image.encode() for image, _ in images], pa.binary())
+    places = pc.index_in(names, value_set=index["name"])
     return _records(names, [label for _, label in images], index, places)
 
 
-def training_rows(index, wnids):
-    """All training images in the index of a layout, in its order, as ``locate`` returns them."""
-    label_of = {wnid.encode(): label for label, wnid in enumerate(wnids)}
-    names = index["name"].to_pylist()
-    places = [k for k, name in enumerate(names) if TRAIN_NAME.fullmatch(name) and name[WNID] in label_of]
-    names = [names[k] for k in places]
-    return _records(names, [label_of[name[WNID]] for name in names], index, pa.array(places, pa.int32()))
+def training_rows(index, wnids, without=()):
+    """All training images in the index of a layout, in its order, as ``locate`` returns them.
+
+    Args:
+        index: ``pa.Table``, the index of a layout.
+        wnids: the 1,000 wnids in label order.
+        without: file names to leave out.
+    """
+    names = index["name"].combine_chunks()
+    labels = pc.index_in(pc.binary_slice(names, WNID.start, WNID.stop), pa.array(wnids, pa.string()).cast(pa.binary()))
+    chosen = pc.and_(pc.match_substring_regex(names, f"^(?:{TRAIN_NAME.pattern.decode()})\\z"), pc.is_valid(labels))
+    if without:
+        left_out = pa.array([name.encode() for name in without], pa.binary())
+        chosen = pc.and_not(chosen, pc.is_in(names, value_set=left_out))
+    return _records(names.filter(chosen), labels.filter(chosen), index, pc.indices_nonzero(chosen))
 
 
 def named_tuples(rows):
@@ -51,9 +61,12 @@ def _row_type(fields):
 
 def _records(names, labels, index, places):
     columns = [column for column in index.column_names if column != "name"]
-    fields = [("name", f"S{max(map(len, names), default=1)}"), ("label", "i8"), *((column, "i8") for column in columns)]
+    longest = pc.max(pc.binary_length(names)).as_py() or 1
+    fields = [("name", f"S{longest}"), ("label", "i8"), *((column, "i8") for column in columns)]
     rows = np.empty(len(names), fields)
-    rows["name"], rows["label"] = names, labels
+    rows["label"] = labels
+    for start in range(0, len(names), ROWS_AT_ONCE):  # as Python's own objects, the names of all take 100 MB
+        rows["name"][start : start + ROWS_AT_ONCE] = names[start : start + ROWS_AT_ONCE].to_pylist()
     for column in columns:
         rows[column] = pc.fill_null(index[column].take(places), 0)
     return rows

@@ -1,11 +1,14 @@
-"""The tar format: headers, and the walk over them."""
+"""The tar format: headers, and the walk over them.
 
+The processes of ``walk_worker`` import this module: it needs nothing but Python, so that they start in no time.
+"""
+
+import array
 import contextlib
+import functools
 import os
 import re
-
-import numpy as np
-import pyarrow as pa
+import zlib
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.official import TRAIN_NAME
@@ -22,10 +25,6 @@ WITHOUT_PAYLOAD = b"123456"  # links, devices, folders, pipes: tar ignores their
 EXTENSIONS = b"LSxgX"  # GNU long names and sparse files, PAX records: they overrule the header
 MAX_PAX = 1 << 16  # bytes
 PAX_OVERRULES = re.compile(rb"\d (?:path|size|GNU\.sparse\.[a-z]+)=")
-
-# The columns of an index: the name without folders, the byte at which the header stands in the archive, and the size
-# of the image in bytes.
-MEMBERS = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64()})
 
 
 def padded(size):
@@ -61,94 +60,116 @@ def _number(field):
     return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
 
 
-def checksums_fit(headers):
-    """Whether each header, of ``list[bytes]``, holds the checksum of its own bytes: ``list[bool]``."""
-    table = np.frombuffer(b"".join(headers), "u1").reshape(-1, BLOCK)
-    field = table[:, CHECKSUM]
-    sums = table.sum(axis=1, dtype=np.int64) - field.sum(axis=1, dtype=np.int64) + sum(b" " * 8)
-    fit = (field[:, :6].astype(np.int64) - ord("0")) @ 8 ** np.arange(6)[::-1] == sums
-    for odd in np.flatnonzero(~fit):  # the number may be written in another way
-        with contextlib.suppress(ValueError):
-            fit[odd] = _number(field[odd].tobytes()) == sums[odd]
-    return fit.tolist()
+@functools.lru_cache(1 << 12)
+def _sum_by(field):
+    """What the bytes of a header add up to if this is its checksum, in which the field itself counts as spaces."""
+    with contextlib.suppress(ValueError):
+        return _number(field) - sum(b" " * 8) + sum(field)
+    return None
+
+
+def checksum_fits(header, adler32=zlib.adler32):
+    """Whether a header holds the checksum of its own bytes."""
+    # The low half of an Adler-32 is 1 and the bytes added up, modulo 65,521: more than 256 bytes can come to.
+    total = (adler32(header[:256]) & 0xFFFF) + (adler32(header[256:]) & 0xFFFF) - 2
+    return total == _sum_by(header[CHECKSUM])
 
 
 class TarWalk:
-    """The walk from header to header over one tar, from byte ``start`` to ``end`` of an archive; it can pause.
+    """The walk from header to header over one tar, from byte ``position`` to ``end`` of a file; it can pause.
 
-    ``tables`` holds the regular members passed so far whose names begin with ``prefix``, ``list[pa.Table]`` of
-    ``MEMBERS``. ``position`` is where the next header stands, and ``done`` says whether the end is reached.
+    Args:
+        path: the file. ``fd``, if it is not ``None``, is its open descriptor.
+
+    Attributes:
+        position: the byte at which the next header stands.
+        done: whether the end is reached.
+        error: what another process has met in it, an exception, or ``None``.
+        members: the regular members passed so far whose names begin with ``prefix``: a list of tuples of ``bytes``,
+            (their names without folders, side by side; the ``int32`` lengths of the names; the ``int64`` bytes at
+            which the headers stand; the ``int64`` sizes).
     """
 
-    CHUNK = 4096  # headers parsed at once; bounds the memory
+    CHUNK = 4096  # members that are lists of Python's objects; bounds the memory
 
-    def __init__(self, fd, path, start, end, prefix=b""):
-        self.fd, self.path, self.position, self.end, self.prefix = fd, path, start, end, prefix
-        self.tables = []
-        self.done = False
+    def __init__(self, path, fd, position, end, prefix=b""):
+        self.path, self.fd, self.position, self.end, self.prefix = path, fd, position, end, prefix
+        self.members, self.done, self.error = [], False, None
 
-    def advance(self, read, limit, progress=lambda passed: None):
-        """Pass ``limit`` headers, or all that are left, and return how many were passed.
+    @contextlib.contextmanager
+    def opened(self):
+        """The file descriptor of the file."""
+        if self.fd is not None:
+            yield self.fd
+            return
+        fd = os.open(self.path, os.O_RDONLY)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
-        ``read(position)`` gives the 512 bytes that stand there; ``progress(passed)`` is called with the bytes passed.
+    def advance(self, fd, read):
+        """Pass headers up to the end, or until ``read`` pauses, and return how many were passed.
+
+        ``read(position)`` gives the 512 bytes that stand there, or ``None`` to pause.
 
         Raises:
             ArchiveError: the tar is damaged, truncated, or of a kind that ImageNet's are not.
         """
-        headers = 0
-        while headers < limit and not self.done:
-            start = self.position
-            headers += self._advance_chunk(read, min(limit - headers, self.CHUNK))
-            progress(self.position - start)
+        headers, going = 0, True
+        while going and not self.done:
+            members = [], [], []
+            passed, going = self._advance_chunk(fd, read, *members)
+            self._keep(*members)
+            headers += passed
         return headers
 
-    def _advance_chunk(self, read, limit):
-        headers, offsets, sizes = [], [], []
-        position, end = self.position, self.end
-        while len(headers) < limit:
+    def _keep(self, names, offsets, sizes):
+        if names:
+            numbers = array.array("i", map(len, names)), array.array("q", offsets), array.array("q", sizes)
+            self.members.append((b"".join(names), *(column.tobytes() for column in numbers)))
+
+    def _advance_chunk(self, fd, read, names, offsets, sizes):
+        """Add members to the lists; how many headers were passed, and whether to go on."""
+        position, end, prefix = self.position, self.end, self.prefix
+        for passed in range(self.CHUNK):
             header = read(position) if position + BLOCK <= end else ZERO_BLOCK  # tar forgives a missing end
-            if header == ZERO_BLOCK:
-                self.done = True
-                break
+            if header is None or header == ZERO_BLOCK:
+                self.position, self.done = position, header is not None
+                return passed, False
             try:
                 size = payload_size(header)
             except ValueError:
                 raise self._no_header(position) from None
-            headers.append(header)
-            offsets.append(position)
-            sizes.append(size)
-            position += BLOCK + padded(size)
-            if not 0 <= size <= end - offsets[-1] - BLOCK:
-                break
-        self._keep(headers, offsets, sizes)
-        self.position = position
-        return len(headers)
-
-    def _keep(self, headers, offsets, sizes):
-        fit = checksums_fit(headers)
-        if not all(fit):
-            raise self._no_header(offsets[fit.index(False)])
-        members = []
-        for header, offset, size in zip(headers, offsets, sizes):
+            if not checksum_fits(header):
+                raise self._no_header(position)
             name, kind = base_name(header[NAME]), header[TYPE]
-            if not 0 <= size <= self.end - offset - BLOCK:
-                found = (
-                    f"that {name.decode(errors='replace')!r} is said to have {size:,} bytes, but its tar ends at byte"
-                )
-                raise self._error(offset, f"{found} {self.end:,}: the archive is cut off or damaged")
-            if kind in REGULAR and name and name.startswith(self.prefix):
-                members.append((name, offset, size))
-            elif kind in REGULAR and TRAIN_NAME.fullmatch(name):
-                raise self._error(
-                    offset, f"{name.decode()}, which stands in the class tar of {self.prefix[:-1].decode()}"
-                )
-            elif kind in EXTENSIONS and self._overrules(kind, offset, size):
-                found = "a header for long names or sparse files, which ImageNet's archives don't have"
-                raise self._error(offset, found)
-        self.tables.append(members_table(members, MEMBERS))
+            if not 0 <= size <= end - position - BLOCK:
+                raise self._cut_off(position, name, size)
+            if kind in REGULAR and name and name.startswith(prefix):
+                names.append(name)
+                offsets.append(position)
+                sizes.append(size)
+            elif kind in REGULAR or kind in EXTENSIONS:
+                self._check_other(fd, position, name, kind, size)
+            position += BLOCK + (size + BLOCK - 1 & -BLOCK)
+        self.position = position
+        return self.CHUNK, True
 
-    def _overrules(self, kind, offset, size):
-        return kind in b"LS" or size > MAX_PAX or PAX_OVERRULES.search(os.pread(self.fd, padded(size), offset + BLOCK))
+    def _check_other(self, fd, position, name, kind, size):
+        if kind in REGULAR and TRAIN_NAME.fullmatch(name):
+            found = f"{name.decode()}, which stands in the class tar of {self.prefix[:-1].decode()}"
+            raise self._error(position, found)
+        if kind in EXTENSIONS and self._overrules(fd, position, kind, size):
+            found = "a header for long names or sparse files, which ImageNet's archives don't have"
+            raise self._error(position, found)
+
+    def _overrules(self, fd, position, kind, size):
+        return kind in b"LS" or size > MAX_PAX or PAX_OVERRULES.search(os.pread(fd, padded(size), position + BLOCK))
+
+    def _cut_off(self, position, name, size):
+        found = f"that {name.decode(errors='replace')!r} is said to have {size:,} bytes, but its tar ends at byte"
+        return self._error(position, f"{found} {self.end:,}: the archive is cut off or damaged")
 
     def _no_header(self, position):
         return self._error(position, "no tar header, where one is due")
@@ -156,9 +177,3 @@ class TarWalk:
     def _error(self, position, found):
         advice = "Compare its SHA-256 with the official one (README), and download it again if they differ."
         return ArchiveError(f"{self.path}, byte {position:,}: found {found}. {advice}")
-
-
-def members_table(members, schema):
-    """A table of members, of tuples in the order of the schema's columns."""
-    columns = zip(*members) if members else ((),) * len(schema)
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema)], schema)

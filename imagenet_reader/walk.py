@@ -1,22 +1,23 @@
-"""The walk over all headers of an archive, hopping from one to the next or streaming, whichever is faster here."""
+"""The walk over all headers of an archive, in whichever way is faster as it goes on."""
 
-import concurrent.futures
-import functools
 import os
 import time
 
+import numpy as np
 import pyarrow as pa
 
 from imagenet_reader.files import opened, progress_bar
-from imagenet_reader.index import last_of_each_name
+from imagenet_reader.members import MEMBERS, last_of_each_name, names_array
 from imagenet_reader.official import CLASS_TAR
-from imagenet_reader.tar import BLOCK, MEMBERS, TarWalk
+from imagenet_reader.tar import BLOCK, TarWalk
+from imagenet_reader.walkers import PROCESSES, Hop, HopByProcesses, Stream, unfinished
 
-PROBE = 256  # headers passed to measure how fast the storage is
-WARM = 50e-6  # seconds a header: below, the bytes come from memory and threads would only wait for each other
-THREADS = 16
-STREAM_BYTES = 8 << 20
-NO_LIMIT = 1 << 62
+ALONE = 0.3  # seconds: an archive that is done by then needs no other process
+SLICE = 1.0  # seconds: how long a way is gone before its pace is compared with the other's
+LOOK = 0.1  # seconds: how long to try the slower way, to see whether it still is
+LOOKING = 0.08  # the part of the time that such looks may take
+MEMORY_SPEED = 10e9  # bytes a second: no stream is faster
+FOREVER = float("inf")
 
 
 def first_member(fd, path, size):
@@ -25,113 +26,121 @@ def first_member(fd, path, size):
     Raises:
         ArchiveError: it is no tar.
     """
-    walk, headers = TarWalk(fd, path, 0, size), 1
-    while not walk.done and not (walk.tables and len(walk.tables[-1])):
-        walk.advance(functools.partial(_hop, fd), headers)
+    walk, headers = TarWalk(path, fd, 0, size), 1
+    while not walk.done and not walk.members:
+        walk.advance(fd, _hop_some(fd, headers))
         headers = walk.CHUNK
-    return walk.tables[-1]["name"][0].as_py() if walk.tables and len(walk.tables[-1]) else b""
+    return _table(walk)["name"][0].as_py() if walk.members else b""
+
+
+def _hop_some(fd, headers):
+    left = iter(range(headers))
+    return lambda position: os.pread(fd, BLOCK, position) if next(left, None) is not None else None
 
 
 def walk_archive(path):
-    """The images in a tar of images or in a tar of class tars, ``pa.Table`` of ``tar.MEMBERS``, each name once.
+    """The images in a tar of images or in a tar of class tars, ``pa.Table`` of ``MEMBERS``, each name once.
 
     Raises:
         ArchiveError: the archive is damaged, truncated, or of a kind that ImageNet's are not.
     """
     with opened(path) as fd:
         size = os.fstat(fd).st_size
-        walks = [TarWalk(fd, path, 0, size)]
-        if CLASS_TAR.fullmatch(first_member(fd, path, size)):
-            walks = _class_tar_walks(walks[0])
+        walks = [TarWalk(path, fd, 0, size)]
         with progress_bar(f"Indexing {os.path.basename(path)}", size) as bar:
-            _walk_all(fd, walks, bar.update)
-            bar.update(size - bar.n)  # what ends tars, and lies between them
-    return pa.concat_tables(_members(walk) for walk in walks)  # a class tar holds names of its class alone
+            if CLASS_TAR.fullmatch(first_member(fd, path, size)):
+                walks = _class_tar_walks(walks[0])
+            return _walk_all(walks, bar)
 
 
-def walk_class_tar(path, wnid, progress):
-    """The images in a file that is a class tar, ``pa.Table`` of ``tar.MEMBERS``; raises as ``walk_archive``."""
-    with opened(path) as fd:
-        walk = TarWalk(fd, path, 0, os.fstat(fd).st_size, prefix=f"{wnid}_".encode())
-        walk.advance(functools.partial(_hop, fd), NO_LIMIT, progress)
-    return _members(walk)
-
-
-def _members(walk):
-    return last_of_each_name(pa.concat_tables([MEMBERS.empty_table(), *walk.tables]), walk.path)
+def walk_class_tars(folder, wnids):
+    """The images in the files of a folder that are class tars, as ``walk_archive`` returns those of one archive."""
+    walks = []
+    for wnid in wnids:
+        path = os.path.join(folder, f"{wnid}.tar")
+        walks.append(TarWalk(path, None, 0, os.path.getsize(path), f"{wnid}_".encode()))
+    with progress_bar(f"Indexing {folder}", sum(walk.end for walk in walks)) as bar:
+        return _walk_all(walks, bar)
 
 
 def _class_tar_walks(outer):
     """The walks over the class tars in the archive that ``outer`` walks over."""
-    outer.advance(functools.partial(_hop, outer.fd), NO_LIMIT)
+    Hop().advance([outer], FOREVER)
     class_tars = [member for member in _members(outer).to_pylist() if CLASS_TAR.fullmatch(member["name"])]
     walks = []
     for member in class_tars:
         start = member["offset"] + BLOCK
         prefix = member["name"].removesuffix(b".tar") + b"_"
-        walks.append(TarWalk(outer.fd, outer.path, start, start + member["size"], prefix))
+        walks.append(TarWalk(outer.path, outer.fd, start, start + member["size"], prefix))
     return walks
 
 
-def _hop(fd, position):
-    return os.pread(fd, BLOCK, position)
-
-
-class _Stream:
-    """Reads headers as ``_hop`` does, out of large pieces read one after the other."""
-
-    def __init__(self, fd):
-        self.fd, self.start, self.piece = fd, 0, b""
-
-    def __call__(self, position):
-        end = self.start + len(self.piece)
-        if not self.start <= position <= end - BLOCK:  # the next piece begins where this one ends, if that will do
-            self.start = end if end <= position <= end + STREAM_BYTES - BLOCK else position
-            self.piece = os.pread(self.fd, STREAM_BYTES, self.start)
-        begin = position - self.start
-        return self.piece[begin : begin + BLOCK]
-
-
-def _walk_all(fd, walks, progress):
-    """Take every walk to its end, in the way that is faster here."""
-    hop, stream = functools.partial(_hop, fd), _Stream(fd)
-    if min(_seconds_per_header(walks, hop, progress) for _ in range(8)) < WARM:  # other work on the machine slows some
-        _advance_in_turn(walks, hop, progress, limit=NO_LIMIT)
-        return
-    stream_pace = _pace(walks, lambda: _stream_a_while(walks, stream, progress))
-    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-
-        def hop_together(limit, some_walks):
-            list(pool.map(lambda walk: walk.advance(hop, limit, progress), some_walks))
-
-        unfinished = [walk for walk in walks if not walk.done]
-        hop_pace = _pace(walks, lambda: hop_together(PROBE // THREADS, unfinished[:THREADS]))
-        if hop_pace > stream_pace:
-            hop_together(NO_LIMIT, walks)
-    _advance_in_turn(walks, stream, progress, limit=NO_LIMIT)
-
-
-def _advance_in_turn(walks, read, progress, limit=PROBE):
-    passed = 0
+def _walk_all(walks, bar):
+    _finish(walks, bar)
     for walk in walks:
-        passed += walk.advance(read, limit - passed, progress)
-    return passed
+        if walk.error is not None:  # the first of the archive, whoever came upon another earlier
+            raise walk.error
+    bar.update(bar.total - bar.n)  # the blocks that end tars
+    return pa.concat_tables([MEMBERS.empty_table(), *map(_members, walks)])  # a class tar has its own class's names
 
 
-def _stream_a_while(walks, stream, progress):
-    goal = sum(walk.position for walk in walks) + 4 * STREAM_BYTES  # a piece that is hardly used would say nothing
-    while sum(walk.position for walk in walks) < goal and not all(walk.done for walk in walks):
-        _advance_in_turn(walks, stream, progress)
+def _finish(walks, bar):
+    """Take every walk to its end, or up to the first error."""
+    race = _Race(walks, bar)
+    race.go(Hop(), ALONE)
+    with HopByProcesses(walks) as hop:
+        stream, looking = Stream(), 0
+        if len(unfinished(walks)) > 1:
+            hop.start(PROCESSES)
+        race.took = {hop: LOOK, stream: LOOK}
+        race.pace = {hop: FOREVER, stream: 0}
+        while unfinished(walks):
+            slower, faster = sorted((stream, hop), key=race.pace.get)
+            due = looking + race.took[slower] <= LOOKING * (time.perf_counter() - race.began)
+            if due and not (slower is stream and race.is_beyond_streams(hop)):
+                looking += race.go(slower, LOOK)
+            else:
+                race.go(faster, SLICE)
 
 
-def _seconds_per_header(walks, read, progress):
-    started = time.perf_counter()
-    headers = _advance_in_turn(walks, read, progress, limit=PROBE // 8)
-    return (time.perf_counter() - started) / max(headers, 1)
+class _Race:
+    """Measures ways to take walks along: ``pace``, headers a second, and ``took``, the seconds of the last time.
+
+    A hop takes as long for any image, and a stream as long for any byte, but in holes of a sparse file. Headers are
+    what is left to be passed, so they are the measure of both.
+    """
+
+    def __init__(self, walks, bar):
+        self.walks, self.bar, self.began = walks, bar, time.perf_counter()
+        self.pace, self.took = {}, {}
+        self.headers = self.bytes = 0
+
+    def go(self, way, seconds):
+        """Take the walks along for some seconds, and return how many it has been."""
+        before, started = self._position(), time.perf_counter()
+        headers = way.advance(self.walks, seconds)
+        self.took[way] = time.perf_counter() - started
+        self.pace[way] = headers / self.took[way]
+        passed = self._position() - before
+        self.headers, self.bytes = self.headers + headers, self.bytes + passed
+        self.bar.update(passed)
+        return self.took[way]
+
+    def is_beyond_streams(self, hop):
+        """Whether no stream can be as fast as this, even out of memory."""
+        return self.pace[hop] * self.bytes > MEMORY_SPEED * self.headers
+
+    def _position(self):
+        return sum(walk.position for walk in self.walks)
 
 
-def _pace(walks, advance):
-    """How fast ``advance()`` takes the walks along, in bytes of archive a second."""
-    before, started = sum(walk.position for walk in walks), time.perf_counter()
-    advance()
-    return (sum(walk.position for walk in walks) - before) / (time.perf_counter() - started)
+def _members(walk):
+    return last_of_each_name(_table(walk), walk.path)
+
+
+def _table(walk):
+    """The members of a walk, ``pa.Table`` of ``MEMBERS``."""
+    names, lengths, offsets, sizes = map(b"".join, zip(*walk.members)) if walk.members else (b"",) * 4
+    columns = [names_array(names, np.frombuffer(lengths, np.int32))]
+    columns += [pa.array(np.frombuffer(column, np.int64)) for column in (offsets, sizes)]
+    return pa.table(columns, schema=MEMBERS)

@@ -60,17 +60,17 @@ def test_one_folder_too_high(make, small, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("form", "message"),
+    ("form", "pattern"),
     [
         ("train/train/{wnid}", "train/train|data_dir='.*/train/?'"),
         ("train/{wnid}/{wnid}", r"train/(n\d{8}|<wnid>)/\1"),
         ("train/{wnid}/images", r"train/(n\d{8}|<wnid>)/images"),
     ],
 )
-def test_one_folder_too_many(form, message, small, lists, tmp_path):
+def test_one_folder_too_many(form, pattern, small, lists, tmp_path):
     extracted(small, tmp_path / "data", train=form)
     message = message_of(tmp_path / "data", "custom", splits=["train"], **lists)
-    assert re.search(message, message)
+    assert re.search(pattern, message)
 
 
 def test_a_training_image_in_the_folder_of_a_wrong_class(small, lists, tmp_path):

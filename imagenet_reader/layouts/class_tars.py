@@ -1,21 +1,19 @@
 """A folder of the 1,000 class tars, as they are in the training archive."""
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import os
 
 import numpy as np
-import pyarrow as pa
 
-from imagenet_reader.files import confirm, digest, opened, progress_bar, stamp
+from imagenet_reader.files import confirm, digest, opened, stamp
 from imagenet_reader.index import kept_index
 from imagenet_reader.layouts.base import Index, Layout, Reader, Snapshot
 from imagenet_reader.layouts.tar_archive import changed_since, read_member
 from imagenet_reader.official import CLASS_TAR, WNID
 from imagenet_reader.places import paths_of
-from imagenet_reader.walk import THREADS, walk_class_tar
+from imagenet_reader.walk import walk_class_tars
 
 
 class ClassTars(Layout):
@@ -36,17 +34,8 @@ class ClassTars(Layout):
     def _index(self, identity, stamps):
         if self._stamps() != stamps:
             raise changed_since(self.path)
-        table = kept_index(self.path, identity, functools.partial(self._walk, stamps))
+        table = kept_index(self.path, identity, functools.partial(walk_class_tars, self.path, stamps))
         return Index(table, ClassTarsReader(self.path, stamps))
-
-    def _walk(self, stamps):
-        total = sum(size for size, _ in stamps.values())
-        with (
-            progress_bar(f"Indexing {self.path}", total) as bar,
-            concurrent.futures.ThreadPoolExecutor(THREADS) as pool,
-        ):
-            paths = (class_tar_path(self.path, wnid) for wnid in stamps)
-            return pa.concat_tables(pool.map(functools.partial(walk_class_tar, progress=bar.update), paths, stamps))
 
     def explain(self, missing):
         absent = sorted({name[WNID] for name, _ in missing} - self._stamps().keys())

@@ -13,13 +13,14 @@ import pyarrow as pa
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import confirm, digest, opened, stamp
 from imagenet_reader.layouts.base import Index, Layout, Reader, Snapshot
+from imagenet_reader.members import members_table
 from imagenet_reader.official import TRAIN_NAME, WNID
 from imagenet_reader.places import paths_of
-from imagenet_reader.tar import members_table
-from imagenet_reader.walk import THREADS, WARM
 
 OTHER_SUFFIXES = ".jpeg", ".jpg", ".JPG"  # of images that were renamed
 LOOKED_UP_AT_ONCE = 100
+WARM = 50e-6  # seconds an image: below, the answers come from memory and threads would only wait for each other
+THREADS = 16
 # changed: the time of change of the image's file, in ns
 FILES = pa.schema({"name": pa.binary(), "changed": pa.int64(), "size": pa.int64()})
 

@@ -1,5 +1,6 @@
 """Kaggle's zip of all images, read in place."""
 
+import array
 import contextlib
 import dataclasses
 import functools
@@ -8,14 +9,16 @@ import struct
 import zipfile
 import zlib
 
+import numpy as np
 import pyarrow as pa
 
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.files import confirm, naming, opened, stamp
-from imagenet_reader.index import archive_identity, kept_index, last_of_each_name
+from imagenet_reader.files import confirm, opened, stamp
+from imagenet_reader.index import archive_identity, kept_index
 from imagenet_reader.layouts.base import Index, Layout, Snapshot
 from imagenet_reader.layouts.tar_archive import TarReader, moved
-from imagenet_reader.tar import MEMBERS, members_table
+from imagenet_reader.layouts.zip_directory import entries
+from imagenet_reader.members import MEMBERS, last_of_each_name, names_array
 
 # The header before a member: magic, flags, method, CRC-32, and the lengths of the name and of an extra field.
 HEADER, MAGIC = struct.Struct("<4s2xHH4xL8xHH"), b"PK\3\4"
@@ -48,18 +51,26 @@ def list_members(path):
     Raises:
         ArchiveError: the zip is damaged, or packed in another way than Kaggle's.
     """
+    names, lengths, numbers = bytearray(), array.array("i"), [array.array("q") for _ in PACKED_MEMBERS.names[1:]]
     try:
-        with naming(path, "reading"), zipfile.ZipFile(path) as archive:
-            images = [info for info in archive.infolist() if info.filename.endswith(".JPEG")]
+        with opened(path) as fd:
+            for image in entries(fd):
+                if not image.name.endswith(b".JPEG"):
+                    continue
+                if image.method not in METHODS or image.flags & LOCKED:
+                    raise ArchiveError(f"{path} has images that are locked, or packed in another way than Kaggle's.")
+                name = image.name.rpartition(b"/")[2]
+                names += name
+                lengths.append(len(name))
+                for column, number in zip(numbers, (image.offset, image.size, image.packed)):
+                    column.append(number)
     except zipfile.BadZipFile as error:
         raise ArchiveError(f"{path} is cut off or damaged ({error}). Download it again.") from error
-    if any(image.compress_type not in METHODS or image.flag_bits & LOCKED for image in images):
-        raise ArchiveError(f"{path} has images that are locked, or packed in another way than Kaggle's are.")
-    members = [
-        (image.filename.rpartition("/")[2].encode(), image.header_offset, image.file_size, image.compress_size)
-        for image in images
+    columns = [
+        names_array(names, np.frombuffer(lengths, np.int32)),
+        *(np.frombuffer(column, np.int64) for column in numbers),
     ]
-    return last_of_each_name(members_table(members, PACKED_MEMBERS), path)
+    return last_of_each_name(pa.table(columns, schema=PACKED_MEMBERS), path)
 
 
 @dataclasses.dataclass(frozen=True)

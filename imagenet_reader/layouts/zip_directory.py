@@ -1,0 +1,120 @@
+"""The central directory of a zip, read in pieces: ``zipfile`` would keep an object of each of its two million entries.
+
+The format is that of PKWARE's APPNOTE 6.3.3, sections 4.3.12 to 4.3.16 and 4.5.3; what is refused is what ``zipfile``
+refuses.
+"""
+
+import os
+import struct
+import typing
+import zipfile
+
+PIECE_BYTES = 4 << 20
+# magic; disk numbers and entries; bytes of the directory; byte at which it begins; bytes of the comment
+END = struct.Struct("<4s8xIIH")
+END_64_PLACE = struct.Struct("<4sIQI")  # magic, disk, byte at which the end record of 64 bits stands, disks
+END_64 = struct.Struct("<4s36xQQ")  # magic, bytes of the directory, byte at which it begins
+END_MAGIC, END_64_PLACE_MAGIC, END_64_MAGIC = b"PK\5\6", b"PK\6\7", b"PK\6\6"
+MAX_COMMENT = 1 << 16
+# magic, flags, method, packed size, size, bytes of the name, of the extra fields, of the comment, offset of the header
+ENTRY, ENTRY_MAGIC = struct.Struct("<4s4xHH8xIIHHH8xI"), b"PK\1\2"
+EXTRA, EXTRA_64 = struct.Struct("<HH"), 1  # kind and bytes; the kind that has the numbers of 64 bits
+MORE = 0xFFFFFFFF  # the number has 64 bits, and stands in an extra field
+
+
+class Entry(typing.NamedTuple):
+    """A member: its name with folders, ``bytes``; what ``zipfile.ZipInfo`` has; ``offset`` is that of its header."""
+
+    name: bytes
+    flags: int
+    method: int
+    packed: int
+    size: int
+    offset: int
+
+
+def entries(fd):
+    """The members of the zip that is open as ``fd``, each an ``Entry``, in the order of its central directory.
+
+    Raises:
+        zipfile.BadZipFile: this is no zip, or its directory is damaged.
+    """
+    begin, end, before = _directory(fd)
+    content, at, position = b"", 0, begin
+    while position < end or at < len(content):
+        if position < end and len(content) - at < ENTRY.size + 3 * 0xFFFF:  # the longest entry
+            piece = os.pread(fd, min(PIECE_BYTES, end - position), position)
+            if not piece:
+                raise zipfile.BadZipFile("its central directory is cut off")
+            content, at, position = content[at:] + piece, 0, position + len(piece)
+            continue
+        entry, at = _entry(content, at, before)
+        yield entry
+
+
+def _entry(content, at, before):
+    """The entry at a byte of a piece of the directory, and the byte at which the next is."""
+    if len(content) - at < ENTRY.size:
+        raise zipfile.BadZipFile("its central directory is cut off")
+    magic, flags, method, packed, size, *lengths, offset = ENTRY.unpack_from(content, at)
+    if magic != ENTRY_MAGIC:
+        raise zipfile.BadZipFile("its central directory has something else in place of an entry")
+    name_end = at + ENTRY.size + lengths[0]
+    extra_end = name_end + lengths[1]
+    if extra_end + lengths[2] > len(content):
+        raise zipfile.BadZipFile("its central directory is cut off")
+    if MORE in (packed, size, offset):
+        size, packed, offset = _numbers_64(content[name_end:extra_end], (size, packed, offset))
+    name = content[at + ENTRY.size : name_end].split(b"\0", 1)[0]
+    return Entry(name, flags, method, packed, size, offset + before), extra_end + lengths[2]
+
+
+def _numbers_64(extra, numbers):
+    """The numbers of an entry, of which those of 64 bits stand in an extra field, in this order."""
+    at = 0
+    while at + EXTRA.size <= len(extra):
+        kind, length = EXTRA.unpack_from(extra, at)
+        if kind == EXTRA_64:
+            field = extra[at + EXTRA.size : at + EXTRA.size + length]
+            count = sum(number == MORE for number in numbers)
+            if len(field) < 8 * count:
+                raise zipfile.BadZipFile("an entry of its central directory lacks a number of 64 bits")
+            found = iter(struct.unpack_from(f"<{count}Q", field))
+            return [next(found) if number == MORE else number for number in numbers]
+        at += EXTRA.size + length
+    return numbers
+
+
+def _directory(fd):
+    """Where the central directory begins and ends, and how many bytes stand before the zip in its file."""
+    file_size = os.fstat(fd).st_size
+    place, size, begin = _end_record(fd, file_size)
+    end = place
+    position = place - END_64_PLACE.size
+    locator = os.pread(fd, END_64_PLACE.size, position) if position >= 0 else b""
+    if len(locator) == END_64_PLACE.size and locator.startswith(END_64_PLACE_MAGIC):
+        _, disk, _, disks = END_64_PLACE.unpack(locator)
+        if disk != 0 or disks > 1:
+            raise zipfile.BadZipFile("it is one of several parts")
+        position -= END_64.size  # where it stands unless it was extended, as zipfile takes for granted
+        record = os.pread(fd, END_64.size, position) if position >= 0 else b""
+        if len(record) == END_64.size and record.startswith(END_64_MAGIC):
+            _, size, begin = END_64.unpack(record)
+            end = position
+    before = end - size - begin
+    if end - size < 0 or before < 0:
+        raise zipfile.BadZipFile("its end says that its central directory begins before the file")
+    return end - size, end, before
+
+
+def _end_record(fd, file_size):
+    """Where the end record stands, and the size and beginning of the directory as it has them."""
+    begin = max(0, file_size - END.size - MAX_COMMENT)
+    tail = os.pread(fd, file_size - begin, begin)
+    last = tail[-END.size :]
+    whole = last.startswith(END_MAGIC) and last.endswith(b"\0\0")  # at the very end, with an empty comment
+    at = len(tail) - END.size if whole else tail.rfind(END_MAGIC)
+    if at < 0 or at + END.size > len(tail):
+        raise zipfile.BadZipFile("File is not a zip file")
+    _, size, directory, _ = END.unpack_from(tail, at)
+    return begin + at, size, directory

@@ -1,0 +1,165 @@
+"""Ways to take walks along: hopping from header to header, here or by processes, and streaming."""
+
+import contextlib
+import itertools
+import os
+import selectors
+import subprocess
+import sys
+import time
+
+from imagenet_reader.errors import ArchiveError
+from imagenet_reader.files import naming
+from imagenet_reader.tar import BLOCK
+from imagenet_reader.walk_worker import hop_until, receive, send
+
+PROCESSES = 16  # of which most wait for the storage
+STREAM_BYTES = 8 << 20
+START = "import sys; sys.path.append(sys.argv[1]); from imagenet_reader.walk_worker import main; main()"
+
+
+def unfinished(walks):
+    """The walks that are not done, up to the first that has met an error: nobody asks for what follows."""
+    sound = itertools.takewhile(lambda walk: walk.error is None, walks)
+    return [walk for walk in sound if not walk.done]
+
+
+def _advance_in_turn(walks, deadline, reader):
+    headers = 0
+    for walk in unfinished(walks):
+        if time.perf_counter() >= deadline:
+            break
+        with naming(walk.path, "reading"), walk.opened() as fd:
+            headers += walk.advance(fd, reader(walk, fd, deadline))
+    return headers
+
+
+class Stream:
+    """Reads the headers out of large pieces that are read one after the other."""
+
+    def __init__(self):
+        self.path, self.start, self.piece = None, 0, b""
+
+    def advance(self, walks, seconds):
+        """Take walks along, in their order, for some seconds; return how many headers were passed.
+
+        Raises:
+            ArchiveError: see ``TarWalk.advance``; so does every way.
+            OSError: a file cannot be read.
+        """
+        return _advance_in_turn(walks, time.perf_counter() + seconds, self._reader)
+
+    def _reader(self, walk, fd, deadline):
+        if walk.path != self.path:
+            self.path, self.start, self.piece = walk.path, 0, b""
+
+        def read(position):
+            end = self.start + len(self.piece)
+            if not self.start <= position <= end - BLOCK:
+                if time.perf_counter() >= deadline:  # and never amid a piece: what is read is made use of
+                    return None
+                # The next piece begins where this one ends, if that will do.
+                self.start = end if end <= position <= end + STREAM_BYTES - BLOCK else position
+                self.piece = os.pread(fd, STREAM_BYTES, self.start)
+            begin = position - self.start
+            return self.piece[begin : begin + BLOCK]
+
+        return read
+
+
+class Hop:
+    """Reads headers one by one, in this process."""
+
+    def advance(self, walks, seconds):
+        """As ``Stream.advance``."""
+        return _advance_in_turn(walks, time.perf_counter() + seconds, lambda walk, fd, end: hop_until(fd, end))
+
+
+class HopByProcesses:
+    """Reads headers one by one in each of several processes, which end with the context ``with``.
+
+    They get the open files of the walks. Those that end before their time are done without; where none can be started,
+    or only one walk is left, this process hops itself.
+    """
+
+    def __init__(self, walks):
+        self.files = {walk.fd for walk in walks} - {None}
+        self.alone, self.processes, self.busy = Hop(), [], selectors.DefaultSelector()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.kill()
+        for process in list(self.processes):
+            self._lose(process)
+        self.busy.close()
+
+    def start(self, count):
+        """Start processes; none where this program is no ``python`` that could be one."""
+        if "python" not in os.path.basename(sys.executable or "").lower():
+            return
+        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        with contextlib.suppress(OSError):  # too many processes, or too little memory
+            while len(self.processes) < count:
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", START, package],
+                    **pipes,
+                    pass_fds=self.files,
+                    start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others
+                )
+                self.processes.append(process)
+
+    def advance(self, walks, seconds):
+        """As ``Stream.advance``, but every walk that meets an error has it as its ``error``."""
+        waiting = unfinished(walks)
+        if len(waiting) < 2 or not self.processes:
+            return self.alone.advance(walks, seconds)
+        deadline, queue, headers = time.perf_counter() + seconds, iter(waiting), 0
+        for process in list(self.processes):
+            self._give(process, queue, deadline)
+        while self.busy.get_map():
+            for key, _ in self.busy.select():
+                headers += self._take(key.data[0], key.data[1])
+                if all(walk.error is None for walk in waiting):
+                    self._give(key.data[0], queue, deadline)
+        return headers
+
+    def _give(self, process, queue, deadline):
+        """Let an idle process walk on with the next walk, if there is one and time is left."""
+        seconds = deadline - time.perf_counter()
+        if seconds <= 0 or process not in self.processes:
+            return
+        walk = next(queue, None)
+        if walk is not None:
+            try:
+                send(process.stdin, (walk.path, walk.fd, walk.position, walk.end, walk.prefix, seconds))
+                self.busy.register(process.stdout, selectors.EVENT_READ, (process, walk))
+            except BrokenPipeError:  # it has ended; this walk's turn comes again
+                self._lose(process)
+
+    def _take(self, process, walk):
+        """Take the result of a process that has one, and return how many headers it has passed."""
+        self.busy.unregister(process.stdout)
+        try:
+            position, done, headers, members, error = receive(process.stdout)
+        except EOFError:
+            self._lose(process)
+            return 0
+        walk.position, walk.done = position, done
+        walk.members += members
+        if isinstance(error, str):
+            walk.error = ArchiveError(error)
+        elif error is not None:
+            walk.error = OSError(error, f"{os.strerror(error)}, while reading", walk.path)
+        return headers
+
+    def _lose(self, process):
+        self.processes.remove(process)
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):  # what is still to be sent
+                pipe.close()
