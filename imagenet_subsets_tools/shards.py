@@ -255,15 +255,18 @@ def _write(shard, path, stop):
 def _write_file(shard, path, stop):
     # Arrow's own file: an interrupt inside a Python file that Arrow writes to would abort the process.
     schema, image_bytes = shard.part.features.arrow_schema, 0
-    with pa.OSFile(str(path), "wb") as file:
-        with pq.ParquetWriter(file, schema, **_writer_options()) as writer:
-            for table in _tables(shard.part.images.reader, shard.groups, schema):
-                if stop is not None and stop.is_set():
-                    raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
-                writer.write_table(table)
-                image_bytes += pc.sum(pc.binary_length(pc.struct_field(table["image"], "bytes"))).as_py()
-            writer.add_key_value_metadata({_MARK: shard.mark, IMAGE_BYTES: str(image_bytes)})
-        os.fsync(file.fileno())  # the name must not come to disk before the content
+    with pa.OSFile(str(path), "wb") as file, pq.ParquetWriter(file, schema, **_writer_options()) as writer:
+        for table in _tables(shard.part.images.reader, shard.groups, schema):
+            if stop is not None and stop.is_set():
+                raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+            writer.write_table(table)
+            image_bytes += pc.sum(pc.binary_length(pc.struct_field(table["image"], "bytes"))).as_py()
+        writer.add_key_value_metadata({_MARK: shard.mark, IMAGE_BYTES: str(image_bytes)})
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)  # the name must not come to disk before the content
+    finally:
+        os.close(fd)
 
 
 def _writer_options():
