@@ -58,8 +58,9 @@ def ending_with_this():
     family, before = _Family(), set(multiprocess.active_children())
     try:
         yield
-    except BaseException:
-        for process in set(multiprocess.active_children()) - before:  # of a pool that was interrupted in the making
+    except (KeyboardInterrupt, SystemExit):
+        # A manager that is interrupted while it starts would be waited for when Python ends, for ever.
+        for process in set(multiprocess.active_children()) - before:
             process.terminate()
             process.join()
         raise

@@ -220,10 +220,12 @@ if __name__ == "__main__":
 def test_loading_goes_on_after_an_interrupt(num_proc, standins_1pct, undisturbed, tmp_path):
     """As in a notebook, whose kernel lives on."""
     cache, whole = tmp_path / "cache", size(undisturbed[num_proc], "*.arrow")
-    parts = (0, 0.1, 0.2)
-    session = Session(LOADING, standins_1pct, cache, num_proc or 0, len(parts), folder=tmp_path)
-    for number, part in enumerate(parts, start=1):
-        session.wait_until(lambda part=part: size(cache, "*.arrow") > part * whole)
+    moments = [lambda part=part: size(cache, "*.arrow") > part * whole for part in (0, 0.1, 0.2)]
+    if num_proc:  # when the last of its processes starts, by which datasets gets the others' progress
+        moments.append(lambda: len(session.processes()) == 4)
+    session = Session(LOADING, standins_1pct, cache, num_proc or 0, len(moments), folder=tmp_path)
+    for number, moment in enumerate(moments, start=1):
+        session.wait_until(moment)
         session.end(SIGINT)
         session.wait_until(lambda number=number: session.output.read_text() == "interrupted []\n" * number)
     code, output, _ = session.ended()
