@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
@@ -36,7 +37,10 @@ def _watch(parent, stop):
         if stop is not None and stop.poll():
             break
         time.sleep(_SECONDS)
-    os._exit(1)
+    try:
+        shutil.rmtree(multiprocess.util.get_temp_dir(), ignore_errors=True)  # where a manager has its socket
+    finally:
+        os._exit(1)
 
 
 class _Family:
@@ -58,8 +62,9 @@ def ending_with_this():
     family, before = _Family(), set(multiprocess.active_children())
     try:
         yield
-    except BaseException:
-        for process in set(multiprocess.active_children()) - before:  # of a pool that was interrupted in the making
+    except (KeyboardInterrupt, SystemExit):
+        # A manager that is interrupted while it starts would be waited for when Python ends, for ever.
+        for process in set(multiprocess.active_children()) - before:
             process.terminate()
             process.join()
         raise

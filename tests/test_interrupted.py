@@ -33,6 +33,10 @@ os.{read} = slow
 COMMAND = "from imagenet_subsets_tools.cli import main; sys.exit(main())"
 
 
+# A test run in the background ignores Ctrl-C, and so would what it starts.
+HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 class Session:
     """A Python process and all that it starts, in a session of their own, as a terminal has it."""
 
@@ -40,9 +44,10 @@ class Session:
         home = {"HF_HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), **environment}
         (folder / "tmp").mkdir(exist_ok=True)
         paths = os.pathsep.join([str(Path(imagenet_subsets.__file__).parent), os.environ.get("PYTHONPATH", "")])
+        self.before = 0  # lines of stderr, when the signal is sent
         self.output, self.errors = (folder / f"{time.monotonic_ns()}.{kind}" for kind in ("out", "err"))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, arguments)],
+            [sys.executable, "-c", HEED + code, *map(str, arguments)],
             env={**os.environ, **home, "PYTHONPATH": paths},
             cwd=folder,
             stdout=self.output.open("w"),
@@ -71,10 +76,11 @@ class Session:
 
     def end(self, number):
         """Ctrl-C, which a terminal sends to all; or SIGTERM to the first process alone."""
+        self.before = len(self.errors.read_text().splitlines())
         (os.killpg if number == SIGINT else os.kill)(self.process.pid, number)
 
     def ended(self):
-        """Once all have ended: the exit code, and the lines on stdout and on stderr."""
+        """Once all have ended: the exit code, and the lines on stdout and, since the signal, on stderr."""
         by = time.monotonic() + GENEROUS
         while self.processes() and time.monotonic() < by:
             self.process.poll()
@@ -82,7 +88,8 @@ class Session:
         left = self.processes()
         self.kill()
         assert not left
-        return self.process.wait(), *(path.read_text().splitlines() for path in (self.output, self.errors))
+        output, errors = (path.read_text().splitlines() for path in (self.output, self.errors))
+        return self.process.wait(), output, errors[self.before :]
 
     def kill(self):
         """End all that are left."""
@@ -114,7 +121,7 @@ def demo_writes(pattern):
     return lambda folder, session: size(folder, f"tmp/imagenet-subsets-demo-*/{pattern}") > 100_000
 
 
-COMMANDS = {  # the arguments, the moment, and the signals
+COMMANDS = {  # the arguments, the moment, and the signals; for build, see test_killed.py
     "importing": (["demo"], imported("libarrow"), [SIGINT, SIGTERM]),
     "sample-train": (["sample", "standins", "--configs", "1pct"], sampling(TRAIN_ARCHIVE), [SIGTERM]),
     "sample-validation": (["sample", "standins", "--configs", "1pct"], sampling(VALIDATION_ARCHIVE), [SIGINT]),
@@ -187,7 +194,7 @@ def test_push(number, hub_folder, tmp_path):
 LOADING = (
     SLOW.format(read="preadv")
     + """
-import multiprocess, threading
+import multiprocess, pathlib
 import imagenet_subsets
 data_dir, cache, num_proc, times = sys.argv[1], sys.argv[2], int(sys.argv[3]) or None, int(sys.argv[4])
 
@@ -201,7 +208,8 @@ if __name__ == "__main__":
         try:
             load()
         except KeyboardInterrupt:
-            print("interrupted", multiprocess.active_children(), flush=True)
+            left = [*multiprocess.active_children(), *pathlib.Path(cache).rglob("*.incomplete")]
+            print("interrupted", left, flush=True)
     delay = 0 if times else delay
     print(len(load()))
 """
@@ -212,13 +220,12 @@ if __name__ == "__main__":
 def test_loading_goes_on_after_an_interrupt(num_proc, standins_1pct, undisturbed, tmp_path):
     """As in a notebook, whose kernel lives on."""
     cache, whole = tmp_path / "cache", size(undisturbed[num_proc], "*.arrow")
-    parts = (0, 0.1, 0.2)
-    session = Session(LOADING, standins_1pct, cache, num_proc or 0, len(parts), folder=tmp_path)
-    for number, part in enumerate(parts, start=1):
-        session.wait_until(lambda part=part: size(cache, "*.arrow") > part * whole)
+    moments = [lambda part=part: size(cache, "*.arrow") > part * whole for part in (0, 0.1, 0.2)]
+    session = Session(LOADING, standins_1pct, cache, num_proc or 0, len(moments), folder=tmp_path)
+    for number, moment in enumerate(moments, start=1):
+        session.wait_until(moment)
         session.end(SIGINT)
         session.wait_until(lambda number=number: session.output.read_text() == "interrupted []\n" * number)
-        assert not list(cache.rglob("*.incomplete"))
     code, output, _ = session.ended()
     assert (code, output[-1]) == (0, "12811")
     assert tree(cache) == tree(undisturbed[num_proc])
@@ -236,10 +243,37 @@ def test_loading_ends(num_proc, standins_1pct, undisturbed, tmp_path):
         code, _, errors = session.ended()
         assert code == -number
         assert number == SIGTERM or errors[-1] == "KeyboardInterrupt"
+        assert not list((tmp_path / "tmp").iterdir())
     options = {"data_dir": standins_1pct, "cache_dir": str(cache), "num_proc": num_proc, "splits": ["train"]}
     assert len(imagenet_subsets.load_dataset("1pct", **options)["train"]) == 12_811
     assert tree(cache) == tree(undisturbed[num_proc])
     assert arrow_table(cache).equals(arrow_table(undisturbed[num_proc]))
+
+
+STARTING = """
+forks = 0
+
+def count():
+    global forks
+    forks += 1
+
+def interrupt():
+    if forks == 3:  # two that write, and the one by which datasets learns how far they are
+        time.sleep(0.2)
+        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(0.2)
+
+os.register_at_fork(before=count, after_in_child=interrupt)
+"""
+
+
+def test_loading_ends_while_its_processes_start(standins_1pct, tmp_path):
+    """With datasets alone, Python then waits for the last of them, for ever."""
+    starting = LOADING.replace("import multiprocess", "import time" + STARTING + "import multiprocess")
+    session = Session(starting, standins_1pct, tmp_path / "cache", 2, 0, folder=tmp_path)
+    code, _, errors = session.ended()
+    assert code == -SIGINT
+    assert errors[-1] == "KeyboardInterrupt"
 
 
 STREAMING = (
