@@ -41,5 +41,5 @@ def read_record(folder):
     try:
         with open(os.path.join(folder, RECORD), encoding="utf-8") as file:
             return json.load(file)
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):  # none, or none that is whole
         return None
