@@ -10,43 +10,22 @@ import json
 import os
 import resource
 import sys
-import threading
-import time
 from pathlib import Path
 
 import datasets
 
 import imagenet_subsets
-from benchmarks.common import archive_of, measured, plan_of, wanted_mb
+from benchmarks.common import measured, plan_of, wanted_mb
+from benchmarks.devices import move_away
+from benchmarks.indexing import *  # noqa: F403 - called by name
 from benchmarks.rivals import ratarmountcore, tfds, walking_script  # noqa: F401 - called by name
 from imagenet_subsets_tools.standins import make_standins
-
-LATENCY = 0.005  # seconds a read on the distant storage
-SEEK = 0.008  # seconds before a read on the disk that does not go on where the last one ended
-DISK_SPEED = 150e6  # bytes a second
-PHOTO_BYTES = 110_000  # of an image of ImageNet, on average
-PIECE = 8 << 20
 
 
 def stand_ins(folder, **options):
     """Make the stand-ins."""
     make_standins(folder, **options)
     return {}
-
-
-def index(folder):
-    """Build the index of the training archive."""
-    path = archive_of(folder, "train")
-    Path(imagenet_subsets.index_path(path)).unlink(missing_ok=True)
-    with measured() as result:
-        imagenet_subsets.read_index(path)
-    return result
-
-
-def index_on_disk(folder):
-    """Build the index of the training archive, on a disk."""
-    _move_to_disk(archive_of(folder, "train"))
-    return index(folder)
 
 
 def floor(folder):
@@ -70,7 +49,7 @@ def build(folder, config="1pct", splits=None, num_proc=None):
 
 def build_from_afar(folder):
     """Build the training split of 1pct, on distant storage."""
-    _delay_reads(lambda size, offset: time.sleep(LATENCY))
+    move_away()
     return build(folder, splits=["train"])
 
 
@@ -78,7 +57,7 @@ class _Enough(Exception):
     """Ends a build that was only to start."""
 
 
-def until_writing(folder, config):
+def until_writing(folder, config, **options):
     """Start to build a config, and stop when the first batch comes."""
     read_batches = imagenet_subsets.read_batches
 
@@ -88,7 +67,7 @@ def until_writing(folder, config):
 
     imagenet_subsets.read_batches = read_one
     with measured() as result, contextlib.suppress(_Enough):
-        imagenet_subsets.load_dataset(config, data_dir=folder)
+        imagenet_subsets.load_dataset(config, data_dir=folder, **options)
     return result
 
 
@@ -111,53 +90,11 @@ def stream(folder):
 def one_by_one(folder, reads=1000):
     """Read the training split of 1pct one by one, on distant storage. The first ``reads`` images stand for all."""
     ((path, rows),) = plan_of(folder, "1pct", ["train"]).items()
-    _delay_reads(lambda size, offset: time.sleep(LATENCY))
+    move_away()
     with measured() as result, open(path, "rb") as archive:
         for offset, size in rows[:reads]:
             os.pread(archive.fileno(), size, offset)
     return result | {"seconds": result["seconds"] * len(rows) / reads}
-
-
-def sequential_pass(folder):
-    """Read the training archive, on a disk, from its start to its end."""
-    path = archive_of(folder, "train")
-    _move_to_disk(path)
-    with measured() as result, open(path, "rb") as archive:
-        for offset in range(0, path.stat().st_size, PIECE):
-            os.pread(archive.fileno(), PIECE, offset)
-    return result
-
-
-def _delay_reads(delay):
-    """Call ``delay(size, offset)`` before each read of this process."""
-
-    def delayed(read):
-        def read_later(fd, what, offset, *flags):
-            delay(what if isinstance(what, int) else sum(map(len, what)), offset)
-            return read(fd, what, offset, *flags)
-
-        return read_later
-
-    os.pread, os.preadv = delayed(os.pread), delayed(os.preadv)
-
-
-def _move_to_disk(path):
-    """Let this process read as if from a disk, which does one read at a time.
-
-    Nothing waits: ``time.perf_counter`` goes ahead. The disk reads an image of this archive in the time of a photo.
-    """
-    speed = DISK_SPEED * path.stat().st_size / len(imagenet_subsets.read_index(path)) / PHOTO_BYTES
-    clock, lock = time.perf_counter, threading.Lock()
-    waited, end = 0, 0
-
-    def wait(size, offset):
-        nonlocal waited, end
-        with lock:
-            waited += size / speed + (SEEK if offset != end else 0)
-            end = offset + size
-
-    time.perf_counter = lambda: clock() + waited
-    _delay_reads(wait)
 
 
 def main():
