@@ -10,41 +10,24 @@ import json
 import os
 import resource
 import sys
-import time
 from pathlib import Path
 
 import datasets
 
 import imagenet_subsets
-from benchmarks.afar import LATENCY, delay_reads, move_to_disk
-from benchmarks.common import archive_of, measured, plan_of, wanted_mb
+from benchmarks.common import measured, plan_of, wanted_mb
+from benchmarks.devices import move_away
 from benchmarks.in_place import batches_from_afar, random_access, ready_in_place  # noqa: F401 - called by name
+from benchmarks.indexing import *  # noqa: F403 - called by name
 from benchmarks.rivals import ratarmountcore, tfds, walking_script  # noqa: F401 - called by name
-from benchmarks.training import train_image_folder, train_rows, train_timm_tar  # noqa: F401
+from benchmarks.training import train_image_folder, train_rows, train_timm_tar  # noqa: F401 - called by name
 from imagenet_subsets_tools.standins import make_standins
-
-PIECE = 8 << 20
 
 
 def stand_ins(folder, **options):
     """Make the stand-ins."""
     make_standins(folder, **options)
     return {}
-
-
-def index(folder):
-    """Build the index of the training archive."""
-    path = archive_of(folder, "train")
-    Path(imagenet_subsets.index_path(path)).unlink(missing_ok=True)
-    with measured() as result:
-        imagenet_subsets.read_index(path)
-    return result
-
-
-def index_on_disk(folder):
-    """Build the index of the training archive, on a disk."""
-    move_to_disk(archive_of(folder, "train"))
-    return index(folder)
 
 
 def floor(folder):
@@ -68,7 +51,7 @@ def build(folder, config="1pct", splits=None, num_proc=None):
 
 def build_from_afar(folder):
     """Build the training split of 1pct, on distant storage."""
-    delay_reads(lambda size, offset: time.sleep(LATENCY))
+    move_away()
     return build(folder, splits=["train"])
 
 
@@ -76,7 +59,7 @@ class _Enough(Exception):
     """Ends a build that was only to start."""
 
 
-def until_writing(folder, config):
+def until_writing(folder, config, **options):
     """Start to build a config, and stop when the first batch comes."""
     read_batches = imagenet_subsets.read_batches
 
@@ -86,7 +69,7 @@ def until_writing(folder, config):
 
     imagenet_subsets.read_batches = read_one
     with measured() as result, contextlib.suppress(_Enough):
-        imagenet_subsets.load_dataset(config, data_dir=folder)
+        imagenet_subsets.load_dataset(config, data_dir=folder, **options)
     return result
 
 
@@ -109,21 +92,11 @@ def stream(folder):
 def one_by_one(folder, reads=1000):
     """Read the training split of 1pct one by one, on distant storage. The first ``reads`` images stand for all."""
     ((path, rows),) = plan_of(folder, "1pct", ["train"]).items()
-    delay_reads(lambda size, offset: time.sleep(LATENCY))
+    move_away()
     with measured() as result, open(path, "rb") as archive:
         for offset, size in rows[:reads]:
             os.pread(archive.fileno(), size, offset)
     return result | {"seconds": result["seconds"] * len(rows) / reads}
-
-
-def sequential_pass(folder):
-    """Read the training archive, on a disk, from its start to its end."""
-    path = archive_of(folder, "train")
-    move_to_disk(path)
-    with measured() as result, open(path, "rb") as archive:
-        for offset in range(0, path.stat().st_size, PIECE):
-            os.pread(archive.fileno(), PIECE, offset)
-    return result
 
 
 def main():

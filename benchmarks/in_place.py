@@ -13,7 +13,7 @@ import fsspec
 import PIL.Image
 
 import imagenet_subsets
-from benchmarks.afar import LATENCY, delay_reads
+from benchmarks.devices import move_away
 
 BATCH = 64
 RANDOM_ROWS = 2000
@@ -47,7 +47,7 @@ def batches_from_afar(folder, together):
     rows = training_rows(folder, in_place=True)
     if together:
         rows = decoded_directly(rows, list)
-    delay_reads(lambda size, offset: time.sleep(LATENCY))
+    move_away()
     with timed(BATCHES_FROM_AFAR * BATCH) as result:
         for k in range(BATCHES_FROM_AFAR):
             rows[k * BATCH : (k + 1) * BATCH]["image"]

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 # The name without folders, the byte at which the header stands in the archive, and the size of the image in bytes.
 MEMBERS = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64()})
@@ -17,6 +16,23 @@ def names_array(names, lengths):
     return pa.Array.from_buffers(pa.binary(), len(lengths), [None, pa.py_buffer(ends), pa.py_buffer(names)])
 
 
+def fixed_width(names):
+    """Names, ``pa.BinaryArray [n]`` or chunks of it, as an array of bytes ``[n]``, without Python's objects.
+
+    They hold no NUL, at which a name ends.
+    """
+    if len(names) == 0:
+        return np.empty(0, "S1")
+    names = names.combine_chunks() if isinstance(names, pa.ChunkedArray) else names
+    ends = np.frombuffer(names.buffers()[1], np.int32)[names.offset : names.offset + len(names) + 1]
+    lengths = np.diff(ends)
+    width = max(lengths.max(), 1)
+    characters = np.zeros((len(names), width), np.uint8)
+    content = np.frombuffer(names.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
+    characters[np.arange(width) < lengths[:, np.newaxis]] = content
+    return characters.view(f"S{width}").ravel()
+
+
 def members_table(members, schema):
     """A table of members, of tuples in the order of the schema's columns."""
     columns = zip(*members) if members else ((),) * len(schema)
@@ -25,7 +41,8 @@ def members_table(members, schema):
 
 def last_of_each_name(table, path):
     """A table of members without all but the last of each name: the one that unpacking leaves. It warns of the rest."""
-    count = len(table) - pc.count_distinct(table["name"]).as_py()
+    names = np.sort(fixed_width(table["name"]))  # Arrow's count of distinct names takes ten times the memory
+    count = int((names[1:] == names[:-1]).sum())
     if count == 0:
         return table
     last = {name: row for row, name in enumerate(table["name"].to_pylist())}

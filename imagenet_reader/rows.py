@@ -12,9 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from imagenet_reader.members import fixed_width
 from imagenet_reader.official import TRAIN_NAME, WNID
-
-ROWS_AT_ONCE = 1 << 16
 
 
 def locate(images, index):
@@ -61,12 +60,10 @@ def _row_type(fields):
 
 def _records(names, labels, index, places):
     columns = [column for column in index.column_names if column != "name"]
-    longest = pc.max(pc.binary_length(names)).as_py() or 1
-    fields = [("name", f"S{longest}"), ("label", "i8"), *((column, "i8") for column in columns)]
+    names = fixed_width(names)
+    fields = [("name", names.dtype), ("label", "i8"), *((column, "i8") for column in columns)]
     rows = np.empty(len(names), fields)
-    rows["label"] = labels
-    for start in range(0, len(names), ROWS_AT_ONCE):  # as Python's own objects, the names of all take 100 MB
-        rows["name"][start : start + ROWS_AT_ONCE] = names[start : start + ROWS_AT_ONCE].to_pylist()
+    rows["name"], rows["label"] = names, labels
     for column in columns:
         rows[column] = pc.fill_null(index[column].take(places), 0)
     return rows

@@ -11,6 +11,7 @@ import pytest
 from faults import FEW, images_of, load
 from makers.tars import write_tar
 
+from imagenet_reader.index import SAMPLE_BYTES, SAMPLES
 from imagenet_reader.official import VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError, index_path, read_index
 
@@ -71,3 +72,12 @@ def test_a_wrong_index_never_gives_a_wrong_image(wrong, few, images, hf_home):
     with pytest.raises((ArchiveError, OSError)) as raised:
         assert not list(images_of(load(few, streaming=True, **FEW)))
     assert str(few) in str(raised.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_an_archive_is_sampled_once_a_load(few, images, hf_home, before_reads):
+    read_index(str(few))
+    samples = []
+    before_reads(lambda position, size: samples.append(position) if size == SAMPLE_BYTES else None)
+    assert dict(images_of(load(few, streaming=True, **FEW))) == images
+    assert len(samples) == SAMPLES

@@ -191,6 +191,30 @@ def test_damaged_images_are_skipped_in_streaming(damaged):
     assert names == [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 23) if k not in (3, 11)]
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_one_warning_tells_how_many_images_are_damaged(streaming, few, tmp_path):
+    damaged = list(range(5, 295, 5))
+    with tarfile.open(few) as tar:
+        members = tar.getmembers()
+    with open(few, "r+b") as file:
+        for k in damaged:
+            file.seek(members[k].offset + 512 + 2)
+            file.write(b"\0" * (members[k].size - 2))
+    options = {"data_dir": few.parent, "splits": ["validation"], "split": "validation", "on_missing": "skip"}
+    with pytest.warns(UserWarning, match="left out") as warned:
+        rows = imagenet_subsets.load_dataset(
+            "1pct", streaming=streaming, cache_dir=str(tmp_path / "cache"), **options
+        ).cast_column("image", datasets.Image(decode=False))
+        assert len(list(rows)) == 300 - len(damaged)
+    messages = [str(warning.message) for warning in warned if "Damaged" in str(warning.message)]
+    assert len(messages) <= (2 if streaming else 1)  # a stream has shards, and warns of ten times as many
+    first = members[damaged[0]].name
+    assert first in messages[-1]
+    if not streaming:
+        assert f"left out: {len(damaged)}. " in messages[0]
+        assert f"And {len(damaged) - 3} more." in messages[0]
+
+
 def test_archive_bytes_on_demand(standins_all):
     one, other = (
         imagenet_subsets.load_dataset(

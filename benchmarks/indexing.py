@@ -1,0 +1,150 @@
+"""What is measured of the index: how an archive is walked, and how a zip is listed; see ``benchmarks.contenders``."""
+
+import multiprocessing
+import os
+import struct
+import threading
+from pathlib import Path
+
+import imagenet_subsets
+from benchmarks.common import archive_of, measured
+from benchmarks.devices import memory_mb, move_away, move_to_disk
+from imagenet_reader import walkers
+from imagenet_reader.layouts.kaggle_zip import list_members
+from imagenet_reader.lists import TRAIN_IMAGES, read_wnids
+
+__all__ = [
+    "index",
+    "index_from_afar",
+    "index_memory",
+    "index_on_disk",
+    "list_zip",
+    "plain_walk",
+    "plain_walk_from_afar",
+    "sequential_pass",
+]
+
+BLOCK = 512
+DISK_SPEED = 150e6  # bytes a second
+PHOTO_BYTES = 110_000  # of an image of ImageNet, on average
+PIECE = 8 << 20
+
+
+def index(folder):
+    """Build the index of the training archive."""
+    path = archive_of(folder, "train")
+    Path(imagenet_subsets.index_path(path)).unlink(missing_ok=True)
+    with measured() as result:
+        result["members"] = len(imagenet_subsets.read_index(path))
+    return result
+
+
+def index_memory(folder):
+    """Build the index of the training archive: ``memory_mb``, the most that all its processes take together."""
+    most, ended = [0], threading.Event()
+
+    def watch():
+        while not ended.wait(0.05):
+            most[0] = max(most[0], memory_mb(os.getpid()))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        result = index(folder)
+    finally:
+        ended.set()
+        watching.join()
+    return result | {"memory_mb": most[0]}
+
+
+def plain_walk(folder, processes):
+    """Hop from header to header by processes, a class tar each, and keep nothing but how many there are."""
+    path = archive_of(folder, "train")
+    with measured() as result, open(path, "rb") as archive:
+        class_tars = _hop(archive.fileno(), 0, path.stat().st_size)
+        with multiprocessing.get_context("fork").Pool(processes) as pool:
+            found = pool.imap(_count, ((archive.fileno(), at + BLOCK, at + BLOCK + size) for at, size in class_tars))
+            result["members"] = sum(found)
+    return result
+
+
+def _count(class_tar):
+    return len(_hop(*class_tar))
+
+
+def _hop(fd, position, end, limit=None):
+    """(byte, size) of the members between two bytes, or of the first of them."""
+    found, pread = [], os.pread
+    while position + BLOCK <= end and len(found) != limit:
+        header = pread(fd, BLOCK, position)
+        if header[0] == 0:
+            break
+        size = int(header[124:135], 8)
+        found.append((position, size))
+        position += BLOCK + (size + BLOCK - 1 & -BLOCK)
+    return found
+
+
+def plain_walk_from_afar(folder, reads=1000):
+    """Hop from header to header on distant storage, one at a time. The first ``reads`` of a class tar stand for all."""
+    path = archive_of(folder, "train")
+    members = len(imagenet_subsets.read_index(path))
+    move_away()
+    with measured() as result, open(path, "rb") as archive:
+        passed = len(_hop(archive.fileno(), BLOCK, path.stat().st_size, reads))
+    return result | {"seconds": result["seconds"] * members / passed}
+
+
+def index_from_afar(folder):
+    """Build the index of the training archive, on distant storage."""
+    move_away(walkers)
+    return index(folder)
+
+
+def index_on_disk(folder):
+    """Build the index of the training archive, on a disk."""
+    _move_to_disk(archive_of(folder, "train"))
+    return index(folder)
+
+
+def sequential_pass(folder):
+    """Read the training archive, on a disk, from its start to its end."""
+    path = archive_of(folder, "train")
+    _move_to_disk(path)
+    with measured() as result, open(path, "rb") as archive:
+        for offset in range(0, path.stat().st_size, PIECE):
+            os.pread(archive.fileno(), PIECE, offset)
+    return result
+
+
+def _move_to_disk(path):
+    """The disk reads an image of this archive in the time of a photo."""
+    speed = DISK_SPEED * path.stat().st_size / len(imagenet_subsets.read_index(path)) / PHOTO_BYTES
+    move_to_disk(os.path.join(os.environ["HF_HOME"], "disk"), speed, walkers)
+
+
+def list_zip(folder):
+    """List a zip of as many images as Kaggle's, which has a central directory and nothing else."""
+    path = os.path.join(os.environ["HF_HOME"], "kaggle.zip")
+    _write_directory(path, [f"train/{wnid}/{wnid}" for wnid in read_wnids()], TRAIN_IMAGES // 1000)
+    with measured() as result:
+        result["members"] = len(list_members(path))
+    return result
+
+
+def _write_directory(path, stems, images):
+    """Write the central directory of so many images of each stem, and as many annotations, and its end."""
+    count = 0
+    with open(path, "wb") as file:
+        for stem in stems:
+            for k in range(images):
+                for folder, suffix in (("Data", "JPEG"), ("Annotations", "xml")):
+                    name = f"ILSVRC/{folder}/CLS-LOC/{stem}_{k}.{suffix}".encode()
+                    numbers = (0, 0, 0, 0, 0, PHOTO_BYTES, PHOTO_BYTES, len(name), 20, 0, 0, 0, 0, 0xFFFFFFFF)
+                    file.write(struct.pack("<4s6H3I5H2I", b"PK\1\2", 45, 45, *numbers) + name)
+                    file.write(struct.pack("<HHQQ", 1, 16, count * PHOTO_BYTES, 0))
+                    count += 1
+        size = file.tell()
+        file.write(struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, 0))
+        file.write(struct.pack("<4sIQI", b"PK\6\7", 0, size, 1))
+        file.write(struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0))
