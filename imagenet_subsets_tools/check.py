@@ -152,7 +152,7 @@ def _sha256(path):
 
 def _locate(images, index):
     """The rows of a list, of size 0 where the loader would take no such image."""
-    rows = locate(images, MEMBERS.emptytext_table() if index is None else index.table)
+    rows = locate(images, MEMBERS.empty_table() if index is None else index.table)
     rows["size"][rows["size"] > MAX_IMAGE] = 0
     return rows
 
