@@ -55,8 +55,8 @@ def build_from_afar(folder):
     return build(folder, splits=["train"])
 
 
-class _Enough(Exception):
-    """Ends a build that was only to start."""
+class _Enough(BaseException):
+    """Ends a build that was only to start; ``datasets`` wraps an ``Exception`` in one of its own."""
 
 
 def until_writing(folder, config, **options):

@@ -77,14 +77,14 @@ def drop_caches(path):
         with open("/proc/sys/vm/drop_caches", "w") as file:
             file.write("3")
     except OSError:
-        with open(path, "rb") as file:
+        with open(path, "rb") as file, contextlib.suppress(AttributeError):  # macOS can do neither
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def memory_mb(pid):
-    """The memory of a process and those that it has started, each page once, in MB."""
-    total = 0
-    for stat in os.listdir("/proc"):
+    """The memory of a process and those that it has started, each page once, in MB; ``nan`` but on Linux."""
+    total = 0 if os.path.isdir("/proc/self") else float("nan")
+    for stat in os.listdir("/proc") if total == 0 else ():
         with contextlib.suppress(OSError, ValueError):
             with open(f"/proc/{int(stat)}/stat") as file:
                 parent = int(file.read().rpartition(")")[2].split()[1])

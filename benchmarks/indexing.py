@@ -41,7 +41,7 @@ def index(folder):
 
 def index_memory(folder):
     """Build the index of the training archive: ``memory_mb``, the most that all its processes take together."""
-    most, ended = [0], threading.Event()
+    most, ended = [memory_mb(os.getpid())], threading.Event()
 
     def watch():
         while not ended.wait(0.05):

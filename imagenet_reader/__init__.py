@@ -6,6 +6,9 @@ This package knows nothing of configs and builders: ``imagenet_subsets`` uses it
 ``official``          what image-net.org publishes: names, sizes, how to get it
 ``lists``             the published lists, a user's own list, the classes
 ``tar``, ``walk``     the tar format, and the walk over all headers of an archive
+``walkers``           the ways to walk: hopping, by processes or alone, and streaming
+``walk_worker``       a process that walks for another
+``members``           the members of an archive as a table
 ``index``             the kept index of an archive
 ``layouts``           one module a layout, and ``find``, which finds the layout of a folder
 ``rows``              where the image of each row is

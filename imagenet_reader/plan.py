@@ -187,8 +187,8 @@ class Plan:
     def _missing_error(self, split, layout, rows):
         absent = rows[rows["size"] == 0]
         missing = [(name.decode(), label) for name, label in absent[["name", "label"]].tolist()]
-        shown = missing[: 20 if self._own_lists else 3]  # a user's list may have names in error
-        which = "namely" if self._own_lists and len(shown) == len(missing) else "such as"
+        shown = missing if self._own_lists else missing[:3]  # a user's list may have names in error
+        which = "namely" if shown is missing else "such as"
         return ArchiveError(
             f"{layout.path}: {len(missing):,} of the {len(rows):,} images that {self.config} lists for {split} are "
             f"absent or empty, {which} {', '.join(name for name, _ in shown)}. {layout.explain(missing)} "

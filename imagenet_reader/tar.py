@@ -93,7 +93,8 @@ class TarWalk:
     CHUNK = 4096  # members that are lists of Python's objects; bounds the memory
 
     def __init__(self, path, fd, position, end, prefix=b""):
-        self.path, self.fd, self.position, self.end, self.prefix = path, fd, position, end, prefix
+        self.path, self.fd, self.prefix = os.fspath(path), fd, prefix
+        self.position, self.end = position, end
         self.members, self.done, self.error = [], False, None
 
     @contextlib.contextmanager

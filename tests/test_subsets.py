@@ -346,6 +346,7 @@ TENCH, GOLDFISH = "n01440764_190.JPEG", "n01443537_2.JPEG"
         ([TENCH, f"train/n01440764/{GOLDFISH}"], [2, GOLDFISH, r"n01440764(?!_)", r"n01443537(?!_)"]),
         ([TENCH, f"n01440764/{GOLDFISH}"], [2, GOLDFISH, r"n01440764(?!_)", r"n01443537(?!_)"]),
         ([TENCH, GOLDFISH, FIRST_VALIDATION], ["training", "validation"]),
+        ([f"{k}.jpg" for k in range(1, 31)], [1, r"\D20\.jpg", r"^((?!\D21\.jpg).)*$", "and 10 more"]),
     ],
 )
 @pytest.mark.parametrize("split", ["train", "validation"])
