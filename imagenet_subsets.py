@@ -152,10 +152,10 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose one of {list(allowed)}.")
         if self.unlabeled and self.name not in UNLABELED:
-            raise ValueError(f"unlabeled=True is for {list(UNLABELED)}, which {self.name!r} is not.")
+            raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
         if bool(self.train_list) != (self.name == "custom") or (self.validation_list and not self.train_list):
             raise ValueError(
-                "The config 'custom' needs train_list=..., and may have validation_list=...; no other has."
+                "The config 'custom' needs train_list=..., and may have validation_list=...; no other config takes them."
             )
         splits, known = self.splits, list(self._possible_subset())
         if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(known)):

@@ -81,7 +81,7 @@ def read_split_list(name):
     if found != LISTS[name]:
         raise ValueError(
             f"{path} is not the published list: it has {found[0]:,} images, and the SHA-256 of their sorted lines is "
-            f"{found[1]}; expected were {LISTS[name][0]:,} and {LISTS[name][1]}. Take split_files/ from the project "
+            f"{found[1]}; expected {LISTS[name][0]:,} and {LISTS[name][1]}. Take split_files/ from the project "
             "again."
         )
     return sorted(zip(images, labels))

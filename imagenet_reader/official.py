@@ -23,7 +23,7 @@ ImageNet cannot be downloaded by a program: register at https://image-net.org/do
 terms, download {TRAIN_ARCHIVE} (138 GB) and {VALIDATION_ARCHIVE} (6.3 GB) of ILSVRC2012 into one folder, leave \
 them as they are, and pass that folder as data_dir=..."""
 TEST_DOWNLOAD = f"""\
-The test images are of use with the evaluation server alone: download {TEST_ARCHIVES[1]} (13 GB) from \
+The test images are useful only with the evaluation server: download {TEST_ARCHIVES[1]} (13 GB) from \
 https://image-net.org/download-images.php."""
 OTHER_LAYOUTS = """\
 Instead of an archive, data_dir may hold the class tars (train/n01440764.tar), the extracted images \

@@ -173,7 +173,7 @@ class TarWalk:
         return self._error(position, f"{found} {self.end:,}: the archive is cut off or damaged")
 
     def _no_header(self, position):
-        return self._error(position, "no tar header, where one is due")
+        return self._error(position, "no tar header, where one should be")
 
     def _error(self, position, found):
         advice = "Compare its SHA-256 with the official one (README), and download it again if they differ."

@@ -116,7 +116,7 @@ def _as_labels(name, values, classes):
     if values.ndim != 1:
         raise ValueError(f"{name} has the shape {values.shape}; expected is one label an image, [n]")
     if len(values) and values.dtype.kind not in "iu":
-        raise ValueError(f"{name} holds {values.dtype}; expected are integers")
+        raise ValueError(f"{name} holds {values.dtype}; expected integers")
     if len(values) and not 0 <= values.min() <= values.max() < classes:
         raise ValueError(f"{name} are from {values.min()} to {values.max()}; expected is 0 to {classes - 1}")
     return values

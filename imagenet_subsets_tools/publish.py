@@ -68,8 +68,8 @@ def push_to_hub(folder, repo_id, token=None, public_i_have_the_right_to_distribu
         for addition in additions:
             if not _is_there(addition, listed):
                 raise PushError(
-                    f"{addition.path_in_repo} did not arrive whole: expected are {addition.upload_info.size:,} bytes "
-                    f"with the SHA-256 {addition.upload_info.sha256.hex()}, found is "
+                    f"{addition.path_in_repo} did not arrive whole: expected {addition.upload_info.size:,} bytes "
+                    f"with the SHA-256 {addition.upload_info.sha256.hex()}, found "
                     f"{listed.get(addition.path_in_repo, 'nothing')}. Push again."
                 )
     return revision

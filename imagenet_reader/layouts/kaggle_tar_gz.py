@@ -162,4 +162,4 @@ def _copy(file, names, target_file, bar):
             raise ArchiveError(f"{file.name} holds none of the images that are asked for.")
         while piece := content.read(PIECE_BYTES):  # to the end, where the checksum stands
             if piece.strip(b"\0"):
-                raise tarfile.ReadError("no tar header, where one is due")
+                raise tarfile.ReadError("no tar header, where one should be")

@@ -137,7 +137,7 @@ def check_archive(path):
         size, start = os.fstat(fd).st_size, os.pread(fd, BLOCK, 0)
         for magic, what in NOT_TAR.items():
             if start.lstrip().startswith(magic):
-                raise ArchiveError(f"{path} is {what}; expected was the tar as image-net.org has it.")
+                raise ArchiveError(f"{path} is {what}; expected the tar as image-net.org has it.")
         if len(start) < BLOCK or start == ZERO_BLOCK:
             raise ArchiveError(f"{path} is no tar archive: it has {size:,} bytes and no member. Download it again.")
         name = first_member(fd, path, size)
