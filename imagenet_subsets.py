@@ -155,7 +155,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
             raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
         if bool(self.train_list) != (self.name == "custom") or (self.validation_list and not self.train_list):
             raise ValueError(
-                "The config 'custom' needs train_list=..., and may have validation_list=...; no other config takes them."
+                "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
             )
         splits, known = self.splits, list(self._possible_subset())
         if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(known)):

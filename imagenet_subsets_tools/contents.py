@@ -131,7 +131,7 @@ def config_options(configs, label_names, splits, unlabeled, train_list, validati
         ValueError: none of the configs has an option or a split, or a config has none of the splits.
     """
     if unlabeled and not set(configs) & set(imagenet_subsets.UNLABELED):
-        raise ValueError(f"unlabeled=True is for {list(imagenet_subsets.UNLABELED)}; configs={configs!r} has neither of them.")
+        raise ValueError(f"unlabeled=True is for {list(imagenet_subsets.UNLABELED)}; configs={configs!r} has neither.")
     if (train_list or validation_list) and "custom" not in configs:
         raise ValueError(f"train_list and validation_list are for the config 'custom'; configs={configs!r} lacks it.")
     options = {config: {"label_names": label_names} for config in configs}

@@ -41,8 +41,10 @@ class Session:
     """A Python process and all that it starts, in a session of their own, as a terminal has it."""
 
     def __init__(self, code, *arguments, folder, **environment):
-        home = {"HF_HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), **environment}
         (folder / "tmp").mkdir(exist_ok=True)
+        self.temporary = Path(f"/tmp/{time.monotonic_ns()}")  # short, for the sockets in it have paths of 107 bytes
+        self.temporary.symlink_to(folder / "tmp")
+        home = {"HF_HOME": str(folder / "home"), "TMPDIR": str(self.temporary), **environment}
         paths = os.pathsep.join([str(Path(imagenet_subsets.__file__).parent), os.environ.get("PYTHONPATH", "")])
         self.before = 0  # lines of stderr, when the signal is sent
         self.output, self.errors = (folder / f"{time.monotonic_ns()}.{kind}" for kind in ("out", "err"))
@@ -95,6 +97,7 @@ class Session:
         """End all that are left."""
         for left in self.processes():
             os.kill(left, SIGKILL)
+        self.temporary.unlink(missing_ok=True)
 
 
 def size(folder, pattern):
