@@ -176,8 +176,8 @@ class Plan:
         if rows["size"].max() > MAX_IMAGE:
             largest = rows[rows["size"].argmax()]
             raise ArchiveError(
-                f"{layout.path}: {largest['name'].decode()} is said to have {largest['size']:,} bytes, more than any image "
-                "of ImageNet."
+                f"{layout.path}: {largest['name'].decode()} is said to have {largest['size']:,} bytes, more than any "
+                "image of ImageNet."
             )
         there = rows["size"] > 0
         found = rows if there.all() else rows[there]
