@@ -12,6 +12,7 @@ import concurrent.futures
 import functools
 import io
 import os
+import time
 
 from fsspec import AbstractFileSystem
 
@@ -24,6 +25,7 @@ from imagenet_reader.layouts.kaggle_zip import read_zip_member
 from imagenet_reader.layouts.tar_archive import read_member
 from imagenet_reader.pixels import as_benchmark
 
+SLOW = 0.001  # seconds to read an image: below, threads would only wait for each other
 OPEN_ARCHIVES = 8  # a process keeps at most; a config reads from three
 READ = {"tar": read_member, "zip": read_zip_member, "file": read_file}
 
@@ -57,11 +59,20 @@ class ImagenetFileSystem(AbstractFileSystem):
         return read_image(path)[start:end]
 
     def cat(self, path, recursive=False, on_error="raise", **options):
-        """As in ``fsspec``: the bytes of one image, or ``{path: bytes}`` of several, which are read by threads."""
+        """As in ``fsspec``: the bytes of one image, or ``{path: bytes}`` of several.
+
+        As soon as the storage keeps it waiting for one of several, it reads the rest by threads.
+        """
         if isinstance(path, str):
             return self.cat_file(path)
-        with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-            images = dict(zip(path, pool.map(functools.partial(_read_or_error, on_error), path)))
+        read, images = functools.partial(_read_or_error, on_error), {}
+        for k, name in enumerate(path, start=1):
+            started = time.perf_counter()
+            images[name] = read(name)
+            if time.perf_counter() - started > SLOW:
+                with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+                    images |= zip(path[k:], pool.map(read, path[k:]))
+                break
         return {name: image for name, image in images.items() if image is not None}
 
     def info(self, path, **options):
