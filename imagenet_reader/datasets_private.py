@@ -42,7 +42,7 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
 
     def _download_and_prepare(self, *args, **kwargs):
         self._preparing_process = os.getpid()
-        for left in os.scandir(self._output_dir) if self._output_dir.endswith(".incomplete") else ():
+        for left in os.scandir(self.unfinished_dir) if self.unfinished_dir else ():
             os.unlink(left.path)  # by a preparation that was killed; it must not become part of this one
         handled = sys.exc_info()[1]  # whoever loads again in an except block has an error already
         try:
