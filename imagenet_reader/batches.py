@@ -30,13 +30,14 @@ class Batch:
         begins: ``int32 [n + 1]``, the byte at which each image begins in the buffer, and the end.
         changed: ``dict``, row number -> what counts instead of the bytes in the buffer: ``bytes``, or ``None`` for a
             damaged image that is left out.
+        damaged: ``dict``, row number of an image that is left out -> what is said of it.
     """
 
     def __init__(self, rows, buffer):
         self.rows = rows
         self.begins = np.concatenate([[0], np.cumsum(rows["size"])]).astype(np.int32)
         self.buffer = buffer if len(buffer) >= self.begins[-1] else np.empty(self.begins[-1], np.uint8)
-        self.changed = {}
+        self.changed, self.damaged = {}, {}
 
     def view(self, k):
         """The bytes of row ``k`` in the buffer, ``memoryview``."""
@@ -73,6 +74,10 @@ class Damage:
 
     def __init__(self):
         self.messages, self._due = [], 1
+
+    def add(self, damaged):
+        """Take in the damaged images of a ``Batch``, in the order of its rows, whichever thread came first."""
+        self.messages += [damaged[k] for k in sorted(damaged)]
 
     def warn(self, stacklevel):
         """Warn of them at the end of a reading: not again before they are ten times as many, as in each shard."""
@@ -112,8 +117,12 @@ def read_batches(reader, rows, image_bytes="benchmark", on_damage="error"):
                 while len(ahead) > (window is not None):
                     batch, reads = ahead.popleft()
                     asked = time.perf_counter()
-                    for changed in reads:
-                        batch.changed.update(changed.result())
+                    for part in reads:
+                        changed, damaged = part.result()
+                        batch.changed.update(changed)
+                        batch.damaged.update(damaged)
+                    if batch.damaged:
+                        on_damage.add(batch.damaged)
                     given = time.perf_counter()
                     confirm()
                     if given - asked > used_for:  # the storage keeps us waiting: more threads hide its latency
@@ -142,8 +151,8 @@ def _submit(pool, read_some, reader, batch, threads):
 
 
 def _read_some(reader, read, image_bytes, on_damage, ended, batch, numbers):
-    """Read the rows of these numbers into the buffer, and return those that are changed, as ``Batch`` has them."""
-    changed = {}
+    """Read the rows of these numbers into the buffer; return the changed and damaged ones, as ``Batch`` has them."""
+    changed, damaged = {}, {}
     for k, row in zip(numbers, named_tuples(batch.rows[numbers])):
         if ended.is_set():
             break
@@ -157,11 +166,10 @@ def _read_some(reader, read, image_bytes, on_damage, ended, batch, numbers):
             message = f"{reader.place(row)} is damaged ({reason(error)})."
             if on_damage == "error":
                 raise ArchiveError(f"{message} Download the archive again, or pass on_missing='skip'.") from error
-            on_damage.messages.append(message)
-            benchmark = None
+            damaged[k], benchmark = message, None
         if benchmark is None or (benchmark is not image and image_bytes == "benchmark"):
             changed[k] = benchmark
-    return changed
+    return changed, damaged
 
 
 def is_damage(error):
