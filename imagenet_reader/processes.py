@@ -1,5 +1,6 @@
 """Processes that end with the one that started them: else they would write, and hold locks, for ever."""
 
+import _thread
 import concurrent.futures
 import contextlib
 import multiprocessing
@@ -72,25 +73,72 @@ def ending_with_this():
         del family
 
 
-@contextlib.contextmanager
-def worker_pool(num_proc):
-    """A ``ProcessPoolExecutor`` whose processes end with this one and, without a word, on Ctrl-C.
+def interruptible(work):
+    """What ``work(stop)`` returns or raises, done in a thread, so that Ctrl-C does no harm at any moment.
 
-    Work that has not begun is cancelled when the context ends with an error. Work that has begun is cut short by
-    ``KeyboardInterrupt`` and ``SystemExit``.
+    An interrupt reaches the main thread, which here only waits. Amid the work of a pool it would leave a lock held for
+    which others wait for ever; amid Arrow's, it would get lost.
+
+    Args:
+        work: gets a ``threading.Event``, and ends soon after it is set: on ``KeyboardInterrupt`` and ``SystemExit``,
+            which are raised then.
     """
-    stop, stopping = multiprocessing.Pipe(duplex=False)
-    pool = concurrent.futures.ProcessPoolExecutor(num_proc, initializer=_begin, initargs=(stop,))
+    stop, begun, outcome = threading.Event(), [], []
+    ended = _thread.allocate_lock()  # unlike others of Python, an interrupt comes before or after its methods
+    ended.acquire()
+
+    def run():
+        begun.append(True)
+        try:
+            outcome.append((None if stop.is_set() else work(stop), None))
+        except BaseException as error:  # raised where it is waited for
+            outcome.append((None, error))
+        ended.release()
+
+    def wait():
+        while not outcome:
+            ended.acquire(timeout=_SECONDS)
+
+    try:
+        _thread.start_new_thread(run, ())
+        wait()
+    except (KeyboardInterrupt, SystemExit):
+        stop.set()
+        if begun:  # if it begins only now, it finds stop set
+            wait()
+        raise
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result
+
+
+def finished(futures, stop):
+    """Futures, as each is done, until ``stop``, a ``threading.Event``, is set."""
+    pending = set(futures)
+    while pending and not stop.is_set():
+        done, pending = concurrent.futures.wait(pending, _SECONDS, concurrent.futures.FIRST_COMPLETED)
+        yield from done
+
+
+@contextlib.contextmanager
+def worker_pool(num_proc, stop):
+    """A ``ProcessPoolExecutor`` whose processes end with this one.
+
+    When the context ends, work that has not begun is cancelled; if ``stop``, a ``threading.Event``, is set, work that
+    has begun is cut short.
+    """
+    end, ending = multiprocessing.Pipe(duplex=False)
+    pool = concurrent.futures.ProcessPoolExecutor(num_proc, initializer=_begin, initargs=(end,))
     try:
         yield pool
-    except (KeyboardInterrupt, SystemExit):
-        stopping.send(None)
-        raise
     finally:
+        if stop.is_set():
+            ending.send(None)
         pool.shutdown(cancel_futures=True)
-        stop.close()
-        stopping.close()
+        end.close()
+        ending.close()
 
 
-def _begin(stop):
-    end_with(multiprocessing.parent_process(), stop)
+def _begin(end):
+    end_with(multiprocessing.parent_process(), end)

@@ -2,8 +2,8 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import hashlib
-import itertools
 import os
 import warnings
 
@@ -21,7 +21,7 @@ from imagenet_reader.members import MEMBERS
 from imagenet_reader.official import OFFICIAL_SIZES, TEST_IMAGES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.pixels import as_benchmark
 from imagenet_reader.plan import MAX_IMAGE
-from imagenet_reader.processes import worker_pool
+from imagenet_reader.processes import finished, interruptible, worker_pool
 from imagenet_reader.rows import locate, named_tuples, training_rows
 from imagenet_subsets import SUBSETS
 
@@ -191,18 +191,25 @@ def _decode_images(reader, rows, num_proc):
     rows = np.unique(rows[rows["size"] > 0])
     rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_AT_ONCE] for start in range(0, len(rows), _DECODED_AT_ONCE)]
-    bar = tqdm(total=len(rows), desc=f"Decoding {os.path.basename(reader.path)}", unit=" images")
-    damaged = []
     try:
-        with bar, worker_pool(num_proc) as pool:
-            for part, found in zip(parts, pool.map(_decode_part, itertools.repeat(reader), parts)):
-                damaged += found
-                bar.update(len(part))
+        with tqdm(total=len(rows), desc=f"Decoding {os.path.basename(reader.path)}", unit=" images") as bar:
+            return interruptible(functools.partial(_decode_parts, reader, parts, num_proc, bar.update))
     except concurrent.futures.BrokenExecutor as error:
         raise ChildProcessError(
             f"{reader.path}: a process that decoded its images died, out of memory perhaps."
         ) from error
-    return damaged
+
+
+def _decode_parts(reader, parts, num_proc, done, stop):
+    """The damaged images of all parts, in their order, which processes decode."""
+    damaged = {}
+    with worker_pool(num_proc, stop) as pool:
+        futures = {pool.submit(_decode_part, reader, part): number for number, part in enumerate(parts)}
+        for future in finished(futures, stop):
+            number = futures[future]
+            damaged[number] = future.result()
+            done(len(parts[number]))
+    return [image for number in sorted(damaged) for image in damaged[number]]
 
 
 def _decode_part(reader, rows):

@@ -4,12 +4,11 @@
 shards written that are not there yet, here or by the processes of any executor.
 """
 
-import concurrent.futures
 import contextlib
+import functools
 import os
 import re
 import secrets
-import threading
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import check_space, progress_bar
 from imagenet_reader.layouts.find import KINDS, find_layout
 from imagenet_reader.lists import read_wnids
-from imagenet_reader.processes import worker_pool
+from imagenet_reader.processes import finished, interruptible, worker_pool
 from imagenet_subsets_tools.card import write_card
 from imagenet_subsets_tools.contents import (
     CONFIGS,
@@ -54,7 +53,6 @@ __all__ = [
 ]
 
 SHARD_BYTES = 500_000_000  # of images in a shard, about and at the most
-_SECONDS = 0.2  # between two looks at what is finished
 SHOWN_WITHIN = 60  # seconds: a network file system may show what another host has written only then
 
 
@@ -213,7 +211,7 @@ def _write_missing(output_dir, contents, shards, chosen, num_proc, executor):
     tasks = [Task(contents, shard.config, shard.split, shard.path, shard.mark, folder, versions()) for shard in missing]
     try:
         with progress_bar("Writing Parquet", total) as bar:
-            _write_shards(tasks, min(num_proc, len(tasks)), executor, bar.update)
+            interruptible(functools.partial(_write_shards, tasks, min(num_proc, len(tasks)), executor, bar.update))
     finally:
         remove_leftovers(output_dir)
 
@@ -228,41 +226,28 @@ def _remove_stale(output_dir, plan, shards):
                 path.unlink(missing_ok=True)
 
 
-def _write_shards(tasks, num_proc, executor, done):
-    """Write shards, and call ``done`` with the bytes of each."""
+def _write_shards(tasks, num_proc, executor, done, stop):
+    """Write shards, and call ``done`` with the bytes of each, until ``stop`` is set."""
     if executor is not None:
-        _write_with(executor, tasks, done)
-    elif num_proc <= 1:
-        _write_here(tasks, done)
-    else:
+        _write_with(executor, tasks, done, stop)
+    elif num_proc > 1:
         # Processes, as in datasets: threads of one process wait for each other when they are given memory.
-        with worker_pool(num_proc) as pool:
-            _write_with(pool, tasks, done)
+        with worker_pool(num_proc, stop) as pool:
+            _write_with(pool, tasks, done, stop)
+    else:
+        for task in tasks:
+            done(write_shard(task, stop))
 
 
-def _write_here(tasks, done):
-    # An interrupt reaches the main thread, which does nothing but wait: in the midst of Arrow's work it may get lost.
-    stop = threading.Event()
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        try:
-            _write_with(thread, tasks, done, stop)
-        finally:
-            stop.set()
-
-
-def _write_with(executor, tasks, done, *arguments):
+def _write_with(executor, tasks, done, stop):
     futures = {}
     try:
         for task in tasks:
             with _naming_shard(task):
-                futures[executor.submit(write_shard, task, *arguments)] = task
-        pending = set(futures)
-        while pending:
-            # An interrupt just before a wait is noticed only after it: each is short.
-            finished, pending = concurrent.futures.wait(pending, _SECONDS, concurrent.futures.FIRST_COMPLETED)
-            for future in finished:
-                with _naming_shard(futures[future]):
-                    done(future.result())
+                futures[executor.submit(write_shard, task)] = task
+        for future in finished(futures, stop):
+            with _naming_shard(futures[future]):
+                done(future.result())
     finally:
         for future in futures:
             future.cancel()

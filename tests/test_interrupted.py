@@ -175,6 +175,35 @@ def test_a_signal_in_a_callback_is_not_lost(number, standins_1pct, tmp_path):
     assert (code, output, errors) == (128 + number, [], [])
 
 
+AT_LOCK = """
+locks = []  # that the main thread has taken since it started a process
+
+def interrupt(frame, event, argument):
+    if event == "return" and frame.f_code.co_name == "__enter__" and os.getpid() == process and forked:
+        locks.append(frame)
+        if len(locks) == 20:
+            sys.setprofile(None)
+            os.kill(process, signal.SIGINT)
+
+process, forked = os.getpid(), []
+os.register_at_fork(after_in_parent=lambda: forked.append(True))
+sys.setprofile(interrupt)
+"""
+
+
+def test_an_interrupt_leaves_no_lock_held(standins_1pct, tmp_path):
+    """An exception may be raised as soon as a lock is taken; a pool would then wait for the lock for ever."""
+    (tmp_path / "data").symlink_to(standins_1pct)
+    arguments = ["build", "1pct", "--data-dir=data", "--output-dir=hub", "--num-proc=2"]
+    session = Session(SLOW.format(read="preadv") + AT_LOCK + COMMAND, *arguments, folder=tmp_path)
+    session.wait_until(lambda: len(session.processes()) > 2)
+    time.sleep(0.5)
+    session.end(SIGINT)
+    code, _, errors = session.ended()
+    assert code == 130
+    assert len(errors) <= 1
+
+
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
 def test_push(number, hub_folder, tmp_path):
     with Hub({"hf_writer": "write"}) as hub:
