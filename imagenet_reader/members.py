@@ -8,6 +8,8 @@ import pyarrow as pa
 # The name without folders, the byte at which the header stands in the archive, and the size of the image in bytes.
 MEMBERS = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64()})
 
+A_CLASS = 2000  # names: there are 1,300 in a class of ImageNet at the most
+
 
 def names_array(names, lengths):
     """Names as ``pa.BinaryArray [n]``, out of all of them side by side, ``bytes``, and their ``lengths``, ``[n]``."""
@@ -39,10 +41,17 @@ def members_table(members, schema):
     return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema)], schema)
 
 
+def _distinct(names):
+    """How many distinct names there are."""
+    if len(names) <= A_CLASS:  # Arrow counts four times as fast as NumPy sorts, but takes ten times the memory
+        return len(names.unique())
+    names = np.sort(fixed_width(names))
+    return 1 + int((names[1:] != names[:-1]).sum())
+
+
 def last_of_each_name(table, path):
     """A table of members without all but the last of each name: the one that unpacking leaves. It warns of the rest."""
-    names = np.sort(fixed_width(table["name"]))  # Arrow's count of distinct names takes ten times the memory
-    count = int((names[1:] == names[:-1]).sum())
+    count = len(table) - _distinct(table["name"])
     if count == 0:
         return table
     last = {name: row for row, name in enumerate(table["name"].to_pylist())}

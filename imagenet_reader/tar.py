@@ -5,9 +5,9 @@ The processes of ``walk_worker`` import this module: it needs nothing but Python
 
 import array
 import contextlib
-import functools
 import os
 import re
+import time
 import zlib
 
 from imagenet_reader.errors import ArchiveError
@@ -18,8 +18,11 @@ BLOCK = 512
 ZERO_BLOCK = bytes(BLOCK)
 NAME = slice(0, 100)
 SIZE = slice(124, 136)
+DIGITS = b"01234567"
+OCTAL, NUL = slice(124, 135), 135  # where a size is 11 octal digits and a NUL, as nearly every one
 CHECKSUM = slice(148, 156)
 TYPE = 156
+FILE = ord("0")
 REGULAR = b"0\x007"
 WITHOUT_PAYLOAD = b"123456"  # links, devices, folders, pipes: tar ignores their size
 EXTENSIONS = b"LSxgX"  # GNU long names and sparse files, PAX records: they overrule the header
@@ -47,10 +50,7 @@ def payload_size(header):
         raise ValueError("the end of the archive within a header")
     if header[TYPE] in WITHOUT_PAYLOAD or (header[TYPE] == 0 and header[NAME].split(b"\0", 1)[0].endswith(b"/")):
         return 0
-    try:  # nearly every size is 11 octal digits and a NUL, and int() is fast
-        return int(header[124:135], 8) if header[135] in b"\0 " else _number(header[SIZE])
-    except ValueError:
-        return _number(header[SIZE])
+    return _number(header[SIZE])
 
 
 def _number(field):
@@ -60,19 +60,23 @@ def _number(field):
     return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
 
 
-@functools.lru_cache(1 << 12)
-def _sum_by(field):
-    """What the bytes of a header add up to if this is its checksum, in which the field itself counts as spaces."""
-    with contextlib.suppress(ValueError):
-        return _number(field) - sum(b" " * 8) + sum(field)
-    return None
+class _Adlers(dict):
+    """By checksum field: the low half of the Adler-32 of a header that holds it, if it is right; else ``None``."""
+
+    MOST = 1 << 16  # fields that are kept; an archive has some thousands
+
+    def __missing__(self, field):
+        # That half is 1 and the bytes added up, modulo 65,521. The field itself counts as spaces in a checksum.
+        if len(self) == self.MOST:
+            self.clear()
+        try:
+            self[field] = (1 + _number(field) - sum(b" " * 8) + sum(field)) % 65521
+        except (IndexError, ValueError):
+            self[field] = None
+        return self[field]
 
 
-def checksum_fits(header, adler32=zlib.adler32):
-    """Whether a header holds the checksum of its own bytes."""
-    # The low half of an Adler-32 is 1 and the bytes added up, modulo 65,521: more than 256 bytes can come to.
-    total = (adler32(header[:256]) & 0xFFFF) + (adler32(header[256:]) & 0xFFFF) - 2
-    return total == _sum_by(header[CHECKSUM])
+_ADLERS = _Adlers()
 
 
 class TarWalk:
@@ -91,11 +95,14 @@ class TarWalk:
     """
 
     CHUNK = 4096  # members that are lists of Python's objects; bounds the memory
+    STEPS = 16  # headers between two looks at the clock
 
     def __init__(self, path, fd, position, end, prefix=b""):
         self.path, self.fd, self.prefix = os.fspath(path), fd, prefix
         self.position, self.end = position, end
         self.members, self.done, self.error = [], False, None
+        self._tail = b"none yet"  # of the last simple header, from its type on
+        self._names, self._offsets, self._sizes = [], [], []
 
     @contextlib.contextmanager
     def opened(self):
@@ -109,71 +116,109 @@ class TarWalk:
         finally:
             os.close(fd)
 
-    def advance(self, fd, read):
-        """Pass headers up to the end, or until ``read`` pauses, and return how many were passed.
+    def advance(self, fd, read, deadline=float("inf")):
+        """Pass headers up to the end, until ``read`` pauses, or until a deadline; return how many were passed.
 
-        ``read(position)`` gives the 512 bytes that stand there, or ``None`` to pause.
+        ``read(position)`` gives the 512 bytes that stand there, or ``None`` to pause. The deadline, by
+        ``time.perf_counter()``, is looked at now and then.
 
         Raises:
             ArchiveError: the tar is damaged, truncated, or of a kind that ImageNet's are not.
         """
         headers, going = 0, True
-        while going and not self.done:
-            members = [], [], []
-            passed, going = self._advance_chunk(fd, read, *members)
-            self._keep(*members)
-            headers += passed
+        try:
+            while going and not self.done and time.perf_counter() < deadline:
+                passed, going = self._advance_some(fd, read)
+                headers += passed
+                if len(self._names) >= self.CHUNK:
+                    self._keep()
+        finally:
+            self._keep()  # which may find an earlier error
         return headers
 
-    def _keep(self, names, offsets, sizes):
-        if names:
-            numbers = array.array("i", map(len, names)), array.array("q", offsets), array.array("q", sizes)
-            self.members.append((b"".join(names), *(column.tobytes() for column in numbers)))
-
-    def _advance_chunk(self, fd, read, names, offsets, sizes):
-        """Add members to the lists; how many headers were passed, and whether to go on."""
-        position, end, prefix = self.position, self.end, self.prefix
-        for passed in range(self.CHUNK):
-            header = read(position) if position + BLOCK <= end else ZERO_BLOCK  # tar forgives a missing end
-            if header is None or header == ZERO_BLOCK:
-                self.position, self.done = position, header is not None
+    def _advance_some(self, fd, read):
+        """How many headers were passed, and whether to go on."""
+        # A call for each image of ImageNet would take as long as reading its header: simple headers, which nearly all
+        # are, get what they need right here, and _keep looks at their names together.
+        adler32, adlers, tail, last = zlib.adler32, _ADLERS, self._tail, self.end - BLOCK
+        names, offsets, sizes, position = self._names, self._offsets, self._sizes, self.position
+        for passed in range(self.STEPS):
+            header = read(position) if position <= last else ZERO_BLOCK  # tar forgives a missing end
+            if header is None:
+                self.position = position
                 return passed, False
-            try:
-                size = payload_size(header)
-            except ValueError:
-                raise self._no_header(position) from None
-            if not checksum_fits(header):
-                raise self._no_header(position)
-            name, kind = base_name(header[NAME]), header[TYPE]
-            if not 0 <= size <= end - position - BLOCK:
-                raise self._cut_off(position, name, size)
-            if kind in REGULAR and name and name.startswith(prefix):
-                names.append(name)
+            octal, fits = header[OCTAL], adler32(header) & 0xFFFF == adlers[header[CHECKSUM]]
+            if fits and header.endswith(tail) and header[NUL] == 0 and not octal.strip(DIGITS):
+                size = int(octal, 8)
+                if size > last - position:
+                    raise self._cut_off(position, header, size)
+                names.append(header[: header.find(0)])
                 offsets.append(position)
                 sizes.append(size)
-            elif kind in REGULAR or kind in EXTENSIONS:
-                self._check_other(fd, position, name, kind, size)
+            elif header == ZERO_BLOCK:
+                self.position, self.done = position, True
+                return passed, False
+            else:
+                size = self._pass_other(fd, position, header, fits)
+                tail = self._tail
             position += BLOCK + (size + BLOCK - 1 & -BLOCK)
         self.position = position
-        return self.CHUNK, True
+        return self.STEPS, True
 
-    def _check_other(self, fd, position, name, kind, size):
-        if kind in REGULAR and TRAIN_NAME.fullmatch(name):
-            found = f"{name.decode()}, which stands in the class tar of {self.prefix[:-1].decode()}"
-            raise self._error(position, found)
-        if kind in EXTENSIONS and self._overrules(fd, position, kind, size):
+    def _pass_other(self, fd, position, header, fits):
+        """Do the same for a header of any kind, and return the size of its payload."""
+        try:
+            size = payload_size(header)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise self._error(position, "no tar header, where one should be")
+        if not 0 <= size <= self.end - BLOCK - position:
+            raise self._cut_off(position, header, size)
+        kind = header[TYPE]
+        if kind in REGULAR:
+            self._names.append(header[NAME].split(b"\0", 1)[0])
+            self._offsets.append(position)
+            self._sizes.append(size)
+            self._tail = header[TYPE:] if kind == FILE else self._tail
+        elif kind in EXTENSIONS and self._overrules(fd, position, kind, size):
             found = "a header for long names or sparse files, which ImageNet's archives don't have"
             raise self._error(position, found)
+        return size
+
+    def _keep(self):
+        """Move what the lists hold to ``members``, but for members of other names."""
+        names = b"\0".join([b"", *self._names])
+        lengths = array.array("i", map(len, self._names))
+        simple = names.count(b"\0" + self.prefix) == len(lengths) and b"/" not in names
+        if lengths and not (simple and min(lengths) > 0 and max(lengths) <= 100):
+            self._remove_others()
+            names, lengths = b"".join(self._names), array.array("i", map(len, self._names))
+        if lengths:
+            numbers = lengths, array.array("q", self._offsets), array.array("q", self._sizes)
+            self.members.append((names.replace(b"\0", b""), *(column.tobytes() for column in numbers)))
+        for column in (self._names, self._offsets, self._sizes):
+            column.clear()
+
+    def _remove_others(self):
+        members = []
+        for field, offset, size in zip(self._names, self._offsets, self._sizes):
+            name = base_name(field[:100])
+            if name and name.startswith(self.prefix):
+                members.append((name, offset, size))
+            elif TRAIN_NAME.fullmatch(name):
+                found = f"{name.decode()}, which stands in the class tar of {self.prefix[:-1].decode()}"
+                raise self._error(offset, found)
+        for column, values in zip((self._names, self._offsets, self._sizes), zip(*members) if members else ((),) * 3):
+            column[:] = values
 
     def _overrules(self, fd, position, kind, size):
         return kind in b"LS" or size > MAX_PAX or PAX_OVERRULES.search(os.pread(fd, padded(size), position + BLOCK))
 
-    def _cut_off(self, position, name, size):
-        found = f"that {name.decode(errors='replace')!r} is said to have {size:,} bytes, but its tar ends at byte"
+    def _cut_off(self, position, header, size):
+        name = base_name(header[NAME]).decode(errors="replace")
+        found = f"that {name!r} is said to have {size:,} bytes, but its tar ends at byte"
         return self._error(position, f"{found} {self.end:,}: the archive is cut off or damaged")
-
-    def _no_header(self, position):
-        return self._error(position, "no tar header, where one should be")
 
     def _error(self, position, found):
         advice = "Compare its SHA-256 with the official one (README), and download it again if they differ."

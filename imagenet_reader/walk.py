@@ -12,12 +12,13 @@ from imagenet_reader.official import CLASS_TAR
 from imagenet_reader.tar import BLOCK, TarWalk
 from imagenet_reader.walkers import PROCESSES, Hop, HopByProcesses, Stream, unfinished
 
-ALONE = 0.3  # seconds: an archive that is done by then needs no other process
+ALONE = 0.05  # seconds: an archive that is done by then needs no other process
 SLICE = 1.0  # seconds: how long a way is gone before its pace is compared with the other's
 LOOK = 0.1  # seconds: how long to try the slower way, to see whether it still is
 LOOKING = 0.08  # the part of the time that such looks may take
 MEMORY_SPEED = 10e9  # bytes a second: no stream is faster
 FOREVER = float("inf")
+CORES = max(2, os.cpu_count())
 
 
 def first_member(fd, path, size):
@@ -29,7 +30,7 @@ def first_member(fd, path, size):
     walk, headers = TarWalk(path, fd, 0, size), 1
     while not walk.done and not walk.members:
         walk.advance(fd, _hop_some(fd, headers))
-        headers = walk.CHUNK
+        headers = walk.STEPS
     return _table(walk)["name"][0].as_py() if walk.members else b""
 
 
@@ -91,16 +92,17 @@ def _finish(walks, bar):
     with HopByProcesses(walks) as hop:
         stream, looking = Stream(), 0
         if len(unfinished(walks)) > 1:
-            hop.start(PROCESSES)
+            hop.start(min(CORES, PROCESSES))
         race.took = {hop: LOOK, stream: LOOK}
         race.pace = {hop: FOREVER, stream: 0}
         while unfinished(walks):
-            slower, faster = sorted((stream, hop), key=race.pace.get)
+            race.go(max(race.pace, key=race.pace.get), SLICE)
+            if hop.waits:
+                hop.start(PROCESSES)
+            slower = min(race.pace, key=race.pace.get)
             due = looking + race.took[slower] <= LOOKING * (time.perf_counter() - race.began)
             if due and not (slower is stream and race.is_beyond_streams(hop)):
                 looking += race.go(slower, LOOK)
-            else:
-                race.go(faster, SLICE)
 
 
 class _Race:

@@ -5,6 +5,7 @@ imports nothing but Python's standard library, and takes some 20 ms to start and
 """
 
 import _thread
+import functools
 import marshal
 import os
 import sys
@@ -32,33 +33,28 @@ def receive(file):
     return marshal.loads(content)
 
 
-def hop_until(fd, deadline):
-    """Reads headers for ``TarWalk.advance``, one by one, until ``time.perf_counter()`` is past the deadline."""
-    pread, clock = os.pread, time.perf_counter
-
-    def hop(position):
-        return pread(fd, BLOCK, position) if clock() < deadline else None
-
-    return hop
+def reader(fd):
+    """Reads headers for ``TarWalk.advance``, one by one."""
+    return functools.partial(os.pread, fd, BLOCK)
 
 
 def walk(path, fd, position, end, prefix, seconds):
     """Take a walk along for some seconds; the arguments are those of ``TarWalk``.
 
     Returns:
-        (position, whether it is done, headers passed, members as in ``TarWalk``, error): the error is the message of
-        an ``ArchiveError``, the ``errno`` of an ``OSError``, or ``None``.
+        (position, whether it is done, headers passed, members as in ``TarWalk``, seconds of work, error): the error is
+        the message of an ``ArchiveError``, the ``errno`` of an ``OSError``, or ``None``.
     """
     walk = TarWalk(path, fd, position, end, prefix)
-    headers, error = 0, None
+    headers, error, began = 0, None, time.process_time()
     try:
         with walk.opened() as fd:
-            headers = walk.advance(fd, hop_until(fd, time.perf_counter() + seconds))
+            headers = walk.advance(fd, reader(fd), time.perf_counter() + seconds)
     except ArchiveError as found:
         error = str(found)
     except OSError as found:
         error = found.errno
-    return walk.position, walk.done, headers, walk.members, error
+    return walk.position, walk.done, headers, walk.members, time.process_time() - began, error
 
 
 def _end_with(parent):

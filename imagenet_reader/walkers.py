@@ -11,9 +11,10 @@ import time
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import naming
 from imagenet_reader.tar import BLOCK
-from imagenet_reader.walk_worker import hop_until, receive, send
+from imagenet_reader.walk_worker import reader, receive, send
 
-PROCESSES = 16  # of which most wait for the storage
+PROCESSES = 16  # where most of them wait for the storage
+WAITING = 0.5  # the part of the time in which a process that waits for the storage works, at the most
 STREAM_BYTES = 8 << 20
 START = "import sys; sys.path.append(sys.argv[1]); from imagenet_reader.walk_worker import main; main()"
 
@@ -24,14 +25,8 @@ def unfinished(walks):
     return [walk for walk in sound if not walk.done]
 
 
-def _advance_in_turn(walks, deadline, reader):
-    headers = 0
-    for walk in unfinished(walks):
-        if time.perf_counter() >= deadline:
-            break
-        with naming(walk.path, "reading"), walk.opened() as fd:
-            headers += walk.advance(fd, reader(walk, fd, deadline))
-    return headers
+def _before(deadline, walks):
+    return itertools.takewhile(lambda walk: time.perf_counter() < deadline, unfinished(walks))
 
 
 class Stream:
@@ -47,7 +42,11 @@ class Stream:
             ArchiveError: see ``TarWalk.advance``; so does every way.
             OSError: a file cannot be read.
         """
-        return _advance_in_turn(walks, time.perf_counter() + seconds, self._reader)
+        deadline, headers = time.perf_counter() + seconds, 0
+        for walk in _before(deadline, walks):
+            with naming(walk.path, "reading"), walk.opened() as fd:
+                headers += walk.advance(fd, self._reader(walk, fd, deadline))
+        return headers
 
     def _reader(self, walk, fd, deadline):
         if walk.path != self.path:
@@ -72,7 +71,11 @@ class Hop:
 
     def advance(self, walks, seconds):
         """As ``Stream.advance``."""
-        return _advance_in_turn(walks, time.perf_counter() + seconds, lambda walk, fd, end: hop_until(fd, end))
+        deadline, headers = time.perf_counter() + seconds, 0
+        for walk in _before(deadline, walks):
+            with naming(walk.path, "reading"), walk.opened() as fd:
+                headers += walk.advance(fd, reader(fd), deadline)
+        return headers
 
 
 class HopByProcesses:
@@ -80,11 +83,15 @@ class HopByProcesses:
 
     They get the open files of the walks. Those that end before their time are done without; where none can be started,
     or only one walk is left, this process hops itself.
+
+    Attributes:
+        waits: whether the processes have had to wait for the storage, so that more of them are faster.
     """
 
     def __init__(self, walks):
         self.files = {walk.fd for walk in walks} - {None}
         self.alone, self.processes, self.busy = Hop(), [], selectors.DefaultSelector()
+        self.waits, self.worked = False, 0
 
     def __enter__(self):
         return self
@@ -117,7 +124,8 @@ class HopByProcesses:
         waiting = unfinished(walks)
         if len(waiting) < 2 or not self.processes:
             return self.alone.advance(walks, seconds)
-        deadline, queue, headers = time.perf_counter() + seconds, iter(waiting), 0
+        began, queue, headers, self.worked = time.perf_counter(), iter(waiting), 0, 0
+        deadline = began + seconds
         for process in list(self.processes):
             self._give(process, queue, deadline)
         while self.busy.get_map():
@@ -125,6 +133,7 @@ class HopByProcesses:
                 headers += self._take(key.data[0], key.data[1])
                 if all(walk.error is None for walk in waiting):
                     self._give(key.data[0], queue, deadline)
+        self.waits = self.worked < WAITING * len(self.processes) * (time.perf_counter() - began)
         return headers
 
     def _give(self, process, queue, deadline):
@@ -144,12 +153,13 @@ class HopByProcesses:
         """Take the result of a process that has one, and return how many headers it has passed."""
         self.busy.unregister(process.stdout)
         try:
-            position, done, headers, members, error = receive(process.stdout)
+            position, done, headers, members, worked, error = receive(process.stdout)
         except EOFError:
             self._lose(process)
             return 0
         walk.position, walk.done = position, done
         walk.members += members
+        self.worked += worked
         if isinstance(error, str):
             walk.error = ArchiveError(error)
         elif error is not None:
