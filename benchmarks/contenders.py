@@ -17,7 +17,12 @@ import datasets
 import imagenet_subsets
 from benchmarks.common import measured, plan_of, wanted_mb
 from benchmarks.devices import move_away
-from benchmarks.in_place import batches_from_afar, random_access, ready_in_place  # noqa: F401 - called by name
+from benchmarks.in_place import (  # noqa: F401 - called by name
+    batches_from_afar,
+    random_access,
+    random_access_to_nothing,
+    ready_in_place,
+)
 from benchmarks.indexing import *  # noqa: F403 - called by name
 from benchmarks.rivals import ratarmountcore, tfds, walking_script  # noqa: F401 - called by name
 from benchmarks.training import train_image_folder, train_rows, train_timm_tar  # noqa: F401 - called by name

@@ -76,6 +76,7 @@ GROUPS = [  # the runs of a group take turns
         "copied at random, directly": Run("random_access", arguments=DIRECT),
         "in place at random": Run("random_access", arguments=IN_PLACE),
         "in place at random, directly": Run("random_access", arguments=IN_PLACE | DIRECT),
+        "in memory at random": Run("random_access_to_nothing"),
     },
     {
         "batches one by one, from afar": Run("batches_from_afar", arguments={"together": False}),
@@ -127,6 +128,7 @@ RATIOS = [
     ("time per byte wanted: 10pct / 1pct", "10pct", "1pct", "<= 1", SECONDS_A_GB),
     ("5 ms a read: one by one / ours", "one by one, from afar", "ours, from afar", ">= 8", SECONDS),
     ("random access: in place / copied", "in place at random", "copied at random", "<= 1.1", SECONDS),
+    ("random access: any path at least / copied", "in memory at random", "copied at random", "", SECONDS),
     ("random access: in place, directly / copied", "in place at random, directly", "copied at random", "", SECONDS),
     ("random access: copied, directly / copied", "copied at random, directly", "copied at random", "", SECONDS),
     (

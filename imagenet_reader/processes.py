@@ -13,6 +13,8 @@ import time
 import multiprocess
 import multiprocess.util
 
+from imagenet_reader.signals import sending_again
+
 _SECONDS = 0.2  # between two looks at the parent
 
 
@@ -54,6 +56,10 @@ class _Family:
         end_with(multiprocess.parent_process())
 
 
+def _number_of(error):
+    return signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
+
+
 @contextlib.contextmanager
 def ending_with_this():
     """Context in which the processes that ``datasets`` starts end with this one, and before an error leaves it.
@@ -62,7 +68,8 @@ def ending_with_this():
     """
     family, before = _Family(), set(multiprocess.active_children())
     try:
-        yield
+        with sending_again(_number_of):
+            yield
     except (KeyboardInterrupt, SystemExit):
         # A manager that is interrupted while it starts would be waited for when Python ends, for ever.
         for process in set(multiprocess.active_children()) - before:

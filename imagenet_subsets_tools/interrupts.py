@@ -3,12 +3,11 @@
 import contextlib
 import os
 import signal
-import sys
 import threading
 
-_DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+from imagenet_reader.signals import sending_again
 
-_AGAIN = 0.05  # seconds, after which a signal whose exception was lost is sent again
+_DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
 class _Handler:
@@ -36,25 +35,15 @@ def ending_at_once():
 @contextlib.contextmanager
 def ending_in_order():
     """Context in which a signal raises ``KeyboardInterrupt`` or, for SIGTERM, ``SystemExit(143)``."""
-    raised, hook = [], sys.unraisablehook
+    raised = {}  # {exception: signal}
 
     def end(code):
-        raised.append(KeyboardInterrupt() if code == 128 + signal.SIGINT else SystemExit(code))
-        raise raised[-1]
+        error = KeyboardInterrupt() if code == 128 + signal.SIGINT else SystemExit(code)
+        raised[error] = code - 128
+        raise error
 
-    def not_lost(unraisable):  # Python drops what is raised in a callback, of which a fork has some
-        if unraisable.exc_value not in raised:
-            hook(unraisable)
-            return
-        number = signal.SIGINT if isinstance(unraisable.exc_value, KeyboardInterrupt) else signal.SIGTERM
-        threading.Timer(_AGAIN, os.kill, (os.getpid(), number)).start()
-
-    sys.unraisablehook = not_lost
-    try:
-        with _handling(_Handler(end)):
-            yield
-    finally:
-        sys.unraisablehook = hook
+    with sending_again(raised.get), _handling(_Handler(end)):
+        yield
 
 
 @contextlib.contextmanager

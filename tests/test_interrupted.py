@@ -282,6 +282,14 @@ def test_loading_ends(num_proc, standins_1pct, undisturbed, tmp_path):
     assert arrow_table(cache).equals(arrow_table(undisturbed[num_proc]))
 
 
+def test_an_interrupt_in_a_callback_is_not_lost(standins_1pct, tmp_path):
+    """Python drops its exception there; of a fork by which datasets starts a process, for one."""
+    session = Session(IN_CALLBACK + LOADING, standins_1pct, tmp_path / "cache", 2, 0, folder=tmp_path, NUMBER="2")
+    code, _, errors = session.ended()
+    assert code == -SIGINT
+    assert errors[-1] == "KeyboardInterrupt"
+
+
 STARTING = """
 forks = 0
 
