@@ -91,7 +91,7 @@ def interruptible(work):
             which are raised then.
     """
     stop, begun, outcome = threading.Event(), [], []
-    ended = _thread.allocate_lock()  # unlike others of Python, an interrupt comes before or after its methods
+    ended = _thread.allocate_lock()  # no interrupt comes amid its methods, as it does in those of others
     ended.acquire()
 
     def run():

@@ -18,7 +18,7 @@ LOOK = 0.1  # seconds: how long to try the slower way, to see whether it still i
 LOOKING = 0.08  # the part of the time that such looks may take
 MEMORY_SPEED = 10e9  # bytes a second: no stream is faster
 FOREVER = float("inf")
-CORES = max(2, os.cpu_count())
+CORES = os.cpu_count() or 2
 
 
 def first_member(fd, path, size):

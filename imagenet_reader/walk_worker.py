@@ -34,7 +34,7 @@ def receive(file):
 
 
 def reader(fd):
-    """Reads headers for ``TarWalk.advance``, one by one."""
+    """What reads headers for ``TarWalk.advance``, one by one."""
     return functools.partial(os.pread, fd, BLOCK)
 
 

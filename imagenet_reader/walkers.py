@@ -91,7 +91,7 @@ class HopByProcesses:
     def __init__(self, walks):
         self.files = {walk.fd for walk in walks} - {None}
         self.alone, self.processes, self.busy = Hop(), [], selectors.DefaultSelector()
-        self.waits, self.worked = False, 0
+        self.started, self.waits, self.worked = 0, False, 0
 
     def __enter__(self):
         return self
@@ -104,13 +104,13 @@ class HopByProcesses:
         self.busy.close()
 
     def start(self, count):
-        """Start processes; none where this program is no ``python`` that could be one."""
+        """Start processes, until so many were started; none where this program is no ``python`` that could be one."""
         if "python" not in os.path.basename(sys.executable or "").lower():
             return
         package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         with contextlib.suppress(OSError):  # too many processes, or too little memory
-            while len(self.processes) < count:
+            while self.started < count:
                 process = subprocess.Popen(
                     [sys.executable, "-I", "-S", "-c", START, package],
                     **pipes,
@@ -118,6 +118,7 @@ class HopByProcesses:
                     start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others
                 )
                 self.processes.append(process)
+                self.started += 1
 
     def advance(self, walks, seconds):
         """As ``Stream.advance``, but every walk that meets an error has it as its ``error``."""
