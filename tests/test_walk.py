@@ -159,6 +159,6 @@ def test_no_process_is_left_behind(number, sound, hf_home):
     started = children(walking.pid)
     time.sleep(0.3)
     walking.send_signal(number)
-    assert within(2, lambda: not any(map(is_running, [*started, walking.pid])))
+    assert within(20, lambda: not any(map(is_running, [*started, walking.pid])))  # in two, on an idle machine
     walking.communicate()
     assert walking.returncode != 0
