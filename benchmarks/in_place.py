@@ -34,6 +34,10 @@ def random_access(folder, in_place=False, direct=False):
     if direct:
         rows = decoded_directly(rows, list)
     order = random.Random(0).sample(range(len(rows)), RANDOM_ROWS)
+    return _accessed(rows, order)
+
+
+def _accessed(rows, order):
     for k in order:  # from here on, all is in memory
         rows[k]
     with timed(len(order)) as result:
@@ -44,19 +48,15 @@ def random_access(folder, in_place=False, direct=False):
 
 def random_access_to_nothing(folder):
     """The same for paths of a file system that has the images in memory: what any path costs at least."""
-    copied = training_rows(folder, in_place=False).cast_column("image", datasets.Image(decode=False))
+    copied = training_rows(folder, in_place=False)
     order = random.Random(0).sample(range(len(copied)), RANDOM_ROWS)
     fsspec.register_implementation(InMemory.protocol, InMemory)
     rows = []
-    for row in copied.select(order):
+    for row in copied.select(order).cast_column("image", datasets.Image(decode=False)):
         path = f"{InMemory.protocol}://{row['file_name']}"
         InMemory.images[path] = row["image"]["bytes"]
         rows.append(row | {"image": {"bytes": None, "path": path}})
-    rows = datasets.Dataset.from_list(rows, features=training_rows(folder, in_place=False).features)
-    with timed(len(order)) as result:
-        for k in range(len(order)):
-            rows[k]
-    return result
+    return _accessed(datasets.Dataset.from_list(rows, features=copied.features), range(len(order)))
 
 
 class InMemory(fsspec.AbstractFileSystem):

@@ -30,14 +30,13 @@ class Batch:
         begins: ``int32 [n + 1]``, the byte at which each image begins in the buffer, and the end.
         changed: ``dict``, row number -> what counts instead of the bytes in the buffer: ``bytes``, or ``None`` for a
             damaged image that is left out.
-        damaged: ``dict``, row number of an image that is left out -> what is said of it.
     """
 
     def __init__(self, rows, buffer):
         self.rows = rows
         self.begins = np.concatenate([[0], np.cumsum(rows["size"])]).astype(np.int32)
         self.buffer = buffer if len(buffer) >= self.begins[-1] else np.empty(self.begins[-1], np.uint8)
-        self.changed, self.damaged = {}, {}
+        self.changed = {}
 
     def view(self, k):
         """The bytes of row ``k`` in the buffer, ``memoryview``."""
@@ -76,7 +75,7 @@ class Damage:
         self.messages, self._due = [], 1
 
     def add(self, damaged):
-        """Take in the damaged images of a ``Batch``, in the order of its rows, whichever thread came first."""
+        """Take in damaged images, {row number: what is said of it}, in the order of the rows, whoever came first."""
         self.messages += [damaged[k] for k in sorted(damaged)]
 
     def warn(self, stacklevel):
@@ -116,13 +115,13 @@ def read_batches(reader, rows, image_bytes="benchmark", on_damage="error"):
                     ahead.append((batch, _submit(pool, read_some, reader, batch, threads)))
                 while len(ahead) > (window is not None):
                     batch, reads = ahead.popleft()
-                    asked = time.perf_counter()
+                    asked, damaged = time.perf_counter(), {}
                     for part in reads:
-                        changed, damaged = part.result()
+                        changed, left_out = part.result()
                         batch.changed.update(changed)
-                        batch.damaged.update(damaged)
-                    if batch.damaged:
-                        on_damage.add(batch.damaged)
+                        damaged.update(left_out)
+                    if damaged:
+                        on_damage.add(damaged)
                     given = time.perf_counter()
                     confirm()
                     if given - asked > used_for:  # the storage keeps us waiting: more threads hide its latency
@@ -151,7 +150,7 @@ def _submit(pool, read_some, reader, batch, threads):
 
 
 def _read_some(reader, read, image_bytes, on_damage, ended, batch, numbers):
-    """Read the rows of these numbers into the buffer; return the changed and damaged ones, as ``Batch`` has them."""
+    """Read the rows of these numbers into the buffer; return what ``Batch.changed`` and ``Damage.add`` take."""
     changed, damaged = {}, {}
     for k, row in zip(numbers, named_tuples(batch.rows[numbers])):
         if ended.is_set():

@@ -60,20 +60,37 @@ def _number(field):
     return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
 
 
-class _Adlers(dict):
-    """By checksum field: the low half of the Adler-32 of a header that holds it, if it is right; else ``None``."""
+def checksum_fits(header, adler32=zlib.adler32):
+    """Whether a header holds the checksum of its own bytes, in which the field itself counts as spaces.
 
+    Raises:
+        ValueError: it holds no number.
+    """
+    # The low half of an Adler-32 is 1 and the bytes added up, modulo 65,521: more than 256 bytes can come to.
+    total = (adler32(header[:256]) & 0xFFFF) + (adler32(header[256:]) & 0xFFFF) - 2
+    return total == _sum_by(header[CHECKSUM])
+
+
+def _sum_by(field):
+    """What the bytes of a header add up to if this is its checksum."""
+    return _number(field) - sum(b" " * 8) + sum(field)
+
+
+class _Adlers(dict):
+    """By checksum field: the low half of the Adler-32 of a header whose bytes come to less than ``MODULUS``."""
+
+    MODULUS = 65521
     MOST = 1 << 16  # fields that are kept; an archive has some thousands
 
     def __missing__(self, field):
-        # That half is 1 and the bytes added up, modulo 65,521. The field itself counts as spaces in a checksum.
         if len(self) == self.MOST:
             self.clear()
         try:
-            self[field] = (1 + _number(field) - sum(b" " * 8) + sum(field)) % 65521
-        except (IndexError, ValueError):
-            self[field] = None
-        return self[field]
+            total = 1 + _sum_by(field)
+        except ValueError:
+            total = None
+        self[field] = total
+        return total
 
 
 _ADLERS = _Adlers()
@@ -147,8 +164,9 @@ class TarWalk:
             if header is None:
                 self.position = position
                 return passed, False
-            octal, fits = header[OCTAL], adler32(header) & 0xFFFF == adlers[header[CHECKSUM]]
-            if fits and header.endswith(tail) and header[NUL] == 0 and not octal.strip(DIGITS):
+            octal = header[OCTAL]
+            simple = header.endswith(tail) and header[NUL] == 0 and not octal.strip(DIGITS)
+            if simple and adler32(header) & 0xFFFF == adlers[header[CHECKSUM]]:
                 size = int(octal, 8)
                 if size > last - position:
                     raise self._cut_off(position, header, size)
@@ -159,16 +177,16 @@ class TarWalk:
                 self.position, self.done = position, True
                 return passed, False
             else:
-                size = self._pass_other(fd, position, header, fits)
+                size = self._pass_other(fd, position, header)
                 tail = self._tail
             position += BLOCK + (size + BLOCK - 1 & -BLOCK)
         self.position = position
         return self.STEPS, True
 
-    def _pass_other(self, fd, position, header, fits):
+    def _pass_other(self, fd, position, header):
         """Do the same for a header of any kind, and return the size of its payload."""
         try:
-            size = payload_size(header)
+            size, fits = payload_size(header), checksum_fits(header)
         except ValueError:
             fits = False
         if not fits:
@@ -180,7 +198,9 @@ class TarWalk:
             self._names.append(header[NAME].split(b"\0", 1)[0])
             self._offsets.append(position)
             self._sizes.append(size)
-            self._tail = header[TYPE:] if kind == FILE else self._tail
+            # With such a tail, no header comes to the modulus, up to which the quick check is as exact as the other.
+            if kind == FILE and sum(header[TYPE:]) + TYPE * 255 < _Adlers.MODULUS - 1:
+                self._tail = header[TYPE:]
         elif kind in EXTENSIONS and self._overrules(fd, position, kind, size):
             found = "a header for long names or sparse files, which ImageNet's archives don't have"
             raise self._error(position, found)

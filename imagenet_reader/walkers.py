@@ -25,8 +25,15 @@ def unfinished(walks):
     return [walk for walk in sound if not walk.done]
 
 
-def _before(deadline, walks):
-    return itertools.takewhile(lambda walk: time.perf_counter() < deadline, unfinished(walks))
+def _advance_in_turn(walks, deadline, advance):
+    """Call ``advance(walk, fd)`` for one walk after the other until the deadline; the sum of the headers passed."""
+    headers = 0
+    for walk in unfinished(walks):
+        if time.perf_counter() >= deadline:
+            break
+        with naming(walk.path, "reading"), walk.opened() as fd:
+            headers += advance(walk, fd)
+    return headers
 
 
 class Stream:
@@ -42,11 +49,8 @@ class Stream:
             ArchiveError: see ``TarWalk.advance``; so does every way.
             OSError: a file cannot be read.
         """
-        deadline, headers = time.perf_counter() + seconds, 0
-        for walk in _before(deadline, walks):
-            with naming(walk.path, "reading"), walk.opened() as fd:
-                headers += walk.advance(fd, self._reader(walk, fd, deadline))
-        return headers
+        deadline = time.perf_counter() + seconds
+        return _advance_in_turn(walks, deadline, lambda walk, fd: walk.advance(fd, self._reader(walk, fd, deadline)))
 
     def _reader(self, walk, fd, deadline):
         if walk.path != self.path:
@@ -71,11 +75,8 @@ class Hop:
 
     def advance(self, walks, seconds):
         """As ``Stream.advance``."""
-        deadline, headers = time.perf_counter() + seconds, 0
-        for walk in _before(deadline, walks):
-            with naming(walk.path, "reading"), walk.opened() as fd:
-                headers += walk.advance(fd, reader(fd), deadline)
-        return headers
+        deadline = time.perf_counter() + seconds
+        return _advance_in_turn(walks, deadline, lambda walk, fd: walk.advance(fd, reader(fd), deadline))
 
 
 class HopByProcesses:
@@ -91,7 +92,7 @@ class HopByProcesses:
     def __init__(self, walks):
         self.files = {walk.fd for walk in walks} - {None}
         self.alone, self.processes, self.busy = Hop(), [], selectors.DefaultSelector()
-        self.started, self.waits, self.worked = 0, False, 0
+        self.started, self.waits = 0, False
 
     def __enter__(self):
         return self
@@ -125,16 +126,17 @@ class HopByProcesses:
         waiting = unfinished(walks)
         if len(waiting) < 2 or not self.processes:
             return self.alone.advance(walks, seconds)
-        began, queue, headers, self.worked = time.perf_counter(), iter(waiting), 0, 0
+        began, queue, headers, worked = time.perf_counter(), iter(waiting), 0, 0
         deadline = began + seconds
         for process in list(self.processes):
             self._give(process, queue, deadline)
         while self.busy.get_map():
             for key, _ in self.busy.select():
-                headers += self._take(key.data[0], key.data[1])
+                passed, spent = self._take(key.data[0], key.data[1])
+                headers, worked = headers + passed, worked + spent
                 if all(walk.error is None for walk in waiting):
                     self._give(key.data[0], queue, deadline)
-        self.waits = self.worked < WAITING * len(self.processes) * (time.perf_counter() - began)
+        self.waits = worked < WAITING * len(self.processes) * (time.perf_counter() - began)
         return headers
 
     def _give(self, process, queue, deadline):
@@ -151,21 +153,20 @@ class HopByProcesses:
                 self._lose(process)
 
     def _take(self, process, walk):
-        """Take the result of a process that has one, and return how many headers it has passed."""
+        """Take the result of a process that has one: how many headers it has passed, and its seconds of work."""
         self.busy.unregister(process.stdout)
         try:
             position, done, headers, members, worked, error = receive(process.stdout)
         except EOFError:
             self._lose(process)
-            return 0
+            return 0, 0
         walk.position, walk.done = position, done
         walk.members += members
-        self.worked += worked
         if isinstance(error, str):
             walk.error = ArchiveError(error)
         elif error is not None:
             walk.error = OSError(error, f"{os.strerror(error)}, while reading", walk.path)
-        return headers
+        return headers, worked
 
     def _lose(self, process):
         self.processes.remove(process)

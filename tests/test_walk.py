@@ -160,6 +160,6 @@ def test_no_process_is_left_behind(number, sound, hf_home):
     started = children(walking.pid)
     time.sleep(0.3)
     walking.send_signal(number)
-    assert within(10, lambda: not any(map(is_running, [*started, walking.pid])))
+    assert within(2, lambda: not any(map(is_running, [*started, walking.pid])))
     walking.communicate()
     assert walking.returncode != 0
