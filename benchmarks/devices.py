@@ -16,20 +16,20 @@ START = """
 sys.path.append(sys.argv[1])
 from benchmarks import devices
 devices.{}
-from imagenet_reader.walk_worker import main
+from imagenet_reader.walk.worker import main
 main()
 """
 
 
 def move_away(walkers=None):
-    """Let each read of this process, and of those that ``imagenet_reader.walkers`` starts, take 5 ms more."""
+    """Let each read of this process, and of those that ``imagenet_reader.walk.ways`` starts, take 5 ms more."""
     _delay_reads(lambda size, offset: time.sleep(LATENCY))
     if walkers is not None:
         walkers.START = START.format("move_away()")
 
 
 def move_to_disk(state, speed, walkers=None):
-    """Let this process, and those that ``imagenet_reader.walkers`` starts, read from one disk, with one head.
+    """Let this process, and those that ``imagenet_reader.walk.ways`` starts, read from one disk, with one head.
 
     Nothing waits: ``time.perf_counter`` goes ahead, in all of them.
 

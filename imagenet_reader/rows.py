@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_reader.members import fixed_width
+from imagenet_reader.index.members import fixed_width
 from imagenet_reader.official import TRAIN_NAME, WNID
 
 

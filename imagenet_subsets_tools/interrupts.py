@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 
-from imagenet_reader.signals import sending_again
+from imagenet_reader.hf.signals import sending_again
 
 _DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 

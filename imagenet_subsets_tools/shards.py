@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import imagenet_subsets
-from imagenet_reader.batches import read_batches
+from imagenet_reader.reading.batches import read_batches
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import naming
 from imagenet_subsets_tools.contents import FOLDERS, IMAGE_BYTES, SHARD_PATH, Contents, Part

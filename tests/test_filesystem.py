@@ -11,7 +11,7 @@ from fsspec.tests.abstract import AbstractFixtures, AbstractGetTests
 from makers.images import jpeg
 from rows import paths
 
-from imagenet_reader import places
+from imagenet_reader.reading import addresses
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 
 
@@ -55,12 +55,12 @@ def test_errors_of_many_files(few_in_place):
 @pytest.mark.parametrize("path", ["", "x", "tar:1:2/x/y", "gz:0:1:1:1:1:archive/a/b", "tar:0:-1:1:1:1:archive/a/b"])
 def test_what_is_no_place_is_refused(path):
     with pytest.raises(ValueError, match="is not the place of an image"):
-        places.parse(f"imagenet://{path}")
+        addresses.parse(f"imagenet://{path}")
 
 
 def test_the_form_of_a_path(standins_1pct, in_place):
     path = paths(in_place["train"].select([0]))[0]
-    place = places.parse(path)
+    place = addresses.parse(path)
     archive = standins_1pct / TRAIN_ARCHIVE
     assert (place.kind, place.pixels, place.archive) == ("tar", "benchmark", str(archive))
     assert place.stamp == (archive.stat().st_size, archive.stat().st_mtime_ns)

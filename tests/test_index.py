@@ -11,7 +11,7 @@ import pytest
 from faults import FEW, images_of, load
 from makers.tars import write_tar
 
-from imagenet_reader.index import SAMPLE_BYTES, SAMPLES
+from imagenet_reader.index.kept import SAMPLE_BYTES, SAMPLES
 from imagenet_reader.official import VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError, index_path, read_index
 

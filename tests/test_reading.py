@@ -12,7 +12,8 @@ import datasets
 import pytest
 
 import imagenet_subsets
-from imagenet_reader import batches, walk
+from imagenet_reader.reading import batches
+from imagenet_reader.walk import archive as walk
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])

@@ -12,7 +12,7 @@ import pytest
 from makers.tars import BLOCK, END, member
 
 import imagenet_subsets
-from imagenet_reader import walk, walkers
+from imagenet_reader.walk import archive as walk, ways as walkers
 from imagenet_subsets import ArchiveError, read_index
 
 CLASSES = [b"n01440764", b"n01443537", b"n01484850", b"n01491361"]
@@ -65,7 +65,7 @@ def sound(write):
 ONE_JOB = """
 import sys
 sys.path.append(sys.argv[1])
-from imagenet_reader import walk_worker
+from imagenet_reader.walk import worker as walk_worker
 walk_worker.send(sys.stdout.buffer, walk_worker.walk(*walk_worker.receive(sys.stdin.buffer)))
 """
 
@@ -101,7 +101,7 @@ def test_a_daemonic_process_walks_too(processes, sound):
 SLOW = """
 import os, sys, time
 sys.path.append(sys.argv[1])
-from imagenet_reader import walk_worker
+from imagenet_reader.walk import worker as walk_worker
 pread = os.pread
 def slow(*place):
     time.sleep(0.05)
@@ -112,7 +112,7 @@ walk_worker.main()
 WALK = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
-from imagenet_reader import walk, walkers
+from imagenet_reader.walk import archive as walk, ways as walkers
 from imagenet_subsets import read_index
 walk.ALONE, walk.MEMORY_SPEED, walk.PROCESSES, walkers.START = 0, 0, 4, {SLOW!r}
 print("begins", flush=True)

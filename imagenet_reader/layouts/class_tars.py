@@ -8,12 +8,12 @@ import os
 import numpy as np
 
 from imagenet_reader.files import confirm, digest, opened, stamp
-from imagenet_reader.index import kept_index
+from imagenet_reader.index.kept import kept_index
 from imagenet_reader.layouts.base import Index, Layout, Reader, Snapshot
 from imagenet_reader.layouts.tar_archive import changed_since, read_member
 from imagenet_reader.official import CLASS_TAR, WNID
-from imagenet_reader.places import paths_of
-from imagenet_reader.walk import walk_class_tars
+from imagenet_reader.reading.addresses import paths_of
+from imagenet_reader.walk.archive import walk_class_tars
 
 
 class ClassTars(Layout):

@@ -16,7 +16,7 @@ from imagenet_reader.layouts.kaggle_tar_gz import KaggleTarGz
 from imagenet_reader.layouts.kaggle_zip import KaggleZip
 from imagenet_reader.layouts.tar_archive import TarArchive, describe_absent
 from imagenet_reader.official import CLASS_TAR, FIRST_MEMBERS, TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
-from imagenet_reader.walk import first_member
+from imagenet_reader.walk.archive import first_member
 
 KAGGLE_TREE = "ILSVRC/Data/CLS-LOC"
 KAGGLE_ZIP = "imagenet-object-localization-challenge*.zip"

@@ -14,7 +14,7 @@ import filelock
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import digest, naming, progress_bar
-from imagenet_reader.index import archive_identity, index_folder, index_path
+from imagenet_reader.index.kept import archive_identity, index_folder, index_path
 from imagenet_reader.layouts.base import Index, Layout, Snapshot
 from imagenet_reader.layouts.tar_archive import TarArchive, TarReader
 

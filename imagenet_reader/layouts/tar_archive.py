@@ -7,7 +7,7 @@ import os
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import confirm, opened, stamp
-from imagenet_reader.index import archive_identity, kept_index
+from imagenet_reader.index.kept import archive_identity, kept_index
 from imagenet_reader.layouts.base import Index, Layout, Reader, Snapshot
 from imagenet_reader.official import (
     CLASS_TAR,
@@ -21,9 +21,9 @@ from imagenet_reader.official import (
     TRAIN_NAME,
     VALIDATION_NAME,
 )
-from imagenet_reader.places import paths_of
-from imagenet_reader.tar import BLOCK, NAME, ZERO_BLOCK, base_name, payload_size
-from imagenet_reader.walk import first_member, walk_archive
+from imagenet_reader.reading.addresses import paths_of
+from imagenet_reader.formats.tar_header import BLOCK, NAME, ZERO_BLOCK, base_name, payload_size
+from imagenet_reader.walk.archive import first_member, walk_archive
 
 NOT_TAR = {  # by the first bytes
     b"\x1f\x8b": "gzip data (a .tar.gz): unpack it with gunzip",

@@ -13,7 +13,7 @@ import time
 import multiprocess
 import multiprocess.util
 
-from imagenet_reader.signals import sending_again
+from imagenet_reader.hf.signals import sending_again
 
 _SECONDS = 0.2  # between two looks at the parent
 

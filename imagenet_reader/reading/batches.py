@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.pixels import as_benchmark
+from imagenet_reader.reading.pixels import as_benchmark
 from imagenet_reader.rows import named_tuples
 
 BATCH_ROWS = 100  # of a record batch: what one random access reads at the most

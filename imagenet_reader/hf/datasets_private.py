@@ -20,7 +20,7 @@ from datasets.exceptions import DatasetGenerationError
 from datasets.iterable_dataset import ExamplesIterable
 from datasets.utils.info_utils import is_small_dataset
 
-from imagenet_reader.processes import end_with, ending_with_this
+from imagenet_reader.hf.processes import end_with, ending_with_this
 
 __all__ = ["TableBuilder", "is_small_dataset"]
 

@@ -12,7 +12,7 @@ import sys
 import time
 
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.tar import BLOCK, TarWalk
+from imagenet_reader.formats.tar_header import BLOCK, TarWalk
 
 SECONDS = 0.2  # between two looks at the parent
 

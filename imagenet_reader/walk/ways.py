@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import pathlib
 import selectors
 import subprocess
 import sys
@@ -10,13 +11,13 @@ import time
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import naming
-from imagenet_reader.tar import BLOCK
-from imagenet_reader.walk_worker import reader, receive, send
+from imagenet_reader.formats.tar_header import BLOCK
+from imagenet_reader.walk.worker import reader, receive, send
 
 PROCESSES = 16  # where most of them wait for the storage
 WAITING = 0.5  # the part of the time in which a process that waits for the storage works, at the most
 STREAM_BYTES = 8 << 20
-START = "import sys; sys.path.append(sys.argv[1]); from imagenet_reader.walk_worker import main; main()"
+START = "import sys; sys.path.append(sys.argv[1]); from imagenet_reader.walk.worker import main; main()"
 
 
 def unfinished(walks):
@@ -108,7 +109,7 @@ class HopByProcesses:
         """Start processes, until so many were started; none where this program is no ``python`` that could be one."""
         if "python" not in os.path.basename(sys.executable or "").lower():
             return
-        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        package = str(pathlib.Path(__file__).resolve().parents[2])
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         with contextlib.suppress(OSError):  # too many processes, or too little memory
             while self.started < count:

@@ -16,14 +16,14 @@ import time
 
 from fsspec import AbstractFileSystem
 
-from imagenet_reader import places
-from imagenet_reader.batches import THREADS, is_damage, reason
+from imagenet_reader.reading import addresses
+from imagenet_reader.reading.batches import THREADS, is_damage, reason
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import naming, stamp
 from imagenet_reader.layouts.folder import read_file
 from imagenet_reader.layouts.kaggle_zip import read_zip_member
 from imagenet_reader.layouts.tar_archive import read_member
-from imagenet_reader.pixels import as_benchmark
+from imagenet_reader.reading.pixels import as_benchmark
 
 SLOW = 0.001  # seconds to read an image: below, threads would only wait for each other
 OPEN_ARCHIVES = 8  # a process keeps at most; a config reads from three
@@ -39,16 +39,16 @@ class ImagenetFileSystem(AbstractFileSystem):
         ValueError: this is no path of ``places``.
     """
 
-    protocol = places.SCHEME
+    protocol = addresses.SCHEME
 
     @classmethod
     def _strip_protocol(cls, path):
         if isinstance(path, list):
             return [cls._strip_protocol(part) for part in path]
-        return os.fspath(path).removeprefix(places.PREFIX)
+        return os.fspath(path).removeprefix(addresses.PREFIX)
 
     def unstrip_protocol(self, name):
-        return places.PREFIX + self._strip_protocol(name)
+        return addresses.PREFIX + self._strip_protocol(name)
 
     def _open(self, path, mode="rb", **options):
         if mode != "rb":
@@ -84,7 +84,7 @@ class ImagenetFileSystem(AbstractFileSystem):
         return [info] if detail else [info["name"]]
 
     def modified(self, path):
-        return places.parse(path).stamp[1] / 1e9
+        return addresses.parse(path).stamp[1] / 1e9
 
 
 class _ImageFile(io.BytesIO):
@@ -127,7 +127,7 @@ def read_image(path):
 
     Safe to call from several threads and after a fork: nothing depends on the position in an open file.
     """
-    place = places.parse(path)
+    place = addresses.parse(path)
     image = bytearray(place.size)
     with naming(place.file, "reading"):
         _fill(place, image)

@@ -1,0 +1,1 @@
+"""How one image lies in a file."""

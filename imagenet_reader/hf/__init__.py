@@ -1,0 +1,1 @@
+"""All that knows of ``datasets``, and the processes that it starts."""

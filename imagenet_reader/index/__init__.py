@@ -1,0 +1,1 @@
+"""The kept index of an archive."""

@@ -1,0 +1,1 @@
+"""The walk over all headers of an archive."""
