@@ -58,19 +58,19 @@ def _reader_importable():
 
 with _reader_importable():
     from imagenet_reader import lists
-    from imagenet_reader.reading.batches import BATCH_ROWS, Damage, read_batches
-    from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
     from imagenet_reader.errors import ArchiveError
     from imagenet_reader.files import check_space, note_use, unused_cache
-    from imagenet_reader.reading.filesystem import ImagenetFileSystem
+    from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
+    from imagenet_reader.hf.options import check_names
+    from imagenet_reader.hf.record import RECORD, write_record
     from imagenet_reader.index.kept import index_path
     from imagenet_reader.layouts.tar_archive import TarArchive
     from imagenet_reader.official import MANUAL_DOWNLOAD, OTHER_LAYOUTS
-    from imagenet_reader.hf.options import check_names
-    from imagenet_reader.reading.pixels import as_benchmark
-    from imagenet_reader.reading.addresses import SCHEME, tables
     from imagenet_reader.plan import Plan
-    from imagenet_reader.hf.record import RECORD, write_record
+    from imagenet_reader.reading.addresses import SCHEME, tables
+    from imagenet_reader.reading.batches import BATCH_ROWS, Damage, read_batches
+    from imagenet_reader.reading.filesystem import ImagenetFileSystem
+    from imagenet_reader.reading.pixels import as_benchmark
 
 __all__ = [
     "ArchiveError",

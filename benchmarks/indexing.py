@@ -9,9 +9,9 @@ from pathlib import Path
 import imagenet_subsets
 from benchmarks.common import archive_of, measured
 from benchmarks.devices import memory_mb, move_away, move_to_disk
-from imagenet_reader.walk import ways as walkers
 from imagenet_reader.layouts.kaggle_zip import list_members
 from imagenet_reader.lists import TRAIN_IMAGES, read_wnids
+from imagenet_reader.walk import ways as walkers
 
 __all__ = [
     "index",

@@ -12,16 +12,16 @@ import numpy as np
 from datasets.utils import tqdm
 
 from imagenet_reader import lists
-from imagenet_reader.reading.batches import reason
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import naming, progress_bar
+from imagenet_reader.hf.processes import finished, interruptible, worker_pool
+from imagenet_reader.index.members import MEMBERS
 from imagenet_reader.layouts.find import KINDS, Missing, find_layout
 from imagenet_reader.layouts.kaggle_tar_gz import KaggleTarGz
-from imagenet_reader.index.members import MEMBERS
 from imagenet_reader.official import OFFICIAL_SIZES, TEST_IMAGES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
-from imagenet_reader.reading.pixels import as_benchmark
 from imagenet_reader.plan import MAX_IMAGE
-from imagenet_reader.hf.processes import finished, interruptible, worker_pool
+from imagenet_reader.reading.batches import reason
+from imagenet_reader.reading.pixels import as_benchmark
 from imagenet_reader.rows import locate, named_tuples, training_rows
 from imagenet_subsets import SUBSETS
 

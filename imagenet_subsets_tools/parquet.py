@@ -14,9 +14,9 @@ from pathlib import Path
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import check_space, progress_bar
+from imagenet_reader.hf.processes import finished, interruptible, worker_pool
 from imagenet_reader.layouts.find import KINDS, find_layout
 from imagenet_reader.lists import read_wnids
-from imagenet_reader.hf.processes import finished, interruptible, worker_pool
 from imagenet_subsets_tools.card import write_card
 from imagenet_subsets_tools.contents import (
     CONFIGS,

@@ -24,9 +24,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import imagenet_subsets
-from imagenet_reader.reading.batches import read_batches
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import naming
+from imagenet_reader.reading.batches import read_batches
 from imagenet_subsets_tools.contents import FOLDERS, IMAGE_BYTES, SHARD_PATH, Contents, Part
 
 _LAYOUT = "1"  # part of what marks a shard as finished: to be raised when shards are written in another way

@@ -11,8 +11,8 @@ from fsspec.tests.abstract import AbstractFixtures, AbstractGetTests
 from makers.images import jpeg
 from rows import paths
 
-from imagenet_reader.reading import addresses
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.reading import addresses
 
 
 def test_the_file_system(few_in_place, images):

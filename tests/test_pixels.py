@@ -13,9 +13,9 @@ from datasets.exceptions import DatasetGenerationError
 
 import imagenet_subsets
 from imagenet_reader import official
-from imagenet_reader.reading import batches
 from imagenet_reader.layouts.tar_archive import TarArchive
 from imagenet_reader.official import VALIDATION_ARCHIVE
+from imagenet_reader.reading import batches
 from imagenet_reader.rows import locate
 from imagenet_subsets import as_benchmark
 

@@ -12,9 +12,9 @@ import datasets
 import pytest
 
 import imagenet_subsets
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.reading import batches
 from imagenet_reader.walk import archive as walk
-from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 BLOCK = 512

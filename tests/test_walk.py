@@ -12,7 +12,8 @@ import pytest
 from makers.tars import BLOCK, END, member
 
 import imagenet_subsets
-from imagenet_reader.walk import archive as walk, ways as walkers
+from imagenet_reader.walk import archive as walk
+from imagenet_reader.walk import ways as walkers
 from imagenet_subsets import ArchiveError, read_index
 
 CLASSES = [b"n01440764", b"n01443537", b"n01484850", b"n01491361"]

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import confirm, digest, opened, stamp
-from imagenet_reader.layouts.base import Index, Layout, Reader, Snapshot
 from imagenet_reader.index.members import members_table
+from imagenet_reader.layouts.base import Index, Layout, Reader, Snapshot
 from imagenet_reader.official import TRAIN_NAME, WNID
 from imagenet_reader.reading.addresses import paths_of
 

@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import confirm, opened, stamp
+from imagenet_reader.formats.zip_directory import entries
 from imagenet_reader.index.kept import archive_identity, kept_index
+from imagenet_reader.index.members import MEMBERS, last_of_each_name, names_array
 from imagenet_reader.layouts.base import Index, Layout, Snapshot
 from imagenet_reader.layouts.tar_archive import TarReader, moved
-from imagenet_reader.formats.zip_directory import entries
-from imagenet_reader.index.members import MEMBERS, last_of_each_name, names_array
 
 # The header before a member: magic, flags, method, CRC-32, and the lengths of the name and of an extra field.
 HEADER, MAGIC = struct.Struct("<4s2xHH4xL8xHH"), b"PK\3\4"

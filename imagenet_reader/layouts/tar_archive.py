@@ -7,6 +7,7 @@ import os
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import confirm, opened, stamp
+from imagenet_reader.formats.tar_header import BLOCK, NAME, ZERO_BLOCK, base_name, payload_size
 from imagenet_reader.index.kept import archive_identity, kept_index
 from imagenet_reader.layouts.base import Index, Layout, Reader, Snapshot
 from imagenet_reader.official import (
@@ -22,7 +23,6 @@ from imagenet_reader.official import (
     VALIDATION_NAME,
 )
 from imagenet_reader.reading.addresses import paths_of
-from imagenet_reader.formats.tar_header import BLOCK, NAME, ZERO_BLOCK, base_name, payload_size
 from imagenet_reader.walk.archive import first_member, walk_archive
 
 NOT_TAR = {  # by the first bytes

@@ -65,7 +65,9 @@ def parse(path):
         if kind not in KINDS or len(file_stamp) != 2 or not name or min(offset, size, packed) < 0:
             raise ValueError
     except ValueError:
-        raise ValueError(f"{path!r} is not the place of an image; expected a path of imagenet_reader.reading.addresses") from None
+        raise ValueError(
+            f"{path!r} is not the place of an image; expected a path of imagenet_reader.reading.addresses"
+        ) from None
     archive = os.fsdecode(urllib.parse.unquote_to_bytes(slash + archive))
     return Place(kind, offset, size, packed, tuple(file_stamp), pixels, archive, name.encode())
 

@@ -16,13 +16,13 @@ import time
 
 from fsspec import AbstractFileSystem
 
-from imagenet_reader.reading import addresses
-from imagenet_reader.reading.batches import THREADS, is_damage, reason
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import naming, stamp
 from imagenet_reader.layouts.folder import read_file
 from imagenet_reader.layouts.kaggle_zip import read_zip_member
 from imagenet_reader.layouts.tar_archive import read_member
+from imagenet_reader.reading import addresses
+from imagenet_reader.reading.batches import THREADS, is_damage, reason
 from imagenet_reader.reading.pixels import as_benchmark
 
 SLOW = 0.001  # seconds to read an image: below, threads would only wait for each other

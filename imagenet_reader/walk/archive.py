@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from imagenet_reader.files import opened, progress_bar
+from imagenet_reader.formats.tar_header import BLOCK, TarWalk
 from imagenet_reader.index.members import MEMBERS, last_of_each_name, names_array
 from imagenet_reader.official import CLASS_TAR
-from imagenet_reader.formats.tar_header import BLOCK, TarWalk
 from imagenet_reader.walk.ways import PROCESSES, Hop, HopByProcesses, Stream, unfinished
 
 ALONE = 0.05  # seconds: an archive that is done by then needs no other process
