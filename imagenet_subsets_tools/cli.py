@@ -79,12 +79,17 @@ def _expected(error):
 
 
 def _sample(arguments):
-    """Make stand-ins of the two archives, with drawn pictures."""
-    from imagenet_subsets_tools.standins import make_standins
+    """Make stand-ins of the two archives, or of another form of ImageNet, with drawn pictures."""
+    from imagenet_subsets_tools.standins import ARCHIVES, make_standins
 
-    folder = make_standins(arguments.directory, arguments.configs, arguments.image_bytes, arguments.members)
-    archives = sorted(folder.glob("ILSVRC2012_img_*.tar"))
-    print(f"{folder}: " + ", ".join(f"{path.name} ({path.stat().st_size / 1e6:.0f} MB)" for path in archives))
+    names = "configs", "image_bytes", "members", "layout"
+    folder = make_standins(arguments.directory, **{name: getattr(arguments, name) for name in names})
+    if arguments.layout == ARCHIVES:
+        archives = sorted(folder.glob("ILSVRC2012_img_*.tar"))
+        print(f"{folder}: " + ", ".join(f"{path.name} ({path.stat().st_size / 1e6:.0f} MB)" for path in archives))
+        return
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    print(f"{folder}: {arguments.layout}, files: {len(sizes):,} ({sum(sizes) / 1e6:.0f} MB)")
 
 
 def _demo(arguments):
@@ -211,7 +216,14 @@ def _push(arguments):
 
 
 def _sample_arguments(parser):
-    parser.add_argument("directory", metavar="DIR", type=Path, help="folder for the two archives")
+    parser.add_argument("directory", metavar="DIR", type=Path, help="folder for the two archives, or the other layout")
+    parser.add_argument(
+        "--layout",
+        metavar="NAME",
+        default="archives",
+        help="archives (default), class-tars, folders, kaggle-folders, kaggle-zip, kaggle-tar-gz, hub-parquet, "
+        "hub-tar-gz, hub-folders, webdataset or tfds",
+    )
     parser.add_argument(
         "--configs",
         metavar="CONFIG",

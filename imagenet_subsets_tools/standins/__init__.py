@@ -1,7 +1,7 @@
-"""Stand-ins for the two official archives: the true layout and names, with drawn pictures.
+"""Stand-ins for ImageNet: the true forms and names, with drawn pictures.
 
 ImageNet may be downloaded only by people who accepted its terms, so tests, demos and continuous
-integration need archives of the same form that anyone may make:
+integration need archives of the same form that anyone may make. Those of image-net.org are:
 
 - ``ILSVRC2012_img_train.tar`` holds 1,000 tars, ``n01440764.tar`` to ``n15075141.tar``, and each
   of these holds the images of its class, ``n01440764_10026.JPEG`` and so on.
@@ -9,14 +9,17 @@ integration need archives of the same form that anyone may make:
 
 The same call makes the same bytes again, and no two images of an archive are the same: the first
 segment of each JPEG is a comment that holds the file name (in the one PNG, its text ``Comment``).
+The same images can be had in every other form that ``imagenet_subsets`` reads: see ``forms``.
 """
 
 import bisect
 import contextlib
 import itertools
 import os
+import shutil
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -26,6 +29,7 @@ from imagenet_reader.files import check_space
 from imagenet_reader.lists import SPLIT_FILES, TRAIN_IMAGES
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets_tools.split_lists import TRAIN_NAME, VALIDATION_NAME
+from imagenet_subsets_tools.standins.forms import FORMS, write_form
 from imagenet_subsets_tools.standins.images import CMYK_IMAGES, PNG_IMAGE, Images, varied_size
 from imagenet_subsets_tools.standins.tars import BLOCK, header, write_end, write_member
 
@@ -36,16 +40,18 @@ LISTS = {
     "lt": ("lt_train.parquet", "lt_validation.parquet"),
 }
 MEMBERS = ("listed", "full")
+ARCHIVES = "archives"
 
 _UNLISTED = 3  # a class: images that no published list names
 _TRUE_BYTES = 110_000  # of an image of the true archive, on average
 _SMALL_BYTES = 1_024  # of a small stand-in image at most, as stored
 _LEAST_IMAGE_BYTES = 4_000
 _HOLE_BYTES = 4_096  # on the disk, for the header beside a hole
+_FILE_BYTES = 4_096  # on the disk, at most, beside the content of a file
 
 
-def make_standins(directory, configs=("1pct", "10pct", "lt"), image_bytes=None, members="listed"):
-    """Write stand-ins for ``ILSVRC2012_img_train.tar`` and ``ILSVRC2012_img_val.tar``.
+def make_standins(directory, configs=("1pct", "10pct", "lt"), image_bytes=None, members="listed", layout=ARCHIVES):
+    """Write stand-ins for ``ILSVRC2012_img_train.tar`` and ``ILSVRC2012_img_val.tar``, or for another form of them.
 
     The training archive gets every training image that the configs list, 3 more a class that no
     published list names, and the 23 images that are CMYK JPEGs or a PNG in the true archive. The
@@ -53,21 +59,23 @@ def make_standins(directory, configs=("1pct", "10pct", "lt"), image_bytes=None, 
     carry an EXIF orientation.
 
     Args:
-        directory: folder for the two archives; it is made if it is not there.
+        directory: folder for the two archives, or for the other form; it is created if it does not exist.
         configs: names from ``"1pct"``, ``"10pct"``, ``"lt"``.
         image_bytes: average size of an image in bytes, at least 4,000; single images have 0.4 to
             1.9 times as many. ``None`` makes 64 x 48 pixels in about 800 bytes.
         members: ``"listed"``, or ``"full"`` for a training archive of 1,281,167 images. Images
             that no config lists are then holes of a sparse file, of true size (141 GB in all) and
             not images: this needs a file system with sparse files, and 5 GB of it.
+        layout: ``"archives"``, or a key of ``forms.FORMS``.
 
     Returns:
         ``Path``: the directory.
 
     Raises:
-        FileExistsError: the directory holds one of the archives; nothing is ever overwritten.
+        FileExistsError: the directory holds one of the archives, or, for another layout, anything; nothing is
+            ever overwritten.
         OSError: the disk has too little space.
-        ValueError: a config, ``image_bytes`` or ``members`` is none of the above.
+        ValueError: a config, ``image_bytes``, ``members`` or ``layout`` is none of the above.
 
     On an error or Ctrl-C nothing is left behind.
 
@@ -81,48 +89,78 @@ def make_standins(directory, configs=("1pct", "10pct", "lt"), image_bytes=None, 
     """
     directory = Path(directory)
     configs = [configs] if isinstance(configs, str) else list(configs)
-    _check_arguments(configs, image_bytes, members)
-    _check_absent(directory)
+    _check_arguments(configs, image_bytes, members, layout)
+    _check_absent(directory, layout)
     train = _train_members(configs, members)
     labels = pq.read_table(SPLIT_FILES / "validation.parquet")["label"].to_pylist()
     validation = [(VALIDATION_NAME.format(number=k), label) for k, label in enumerate(labels, start=1)]
     drawn = sum(is_drawn for files in train.values() for _, _, is_drawn in files) + len(validation)
     total = sum(map(len, train.values())) + len(validation)
-    needed = drawn * (BLOCK + (image_bytes or _SMALL_BYTES)) + (total - drawn) * _HOLE_BYTES
+    beside = BLOCK if layout == ARCHIVES else _FILE_BYTES
+    needed = drawn * (beside + (image_bytes or _SMALL_BYTES)) + (total - drawn) * _HOLE_BYTES
     check_space(directory, needed, "the stand-ins")
 
     images = Images(image_bytes)
-    with _made(directory) as archives, tempfile.TemporaryDirectory(dir=directory, prefix=".standins-") as temporary:
+    with _made(directory) as made, tempfile.TemporaryDirectory(dir=directory, prefix=".standins-") as temporary:
         with tqdm(total=total, unit=" images", desc="Making stand-ins") as progress:
-            _write_train(Path(temporary, TRAIN_ARCHIVE), train, images, progress)
-            _write_validation(Path(temporary, VALIDATION_ARCHIVE), validation, images, progress)
-        _check_absent(directory)  # writing took a while
-        for name in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
-            archives.append(directory / name)
+            if layout == ARCHIVES:
+                _write_train(Path(temporary, TRAIN_ARCHIVE), train, images, progress)
+                _write_validation(Path(temporary, VALIDATION_ARCHIVE), validation, images, progress)
+            else:
+                names = [(name, label) for name, label, _ in itertools.chain(*train.values())]
+                write_form(layout, _Drawn(dict(names + validation), images, progress), Path(temporary))
+        _check_absent(directory, layout, temporary)  # writing took a while
+        for name in sorted(os.listdir(temporary)):
+            made.append(directory / name)
             os.rename(Path(temporary, name), directory / name)
     return directory
 
 
-def _check_arguments(configs, image_bytes, members):
+class _Drawn(Mapping):
+    """File name -> content of images, which are drawn when they are asked for."""
+
+    def __init__(self, labels, images, progress):
+        self.labels, self.images, self.progress = labels, images, progress
+
+    def __getitem__(self, name):
+        content = self.images.content(name, self.labels[name])
+        self.progress.update()
+        return content
+
+    def __iter__(self):
+        return iter(self.labels)
+
+    def __len__(self):
+        return len(self.labels)
+
+
+def _check_arguments(configs, image_bytes, members, layout):
     unknown = sorted(set(configs) - set(LISTS))
     if unknown:
         raise ValueError(f"unknown config {unknown[0]!r}; the configs are {', '.join(map(repr, LISTS))}")
     if members not in MEMBERS:
         raise ValueError(f"members is {members!r}; it can be {' or '.join(map(repr, MEMBERS))}")
+    if layout not in (ARCHIVES, *FORMS):
+        raise ValueError(f"unknown layout {layout!r}; the layouts are {', '.join(map(repr, (ARCHIVES, *FORMS)))}")
+    if layout != ARCHIVES and members != "listed":
+        raise ValueError(f"members is {members!r}; with layout {layout!r}, it can only be 'listed'")
     if image_bytes is not None and image_bytes < _LEAST_IMAGE_BYTES:
         raise ValueError(f"image_bytes is {image_bytes}; it can be None or {_LEAST_IMAGE_BYTES} and more")
 
 
-def _check_absent(directory):
-    for name in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
-        path = directory / name
-        if os.path.lexists(path):
-            raise FileExistsError(f"{path} exists; it may be the true archive, and is left as it is")
+def _check_absent(directory, layout, temporary=""):
+    """Raise ``FileExistsError`` if the directory holds what must not be overwritten, other than ``temporary``."""
+    if layout == ARCHIVES:
+        for path in (directory / TRAIN_ARCHIVE, directory / VALIDATION_ARCHIVE):
+            if os.path.lexists(path):
+                raise FileExistsError(f"{path} exists; it may be the true archive, and is left as it is")
+    elif directory.exists() and (others := set(os.listdir(directory)) - {os.path.basename(temporary)}):
+        raise FileExistsError(f"{directory} holds {min(others)}; pass a new or empty folder")
 
 
 @contextlib.contextmanager
 def _made(directory):
-    """Make the folder. If the body fails, remove what was made, and the files in the list that the body is given."""
+    """Make the folder. If the body fails, remove what was made, and the paths in the list that the body is given."""
     new = list(itertools.takewhile(lambda path: not path.exists(), (directory, *directory.parents)))
     files = []
     try:
@@ -130,7 +168,10 @@ def _made(directory):
         yield files
     except BaseException:
         for path in files:
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # somebody else put a file there
             for path in new:
                 path.rmdir()

@@ -1,8 +1,30 @@
 """Writing tars: headers, members and ends, as GNU tar does."""
 
+import gzip
 import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
 
 BLOCK, RECORD = 512, 10_240  # bytes
+
+
+def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """Write a tar of members, (name, content)."""
+    with path.open("wb", buffering=1 << 20) as file:
+        _write_members(file, members)
+
+
+def write_tar_gz(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """Write a compressed tar of members, (name, content)."""
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        _write_members(file, members)
+
+
+def _write_members(file: BinaryIO, members: Iterable[tuple[str, bytes]]) -> None:
+    for name, content in members:
+        write_member(file, name, content)
+    write_end(file, 0)
 
 
 def write_member(file, name, content):

@@ -23,17 +23,17 @@ import pyarrow.parquet as pq
 
 from imagenet_reader.lists import SPLIT_FILES
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_subsets_tools.standins.forms.kaggle import DATA, EXTRAS, kaggle_members
+from imagenet_subsets_tools.standins.forms.kaggle import TAR_GZ as KAGGLE_TAR_GZ
+from imagenet_subsets_tools.standins.forms.kaggle import ZIP as KAGGLE_ZIP
+from imagenet_subsets_tools.standins.forms.names import PREFIXES, label_of
 from imagenet_subsets_tools.standins.images import jpeg_segment
 from imagenet_subsets_tools.standins.tars import write_end, write_member
 
 TEST_ARCHIVE, PATCHED_TEST_ARCHIVE = "ILSVRC2012_img_test.tar", "ILSVRC2012_img_test_v10102019.tar"
-KAGGLE_ZIP = "imagenet-object-localization-challenge.zip"
-KAGGLE_TAR_GZ = "imagenet_object_localization_patched2019.tar.gz"
-DATA = "ILSVRC/Data/CLS-LOC"
 BLOCK = 512
 WNIDS = pq.read_table(SPLIT_FILES / "classes.parquet")["wnid"].to_pylist()
-VALIDATION_LABELS = pq.read_table(SPLIT_FILES / "validation.parquet")["label"].to_pylist()
-VALIDATION, TEST = "ILSVRC2012_val_", "ILSVRC2012_test_"
+VALIDATION, TEST = PREFIXES
 
 
 # ---------------------------------------------------------------------------------------- images
@@ -67,15 +67,6 @@ def marked(name, content, mark):
     changed = content.replace(name.encode(), mark.encode().ljust(len(name), b"."))
     assert changed != content and len(changed) == len(content)
     return changed
-
-
-def label_of(name):
-    """The label of an image: 0 to 999 by the sorted wnids; -1 in the test set."""
-    if name.startswith(TEST):
-        return -1
-    if name.startswith(VALIDATION):
-        return VALIDATION_LABELS[int(name[len(VALIDATION) :].partition(".")[0]) - 1]
-    return WNIDS.index(name.partition("_")[0])
 
 
 def _members(content):
@@ -153,7 +144,7 @@ def extracted(images, target, by_class=False, train="train/{wnid}", suffix=".JPE
 
 def kaggle_tree(images, target):
     """What Kaggle's archives unpack to: the extracted folders below ``ILSVRC/Data/CLS-LOC``, and what is with them."""
-    for name, content in _kaggle_extras().items():
+    for name, content in EXTRAS.items():
         _write(target / name, content)
     extracted(images, target / DATA)
 
@@ -195,21 +186,7 @@ def kaggle_tar_gz(images, target, more=()):
 
 
 def _kaggle_members(images, more):
-    classes, validation, test = _kinds(images)
-    members = _kaggle_extras() | {f"{DATA}/test/{name}": content for name, content in test.items()}
-    members |= {f"{DATA}/train/{wnid}/{name}": files[name] for wnid, files in classes.items() for name in files}
-    members |= {f"{DATA}/val/{name}": content for name, content in validation.items()}
-    return [*members.items(), *((f"{DATA}/{path}", content) for path, content in dict(more).items())]
-
-
-def _kaggle_extras():
-    return {
-        "ILSVRC/Annotations/CLS-LOC/train/n01440764/n01440764_10040.xml": b"<annotation></annotation>\n",
-        "ILSVRC/Annotations/CLS-LOC/val/ILSVRC2012_val_00000001.xml": b"<annotation></annotation>\n",
-        "ILSVRC/ImageSets/CLS-LOC/train_cls.txt": b"n01440764/n01440764_10026 1\n",
-        "LOC_val_solution.csv": b"ImageId,PredictionString\nILSVRC2012_val_00048981,n03995372 85 1 499 272\n",
-        "LOC_synset_mapping.txt": b"n01440764 tench, Tinca tinca\n",
-    }
+    return [*kaggle_members(images), *((f"{DATA}/{path}", content) for path, content in dict(more).items())]
 
 
 def _tar(members):

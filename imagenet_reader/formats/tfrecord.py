@@ -1,0 +1,174 @@
+"""Where the images are in a TFRecord file of ``tf.train.Example``, as TensorFlow Datasets prepares ImageNet.
+
+A record is its length (8 bytes), the masked CRC-32C of these (4), the data, and that of the data (4): see TensorFlow's
+``lib/io/record_writer.h``. Only the first checksum is compared: the other needs all bytes of the file.
+
+The data is a protocol buffer; in terms of fields (``tensorflow/core/example/{example,feature}.proto``):
+
+    Example {Features features = 1}          Features {map<string, Feature> feature = 1}
+    Feature {BytesList bytes_list = 1}       BytesList {repeated bytes value = 1}
+
+A map entry has its key in field 1 and its value in field 2. Features come in any order, so the name may lie before or
+after the image, whose bytes are skipped: about one read per record, which reaches into the next one.
+"""
+
+import struct
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from imagenet_reader.errors import ArchiveError
+from imagenet_reader.formats.crc32c import masked_crc32c
+from imagenet_reader.sources import File
+
+NAME, IMAGE = b"file_name", b"image"  # the features that are looked for
+WINDOW = 512  # bytes of a read: the end of a record, and the beginning of the next one
+LENGTH = struct.Struct("<QI")
+CHECKSUM = 4  # bytes, after the data
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
+CURE = "Prepare or copy this file again"
+
+
+def list_examples(file: File) -> pa.Table:
+    """The images in a TFRecord file.
+
+    Returns:
+        ``pa.Table``, one row per record: ``name`` (``binary``, the feature ``file_name``), ``offset`` and ``size``
+        (``int64``) of the bytes of the feature ``image`` in the file.
+
+    Raises:
+        ArchiveError: the file is no TFRecord file, is truncated, or has a record without these features.
+        OSError: it cannot be read.
+    """
+    names, offsets, sizes = [], [], []
+    window = _Window(file)
+    for start, end in _records(window, file.path):
+        try:
+            name, (offset, image_end) = _name_and_image(window, start, end)
+        except _NotThat as problem:
+            raise ArchiveError(
+                f"{file.path}: the record at byte {start - LENGTH.size:,} {problem}; expected a tf.train.Example with "
+                "the features file_name and image, as TensorFlow Datasets prepares imagenet2012. "
+                f"{CURE}, or remove it if it is of another dataset."
+            ) from None
+        names.append(name)
+        offsets.append(offset)
+        sizes.append(image_end - offset)
+    columns = [pa.array(names, pa.binary()), pa.array(offsets, pa.int64()), pa.array(sizes, pa.int64())]
+    return pa.table(columns, ["name", "offset", "size"])
+
+
+class _NotThat(ValueError):
+    """What is wrong with the data of a record."""
+
+
+class _Window:
+    """The bytes that were read last of a file that is read forwards, ``content``, from byte ``start`` on."""
+
+    def __init__(self, file: File):
+        self.file, self.start, self.content, self.size = file, 0, b"", file.stamp().size
+
+    def bytes_at(self, at: int, count: int) -> bytes:
+        """``count`` bytes from byte ``at`` on, fewer only at the end of the file."""
+        first = at - self.start
+        if first < 0 or first + count > len(self.content):
+            self.content = self.file.read(at, max(count, WINDOW))
+            self.start, first = at, 0
+        return self.content[first : first + count]
+
+    def varint(self, at: int, end: int) -> tuple[int, int]:
+        """A number in groups of 7 bits, the low ones first, which ends before ``end``; and the byte after it."""
+        first = at - self.start
+        if 0 <= first < len(self.content) and at < end and (byte := self.content[first]) < 128:
+            return byte, at + 1  # most have one byte
+        value = 0
+        for place, byte in enumerate(self.bytes_at(at, min(10, end - at))):
+            value |= (byte & 127) << 7 * place
+            if byte < 128:
+                return value, at + place + 1
+        raise _NotThat("has a number that does not end")
+
+
+def _records(window: _Window, path: str) -> Iterator[tuple[int, int]]:
+    """Yield the first byte of the data of each record, and the one after its last."""
+    at = 0
+    while at < window.size:
+        header = window.bytes_at(at, LENGTH.size)
+        if len(header) < LENGTH.size:
+            raise _truncated(path, window.size, f"in the length of the record at byte {at:,}")
+        length, checksum = LENGTH.unpack(header)
+        if masked_crc32c(header[:8]) != checksum:
+            raise ArchiveError(
+                f"{path}: found {header.hex(' ')} at byte {at:,}; expected the length of a TFRecord and its checksum. "
+                f"The file is damaged or no TFRecord file. {CURE}."
+            )
+        start = at + LENGTH.size
+        at = start + length + CHECKSUM
+        if at > window.size:
+            raise _truncated(path, window.size, f"in the record at byte {start - LENGTH.size:,}, which ends at {at:,}")
+        yield start, start + length
+
+
+def _truncated(path: str, size: int, where: str) -> ArchiveError:
+    return ArchiveError(f"{path} is truncated: its {size:,} bytes end {where}. {CURE}.")
+
+
+def _name_and_image(window: _Window, start: int, end: int) -> tuple[bytes, tuple[int, int]]:
+    """The name in the data of a record, and the range of bytes of its image, up to where both are known."""
+    found, keys = {}, []
+    for key, *feature in _features(window, start, end):
+        keys.append(key.decode(errors="replace"))
+        if key in (NAME, IMAGE):
+            found[key] = _only_bytes(window, *feature)
+        if len(found) == 2:
+            first, last = found[NAME]
+            return window.bytes_at(first, last - first), found[IMAGE]
+    raise _NotThat(f"has the features {', '.join(sorted(keys)[:20])[:200] or 'of none'}")
+
+
+def _features(window: _Window, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the key of each feature, and the range of bytes of its value."""
+    for features, features_end in _messages(window, start, end, 1):
+        for entry, entry_end in _messages(window, features, features_end, 1):
+            key, value = b"", None
+            for number, first, last in _fields(window, entry, entry_end):
+                if number == 1:
+                    key = window.bytes_at(first, min(last - first, WINDOW))
+                elif number == 2:
+                    value = first, last
+            if value is not None:
+                yield key, *value
+
+
+def _only_bytes(window: _Window, start: int, end: int) -> tuple[int, int]:
+    """The range of the one value in a feature of bytes."""
+    for first, last in _messages(window, start, end, 1):
+        for value in _messages(window, first, last, 1):
+            return value
+    raise _NotThat("has a feature without bytes")
+
+
+def _messages(window: _Window, start: int, end: int, wanted: int) -> Iterator[tuple[int, int]]:
+    return ((first, last) for number, first, last in _fields(window, start, end) if number == wanted)
+
+
+def _fields(window: _Window, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the number of each field in a message that has a length or is unknown, and the range of its bytes."""
+    at = start
+    while at < end:
+        tag, at = window.varint(at, end)
+        kind = tag & 7
+        first = at
+        if kind == BYTES:
+            size, first = window.varint(at, end)
+            at = first + size
+        elif kind == VARINT:
+            at = window.varint(at, end)[1]
+        elif kind in (FIXED64, FIXED32):
+            at += 8 if kind == FIXED64 else 4
+        else:
+            raise _NotThat(f"is no protocol buffer (wire type {kind})")
+        if at > end:
+            raise _NotThat("has a field that ends after it")
+        if kind == BYTES:
+            yield tag >> 3, first, at

@@ -1,0 +1,78 @@
+"""What the names of images say: split, class and label; and dividing images into shards."""
+
+import functools
+import itertools
+import random
+from collections.abc import Iterable, Mapping
+
+from imagenet_reader.lists import read_split_list, read_wnids
+from imagenet_reader.official import WNID
+
+Images = Mapping[str, bytes]  # official file name -> content; in a stand-in, drawn when it is asked for
+PREFIXES = {"ILSVRC2012_val_": "validation", "ILSVRC2012_test_": "test"}
+SPLITS = "train", "validation", "test"
+
+
+def split_of(name: str) -> str:
+    """The split of an image, one of ``SPLITS``."""
+    return next((split for prefix, split in PREFIXES.items() if name.startswith(prefix)), "train")
+
+
+def label_of(name: str) -> int:
+    """The label of an image: 0 to 999 by the sorted wnids; -1 in the test set."""
+    split = split_of(name)
+    if split == "train":
+        return _labels()[name[WNID]]
+    return -1 if split == "test" else _validation_labels()[name]
+
+
+def wnid_of(name: str) -> str | None:
+    """The wnid of an image's class; ``None`` in the test set."""
+    label = label_of(name)
+    return None if label == -1 else wnids()[label]
+
+
+@functools.cache
+def wnids() -> list[str]:
+    """The 1,000 wnids in label order."""
+    return read_wnids()
+
+
+@functools.cache
+def _labels() -> dict[str, int]:
+    return {wnid: label for label, wnid in enumerate(wnids())}
+
+
+@functools.cache
+def _validation_labels() -> dict[str, int]:
+    return dict(read_split_list("validation"))
+
+
+def by_split(names: Iterable[str]) -> dict[str, list[str]]:
+    """The names of each split that has any, in their order."""
+    found: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for name in names:
+        found[split_of(name)].append(name)
+    return {split: names for split, names in found.items() if names}
+
+
+def by_class(names: Iterable[str]) -> dict[str, list[str]]:
+    """The names of the training images of each class, in their order."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if split_of(name) == "train":
+            found.setdefault(name[WNID], []).append(name)
+    return found
+
+
+def shuffled_shards(names: list[str], count: int) -> list[list[str]]:
+    """The names in an order without order, the same every time, in shards whose sizes differ by 1 at most."""
+    names = random.Random(0).sample(sorted(names), len(names))
+    ends = [len(names) * shard // count for shard in range(count + 1)]
+    return [names[start:end] for start, end in itertools.pairwise(ends)]
+
+
+def hub_name(name: str) -> str:
+    """The name that an image has on the Hub, as ``n01440764_10026_n01440764.JPEG``."""
+    wnid = wnid_of(name)
+    return name if wnid is None else f"{name.removesuffix('.JPEG')}_{wnid}.JPEG"
