@@ -1,16 +1,16 @@
 """Images in Parquet files, in a column ``image`` {``bytes``, ``path``} as ``datasets`` writes it.
 
-The names are read first; then the bytes of only those row groups that hold wanted images, by threads, so many at once
-as fit into ``BUDGET``.
+The names are read first; then the bytes of only those row groups that hold wanted images, by threads, as far ahead as
+``BUDGET`` allows.
 """
 
+import bisect
 import collections
 import contextlib
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,9 +19,10 @@ from imagenet_reader.errors import ArchiveError
 from imagenet_reader.formats.hub_names import official_names
 
 PATH, BYTES = "image.path", "image.bytes"
-THREADS = 4
-BUDGET = 160 << 20  # bytes of images in row groups that are read at once; Arrow takes about twice as much
-BATCH = 100  # images that are read at once from a row group that exceeds the budget
+THREADS = 3  # each takes about four times the bytes of a row group
+BUDGET = 32 << 20  # bytes of wanted images in row groups that are read ahead
+BATCH = 16  # images that a thread reads at once; a page of Parquet has about 10
+BUFFER = 1 << 20  # bytes that a thread reads at once of a column, however large a row group is
 CURE = "Download it again"
 
 
@@ -34,8 +35,8 @@ class RowGroup(NamedTuple):
         number: which row group of the file it is, from 0 on.
         rows: the wanted rows, numbers from 0 on in this row group, ascending.
         names: their official file names.
-        size: bytes of all its images in the file, as they are stored.
-        unpacked: the same, in memory.
+        size: bytes of all its images, as they are stored in the file.
+        wanted_size: bytes of the wanted images, an estimate.
     """
 
     file: str
@@ -44,7 +45,7 @@ class RowGroup(NamedTuple):
     rows: list[int]
     names: list[str]
     size: int
-    unpacked: int
+    wanted_size: int
 
 
 def find_row_groups(files: list[str], wanted: Collection[str] | None, threads: int = THREADS) -> list[RowGroup]:
@@ -76,7 +77,7 @@ def find_row_groups(files: list[str], wanted: Collection[str] | None, threads: i
 
 def read_images(
     groups: list[RowGroup], advance: Callable[[int], object] = lambda size: None, threads: int = THREADS
-) -> Iterator[tuple[str, memoryview]]:
+) -> Iterator[tuple[str, bytes]]:
     """Yield the wanted images of row groups, (official file name, bytes), in the order of their rows.
 
     Args:
@@ -93,12 +94,17 @@ def read_images(
     pool = ThreadPoolExecutor(threads)
     try:
         while waiting or left:
-            held = sum(group.unpacked for group, _ in waiting)
-            if left and (len(waiting) <= threads and held + left[0].unpacked <= BUDGET):
-                waiting.append((left[0], pool.submit(_read, left.popleft())))
+            held = sum(group.wanted_size for group, _ in waiting)
+            if left and len(waiting) <= threads and held + left[0].wanted_size <= BUDGET:
+                group = left.popleft()
+                waiting.append((group, pool.submit(list, _images(group))))
                 continue
-            group, images = waiting.popleft() if waiting else (left[0], None)
-            yield from images.result() if images is not None else _stream(left.popleft())
+            if waiting:
+                group, future = waiting.popleft()
+                yield from future.result()
+            else:  # more than the budget: never held as a whole
+                group = left.popleft()
+                yield from _images(group)
             advance(group.size)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -108,7 +114,7 @@ def read_images(
 def _parquet(file: str, metadata: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
     """The opened file. What Arrow says of its content becomes an ``ArchiveError``."""
     try:
-        with pq.ParquetFile(file, metadata=metadata) as parquet:
+        with pq.ParquetFile(file, metadata=metadata, buffer_size=BUFFER) as parquet:
             yield parquet
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -133,48 +139,42 @@ def _row_groups(file: str, wanted: Collection[str] | None) -> list[RowGroup]:
             f"{file}: found the paths {str(found)[:300]} in column {PATH}; expected names of ImageNet's images, as "
             "n01440764_10026_n01440764.JPEG. Without them, nobody can say which image is which."
         )
-    rows = np.array([row for row, name in enumerate(names) if name and (wanted is None or name in wanted)], np.int64)
+    rows = [row for row, name in enumerate(names) if name and (wanted is None or name in wanted)]
     groups, start = [], 0
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
-        first, last = np.searchsorted(rows, (start, start + group.num_rows))
+        first, last = (bisect.bisect_left(rows, end) for end in (start, start + group.num_rows))
         if first < last:
             column = group.column(columns[BYTES])
-            sizes = column.total_compressed_size, column.total_uncompressed_size
-            here = rows[first:last].tolist()
+            here = rows[first:last]
+            wanted_size = column.total_uncompressed_size * len(here) // group.num_rows
             groups.append(
-                RowGroup(file, metadata, number, [row - start for row in here], [names[row] for row in here], *sizes)
+                RowGroup(
+                    file,
+                    metadata,
+                    number,
+                    [row - start for row in here],
+                    [names[row] for row in here],
+                    column.total_compressed_size,
+                    wanted_size,
+                )
             )
         start += group.num_rows
     return groups
 
 
-def _read(group: RowGroup) -> list[tuple[str, memoryview]]:
-    """The wanted images of a row group that is held in memory."""
-    with _parquet(group.file, group.metadata) as parquet:
-        column = parquet.read_row_group(group.number, columns=[BYTES], use_threads=False)["image"]
-    return _images(group, column, group.rows, group.names)
-
-
-def _stream(group: RowGroup) -> Iterator[tuple[str, memoryview]]:
-    """The same of one that is too large for that."""
+def _images(group: RowGroup) -> Iterator[tuple[str, bytes]]:
+    """The wanted images of a row group, which is read piece by piece."""
     with _parquet(group.file, group.metadata) as parquet:
         start = first = 0
         for batch in parquet.iter_batches(BATCH, [group.number], [BYTES], use_threads=False):
-            last = int(np.searchsorted(group.rows, start + len(batch)))
-            rows = [row - start for row in group.rows[first:last]]
-            yield from _images(group, batch["image"], rows, group.names[first:last])
+            last = bisect.bisect_left(group.rows, start + len(batch))
+            for row, name in zip(group.rows[first:last], group.names[first:last]):
+                content = batch["image"][row - start]["bytes"].as_py()
+                if content is None:
+                    raise ArchiveError(
+                        f"{group.file}: {name} has no bytes in column {BYTES}; expected the image itself. {CURE}, with "
+                        "the images in it."
+                    )
+                yield name, content
             start, first = start + len(batch), last
-
-
-def _images(group: RowGroup, column, rows: list[int], names: list[str]) -> list[tuple[str, memoryview]]:
-    images = []
-    for row, name in zip(rows, names):
-        content = column[row]["bytes"].as_buffer()
-        if content is None:
-            raise ArchiveError(
-                f"{group.file}: {name} has no bytes in column {BYTES}; expected the image itself. {CURE}, with the "
-                "images in it."
-            )
-        images.append((name, memoryview(content)))
-    return images
