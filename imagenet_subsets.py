@@ -22,56 +22,6 @@ import datasets
 import fsspec
 import numpy as np
 
-
-def _clone():
-    """The folder of the script that ``datasets`` was asked for, if the package is in it; else ``None``."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        path = frame.f_locals.get("path")
-        if frame.f_globals.get("__name__") == "datasets.load" and isinstance(path, (str, os.PathLike)):
-            for folder in (os.path.abspath(path), os.path.dirname(os.path.abspath(path))):
-                if os.path.isdir(os.path.join(folder, "imagenet_reader")):
-                    return folder
-        frame = frame.f_back
-    return None
-
-
-@contextlib.contextmanager
-def _reader_importable():
-    # datasets 2 and 3 run a copy of a script, and try its unindented imports first: from a clone that isn't installed
-    # they'd fail. Only the caller knows where the clone is; the path that datasets notes beside the copy may be old.
-    clone = _clone()
-    if clone is not None:
-        sys.path.insert(0, clone)
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name != "imagenet_reader":
-            raise
-        advice = "This script needs the package that it is a part of: pip install imagenet-subsets"
-        raise ModuleNotFoundError(advice, name=error.name) from None
-    finally:
-        if clone is not None:  # processes that are spawned need it, too, but its other folders must hide nothing
-            sys.path.remove(clone)
-            sys.path.append(clone)
-
-
-with _reader_importable():
-    from imagenet_reader import lists
-    from imagenet_reader.errors import ArchiveError
-    from imagenet_reader.files import check_space, note_use, unused_cache
-    from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
-    from imagenet_reader.hf.options import check_names
-    from imagenet_reader.hf.record import RECORD, write_record
-    from imagenet_reader.index.kept import index_path
-    from imagenet_reader.layouts.tar_archive import TarArchive
-    from imagenet_reader.official import MANUAL_DOWNLOAD, OTHER_LAYOUTS
-    from imagenet_reader.plan import Plan
-    from imagenet_reader.reading.addresses import SCHEME, tables
-    from imagenet_reader.reading.batches import BATCH_ROWS, Damage, read_batches
-    from imagenet_reader.reading.filesystem import ImagenetFileSystem
-    from imagenet_reader.reading.pixels import as_benchmark
-
 __all__ = [
     "ArchiveError",
     "ImagenetSubsets",
@@ -81,9 +31,6 @@ __all__ = [
     "load_dataset",
     "read_index",
 ]
-
-# In a clone that isn't installed, no entry point does this.
-fsspec.register_implementation(SCHEME, ImagenetFileSystem, clobber=True)
 
 # ---------------------------------------------------------------------------------------- the facts
 
@@ -128,19 +75,48 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
     validation_list: str | list = None
     in_place: bool = False
 
+    def __post_init__(self):
+        super().__post_init__()
+        self._plan = None
+
+    def make_plan(self):
+        """What follows from the options, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: an option or a list is not what it should be.
+        """
+        self._check_options()
+        own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
+        return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing)
+
+    def features(self):
+        """The columns of the rows, ``datasets.Features``."""
+        names = lists.label_names(lists.read_classes(), self.label_names)
+        return datasets.Features(
+            {
+                "image": datasets.Image(mode="RGB"),
+                "label": datasets.ClassLabel(names=names),
+                "file_name": datasets.Value("string"),
+            }
+        )
+
     def create_config_id(self, config_kwargs, custom_features=None):
         """The key of the cache: the options, and what the images and lists are instead of where they are.
 
-        ``datasets`` calls this once, when the options are complete: the plan that follows from them is made here.
+        ``datasets`` calls this once, when the options are complete. The plan is kept for ``take_plan``.
         """
-        self._check_options()
-        chosen = self.chosen_options()
-        own_lists = {name: chosen.pop(name) for name in CUSTOM.values() if name in chosen}
-        self.plan = Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing)
-        key = chosen | self.plan.key
+        self._plan = self.make_plan()
+        key = {name: value for name, value in self.chosen_options().items() if name not in CUSTOM.values()}
+        key |= self._plan.key
         if self.in_place:
             key["data_dir"] = self.data_dir  # rows in place are those of this folder
         return super().create_config_id(key, custom_features)
+
+    def take_plan(self):
+        """The plan that the key of the cache was made from, for the one builder of this config."""
+        plan, self._plan = self._plan, None
+        return plan or self.make_plan()
 
     def chosen_options(self):
         """The options that are not as they are by default, ``dict``."""
@@ -163,20 +139,78 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
 
     def _possible_subset(self):
         """All splits that this config can have, and their lists; only ``lt`` has a test split of its own."""
-        subset = dict(SUBSETS.get(self.name, CUSTOM))
+        names = dict(SUBSETS.get(self.name, CUSTOM))
         if self.name == "custom" and self.validation_list is None:
-            subset["validation"] = "validation"
+            names["validation"] = "validation"
+        subset = {split: SplitList(name) for split, name in names.items()}
         if self.unlabeled:
-            subset["unlabeled"] = "unlabeled"
-        subset.setdefault("test", "test")
+            subset["unlabeled"] = SplitList(names["train"], complement=True)
+        subset.setdefault("test", SplitList("test"))
         return subset
 
     def _subset(self):
         """The splits to build and their lists; the official test images only if they are asked for."""
         possible = self._possible_subset().items()
         if self.splits is None:
-            return {split: name for split, name in possible if name != "test"}
-        return {split: name for split, name in possible if split in self.splits}
+            return {split: of_list for split, of_list in possible if of_list.name != "test"}
+        return {split: of_list for split, of_list in possible if split in self.splits}
+
+
+# ------------------------------------------------------- what finds the reader of a clone that is not installed
+
+
+def _clone():
+    """The folder of the script that ``datasets`` was asked for, if the package is in it; else ``None``."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        path = frame.f_locals.get("path")
+        if frame.f_globals.get("__name__") == "datasets.load" and isinstance(path, (str, os.PathLike)):
+            for folder in (os.path.abspath(path), os.path.dirname(os.path.abspath(path))):
+                if os.path.isdir(os.path.join(folder, "imagenet_reader")):
+                    return folder
+        frame = frame.f_back
+    return None
+
+
+@contextlib.contextmanager
+def _reader_importable():
+    # datasets 2 and 3 run a copy of a script, and try its unindented imports first: from a clone that isn't installed
+    # they'd fail. Only the caller knows where the clone is; the path that datasets notes beside the copy may be old.
+    clone = _clone()
+    if clone is not None:
+        sys.path.insert(0, clone)
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "imagenet_reader":
+            raise
+        advice = "This script needs the package that it is a part of: pip install imagenet-subsets"
+        raise ModuleNotFoundError(advice, name=error.name) from None
+    finally:
+        if clone is not None:  # processes that are spawned need it, too, but its other folders must hide nothing
+            sys.path.remove(clone)
+            sys.path.append(clone)
+
+
+with _reader_importable():
+    from imagenet_reader import lists
+    from imagenet_reader.errors import ArchiveError
+    from imagenet_reader.files import check_space, note_use, unused_cache
+    from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
+    from imagenet_reader.hf.options import check_names
+    from imagenet_reader.hf.record import RECORD, write_record
+    from imagenet_reader.index.kept import index_path
+    from imagenet_reader.layouts.base import Wanted
+    from imagenet_reader.layouts.official_tar import OfficialTar
+    from imagenet_reader.official import MANUAL_DOWNLOAD, OTHER_LAYOUTS
+    from imagenet_reader.plan import Plan, SplitList
+    from imagenet_reader.reading.addresses import SCHEME
+    from imagenet_reader.reading.batches import BATCH_ROWS, Damage, read_batches
+    from imagenet_reader.reading.filesystem import ImagenetFileSystem
+    from imagenet_reader.reading.pixels import as_benchmark
+
+# In a clone that isn't installed, no entry point does this.
+fsspec.register_implementation(SCHEME, ImagenetFileSystem, clobber=True)
 
 
 # -------------------------------------------------------------------------------------- the builder
@@ -201,24 +235,21 @@ class ImagenetSubsets(TableBuilder):
 
     def plan(self):
         """What follows from the config, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows."""
-        return self.config.plan
+        return self._plan
+
+    @functools.cached_property
+    def _plan(self):
+        return self.config.take_plan()
 
     def _info(self):
-        plan = self.plan()
         return datasets.DatasetInfo(
             description=DESCRIPTION,
             citation=(lists.SPLIT_FILES / "citation.bib").read_text(encoding="utf-8"),
             homepage=HOMEPAGE,
             license=LICENSE,
-            features=datasets.Features(
-                {
-                    "image": datasets.Image(mode="RGB"),
-                    "label": datasets.ClassLabel(names=lists.label_names(plan.classes, self.config.label_names)),
-                    "file_name": datasets.Value("string"),
-                }
-            ),
+            features=self.config.features(),
             supervised_keys=("image", "label"),
-            splits=_split_infos({split: plan.count(split) for split in plan.subset}),
+            splits=_split_infos({split: self.plan().count(split) for split in self.plan().subset}),
         )
 
     def _split_generators(self, dl_manager):
@@ -227,7 +258,8 @@ class ImagenetSubsets(TableBuilder):
         splits = self.plan().splits
         if self.unfinished_dir is not None and not getattr(dl_manager, "is_streaming", False):
             self._check_space(splits)
-            write_record(self.unfinished_dir, self.config.name, self.config.chosen_options(), self.plan().places)
+            archives = [layout.path for layout in self.plan().layouts]
+            write_record(self.unfinished_dir, self.config.name, self.config.chosen_options(), archives)
         # datasets compares what it has written with this, on every version; skipped damage shows only in reading.
         prepares_skipping = self.config.on_missing == "skip" and not getattr(dl_manager, "is_streaming", False)
         rows = {name: len(split.rows) for name, split in splits.items()}
@@ -248,19 +280,19 @@ class ImagenetSubsets(TableBuilder):
 
     def _generate_examples(self, reader, shards):
         for batch in self._read(reader, shards):
-            for name, label, image in batch.examples():
-                yield name, {"image": {"path": name, "bytes": image}, "label": label, "file_name": name}
+            for row in batch.table().to_pylist():
+                yield row["file_name"], row
 
     def _generate_tables(self, reader, shards):
         if self.config.in_place:
-            yield from enumerate(tables(reader, np.concatenate(shards), self.config.image_bytes))
+            yield from enumerate(reader.tables(np.concatenate(shards), self.config.image_bytes))
             return
         for number, batch in enumerate(self._read(reader, shards)):
             yield number, batch.table()
 
     def _read(self, reader, shards):
-        on_damage = self._damage if self.config.on_missing == "skip" else "error"
-        return read_batches(reader, np.concatenate(shards), self.config.image_bytes, on_damage)
+        damage = self._damage if self.config.on_missing == "skip" else None
+        return read_batches(reader, np.concatenate(shards), self.config.image_bytes, damage)
 
     @functools.cached_property
     def _damage(self):
@@ -286,8 +318,8 @@ class ImagenetSubsets(TableBuilder):
         return dataset
 
     def _warn_of_missing(self):
-        plan = self.plan()
-        plan.warn_of_missing({split: self.info.splits[split].num_examples for split in plan.subset}, stacklevel=3)
+        counts = {split: self.info.splits[split].num_examples for split in self.plan().subset}
+        self.plan().warn_of_missing(counts, stacklevel=3)
 
 
 def _split_infos(rows):
@@ -377,4 +409,6 @@ def read_index(path):
         >>> read_index("/data/ILSVRC2012_img_val.tar").num_rows
         50000
     """
-    return TarArchive(path).look(None).index().table
+    archive, wanted = OfficialTar(os.fspath(path)), Wanted(lambda: None)
+    archive.check()
+    return archive.index(archive.snapshot(wanted), wanted).table

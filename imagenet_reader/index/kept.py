@@ -15,8 +15,10 @@ import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagenet_reader.files import naming, note_use, opened
+from imagenet_reader.files import note_use
 from imagenet_reader.lists import read_table
+from imagenet_reader.sources import open_file
+from imagenet_reader.sources.local import naming
 
 VERSION = "1"  # part of every identity: to be raised when an index is made in another way
 SAMPLES = 16  # places in the archive whose bytes are part of its identity
@@ -26,11 +28,11 @@ ROW_GROUP = 1 << 17
 
 def archive_identity(path):
     """What distinguishes an archive from others: SHA-256 (hex) over size, time of change and 16 samples of 4 KiB."""
-    with opened(path) as fd:
-        status = os.fstat(fd)
-        digest = hashlib.sha256(f"{VERSION} {status.st_size} {status.st_mtime_ns}".encode())
+    with open_file(path) as file:
+        size, version = file.stamp()
+        digest = hashlib.sha256(f"{VERSION} {size} {version}".encode())
         for k in range(SAMPLES):
-            digest.update(os.pread(fd, SAMPLE_BYTES, max(0, status.st_size - SAMPLE_BYTES) * k // (SAMPLES - 1)))
+            digest.update(file.read(max(0, size - SAMPLE_BYTES) * k // (SAMPLES - 1), SAMPLE_BYTES))
     return digest.hexdigest()
 
 

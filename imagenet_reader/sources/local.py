@@ -60,3 +60,8 @@ def naming(path: str, doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise named(error, path, doing) from error
+
+
+def stamp_of(path: str) -> Stamp:
+    """The stamp of the file at a path; ``OSError`` if there is none."""
+    return stamp_of_status(os.stat(path))
