@@ -14,6 +14,7 @@ import pyarrow as pa
 from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import digest
+from imagenet_reader.hf.log import logger
 from imagenet_reader.layouts.base import Images, Layout, Wanted
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.official import VALIDATION_NAME
@@ -90,6 +91,8 @@ class Plan:
         self._lists = _Lists(own_lists)
         sets = dict.fromkeys(self._lists.image_set(name) for name in subset.values())
         self._layouts = {} if data_dir is None else {name: find_layout(name, data_dir) for name in sets}
+        for name, layout in self._layouts.items():
+            logger.info("%s images: %s, %s", name, layout.name or "none", layout.path)
         self._wanted = {layout: Wanted(functools.partial(self._images_of, layout)) for layout in self.layouts}
         self._snapshots = {layout: layout.snapshot(wanted) for layout, wanted in self._wanted.items()}
         self.key: dict[str, Any] = {
@@ -127,9 +130,7 @@ class Plan:
             RuntimeError: this is a plan that was sent to another process, which has no rows.
         """
         if not hasattr(self, "_snapshots"):
-            raise RuntimeError(
-                "This plan was pickled, which leaves out its rows. Make the plan again where it is used."
-            )
+            raise RuntimeError("A plan leaves its rows behind when it is pickled. Make it again where it is used.")
         for layout in self.layouts:
             layout.check()  # all errors that are cheap to detect come before any work
         indexes = {layout: layout.index(self._snapshots[layout], self._wanted[layout]) for layout in self.layouts}
@@ -137,6 +138,7 @@ class Plan:
         for split, name in self.subset.items():
             layout = self._layouts[self._lists.image_set(name)]
             rows = self._rows(split, layout, indexes[layout].table)
+            logger.info("%s: %d rows", split, len(rows))
             splits[split] = SplitRows(name, rows, layout, indexes[layout].reader)
         return splits
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imagenet_reader.files import note_use
+from imagenet_reader.hf.log import logger
 from imagenet_reader.lists import read_table
 from imagenet_reader.sources import open_file
 from imagenet_reader.sources.local import naming
@@ -60,6 +61,7 @@ def kept_index(path, identity, find):
     file = index_path(path)
     table = _load(file, identity)
     if table is not None:
+        logger.info("Index of %s: taken from %s", path, file)
         note_use(file)
         return table
     with contextlib.ExitStack() as locked:
@@ -73,6 +75,7 @@ def kept_index(path, identity, find):
         if table is None:
             origin = {"identity": identity, "archive": os.fsencode(os.path.realpath(path))}
             table = find().replace_schema_metadata(origin)
+            logger.info("Index of %s: made, %d images", path, len(table))
             try:
                 _save(table, file)
             except OSError as error:

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import check_space, digest, in_words, progress_bar
+from imagenet_reader.hf.log import logger
 from imagenet_reader.index.kept import archive_identity, index_folder, index_path, kept_index
 from imagenet_reader.layouts.base import Index, Layout, Snapshot, Wanted, changed_since
 from imagenet_reader.reading.reader import Reader
@@ -132,6 +133,7 @@ class Kept(Layout):
             if self.snapshot(Wanted(lambda: None)).identity != snapshot.identity:
                 raise ArchiveError(f"{self.path} has changed while it was read. Load again once it is complete.")
             os.replace(unfinished, tar)
+            logger.info("%d images of %s extracted into %s", found, self.path, tar)
         except DAMAGED as error:
             raise ArchiveError(f"{self.path} is cut off or damaged ({error}). Download it again.") from error
         finally:
