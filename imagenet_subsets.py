@@ -67,12 +67,12 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
     """A subset and how to build it; ``load_dataset`` says what the options are."""
 
     label_names: str = "wnid"
-    splits: list = None
+    splits: list | None = None
     on_missing: str = "error"
     image_bytes: str = "benchmark"
     unlabeled: bool = False
-    train_list: str | list = None
-    validation_list: str | list = None
+    train_list: str | list | None = None
+    validation_list: str | list | None = None
     in_place: bool = False
 
     def __post_init__(self):

@@ -43,13 +43,13 @@ class SplitRows:
     """The rows of a split and where their images are.
 
     Attributes:
-        list: the list that the rows are from.
+        split_list: the list that the rows are from.
         rows: structured array ``[n]`` in row order, see ``rows``.
         layout: where their images are.
         reader: reads their images.
     """
 
-    list: SplitList
+    split_list: SplitList
     rows: np.ndarray
     layout: Layout
     reader: Reader
@@ -161,7 +161,8 @@ class Plan:
         """The images that the splits need from one layout."""
         named = [name for name in self.subset.values() if self._layouts[self._lists.image_set(name)] == layout]
         images = [self._lists.images(name) for name in named]
-        return None if None in images else set(itertools.chain.from_iterable(images))
+        known = [some for some in images if some is not None]
+        return set(itertools.chain.from_iterable(known)) if len(known) == len(images) else None
 
     def _rows(self, split: str, layout: Layout, index: pa.Table) -> np.ndarray:
         """The rows of a split, in row order."""
@@ -213,10 +214,11 @@ class _Lists:
     """The lists of a plan, each read once: published ones, and ``own``, the user's own by name."""
 
     def __init__(self, own: dict[str, Any]):
-        self.own, self._read = own, {}
+        self.own = own
+        self._read: dict[str, Any] = {}
 
-    def read(self, name: str) -> list[tuple[str, int]] | None:
-        """The images of a list; ``None`` of ``"full"``, which no list names."""
+    def read(self, name: str) -> Any:
+        """The images of a list, (file name, label); ``None`` of ``"full"``, which no list names."""
         if name not in self._read:
             self._read[name] = self._read_list(name)
         return self._read[name]

@@ -16,6 +16,11 @@ from imagenet_reader.index.members import fixed_width
 from imagenet_reader.official import TRAIN_NAME, WNID
 
 
+def columns_of(rows: np.ndarray) -> tuple[str, ...]:
+    """The fields of rows."""
+    return rows.dtype.names or ()
+
+
 def row_table(rows: np.ndarray, image_bytes: pa.Array, paths: pa.Array) -> pa.Table:
     """Rows as they are written: the one place that has their columns.
 
@@ -70,7 +75,7 @@ def training_rows(index, wnids, without=()):
 
 def named_tuples(rows):
     """The records as named tuples of Python's own values, which are much faster to use one by one."""
-    return map(_row_type(rows.dtype.names)._make, rows.tolist())
+    return map(_row_type(columns_of(rows))._make, rows.tolist())
 
 
 @functools.cache

@@ -117,7 +117,7 @@ def _parts(contents, config):
     chosen = imagenet_subsets.ImagenetSubsetsConfig(**options)
     features, parts = chosen.features(), {}
     for split, images in chosen.make_plan().splits.items():
-        folder, name = _SHARED_PLACES.get(images.list.name, (config, split))
+        folder, name = _SHARED_PLACES.get(images.split_list.name, (config, split))
         parts[split] = Part(folder, name, images, features, contents.shard_bytes)
     return parts
 

@@ -3,7 +3,7 @@
 import gzip
 import tarfile
 from collections.abc import Iterator
-from typing import BinaryIO, ClassVar
+from typing import IO, ClassVar
 
 from imagenet_reader.layouts.base import ImageSet
 from imagenet_reader.layouts.kept import Kept
@@ -22,14 +22,14 @@ class KaggleTarGz(Kept):
         """The last .tar.gz of Kaggle's name."""
         return cls.newest(data_dir, PATTERN)
 
-    def stream(self, names: set[str] | None, bar) -> Iterator[tuple[str, int, BinaryIO]]:
+    def stream(self, names: set[str] | None, bar) -> Iterator[tuple[str, int, IO[bytes]]]:
         """Images in the order of the archive, which is read to its end, where its checksum is."""
         for name, size, image in stream_tar_gz(self.path, bar):
             if name.endswith(".JPEG") if names is None else name in names:
                 yield name, size, image
 
 
-def stream_tar_gz(path: str, bar) -> Iterator[tuple[str, int, BinaryIO]]:
+def stream_tar_gz(path: str, bar) -> Iterator[tuple[str, int, IO[bytes]]]:
     """The regular members of a .tar.gz, (name without folders, size in bytes, file).
 
     Args:
@@ -42,7 +42,7 @@ def stream_tar_gz(path: str, bar) -> Iterator[tuple[str, int, BinaryIO]]:
     with open(path, "rb") as file, gzip.open(file) as content:
         with tarfile.open(fileobj=content, mode="r|") as source:
             for member in source:
-                source.members = []  # else all headers stay in memory
+                source.members = []  # type: ignore[attr-defined]  # else all headers stay in memory
                 image = source.extractfile(member) if member.isreg() else None
                 if image is not None:
                     yield member.name.rpartition("/")[2], member.size, image

@@ -14,7 +14,7 @@ import warnings
 import zlib
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import BinaryIO, ClassVar
+from typing import IO, ClassVar
 
 import filelock
 import pyarrow as pa
@@ -40,7 +40,7 @@ class Kept(Layout):
     checkable: ClassVar = False
 
     @abstractmethod
-    def stream(self, names: set[str] | None, bar) -> Iterator[tuple[str, int, BinaryIO]]:
+    def stream(self, names: set[str] | None, bar) -> Iterator[tuple[str, int, IO[bytes]]]:
         """Yield images, (official file name, size in bytes, file that is read from the image on), in any order.
 
         Args:
@@ -141,7 +141,7 @@ class Kept(Layout):
                 os.unlink(unfinished)
         return tar
 
-    def _copy(self, names: set[str] | None, tars: list[str], file: BinaryIO, size: int) -> int:
+    def _copy(self, names: set[str] | None, tars: list[str], file: IO[bytes], size: int) -> int:
         """Copy images into an open file, as a tar; return how many there were."""
         have = set(self.list_members(tars)["name"].to_pylist()) if tars and names is None else set()
         headers, found = {ORIGIN: os.path.realpath(self.path)}, 0
@@ -158,11 +158,11 @@ class Kept(Layout):
         return found
 
 
-def _add(target: tarfile.TarFile, name: str, size: int, content: BinaryIO) -> None:
+def _add(target: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
     member = tarfile.TarInfo(name)
     member.size = size
     target.addfile(member, content)
-    target.members = []  # else all headers stay in memory
+    target.members = []  # type: ignore[attr-defined]  # else all headers stay in memory
 
 
 def _not_asked_for(names: set[str] | None, tars: list[str]) -> set[str] | None:

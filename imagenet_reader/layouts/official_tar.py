@@ -66,7 +66,9 @@ class OfficialTar(Layout):
 
     def _sizes(self) -> str | None:
         official = OFFICIAL_SIZES.get(os.path.basename(self.path))
-        return official and f"It has {os.path.getsize(self.path):,} bytes, the official archive {official:,}"
+        if official is None:
+            return None
+        return f"It has {os.path.getsize(self.path):,} bytes, the official archive {official:,}"
 
 
 def first_name(path: str) -> bytes:

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from imagenet_reader.formats import FORMATS
 from imagenet_reader.formats.base import Where
+from imagenet_reader.rows import columns_of
 from imagenet_reader.sources import Stamp
 
 SCHEME = "imagenet"
@@ -89,7 +90,7 @@ def format_addresses(
     """
     size, number = rows["size"], _column(rows, "file", 0)
     file = _objects([urllib.parse.quote(os.fsencode(path), safe="/") for path in files])[number]
-    if "changed" in rows.dtype.names:
+    if "changed" in columns_of(rows):
         file_size, version = size, rows["changed"]
     else:
         file_size = _objects([str(stamp.size) for stamp in stamps])[number]
@@ -105,7 +106,7 @@ def _objects(texts):
 
 
 def _column(rows, name, default):
-    return rows[name] if name in rows.dtype.names else default
+    return rows[name] if name in columns_of(rows) else default
 
 
 def _text(value):

@@ -102,7 +102,7 @@ def read_batches(
         ended = threading.Event()
         read_some = functools.partial(_read_some, opened, image_bytes, damage is not None, ended)
         ahead = _ReadAhead(reader, functools.partial(pool.submit, read_some), damage)
-        started = collections.deque()
+        started: collections.deque = collections.deque()
         try:
             for window in _windows(rows):
                 started.append(ahead.start(window))
@@ -160,7 +160,8 @@ def _read_some(
     opened: OpenReader, image_bytes: str, skip: bool, ended: threading.Event, batch: Batch, numbers: list[int]
 ) -> tuple[dict, dict]:
     """Read the rows of these numbers into the buffer; return what ``Batch.changed`` and ``Damage.add`` take."""
-    changed, damaged = {}, {}
+    changed: dict[int, memoryview | bytes | None] = {}
+    damaged: dict[int, str] = {}
     for k, row in zip(numbers, named_tuples(batch.rows[numbers])):
         if ended.is_set():
             break

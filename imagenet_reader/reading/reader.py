@@ -13,7 +13,7 @@ from imagenet_reader.formats import format_of
 from imagenet_reader.formats.base import Where
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.checked import read_checked
-from imagenet_reader.rows import row_table
+from imagenet_reader.rows import columns_of, row_table
 from imagenet_reader.sources import Stamp
 from imagenet_reader.sources.local import LocalFile
 from imagenet_reader.sources.pool import FilePool
@@ -61,8 +61,8 @@ class Reader:
 
     def reading_order(self, rows: np.ndarray) -> np.ndarray:
         """The order in which to read rows, ``int64 [n]``: by file, and as they lie in it."""
-        within = "offset" if "offset" in rows.dtype.names else "name"
-        return np.lexsort([rows[column] for column in (within, "file") if column in rows.dtype.names])
+        within = "offset" if "offset" in columns_of(rows) else "name"
+        return np.lexsort([rows[column] for column in (within, "file") if column in columns_of(rows)])
 
     @contextlib.contextmanager
     def opened(self) -> Iterator["OpenReader"]:
