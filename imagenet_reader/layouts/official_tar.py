@@ -11,6 +11,7 @@ from imagenet_reader.layouts.base import ImageSet, Layout, Snapshot, Wanted
 from imagenet_reader.layouts.messages import NOT_TAR, TAR_DESCRIPTIONS, describe_absent
 from imagenet_reader.official import FIRST_MEMBERS, OFFICIAL_SIZES
 from imagenet_reader.sources import open_file
+from imagenet_reader.sources.local import naming
 from imagenet_reader.walk.archive import first_member, walk_archive
 
 
@@ -77,11 +78,11 @@ def first_name(path: str) -> bytes:
     Raises:
         ArchiveError: it is not a tar.
     """
-    with open_file(path) as file:
+    with open_file(path) as file, naming(path, "reading"):
         size, start = file.stamp().size, file.read(0, BLOCK)
         for magic, what in NOT_TAR.items():
             if start.lstrip().startswith(magic):
                 raise ArchiveError(f"{path} is {what}; expected the tar as image-net.org has it.")
         if len(start) < BLOCK or start == ZERO_BLOCK:
             raise ArchiveError(f"{path} is no tar archive: it has {size:,} bytes and no member. Download it again.")
-        return first_member(file.fd, path, size)
+        return first_member(file.fd, path, size)  # type: ignore[attr-defined]
