@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-import pathlib
 import warnings
 from typing import Any, NamedTuple
 
@@ -71,8 +70,8 @@ class Plan:
         on_missing: ``"error"``, or ``"skip"`` to leave out images that are absent.
 
     Attributes:
-        key: ``dict``, what the images, the user's lists and the versions are, instead of where they are: the same key
-            gives the same rows.
+        key: ``dict``, what the images and the user's lists are, instead of where they are: the same key gives the
+            same rows.
 
     Raises:
         OSError: a file cannot be read.
@@ -98,7 +97,6 @@ class Plan:
         self.key: dict[str, Any] = {
             name: self._snapshots[layout].identity or layout.path for name, layout in self._layouts.items()
         }
-        self.key["reader"] = _code_digest()
         if own_lists:
             self.key["lists"] = digest([self._lists.images(name) for name in subset.values()])
 
@@ -261,10 +259,3 @@ def _order_by_digest(names):
     if (np.diff(parts[order, 0]) == 0).any():  # one time in ten million
         order = np.lexsort(parts.T[::-1])
     return order
-
-
-@functools.cache
-def _code_digest():
-    """SHA-256 (hex) of this package: changed code must not serve what other code has cached."""
-    sources = sorted(pathlib.Path(__file__).parent.rglob("*.py"))
-    return digest([source.read_bytes() for source in sources])

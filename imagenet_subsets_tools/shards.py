@@ -69,7 +69,7 @@ class Shard:
     @functools.cached_property
     def mark(self):
         """What distinguishes it, finished, from any other: SHA-256 (hex) of the features and the rows, by row group."""
-        mark = hashlib.sha256(f"{_LAYOUT} {imagenet_subsets.VERSION} ".encode())
+        mark = hashlib.sha256(f"{_LAYOUT} {imagenet_subsets.ROWS_VERSION} ".encode())
         mark.update(self.part.features.arrow_schema.metadata[b"huggingface"])
         for group in self.groups:
             mark.update(repr(group[["name", "label", "size"]].tolist()).encode())

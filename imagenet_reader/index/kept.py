@@ -21,7 +21,7 @@ from imagenet_reader.lists import read_table
 from imagenet_reader.sources import open_file
 from imagenet_reader.sources.local import naming
 
-VERSION = "1"  # part of every identity: to be raised when an index is made in another way
+INDEX_VERSION = "1"  # part of every identity: raised when an index is made in another way
 SAMPLES = 16  # places in the archive whose bytes are part of its identity
 SAMPLE_BYTES = 4096
 ROW_GROUP = 1 << 17
@@ -31,7 +31,7 @@ def archive_identity(path):
     """What distinguishes an archive from others: SHA-256 (hex) over size, time of change and 16 samples of 4 KiB."""
     with open_file(path) as file:
         size, version = file.stamp()
-        digest = hashlib.sha256(f"{VERSION} {size} {version}".encode())
+        digest = hashlib.sha256(f"{INDEX_VERSION} {size} {version}".encode())
         for k in range(SAMPLES):
             digest.update(file.read(max(0, size - SAMPLE_BYTES) * k // (SAMPLES - 1), SAMPLE_BYTES))
     return digest.hexdigest()
