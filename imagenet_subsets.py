@@ -13,7 +13,6 @@ This file defines the dataset; ``imagenet_reader`` finds and reads the images.
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import inspect
 import os
 import sys
@@ -21,6 +20,144 @@ import sys
 import datasets
 import fsspec
 import numpy as np
+
+__all__ = [
+    "ArchiveError",
+    "ImagenetSubsets",
+    "ImagenetSubsetsConfig",
+    "as_benchmark",
+    "index_path",
+    "load_dataset",
+    "read_index",
+]
+
+# ---------------------------------------------------------------------------------------- the facts
+
+VERSION = "2.0.0"
+# Part of the key of every cache: raised when rows, columns or image bytes change, and by nothing else.
+ROWS_VERSION = "2.0.1"
+DESCRIPTION = """\
+ImageNet (ILSVRC 2012) subsets for semi-supervised and long-tailed learning: 1pct and 10pct, the training \
+lists of SimCLR, with the official validation set; lt, ImageNet-LT of OLTR, with its validation list and, as \
+test, the official validation set; full, all of ILSVRC 2012. Images, labels and file names are those of the \
+published lists."""
+HOMEPAGE = "https://image-net.org/challenges/LSVRC/2012/"
+LICENSE = """\
+The images are ImageNet's and may be used under its terms of access (https://image-net.org/download.php): for \
+non-commercial research and education, and not to be handed on."""
+
+SUBSETS = {  # config -> split -> list
+    "1pct": {"train": "1pct", "validation": "validation"},
+    "10pct": {"train": "10pct", "validation": "validation"},
+    "lt": {"train": "lt_train", "validation": "lt_validation", "test": "validation"},
+    "full": {"train": "full", "validation": "validation"},
+}
+CUSTOM = {"train": "train_list", "validation": "validation_list"}  # split -> option that gives the user's list
+UNLABELED = ("1pct", "10pct")  # configs that can have a split of all other training images
+OPTIONS = {
+    "label_names": ("wnid", "words"),
+    "on_missing": ("error", "skip"),
+    "image_bytes": ("benchmark", "archive"),
+}
+
+# -------------------------------------------------------------------------------------- the configs
+
+
+@dataclasses.dataclass
+class ImagenetSubsetsConfig(datasets.BuilderConfig):
+    """A subset and how to build it; ``load_dataset`` says what the options are."""
+
+    label_names: str = "wnid"
+    splits: list | None = None
+    on_missing: str = "error"
+    image_bytes: str = "benchmark"
+    unlabeled: bool = False
+    train_list: str | list | None = None
+    validation_list: str | list | None = None
+    in_place: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._plan = None
+
+    def make_plan(self):
+        """What follows from the options, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: an option or a list is not what it should be.
+        """
+        self._check_options()
+        own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
+        return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing)
+
+    def features(self):
+        """The columns of the rows, ``datasets.Features``."""
+        names = lists.label_names(lists.read_classes(), self.label_names)
+        return datasets.Features(
+            {
+                "image": datasets.Image(mode="RGB"),
+                "label": datasets.ClassLabel(names=names),
+                "file_name": datasets.Value("string"),
+            }
+        )
+
+    def create_config_id(self, config_kwargs, custom_features=None):
+        """The key of the cache: the options, and what the images and lists are instead of where they are.
+
+        ``datasets`` calls this once, when the options are complete. The plan is kept for ``take_plan``.
+        """
+        self._plan = self.make_plan()
+        key = {name: value for name, value in self.chosen_options().items() if name not in CUSTOM.values()}
+        key |= self._plan.key
+        if self.in_place:
+            key["data_dir"] = self.data_dir  # rows in place are those of this folder
+        return super().create_config_id(key, custom_features)
+
+    def take_plan(self):
+        """The plan that the key of the cache was made from, for the one builder of this config."""
+        plan, self._plan = self._plan, None
+        return plan or self.make_plan()
+
+    def chosen_options(self):
+        """The options that are not as they are by default, ``dict``."""
+        options = {name: getattr(self, name) for name in ImagenetSubsetsConfig.__annotations__}
+        return {name: value for name, value in options.items() if value != getattr(ImagenetSubsetsConfig, name)}
+
+    def _check_options(self):
+        for name, allowed in OPTIONS.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose one of {list(allowed)}.")
+        if self.unlabeled and self.name not in UNLABELED:
+            raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
+        if bool(self.train_list) != (self.name == "custom") or (self.validation_list and not self.train_list):
+            raise ValueError(
+                "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
+            )
+        splits, known = self.splits, list(self._possible_subset())
+        if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(known)):
+            raise ValueError(f"splits={splits!r}: expected a list out of {known}, the splits of {self.name!r}.")
+
+    def _possible_subset(self):
+        """All splits that this config can have, and their lists; only ``lt`` has a test split of its own."""
+        names = dict(SUBSETS.get(self.name, CUSTOM))
+        if self.name == "custom" and self.validation_list is None:
+            names["validation"] = "validation"
+        subset = {split: SplitList(name) for split, name in names.items()}
+        if self.unlabeled:
+            subset["unlabeled"] = SplitList(names["train"], complement=True)
+        subset.setdefault("test", SplitList("test"))
+        return subset
+
+    def _subset(self):
+        """The splits to build and their lists; the official test images only if they are asked for."""
+        possible = self._possible_subset().items()
+        if self.splits is None:
+            return {split: of_list for split, of_list in possible if of_list.name != "test"}
+        return {split: of_list for split, of_list in possible if split in self.splits}
+
+
+# ------------------------------------------------------- what finds the reader of a clone that is not installed
 
 
 def _clone():
@@ -64,119 +201,17 @@ with _reader_importable():
     from imagenet_reader.hf.options import check_names
     from imagenet_reader.hf.record import RECORD, write_record
     from imagenet_reader.index.kept import index_path
-    from imagenet_reader.layouts.tar_archive import TarArchive
+    from imagenet_reader.layouts.base import Wanted
+    from imagenet_reader.layouts.official_tar import OfficialTar
     from imagenet_reader.official import MANUAL_DOWNLOAD, OTHER_LAYOUTS
-    from imagenet_reader.plan import Plan
-    from imagenet_reader.reading.addresses import SCHEME, tables
+    from imagenet_reader.plan import Plan, SplitList
+    from imagenet_reader.reading.addresses import SCHEME
     from imagenet_reader.reading.batches import BATCH_ROWS, Damage, read_batches
     from imagenet_reader.reading.filesystem import ImagenetFileSystem
     from imagenet_reader.reading.pixels import as_benchmark
 
-__all__ = [
-    "ArchiveError",
-    "ImagenetSubsets",
-    "ImagenetSubsetsConfig",
-    "as_benchmark",
-    "index_path",
-    "load_dataset",
-    "read_index",
-]
-
 # In a clone that isn't installed, no entry point does this.
 fsspec.register_implementation(SCHEME, ImagenetFileSystem, clobber=True)
-
-# ---------------------------------------------------------------------------------------- the facts
-
-VERSION = "2.0.0"
-DESCRIPTION = """\
-ImageNet (ILSVRC 2012) subsets for semi-supervised and long-tailed learning: 1pct and 10pct, the training \
-lists of SimCLR, with the official validation set; lt, ImageNet-LT of OLTR, with its validation list and, as \
-test, the official validation set; full, all of ILSVRC 2012. Images, labels and file names are those of the \
-published lists."""
-HOMEPAGE = "https://image-net.org/challenges/LSVRC/2012/"
-LICENSE = """\
-The images are ImageNet's and may be used under its terms of access (https://image-net.org/download.php): for \
-non-commercial research and education, and not to be handed on."""
-
-SUBSETS = {  # config -> split -> list
-    "1pct": {"train": "1pct", "validation": "validation"},
-    "10pct": {"train": "10pct", "validation": "validation"},
-    "lt": {"train": "lt_train", "validation": "lt_validation", "test": "validation"},
-    "full": {"train": "full", "validation": "validation"},
-}
-CUSTOM = {"train": "train_list", "validation": "validation_list"}  # split -> option that gives the user's list
-UNLABELED = ("1pct", "10pct")  # configs that can have a split of all other training images
-OPTIONS = {
-    "label_names": ("wnid", "words"),
-    "on_missing": ("error", "skip"),
-    "image_bytes": ("benchmark", "archive"),
-}
-
-# -------------------------------------------------------------------------------------- the configs
-
-
-@dataclasses.dataclass
-class ImagenetSubsetsConfig(datasets.BuilderConfig):
-    """A subset and how to build it; ``load_dataset`` says what the options are."""
-
-    label_names: str = "wnid"
-    splits: list = None
-    on_missing: str = "error"
-    image_bytes: str = "benchmark"
-    unlabeled: bool = False
-    train_list: str | list = None
-    validation_list: str | list = None
-    in_place: bool = False
-
-    def create_config_id(self, config_kwargs, custom_features=None):
-        """The key of the cache: the options, and what the images and lists are instead of where they are.
-
-        ``datasets`` calls this once, when the options are complete: the plan that follows from them is made here.
-        """
-        self._check_options()
-        chosen = self.chosen_options()
-        own_lists = {name: chosen.pop(name) for name in CUSTOM.values() if name in chosen}
-        self.plan = Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing)
-        key = chosen | self.plan.key
-        if self.in_place:
-            key["data_dir"] = self.data_dir  # rows in place are those of this folder
-        return super().create_config_id(key, custom_features)
-
-    def chosen_options(self):
-        """The options that are not as they are by default, ``dict``."""
-        options = {name: getattr(self, name) for name in ImagenetSubsetsConfig.__annotations__}
-        return {name: value for name, value in options.items() if value != getattr(ImagenetSubsetsConfig, name)}
-
-    def _check_options(self):
-        for name, allowed in OPTIONS.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose one of {list(allowed)}.")
-        if self.unlabeled and self.name not in UNLABELED:
-            raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
-        if bool(self.train_list) != (self.name == "custom") or (self.validation_list and not self.train_list):
-            raise ValueError(
-                "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
-            )
-        splits, known = self.splits, list(self._possible_subset())
-        if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(known)):
-            raise ValueError(f"splits={splits!r}: expected a list out of {known}, the splits of {self.name!r}.")
-
-    def _possible_subset(self):
-        """All splits that this config can have, and their lists; only ``lt`` has a test split of its own."""
-        subset = dict(SUBSETS.get(self.name, CUSTOM))
-        if self.name == "custom" and self.validation_list is None:
-            subset["validation"] = "validation"
-        if self.unlabeled:
-            subset["unlabeled"] = "unlabeled"
-        subset.setdefault("test", "test")
-        return subset
-
-    def _subset(self):
-        """The splits to build and their lists; the official test images only if they are asked for."""
-        possible = self._possible_subset().items()
-        if self.splits is None:
-            return {split: name for split, name in possible if name != "test"}
-        return {split: name for split, name in possible if split in self.splits}
 
 
 # -------------------------------------------------------------------------------------- the builder
@@ -185,9 +220,9 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
 class ImagenetSubsets(TableBuilder):
     """Builder of the subsets. Rows: ``image`` (decodes to RGB), ``label`` (0 to 999), ``file_name``."""
 
-    VERSION = datasets.Version(VERSION)
+    VERSION = datasets.Version(ROWS_VERSION)
     BUILDER_CONFIG_CLASS = ImagenetSubsetsConfig
-    BUILDER_CONFIGS = [ImagenetSubsetsConfig(name=name, version=VERSION) for name in (*SUBSETS, "custom")]  # noqa: RUF012
+    BUILDER_CONFIGS = [ImagenetSubsetsConfig(name=name, version=ROWS_VERSION) for name in (*SUBSETS, "custom")]  # noqa: RUF012
     DEFAULT_CONFIG_NAME = "1pct"
     DEFAULT_WRITER_BATCH_SIZE = BATCH_ROWS
 
@@ -197,28 +232,26 @@ class ImagenetSubsets(TableBuilder):
             data_dir = os.path.abspath(os.path.expanduser(data_dir))
             if "::" in data_dir:
                 raise ValueError(f"data_dir={data_dir!r}: in '::', datasets sees two paths. Pass a link to the folder.")
+        kwargs["hash"] = ROWS_VERSION  # datasets passes that of a script's text: no comment shall cost a rebuild
         super().__init__(*args, data_dir=data_dir, **kwargs)
 
     def plan(self):
         """What follows from the config, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows."""
-        return self.config.plan
+        return self._plan
+
+    @functools.cached_property
+    def _plan(self):
+        return self.config.take_plan()
 
     def _info(self):
-        plan = self.plan()
         return datasets.DatasetInfo(
             description=DESCRIPTION,
             citation=(lists.SPLIT_FILES / "citation.bib").read_text(encoding="utf-8"),
             homepage=HOMEPAGE,
             license=LICENSE,
-            features=datasets.Features(
-                {
-                    "image": datasets.Image(mode="RGB"),
-                    "label": datasets.ClassLabel(names=lists.label_names(plan.classes, self.config.label_names)),
-                    "file_name": datasets.Value("string"),
-                }
-            ),
+            features=self.config.features(),
             supervised_keys=("image", "label"),
-            splits=_split_infos({split: plan.count(split) for split in plan.subset}),
+            splits=_split_infos({split: self.plan().count(split) for split in self.plan().subset}),
         )
 
     def _split_generators(self, dl_manager):
@@ -227,7 +260,8 @@ class ImagenetSubsets(TableBuilder):
         splits = self.plan().splits
         if self.unfinished_dir is not None and not getattr(dl_manager, "is_streaming", False):
             self._check_space(splits)
-            write_record(self.unfinished_dir, self.config.name, self.config.chosen_options(), self.plan().places)
+            archives = [layout.path for layout in self.plan().layouts]
+            write_record(self.unfinished_dir, self.config.name, self.config.chosen_options(), archives)
         # datasets compares what it has written with this, on every version; skipped damage shows only in reading.
         prepares_skipping = self.config.on_missing == "skip" and not getattr(dl_manager, "is_streaming", False)
         rows = {name: len(split.rows) for name, split in splits.items()}
@@ -248,19 +282,19 @@ class ImagenetSubsets(TableBuilder):
 
     def _generate_examples(self, reader, shards):
         for batch in self._read(reader, shards):
-            for name, label, image in batch.examples():
-                yield name, {"image": {"path": name, "bytes": image}, "label": label, "file_name": name}
+            for row in batch.table().to_pylist():
+                yield row["file_name"], row
 
     def _generate_tables(self, reader, shards):
         if self.config.in_place:
-            yield from enumerate(tables(reader, np.concatenate(shards), self.config.image_bytes))
+            yield from enumerate(reader.tables(np.concatenate(shards), self.config.image_bytes))
             return
         for number, batch in enumerate(self._read(reader, shards)):
             yield number, batch.table()
 
     def _read(self, reader, shards):
-        on_damage = self._damage if self.config.on_missing == "skip" else "error"
-        return read_batches(reader, np.concatenate(shards), self.config.image_bytes, on_damage)
+        damage = self._damage if self.config.on_missing == "skip" else None
+        return read_batches(reader, np.concatenate(shards), self.config.image_bytes, damage)
 
     @functools.cached_property
     def _damage(self):
@@ -286,8 +320,8 @@ class ImagenetSubsets(TableBuilder):
         return dataset
 
     def _warn_of_missing(self):
-        plan = self.plan()
-        plan.warn_of_missing({split: self.info.splits[split].num_examples for split in plan.subset}, stacklevel=3)
+        counts = {split: self.info.splits[split].num_examples for split in self.plan().subset}
+        self.plan().warn_of_missing(counts, stacklevel=3)
 
 
 def _split_infos(rows):
@@ -345,9 +379,7 @@ def load_dataset(
     if streaming and num_proc is not None:
         raise NotImplementedError("A streaming dataset is not prepared, so num_proc does not go with streaming=True.")
     config_kwargs.pop("trust_remote_code", None)
-    with open(__file__, "rb") as source:  # a changed builder must not serve what another has cached
-        digest = hashlib.sha256(source.read()).hexdigest()
-    options = {"config_name": name, "data_dir": data_dir, "features": features, "hash": digest, **config_kwargs}
+    options = {"config_name": name, "data_dir": data_dir, "features": features, **config_kwargs}
     if streaming:
         with unused_cache() as unused:
             return ImagenetSubsets(cache_dir=cache_dir or unused, **options).as_streaming_dataset(split=split)
@@ -377,4 +409,6 @@ def read_index(path):
         >>> read_index("/data/ILSVRC2012_img_val.tar").num_rows
         50000
     """
-    return TarArchive(path).look(None).index().table
+    archive, wanted = OfficialTar(os.fspath(path)), Wanted(lambda: None)
+    archive.check()
+    return archive.index(archive.snapshot(wanted), wanted).table

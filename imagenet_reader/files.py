@@ -10,18 +10,7 @@ from pathlib import Path
 
 import datasets
 
-from imagenet_reader.errors import ArchiveError
-
-
-@contextlib.contextmanager
-def naming(path, doing):
-    """Give errors of the system that name no file the name ``path``; ``doing`` says what was done with it."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None or error.filename is not None:
-            raise
-        raise OSError(error.errno, f"{os.strerror(error.errno)}, while {doing}", path) from error
+from imagenet_reader.sources.local import naming
 
 
 @contextlib.contextmanager
@@ -33,17 +22,6 @@ def opened(path):
             yield fd
     finally:
         os.close(fd)
-
-
-def stamp(status):
-    """What changes when a file is replaced, from its ``os.stat_result``: ``(size in bytes, time of change in ns)``."""
-    return status.st_size, status.st_mtime_ns
-
-
-def confirm(fd, path, expected):
-    """Raise ``ArchiveError`` if the open file is not the one that had the stamp ``expected``."""
-    if stamp(os.fstat(fd)) != expected:
-        raise ArchiveError(f"{path} was changed after it was indexed. Load again once it is whole.")
 
 
 def check_space(folder, needed, what, advice=""):

@@ -1,6 +1,7 @@
 """The published lists, a user's own list, and the classes."""
 
 import collections
+import functools
 import hashlib
 import os
 import pathlib
@@ -31,15 +32,22 @@ _LINE = re.compile(
 )
 
 
-def read_classes():
+@functools.cache
+def read_classes() -> list[tuple[str, str]]:
     """The 1,000 classes as ``list[tuple[str, str]]``, (wnid, words), in label order: that of the sorted wnids."""
     table = read_table(SPLIT_FILES / "classes.parquet")
     return list(zip(table["wnid"].to_pylist(), table["words"].to_pylist()))
 
 
-def read_wnids():
+def read_wnids() -> list[str]:
     """The 1,000 wnids in label order, ``list[str]``."""
     return [wnid for wnid, _ in read_classes()]
+
+
+@functools.cache
+def label_of_wnid() -> dict[str, int]:
+    """The label of each of the 1,000 wnids."""
+    return {wnid: label for label, wnid in enumerate(read_wnids())}
 
 
 def label_names(classes, kind):

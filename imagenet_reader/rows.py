@@ -16,6 +16,31 @@ from imagenet_reader.index.members import fixed_width
 from imagenet_reader.official import TRAIN_NAME, WNID
 
 
+def columns_of(rows: np.ndarray) -> tuple[str, ...]:
+    """The fields of rows."""
+    return rows.dtype.names or ()
+
+
+def row_table(rows: np.ndarray, image_bytes: pa.Array, paths: pa.Array) -> pa.Table:
+    """Rows as they are written: the one place that has their columns.
+
+    Args:
+        rows: structured array ``[n]``, see above.
+        image_bytes: ``binary [n]``, the images; null for those that stay where they are.
+        paths: ``string [n]``, their file names, or the addresses of those that stay where they are.
+
+    Returns:
+        ``pa.Table`` with ``image`` (struct of ``bytes`` and ``path``), ``label`` and ``file_name``.
+    """
+    return pa.table(
+        {
+            "image": pa.StructArray.from_arrays([image_bytes, paths], ["bytes", "path"]),
+            "label": pa.array(rows["label"], pa.int64()),
+            "file_name": pa.array(rows["name"].tolist(), pa.binary()).cast(pa.string()),
+        }
+    )
+
+
 def locate(images, index):
     """Where images are.
 
@@ -50,7 +75,7 @@ def training_rows(index, wnids, without=()):
 
 def named_tuples(rows):
     """The records as named tuples of Python's own values, which are much faster to use one by one."""
-    return map(_row_type(rows.dtype.names)._make, rows.tolist())
+    return map(_row_type(columns_of(rows))._make, rows.tolist())
 
 
 @functools.cache

@@ -16,7 +16,7 @@ import filelock
 from imagenet_reader.files import in_words
 from imagenet_reader.hf.record import RECORD, read_record
 from imagenet_reader.index.kept import index_folder, index_path, indexed_archive
-from imagenet_reader.layouts.kaggle_tar_gz import origin_of
+from imagenet_reader.layouts.kept import origin_of
 from imagenet_subsets_tools.check import text_table
 
 _BUILDER = "imagenet_subsets"  # in the dataset_info.json of our datasets

@@ -143,8 +143,7 @@ def _parts(plan):
 
 def _text(plan, own_lists):
     """The card below its front matter."""
-    lists = {part.images.list for part in _parts(plan)}
-    lists |= {config for config, splits in plan.items() if "unlabeled" in splits}  # which are those outside its list
+    lists = {part.images.split_list.name for part in _parts(plan)}
     return _TEXT.format(
         title=_TITLE,
         description=imagenet_subsets.DESCRIPTION,
@@ -174,7 +173,7 @@ def _labels(plan):
         f"`{split}` of `{config}`"
         for config, splits in plan.items()
         for split, part in splits.items()
-        if part.images.list in ("unlabeled", "test")
+        if part.images.split_list.complement or part.images.split_list.name == "test"
     ]
     return f"{text}; -1 in {', '.join(without)}, which have no labels" if without else text
 

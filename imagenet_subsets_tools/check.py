@@ -13,16 +13,16 @@ from datasets.utils import tqdm
 
 from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.files import naming, progress_bar
+from imagenet_reader.files import progress_bar
 from imagenet_reader.hf.processes import finished, interruptible, worker_pool
 from imagenet_reader.index.members import MEMBERS
-from imagenet_reader.layouts.find import KINDS, Missing, find_layout
-from imagenet_reader.layouts.kaggle_tar_gz import KaggleTarGz
+from imagenet_reader.layouts.base import IMAGE_SETS, Wanted
+from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.official import OFFICIAL_SIZES, TEST_IMAGES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.plan import MAX_IMAGE
-from imagenet_reader.reading.batches import reason
-from imagenet_reader.reading.pixels import as_benchmark
+from imagenet_reader.reading.checked import DamagedImage, reason
 from imagenet_reader.rows import locate, named_tuples, training_rows
+from imagenet_reader.sources.local import naming
 from imagenet_subsets import SUBSETS
 
 OFFICIAL_SHA256 = {
@@ -78,12 +78,14 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
     wnids = lists.read_wnids()
     published = {name: lists.read_split_list(name) for name in lists.LISTS}
     archives, list_reports = [], {}
-    for layout, kinds in _find_layouts(data_dir, wnids):
+    for layout, kinds in _find_layouts(data_dir):
         archive, index = _check_layout(layout, kinds, published["validation"], full)
         rows = {name: _locate(images, index) for name, images in published.items() if _kind(name) in kinds}
         if decode and rows and index is not None:
             with _noting(archive):
-                archive["damaged"] = _decode_images(index.reader, np.concatenate(list(rows.values())), num_proc)
+                archive["damaged"] = _decode_images(
+                    layout.path, index.reader, np.concatenate(list(rows.values())), num_proc
+                )
         archive["ok"] = not archive["errors"] and archive["sha256"] in (None, archive["official_sha256"])
         archives.append(archive)
         list_reports |= {name: _check_list(list_rows, archive, wnids) for name, list_rows in rows.items()}
@@ -102,12 +104,12 @@ def _kind(name):
     return "validation" if name == "validation" else "train"
 
 
-def _find_layouts(data_dir, wnids):
+def _find_layouts(data_dir):
     """``list[tuple[Layout, list[str]]]``: where images are, and of which kinds."""
     layouts = {}
-    for kind in KINDS:
-        layout = find_layout(kind, data_dir, wnids)
-        if kind != "test" or not isinstance(layout, Missing):  # few people have the test images
+    for kind in IMAGE_SETS:
+        layout = find_layout(kind, data_dir)
+        if kind != "test" or layout.exists:  # few people have the test images
             layouts.setdefault(layout, []).append(kind)
     return list(layouts.items())
 
@@ -128,10 +130,12 @@ def _check_layout(layout, kinds, validation, full):
     archive |= {"official_bytes": OFFICIAL_SIZES.get(name), "images": None, "classes": None, "sha256": None}
     archive |= {"official_sha256": OFFICIAL_SHA256.get(name), "errors": [], "damaged": None}
     with _noting(archive):
-        if isinstance(layout, KaggleTarGz):
+        layout.check()
+        if not layout.checkable:
             raise ArchiveError(f"{layout.path} can be read only as a whole. To check it, unpack it.")
         wanted = {"validation": set(validation), "test": set(lists.test_images())}
-        index = layout.look(lambda: wanted.get(kinds[0])).index()
+        images = Wanted(lambda: wanted.get(kinds[0]))
+        index = layout.index(layout.snapshot(images), images)
         archive["images"] = index.table.num_rows
     if os.path.isfile(layout.path):
         archive["bytes"] = os.path.getsize(layout.path)
@@ -186,18 +190,16 @@ def _check_list(rows, archive, wnids):
     }
 
 
-def _decode_images(reader, rows, num_proc):
+def _decode_images(path, reader, rows, num_proc):
     """Decode images, each once, and return the damaged ones in the archive's order."""
     rows = np.unique(rows[rows["size"] > 0])
     rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_AT_ONCE] for start in range(0, len(rows), _DECODED_AT_ONCE)]
     try:
-        with tqdm(total=len(rows), desc=f"Decoding {os.path.basename(reader.path)}", unit=" images") as bar:
+        with tqdm(total=len(rows), desc=f"Decoding {os.path.basename(path)}", unit=" images") as bar:
             return interruptible(functools.partial(_decode_parts, reader, parts, num_proc, bar.update))
     except concurrent.futures.BrokenExecutor as error:
-        raise ChildProcessError(
-            f"{reader.path}: a process that decoded its images died, out of memory perhaps."
-        ) from error
+        raise ChildProcessError(f"{path}: a process that decoded its images died, out of memory perhaps.") from error
 
 
 def _decode_parts(reader, parts, num_proc, done, stop):
@@ -214,24 +216,26 @@ def _decode_parts(reader, parts, num_proc, done, stop):
 
 def _decode_part(reader, rows):
     damaged = []
-    with reader.opened() as (read, confirm), warnings.catch_warnings():
+    with reader.opened() as opened, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd EXIF data, on which no pixel depends
         for row in named_tuples(rows):
-            image = bytearray(row.size)
-            try:
-                read(row, memoryview(image))
-                _AS_IN_ROWS.decode_example({"path": None, "bytes": as_benchmark(image)})
-            except Exception as error:  # Pillow's errors have no common base
-                damaged.append(
-                    {
-                        "name": row.name.decode(),
-                        "offset": getattr(row, "offset", None),  # extracted images have none
-                        "place": reader.place(row),
-                        "error": reason(error),
-                    }
-                )
-        confirm()
+            error = _damage(opened, row)
+            if error is not None:
+                name, offset = row.name.decode(), getattr(row, "offset", None)  # extracted images have none
+                damaged.append({"name": name, "offset": offset, "place": reader.describe(row), "error": error})
     return damaged
+
+
+def _damage(opened, row):
+    """What is wrong with an image; ``None`` if nothing is."""
+    try:
+        image = opened.read(row, memoryview(bytearray(row.size)))
+        _AS_IN_ROWS.decode_example({"path": None, "bytes": bytes(image)})
+    except DamagedImage as error:
+        return error.reason
+    except Exception as error:  # Pillow's errors have no common base
+        return reason(error)
+    return None
 
 
 # ----------------------------------------------------------------------------------------- for people

@@ -26,7 +26,6 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import imagenet_subsets
-from imagenet_reader.files import unused_cache
 from imagenet_reader.plan import SHARDS, SplitRows
 
 ROW_GROUP = 100  # rows of a row group, about: 11 MB of images, what one random access reads at the most
@@ -114,13 +113,12 @@ class Contents:
 
 @functools.lru_cache(maxsize=len(CONFIGS))
 def _parts(contents, config):
-    with unused_cache() as unused:
-        options = {"data_dir": contents.data_dir, "cache_dir": unused, **contents.options[config]}
-        builder = imagenet_subsets.ImagenetSubsets(config_name=config, **options)
-    parts = {}
-    for split, images in builder.plan().splits.items():
-        folder, name = _SHARED_PLACES.get(images.list, (config, split))
-        parts[split] = Part(folder, name, images, builder.info.features, contents.shard_bytes)
+    options = {"name": config, "data_dir": contents.data_dir, **contents.options[config]}
+    chosen = imagenet_subsets.ImagenetSubsetsConfig(**options)
+    features, parts = chosen.features(), {}
+    for split, images in chosen.make_plan().splits.items():
+        folder, name = _SHARED_PLACES.get(images.split_list.name, (config, split))
+        parts[split] = Part(folder, name, images, features, contents.shard_bytes)
     return parts
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import check_space, progress_bar
 from imagenet_reader.hf.processes import finished, interruptible, worker_pool
-from imagenet_reader.layouts.find import KINDS, find_layout
-from imagenet_reader.lists import read_wnids
+from imagenet_reader.layouts.base import IMAGE_SETS
+from imagenet_reader.layouts.find import find_layout
 from imagenet_subsets_tools.card import write_card
 from imagenet_subsets_tools.contents import (
     CONFIGS,
@@ -160,8 +160,7 @@ def _chosen(part):
 
 
 def _refuse_the_place_of_images(output_dir, data_dir):
-    wnids = read_wnids()
-    layouts = (find_layout(kind, data_dir, wnids).path for kind in KINDS)
+    layouts = (find_layout(name, data_dir).path for name in IMAGE_SETS)
     images = [os.path.realpath(path) for path in layouts if os.path.isdir(path)]
     for written in (output_dir, *(output_dir / folder for folder in FOLDERS)):
         path = os.path.realpath(written)

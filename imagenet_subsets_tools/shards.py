@@ -9,7 +9,6 @@ import errno
 import functools
 import hashlib
 import inspect
-import itertools
 import os
 import re
 import secrets
@@ -25,8 +24,8 @@ import pyarrow.parquet as pq
 
 import imagenet_subsets
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.files import naming
 from imagenet_reader.reading.batches import read_batches
+from imagenet_reader.sources.local import naming
 from imagenet_subsets_tools.contents import FOLDERS, IMAGE_BYTES, SHARD_PATH, Contents, Part
 
 _LAYOUT = "1"  # part of what marks a shard as finished: to be raised when shards are written in another way
@@ -70,7 +69,7 @@ class Shard:
     @functools.cached_property
     def mark(self):
         """What distinguishes it, finished, from any other: SHA-256 (hex) of the features and the rows, by row group."""
-        mark = hashlib.sha256(f"{_LAYOUT} {imagenet_subsets.VERSION} ".encode())
+        mark = hashlib.sha256(f"{_LAYOUT} {imagenet_subsets.ROWS_VERSION} ".encode())
         mark.update(self.part.features.arrow_schema.metadata[b"huggingface"])
         for group in self.groups:
             mark.update(repr(group[["name", "label", "size"]].tolist()).encode())
@@ -227,14 +226,14 @@ def _due(task):
 
 def _tables(reader, groups, schema):
     """The rows of each row group as ``pa.Table``."""
-    batches = read_batches(reader, np.concatenate(groups))
-    examples = itertools.chain.from_iterable(batch.examples() for batch in batches)
+    tables = (batch.table() for batch in read_batches(reader, np.concatenate(groups)))
+    batches = (table.take(np.arange(len(table))) for table in tables)  # copies, for the next batch reuses the buffer
+    ahead = pa.table([pa.array([], column.type) for column in schema], schema)
     for rows in groups:
-        group = [
-            {"image": {"path": name, "bytes": image}, "label": label, "file_name": name}
-            for name, label, image in itertools.islice(examples, len(rows))
-        ]
-        yield pa.Table.from_pylist(group, schema)
+        while len(ahead) < len(rows):
+            ahead = pa.concat_tables([ahead, next(batches).cast(schema)])
+        yield ahead.slice(0, len(rows)).combine_chunks()
+        ahead = ahead.slice(len(rows))
 
 
 def _write(shard, path, stop):

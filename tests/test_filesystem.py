@@ -53,19 +53,19 @@ def test_errors_of_many_files(few_in_place):
 
 
 @pytest.mark.parametrize("path", ["", "x", "tar:1:2/x/y", "gz:0:1:1:1:1:archive/a/b", "tar:0:-1:1:1:1:archive/a/b"])
-def test_what_is_no_place_is_refused(path):
-    with pytest.raises(ValueError, match="is not the place of an image"):
+def test_what_is_no_address_is_refused(path):
+    with pytest.raises(ValueError, match="is not a valid imagenet:// path"):
         addresses.parse(f"imagenet://{path}")
 
 
 def test_the_form_of_a_path(standins_1pct, in_place):
     path = paths(in_place["train"].select([0]))[0]
-    place = addresses.parse(path)
-    archive = standins_1pct / TRAIN_ARCHIVE
-    assert (place.kind, place.pixels, place.archive) == ("tar", "benchmark", str(archive))
-    assert place.stamp == (archive.stat().st_size, archive.stat().st_mtime_ns)
-    assert place.name == b"n01601694_21328.JPEG" and path.endswith("/n01601694_21328.JPEG")
-    assert place.offset % 512 == 0 and place.size == place.packed
+    address = addresses.parse(path)
+    where, archive = address.where, standins_1pct / TRAIN_ARCHIVE
+    assert (address.format, address.pixels, where.file) == ("tar", "benchmark", str(archive))
+    assert where.stamp == (archive.stat().st_size, archive.stat().st_mtime_ns)
+    assert where.name == b"n01601694_21328.JPEG" and path.endswith("/n01601694_21328.JPEG")
+    assert where.offset % 512 == 0 and where.size == where.packed
 
 
 class TestGet(AbstractFixtures):

@@ -173,7 +173,7 @@ def test_a_zip_that_is_packed_in_another_way(form, small, lists, tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
             message = message_of(tmp_path, "custom", kind=ArchiveError, on_missing=on_missing, **lists)
-        assert str(tmp_path / KAGGLE_ZIP) in message and "locked" in message
+        assert str(tmp_path / KAGGLE_ZIP) in message and "encrypted" in message
 
 
 @pytest.mark.parametrize("form", [{}, {"deflated": True}, {"streamed": True}], ids=str)

@@ -13,7 +13,8 @@ from datasets.exceptions import DatasetGenerationError
 
 import imagenet_subsets
 from imagenet_reader import official
-from imagenet_reader.layouts.tar_archive import TarArchive
+from imagenet_reader.layouts.base import Wanted
+from imagenet_reader.layouts.official_tar import OfficialTar
 from imagenet_reader.official import VALIDATION_ARCHIVE
 from imagenet_reader.reading import batches
 from imagenet_reader.rows import locate
@@ -68,8 +69,10 @@ def test_the_23_published_cases_become_rgb_jpegs(standins_all):
     train = standins_all / official.TRAIN_ARCHIVE
     names = [f"{name}.JPEG" for name in (*CMYK, PNG)]
     plan = locate([(name, 0) for name in names], imagenet_subsets.read_index(str(train)))
+    archive, wanted = OfficialTar(str(train)), Wanted(lambda: None)
+    reader = archive.index(archive.snapshot(wanted), wanted).reader
     published, images, again = (
-        images_of(batches.read_batches(TarArchive(str(train)).look(None).index().reader, plan, image_bytes=image_bytes))
+        images_of(batches.read_batches(reader, plan, image_bytes=image_bytes))
         for image_bytes in ("archive", "benchmark", "benchmark")
     )
     assert [PIL.Image.open(io.BytesIO(image)).mode for image in published] == ["CMYK"] * 22 + ["RGB"]

@@ -1,14 +1,14 @@
 """The central directory of a zip is untrusted, too: as CPython's ``zipfile`` reads it, or refused."""
 
 import io
-import os
 import zipfile
 
 import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from imagenet_reader.layouts import zip_directory
+from imagenet_reader.formats import zip_directory
+from imagenet_reader.sources import open_file
 
 FUZZ = {"derandomize": True, "database": None, "deadline": None}
 
@@ -33,13 +33,11 @@ def found(tmp_path_factory):
 
     def found(content):
         path.write_bytes(content)
-        fd = os.open(path, os.O_RDONLY)
         try:
-            entries = [(entry.name, *entry[1:]) for entry in zip_directory.entries(fd)]
+            with open_file(str(path)) as file:
+                entries = [(entry.name, *entry[1:]) for entry in zip_directory.entries(file)]
         except zipfile.BadZipFile:
             return None
-        finally:
-            os.close(fd)
         return [(name.decode("utf-8" if flags & 0x800 else "cp437"), flags, *rest) for name, flags, *rest in entries]
 
     return found

@@ -1,1 +1,20 @@
-"""How one image lies in a file."""
+"""How one image lies in a file: ``format_of`` gives a format by its name, and imports it when it is asked for."""
+
+import functools
+import importlib
+
+from imagenet_reader.formats.base import Format
+
+FORMATS = {
+    "tar": "imagenet_reader.formats.tar:Tar",
+    "zip": "imagenet_reader.formats.zip:Zip",
+    "file": "imagenet_reader.formats.file:WholeFile",
+    "range": "imagenet_reader.formats.range:ByteRange",
+}
+
+
+@functools.cache
+def format_of(name: str) -> Format:
+    """The format of this name, a key of ``FORMATS``."""
+    module, _, class_name = FORMATS[name].partition(":")
+    return getattr(importlib.import_module(module), class_name)()

@@ -4,10 +4,12 @@ The format is that of PKWARE's APPNOTE 6.3.3, sections 4.3.12 to 4.3.16 and 4.5.
 refuses.
 """
 
-import os
 import struct
 import typing
 import zipfile
+from collections.abc import Iterator
+
+from imagenet_reader.sources import File
 
 PIECE_BYTES = 4 << 20
 # magic; disk numbers and entries; bytes of the directory; byte at which it begins; bytes of the comment
@@ -33,17 +35,17 @@ class Entry(typing.NamedTuple):
     offset: int
 
 
-def entries(fd):
-    """The members of the zip that is open as ``fd``, each an ``Entry``, in the order of its central directory.
+def entries(file: File) -> Iterator[Entry]:
+    """The members of an open zip, in the order of its central directory.
 
     Raises:
         zipfile.BadZipFile: this is no zip, or its directory is damaged.
     """
-    begin, end, before = _directory(fd)
+    begin, end, before = _directory(file)
     content, at, position = b"", 0, begin
     while position < end or at < len(content):
         if position < end and len(content) - at < ENTRY.size + 3 * 0xFFFF:  # the longest entry
-            piece = os.pread(fd, min(PIECE_BYTES, end - position), position)
+            piece = file.read(position, min(PIECE_BYTES, end - position))
             if not piece:
                 raise zipfile.BadZipFile("its central directory is cut off")
             content, at, position = content[at:] + piece, 0, position + len(piece)
@@ -85,19 +87,19 @@ def _numbers_64(extra, numbers):
     return numbers
 
 
-def _directory(fd):
+def _directory(file):
     """Where the central directory begins and ends, and how many bytes stand before the zip in its file."""
-    file_size = os.fstat(fd).st_size
-    place, size, begin = _end_record(fd, file_size)
+    file_size = file.stamp().size
+    place, size, begin = _end_record(file, file_size)
     end = place
     position = place - END_64_PLACE.size
-    locator = os.pread(fd, END_64_PLACE.size, position) if position >= 0 else b""
+    locator = file.read(position, END_64_PLACE.size) if position >= 0 else b""
     if len(locator) == END_64_PLACE.size and locator.startswith(END_64_PLACE_MAGIC):
         _, disk, _, disks = END_64_PLACE.unpack(locator)
         if disk != 0 or disks > 1:
             raise zipfile.BadZipFile("it is one of several parts")
         position -= END_64.size  # where it stands unless it was extended, as zipfile takes for granted
-        record = os.pread(fd, END_64.size, position) if position >= 0 else b""
+        record = file.read(position, END_64.size) if position >= 0 else b""
         if len(record) == END_64.size and record.startswith(END_64_MAGIC):
             _, size, begin = END_64.unpack(record)
             end = position
@@ -107,10 +109,10 @@ def _directory(fd):
     return end - size, end, before
 
 
-def _end_record(fd, file_size):
+def _end_record(file, file_size):
     """Where the end record stands, and the size and beginning of the directory as it has them."""
     begin = max(0, file_size - END.size - MAX_COMMENT)
-    tail = os.pread(fd, file_size - begin, begin)
+    tail = file.read(begin, file_size - begin)
     last = tail[-END.size :]
     whole = last.startswith(END_MAGIC) and last.endswith(b"\0\0")  # at the very end, with an empty comment
     at = len(tail) - END.size if whole else tail.rfind(END_MAGIC)

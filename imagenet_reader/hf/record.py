@@ -6,7 +6,7 @@ The record's time of change is when the dataset was used last, see ``files.note_
 import json
 import os
 
-from imagenet_reader.files import naming
+from imagenet_reader.sources.local import naming
 
 RECORD = "imagenet_subsets.json"
 LONGEST = 4  # of a list that is noted in full

@@ -15,10 +15,13 @@ import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagenet_reader.files import naming, note_use, opened
+from imagenet_reader.files import note_use
+from imagenet_reader.hf.log import logger
 from imagenet_reader.lists import read_table
+from imagenet_reader.sources import open_file
+from imagenet_reader.sources.local import naming
 
-VERSION = "1"  # part of every identity: to be raised when an index is made in another way
+INDEX_VERSION = "1"  # part of every identity: raised when an index is made in another way
 SAMPLES = 16  # places in the archive whose bytes are part of its identity
 SAMPLE_BYTES = 4096
 ROW_GROUP = 1 << 17
@@ -26,11 +29,11 @@ ROW_GROUP = 1 << 17
 
 def archive_identity(path):
     """What distinguishes an archive from others: SHA-256 (hex) over size, time of change and 16 samples of 4 KiB."""
-    with opened(path) as fd:
-        status = os.fstat(fd)
-        digest = hashlib.sha256(f"{VERSION} {status.st_size} {status.st_mtime_ns}".encode())
+    with open_file(path) as file:
+        size, version = file.stamp()
+        digest = hashlib.sha256(f"{INDEX_VERSION} {size} {version}".encode())
         for k in range(SAMPLES):
-            digest.update(os.pread(fd, SAMPLE_BYTES, max(0, status.st_size - SAMPLE_BYTES) * k // (SAMPLES - 1)))
+            digest.update(file.read(max(0, size - SAMPLE_BYTES) * k // (SAMPLES - 1), SAMPLE_BYTES))
     return digest.hexdigest()
 
 
@@ -58,6 +61,7 @@ def kept_index(path, identity, find):
     file = index_path(path)
     table = _load(file, identity)
     if table is not None:
+        logger.info("Index of %s: taken from %s", path, file)
         note_use(file)
         return table
     with contextlib.ExitStack() as locked:
@@ -71,6 +75,7 @@ def kept_index(path, identity, find):
         if table is None:
             origin = {"identity": identity, "archive": os.fsencode(os.path.realpath(path))}
             table = find().replace_schema_metadata(origin)
+            logger.info("Index of %s: made, %d images", path, len(table))
             try:
                 _save(table, file)
             except OSError as error:

@@ -1,4 +1,5 @@
-"""The layouts in which people have ImageNet, one module each; ``find.find_layout`` says which a folder has.
+"""The forms in which people have ImageNet, one module per form; ``find.find_layout`` says which a folder has.
 
-To add one, write a ``base.Layout`` and, if no reader here will do, a ``base.Reader``, and name it in ``find``.
+To add one, write a ``base.Layout``, or a ``kept.Kept`` if it can be read only from beginning to end, and add it to
+``find.LAYOUTS``.
 """

@@ -1,101 +1,187 @@
-"""What a layout is to the rest: from a place on the disk to an index, and from an index to images."""
+"""The layout interface: find, list and explain the images of one form of ImageNet; the rest is done here, once."""
 
 import dataclasses
+import functools
+import glob
+import os
+import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import pyarrow as pa
 
-from imagenet_reader.official import WNID
+from imagenet_reader.errors import ArchiveError
+from imagenet_reader.files import digest
+from imagenet_reader.index.kept import archive_identity, kept_index
+from imagenet_reader.official import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.reading.reader import Reader
+from imagenet_reader.sources import Stamp
+from imagenet_reader.sources.local import stamp_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
-    """A place where images are, in one of the layouts: an archive or a folder.
+class ImageSet:
+    """One of the three sets of images, and where people have it.
 
-    ``name`` is what to call the layout, ``path`` the file or folder. Two that are equal hold the same images.
+    Attributes:
+        name: ``"train"``, ``"validation"`` or ``"test"``.
+        archives: names of the official archive.
+        folders: names of folders, below ``data_dir``, that may hold the images.
+        image: the names of images that need no class folder; ``None`` for training images.
     """
 
-    path: str
-    name = ""
+    name: str
+    archives: tuple[str, ...]
+    folders: tuple[str, ...]
+    image: re.Pattern[str] | None
 
-    def check(self):
-        """Raise what making the index would, as far as a glance at the place shows it."""
 
-    def look(self, wanted):
-        """What is there now, a ``Snapshot``.
+IMAGE_SETS = {
+    image_set.name: image_set
+    for image_set in (
+        ImageSet("train", (TRAIN_ARCHIVE,), ("train", "ILSVRC2012_img_train", ""), None),
+        ImageSet(
+            "validation",
+            (VALIDATION_ARCHIVE,),
+            ("val", "validation", "ILSVRC2012_img_val", ""),
+            re.compile(r"ILSVRC2012_val_\d+\.jpe?g", re.IGNORECASE),
+        ),
+        ImageSet(
+            "test",
+            TEST_ARCHIVES,
+            ("test", "ILSVRC2012_img_test", ""),
+            re.compile(r"ILSVRC2012_test_\d+\.jpe?g", re.IGNORECASE),
+        ),
+    )
+}
 
-        Args:
-            wanted: ``wanted()`` gives the images that will be asked for, ``set[tuple[str, int]]`` of (file name,
-                label), or ``None`` for all; called only by layouts whose index depends on it.
+Images = set[tuple[str, int]]  # (file name, label)
 
-        Raises:
-            OSError: the place cannot be read.
-        """
-        raise NotImplementedError
 
-    def explain(self, missing):
-        """Why images may be missing, and what to do, ``str``.
+class Wanted:
+    """The images that are wanted of a layout; ``images`` is ``None`` for all of them."""
 
-        Args:
-            missing: ``list[tuple[str, int]]``, (file name, label) an image.
-        """
-        return "Download it again."
+    def __init__(self, find: Callable[[], Images | None]):
+        self._find = find
 
-    def explain_incomplete(self, missing):
-        """Why not all training images are there, and what to do, ``str``; the argument is that of ``explain``."""
-        return self.explain(missing)
+    @functools.cached_property
+    def images(self) -> Images | None:
+        """The images, made when they are first asked for."""
+        return self._find()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Snapshot:
-    """What was at a place at a moment.
+    """What was in a layout at a moment.
 
-    ``identity``, SHA-256 (hex), distinguishes it from what may be there at another moment; it's empty if nothing could
-    be read. ``index()`` makes the ``Index``, or takes the one that is kept, and raises ``ArchiveError`` if the images
-    are not what they should be or were changed since, and ``FileNotFoundError`` if they are not there.
+    Attributes:
+        identity: SHA-256 (hex), which distinguishes it from any other moment; empty if nothing could be read.
+        files: the files that hold images.
+        stamps: the stamp of each.
+        members: the images, if they had to be looked up for this.
     """
 
     identity: str
-    index: Callable[[], "Index"]
+    files: tuple[str, ...] = ()
+    stamps: tuple[Stamp, ...] = ()
+    members: pa.Table | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Index:
-    """The images at a place, ``pa.Table`` with the columns ``name`` and ``size`` and those that ``reader`` needs."""
+    """The images of a layout: ``table`` has the columns ``name``, ``size`` and those that ``reader`` needs."""
 
     table: pa.Table
-    reader: "Reader"
+    reader: Reader
 
 
 @dataclasses.dataclass(frozen=True)
-class Reader:
-    """Reads the images of one index; small, and can be sent to other processes. ``path`` is the file or folder."""
+class Layout(ABC):
+    """Images in one form, at ``path``: a file, a folder, or a pattern of files. Equal layouts hold the same images.
+
+    Attributes:
+        name: what to call the form.
+        format: how its images lie in their files, a key of ``formats.FORMATS``.
+        exists: whether there are images at all.
+        checkable: whether all images can be listed without reading everything.
+    """
 
     path: str
+    name: ClassVar[str] = ""
+    format: ClassVar[str] = "tar"
+    exists: ClassVar[bool] = True
+    checkable: ClassVar[bool] = True
 
-    def opened(self):
-        """Context in which images are read: ``(read, confirm)``.
+    @classmethod
+    @abstractmethod
+    def find(cls, images: ImageSet, data_dir: str) -> "Layout | None":
+        """The layout of a set of images in a folder; ``None`` if the folder has none of this form."""
 
-        ``read(row, buffer)`` fills the buffer with the image of a row of ``rows.named_tuples``. ``confirm()``, called
-        before what was read is used, raises ``ArchiveError`` if it may not be what was indexed. Several threads may
-        read at once.
+    @classmethod
+    def newest(cls, data_dir: str, pattern: str) -> "Self | None":
+        """The layout at the last of the files in a folder that match a pattern: "..._patched2019" comes last."""
+        found = glob.glob(os.path.join(glob.escape(data_dir), pattern))
+        return cls(max(found)) if found else None
+
+    def files(self) -> list[str]:
+        """The files that hold the images, in a fixed order."""
+        return [self.path]
+
+    @abstractmethod
+    def list_members(self, files: list[str]) -> pa.Table:
+        """List all images.
+
+        Returns:
+            ``pa.Table`` with ``name`` (``binary``, the official file name), ``size`` (bytes), the columns of the
+            format, and, if there are several files, ``file`` (``int64``, a number in ``files``); each name once.
+
+        Raises:
+            ArchiveError: a file is not what it should be.
         """
-        raise NotImplementedError
 
-    def place(self, row):
-        """The place of an image, in words."""
-        return f"{self.path}: the image {row.name.decode()} at byte {row.offset:,}"
+    def check(self) -> None:  # noqa: B027 (most have nothing to check)
+        """Fail early: raise any error of listing the images that is cheap to detect."""
 
-    def paths(self, rows, pixels):
-        """The paths of ``places`` that say where the images of rows are, ``pa.StringArray [n]``.
+    def explain(self, missing: list[tuple[str, int]]) -> str:
+        """Why images, (file name, label), may be missing, and what to do."""
+        return "Download it again."
 
-        Args:
-            rows: structured array ``[n]``, see ``rows``.
-            pixels: ``"benchmark"`` or ``"archive"``, see ``places``.
+    def explain_incomplete(self, missing: list[tuple[str, int]]) -> str:
+        """Why training images, of which ``missing`` has examples, may be missing, and what to do."""
+        return self.explain(missing)
+
+    def snapshot(self, wanted: Wanted) -> Snapshot:
+        """What is there now.
+
+        Raises:
+            OSError: a file cannot be read.
         """
-        raise NotImplementedError
+        files = tuple(self.files())
+        stamps = tuple(map(stamp_of, files))
+        return Snapshot(self._identity(files, stamps), files, stamps)
 
-    def reading_order(self, rows):
-        """In which order to read rows, ``int64 [n]``: by class first, which may have a file of its own."""
-        return np.lexsort((rows["offset"], rows["name"].astype(f"S{WNID.stop}")))
+    def _identity(self, files: tuple[str, ...], stamps: tuple[Stamp, ...]) -> str:
+        if files == (self.path,):
+            return archive_identity(self.path)
+        return digest([(os.path.basename(file), *stamp) for file, stamp in zip(files, stamps)])
+
+    def index(self, snapshot: Snapshot, wanted: Wanted) -> Index:
+        """The index of what was there, made now or taken from the cache.
+
+        Raises:
+            ArchiveError: a file is not what it should be, or has changed since.
+        """
+        files = tuple(self.files())
+        if files != snapshot.files or tuple(map(stamp_of, files)) != snapshot.stamps:
+            raise changed_since(self.path)
+        table = kept_index(self.path, snapshot.identity, functools.partial(self.list_members, list(files)))
+        return Index(table, Reader(self.format, files, snapshot.stamps))
+
+
+def changed_since(path: str) -> ArchiveError:
+    """The error that files changed after the builder of a dataset was made."""
+    return ArchiveError(f"{path} was changed after this builder was made. Make a new one, or load again.")

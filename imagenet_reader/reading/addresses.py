@@ -1,116 +1,113 @@
-"""Places: paths that say where an image is, for rows whose images stay in the archive.
+"""Addresses: paths that say where an image is, for rows whose images stay in the archive.
 
 A path holds all that a read needs, and is valid in every process of the machine::
 
-    imagenet://KIND:OFFSET:SIZE:PACKED:FILE_SIZE:FILE_TIME:PIXELS/FOLDERS/ARCHIVE/NAME
+    imagenet://FORMAT:OFFSET:SIZE:PACKED:FILE_SIZE:FILE_VERSION:PIXELS/FOLDERS/FILE/NAME
 
-- ``KIND``: ``tar`` or ``zip``, a member of an archive; ``file``, an extracted image.
-- ``OFFSET``: the byte at which the member's header stands; 0 for ``file``.
-- ``SIZE``, ``PACKED``: bytes of the image, and of what an archive holds of it; they differ in a compressed zip.
-- ``FILE_SIZE``, ``FILE_TIME``: size (bytes) and time of change (ns) of the archive, or of the extracted image, when it
-  was indexed.
+- ``FORMAT``: a key of ``formats.FORMATS``, such as ``tar``.
+- ``OFFSET``, ``SIZE``, ``PACKED``: bytes, see ``formats.base.Where``.
+- ``FILE_SIZE``, ``FILE_VERSION``: the stamp of the file when it was indexed; a version that is no number, such as an
+  ETag, is percent-encoded, after ``e``.
 - ``PIXELS``: ``benchmark``, the image as ``pixels.as_benchmark`` gives it, or ``archive``, the bytes of the archive.
-- ``/FOLDERS/ARCHIVE``: the absolute path of the archive, or of an extracted image's folder, percent-encoded.
+- ``/FOLDERS/FILE``: the absolute path of the file, percent-encoded; without the file's name if that is ``NAME``.
 - ``NAME``: the file name of the image.
 """
 
 import os
-import typing
 import urllib.parse
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from imagenet_reader.formats import FORMATS
+from imagenet_reader.formats.base import Where
+from imagenet_reader.rows import columns_of
+from imagenet_reader.sources import Stamp
+
 SCHEME = "imagenet"
 PREFIX = f"{SCHEME}://"
-KINDS = "tar", "zip", "file"
-ROWS_AT_ONCE = 10_000
 
 
-class Place(typing.NamedTuple):
-    """What a path says, see above; ``archive`` is the path of the archive or folder, ``name`` is ``bytes``."""
+class Address(NamedTuple):
+    """What a path says, see above."""
 
-    kind: str
-    offset: int
-    size: int
-    packed: int
-    stamp: tuple
+    format: str
+    where: Where
     pixels: str
-    archive: str
-    name: bytes
-
-    @property
-    def file(self):
-        """The path of the file that is read."""
-        return os.path.join(self.archive, os.fsdecode(self.name)) if self.kind == "file" else self.archive
-
-    def __str__(self):
-        if self.kind == "file":
-            return f"The image {self.file}"
-        return f"{self.archive}: the image {os.fsdecode(self.name)} at byte {self.offset:,}"
 
 
-def parse(path):
-    """The ``Place`` that a path says, with or without ``imagenet://``.
+def parse(path: str) -> Address:
+    """The address that a path says, with or without ``imagenet://``.
 
     Raises:
-        ValueError: the path is of another form.
+        ValueError: the path is not an address.
     """
     head, slash, rest = path.removeprefix(PREFIX).partition("/")
-    archive, _, name = rest.rpartition("/")
+    file, _, name = rest.rpartition("/")
     try:
-        kind, *numbers, pixels = head.split(":")
-        offset, size, packed, *file_stamp = map(int, numbers)
-        if kind not in KINDS or len(file_stamp) != 2 or not name or min(offset, size, packed) < 0:
+        format_name, offset, size, packed, file_size, version, pixels = head.split(":")
+        where = Where(
+            file=_file(slash + file, name if format_name == "file" else ""),
+            stamp=Stamp(int(file_size), _version(version)),
+            name=name.encode(),
+            offset=int(offset),
+            size=int(size),
+            packed=int(packed),
+        )
+        if format_name not in FORMATS or not name or min(where.offset, where.size, where.packed) < 0:
             raise ValueError
     except ValueError:
-        raise ValueError(
-            f"{path!r} is not the place of an image; expected a path of imagenet_reader.reading.addresses"
-        ) from None
-    archive = os.fsdecode(urllib.parse.unquote_to_bytes(slash + archive))
-    return Place(kind, offset, size, packed, tuple(file_stamp), pixels, archive, name.encode())
+        raise ValueError(f"{path!r} is not a valid {PREFIX} path of an image") from None
+    return Address(format_name, where, pixels)
 
 
-def paths_of(kind, rows, pixels, archives, stamps):
-    """The paths of the images of rows, ``pa.StringArray [n]``.
+def _file(quoted: str, name: str) -> str:
+    path = os.fsdecode(urllib.parse.unquote_to_bytes(quoted))
+    return os.path.join(path, name) if name else path
+
+
+def _version(text: str) -> int | str:
+    return urllib.parse.unquote(text[1:]) if text.startswith("e") else int(text)
+
+
+def _version_text(version: int | str) -> str:
+    return str(version) if isinstance(version, int) else "e" + urllib.parse.quote(version, safe="")
+
+
+def format_addresses(
+    format_name: str, files: Sequence[str], stamps: Sequence[Stamp], rows: np.ndarray, pixels: str
+) -> pa.StringArray:
+    """The addresses of the images of rows, ``[n]``.
 
     Args:
-        kind: one of ``KINDS``.
+        format_name: a key of ``formats.FORMATS``.
+        files, stamps: those of a ``reader.Reader``.
         rows: structured array ``[n]``, see ``rows``.
         pixels: ``"benchmark"`` or ``"archive"``.
-        archives: path of the archive or folder of all rows, or a list of one path a row.
-        stamps: ``(size, time)`` as in ``files.stamp``, of all rows or an array of one number a row each.
     """
-    size = rows["size"]
-    numbers = (_column(rows, "offset", 0), size, _column(rows, "packed", size), *stamps)
-    head = pc.binary_join_element_wise(PREFIX + kind, *map(_text, numbers), pixels, ":")
-    if isinstance(archives, str):
-        where = _quoted(archives)
+    size, number = rows["size"], _column(rows, "file", 0)
+    file = _objects([urllib.parse.quote(os.fsencode(path), safe="/") for path in files])[number]
+    if "changed" in columns_of(rows):
+        file_size, version = size, rows["changed"]
     else:
-        quoted = {archive: _quoted(archive) for archive in dict.fromkeys(archives)}
-        where = pa.array([quoted[archive] for archive in archives])
+        file_size = _objects([str(stamp.size) for stamp in stamps])[number]
+        version = _objects([_version_text(stamp.version) for stamp in stamps])[number]
+    numbers = (_column(rows, "offset", 0), size, _column(rows, "packed", size), file_size, version)
+    head = pc.binary_join_element_wise(PREFIX + format_name, *map(_text, numbers), pixels, ":")
     names = pa.array(rows["name"].tolist(), pa.binary()).cast(pa.string())
-    return pc.binary_join_element_wise(pc.binary_join_element_wise(head, where, ""), names, "/")
+    return pc.binary_join_element_wise(pc.binary_join_element_wise(head, _text(file), ""), names, "/")
+
+
+def _objects(texts):
+    return np.array(texts, object)
 
 
 def _column(rows, name, default):
-    return rows[name] if name in rows.dtype.names else default
+    return rows[name] if name in columns_of(rows) else default
 
 
-def _text(numbers):
-    return pa.array(numbers).cast(pa.string()) if isinstance(numbers, np.ndarray) else str(numbers)
-
-
-def _quoted(path):
-    return urllib.parse.quote(os.fsencode(path), safe="/")
-
-
-def tables(reader, rows, pixels):
-    """The rows as ``pa.Table`` of up to 10,000, as ``batches.Batch.table`` has them, but with paths and no bytes."""
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        part = np.ascontiguousarray(rows[start : start + ROWS_AT_ONCE])
-        names = pa.array(part["name"].tolist(), pa.binary()).cast(pa.string())
-        images = [pa.nulls(len(part), pa.binary()), reader.paths(part, pixels)]
-        image = pa.StructArray.from_arrays(images, ["bytes", "path"])
-        yield pa.table({"image": image, "label": pa.array(part["label"]), "file_name": names})
+def _text(value):
+    return pa.array(value).cast(pa.string()) if isinstance(value, np.ndarray) else str(value)

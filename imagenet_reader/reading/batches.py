@@ -3,26 +3,27 @@
 import collections
 import concurrent.futures
 import functools
-import itertools
 import threading
 import time
 import warnings
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
 
-from imagenet_reader.errors import ArchiveError
-from imagenet_reader.reading.pixels import as_benchmark
-from imagenet_reader.rows import named_tuples
+from imagenet_reader.reading.checked import DamagedImage
+from imagenet_reader.reading.reader import OpenReader, Reader
+from imagenet_reader.rows import named_tuples, row_table
 
 BATCH_ROWS = 100  # of a record batch: what one random access reads at the most
 BATCH_BYTES = 64 << 20
 THREADS = 16
 DAMAGE_SHOWN = 3  # images that a warning names
+SKIP_ADVICE = "Download the archive again, or pass on_missing='skip'."
 
 
 class Batch:
-    """Rows and their images.
+    """Rows and their images, which ``table`` gives as they are written.
 
     Attributes:
         rows: structured array ``[n]``, see ``rows``.
@@ -42,23 +43,14 @@ class Batch:
         """The bytes of row ``k`` in the buffer, ``memoryview``."""
         return memoryview(self.buffer)[self.begins[k] : self.begins[k + 1]]
 
-    def examples(self):
-        """The rows, ``(name, label, image)`` with ``str``, ``int`` and ``bytes``, without damaged ones."""
-        for k, (name, label) in enumerate(self.rows[["name", "label"]].tolist()):
-            image = self.changed.get(k, self.view(k))
-            if image is not None:
-                yield name.decode(), label, bytes(image)
+    def table(self) -> pa.Table:
+        """The rows without damaged ones, as ``rows.row_table`` has them.
 
-    def table(self):
-        """The rows without damaged ones, ``pa.Table`` with ``image`` (``bytes``, ``path``), ``label``, ``file_name``.
-
-        It lies over the buffer, without a copy, where all images are as they were read.
+        It shares the buffer, without a copy, if all images are as they were read.
         """
         kept = [k for k in range(len(self.rows)) if self.changed.get(k, b"") is not None]
-        names = pa.array([name.decode() for name in self.rows["name"][kept].tolist()], pa.string())
-        images = pa.StructArray.from_arrays([self._images(kept), names], ["bytes", "path"])
-        labels = pa.array(self.rows["label"][kept], pa.int64())
-        return pa.table({"image": images, "label": labels, "file_name": names})
+        rows = self.rows[kept]
+        return row_table(rows, self._images(kept), pa.array([name.decode() for name in rows["name"].tolist()]))
 
     def _images(self, kept):
         # A table of one row is copied: datasets 5 keeps those to write them later, when the buffer has other images.
@@ -88,52 +80,72 @@ class Damage:
             warnings.warn(f"Damaged images are left out: {count:,}. {shown}{more}", stacklevel=stacklevel + 1)
 
 
-def read_batches(reader, rows, image_bytes="benchmark", on_damage="error"):
+def read_batches(
+    reader: Reader, rows: np.ndarray, image_bytes: str = "benchmark", damage: Damage | None = None
+) -> Iterator[Batch]:
     """Read the images of rows ahead of their use.
 
     Args:
-        reader: reads the images, a ``layouts.base.Reader``.
+        reader: reads the images.
         rows: structured array, see ``rows``.
         image_bytes: ``"benchmark"``, the images as ``pixels.as_benchmark`` gives them, or ``"archive"``, the bytes of
             the archive.
-        on_damage: ``"error"``, or a ``Damage`` to leave out images that cannot be decoded, and to warn of them.
+        damage: collects the images that cannot be decoded, which are left out; without it, one is an error.
 
     Yields:
-        ``Batch`` of up to 100 rows, whose buffer is written again once the next batch is asked for.
+        ``Batch`` of up to 100 rows, whose buffer is reused by the next batch; copy what you keep.
 
     Raises:
-        ArchiveError: the archive was changed, what is at the place of an image is not the image, or it is damaged.
+        ArchiveError: an archive has changed, does not hold an image where the index has it, or the image is damaged.
     """
-    with reader.opened() as (read, confirm), concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+    with reader.opened() as opened, concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         ended = threading.Event()
-        read_some = functools.partial(_read_some, reader, read, image_bytes, on_damage, ended)
-        ahead, buffers, threads, used_for = collections.deque(), [], 2, float("inf")
+        read_some = functools.partial(_read_some, opened, image_bytes, damage is not None, ended)
+        ahead = _ReadAhead(reader, functools.partial(pool.submit, read_some), damage)
+        started: collections.deque = collections.deque()
         try:
-            for window in itertools.chain(_windows(rows), [None]):
-                if window is not None:
-                    batch = Batch(window, buffers.pop() if buffers else b"")
-                    ahead.append((batch, _submit(pool, read_some, reader, batch, threads)))
-                while len(ahead) > (window is not None):
-                    batch, reads = ahead.popleft()
-                    asked, damaged = time.perf_counter(), {}
-                    for part in reads:
-                        changed, left_out = part.result()
-                        batch.changed.update(changed)
-                        damaged.update(left_out)
-                    if damaged:
-                        on_damage.add(damaged)
-                    given = time.perf_counter()
-                    confirm()
-                    if given - asked > used_for:  # the storage keeps us waiting: more threads hide its latency
-                        threads = min(2 * threads, THREADS)
-                    yield batch
-                    buffers.append(batch.buffer)
-                    used_for = time.perf_counter() - given
+            for window in _windows(rows):
+                started.append(ahead.start(window))
+                if len(started) > 1:
+                    yield from ahead.finish(*started.popleft())
+            for batch, reads in started:
+                yield from ahead.finish(batch, reads)
         finally:
-            ended.set()  # slow storage must not keep waiting whoever interrupts
+            ended.set()  # do not make Ctrl-C wait for slow storage
             pool.shutdown(cancel_futures=True)
-            if on_damage != "error":
-                on_damage.warn(stacklevel=2)
+            if damage is not None:
+                damage.warn(stacklevel=2)
+
+
+class _ReadAhead:
+    """Starts and finishes the reading of batches, with as many threads as the storage needs."""
+
+    def __init__(self, reader: Reader, submit: Callable[..., concurrent.futures.Future], damage: Damage | None):
+        self.reader, self.submit, self.damage = reader, submit, damage
+        self.buffers: list = []
+        self.threads, self.used_for = 2, float("inf")
+
+    def start(self, rows: np.ndarray) -> tuple[Batch, list[concurrent.futures.Future]]:
+        """Start reading rows."""
+        batch = Batch(rows, self.buffers.pop() if self.buffers else np.empty(0, np.uint8))
+        parts = np.array_split(self.reader.reading_order(rows), min(self.threads, len(rows)))
+        return batch, [self.submit(batch, part.tolist()) for part in parts]
+
+    def finish(self, batch: Batch, reads: list[concurrent.futures.Future]) -> Iterator[Batch]:
+        """Yield a batch once it is read, and take its buffer back."""
+        asked, damaged = time.perf_counter(), {}
+        for part in reads:
+            changed, left_out = part.result()
+            batch.changed.update(changed)
+            damaged.update(left_out)
+        if self.damage is not None:
+            self.damage.add(damaged)
+        given = time.perf_counter()
+        if given - asked > self.used_for:  # the storage keeps us waiting: more threads hide its latency
+            self.threads = min(2 * self.threads, THREADS)
+        yield batch
+        self.buffers.append(batch.buffer)
+        self.used_for = time.perf_counter() - given
 
 
 def _windows(rows):
@@ -144,38 +156,23 @@ def _windows(rows):
         yield from np.split(run, np.flatnonzero(np.diff(number)) + 1)
 
 
-def _submit(pool, read_some, reader, batch, threads):
-    parts = np.array_split(reader.reading_order(batch.rows), min(threads, len(batch.rows)))
-    return [pool.submit(read_some, batch, part.tolist()) for part in parts]
-
-
-def _read_some(reader, read, image_bytes, on_damage, ended, batch, numbers):
+def _read_some(
+    opened: OpenReader, image_bytes: str, skip: bool, ended: threading.Event, batch: Batch, numbers: list[int]
+) -> tuple[dict, dict]:
     """Read the rows of these numbers into the buffer; return what ``Batch.changed`` and ``Damage.add`` take."""
-    changed, damaged = {}, {}
+    changed: dict[int, memoryview | bytes | None] = {}
+    damaged: dict[int, str] = {}
     for k, row in zip(numbers, named_tuples(batch.rows[numbers])):
         if ended.is_set():
             break
-        image = batch.view(k)
+        buffer = batch.view(k)
         try:
-            read(row, image)
-            benchmark = as_benchmark(image)
-        except Exception as error:  # Pillow's errors have no common base
-            if not is_damage(error):
-                raise
-            message = f"{reader.place(row)} is damaged ({reason(error)})."
-            if on_damage == "error":
-                raise ArchiveError(f"{message} Download the archive again, or pass on_missing='skip'.") from error
-            damaged[k], benchmark = message, None
-        if benchmark is None or (benchmark is not image and image_bytes == "benchmark"):
-            changed[k] = benchmark
+            image = opened.read(row, buffer)
+        except DamagedImage as error:
+            if not skip:
+                raise DamagedImage(error.place, error.reason, SKIP_ADVICE) from error
+            changed[k], damaged[k] = None, f"{error.place} is damaged ({error.reason})."
+        else:
+            if image is not buffer and image_bytes == "benchmark":
+                changed[k] = image
     return changed, damaged
-
-
-def is_damage(error):
-    """Whether an error of reading an image is due to the image, and not to the archive or the system."""
-    return not isinstance(error, (ArchiveError, MemoryError)) and getattr(error, "errno", None) is None
-
-
-def reason(error):
-    """What an error of Pillow's says, without the address in memory that it may end with."""
-    return str(error).partition(" <_io")[0]

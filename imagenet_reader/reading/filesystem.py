@@ -17,24 +17,23 @@ import time
 from fsspec import AbstractFileSystem
 
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.files import naming, stamp
-from imagenet_reader.layouts.folder import read_file
-from imagenet_reader.layouts.kaggle_zip import read_zip_member
-from imagenet_reader.layouts.tar_archive import read_member
+from imagenet_reader.formats import format_of
+from imagenet_reader.formats.base import Format, Where
 from imagenet_reader.reading import addresses
-from imagenet_reader.reading.batches import THREADS, is_damage, reason
-from imagenet_reader.reading.pixels import as_benchmark
+from imagenet_reader.reading.batches import THREADS
+from imagenet_reader.reading.checked import read_checked
+from imagenet_reader.sources.local import LocalFile, stamp_of_status
+from imagenet_reader.sources.pool import FilePool
 
 SLOW = 0.001  # seconds to read an image: below, threads would only wait for each other
 OPEN_ARCHIVES = 8  # a process keeps at most; a config reads from three
-READ = {"tar": read_member, "zip": read_zip_member, "file": read_file}
 
 
 class ImagenetFileSystem(AbstractFileSystem):
     """Images in archives as files. It can't list: its paths are in the rows of a dataset.
 
     Raises, when it reads:
-        FileNotFoundError: the archive is not there any more.
+        FileNotFoundError: the archive no longer exists.
         ArchiveError: it was replaced or changed since the dataset was made, or the image is damaged.
         ValueError: this is no path of ``places``.
     """
@@ -77,14 +76,16 @@ class ImagenetFileSystem(AbstractFileSystem):
 
     def info(self, path, **options):
         path = self._strip_protocol(path)
-        return {"name": path, "size": len(read_image(path)), "type": "file"}
+        address = addresses.parse(path)
+        size = address.where.size if address.pixels == "archive" else len(read_image(path))
+        return {"name": path, "size": size, "type": "file"}
 
     def ls(self, path, detail=True, **options):
         info = self.info(path)
         return [info] if detail else [info["name"]]
 
     def modified(self, path):
-        return addresses.parse(path).stamp[1] / 1e9
+        return addresses.parse(path).where.stamp.version / 1e9
 
 
 class _ImageFile(io.BytesIO):
@@ -105,60 +106,32 @@ def _read_or_error(on_error, path):
         return error if on_error == "return" else None
 
 
-class _OpenFile:
-    """A file descriptor, closed when nobody uses it any more: other threads may still read what is dropped here."""
-
-    def __init__(self, path):
-        self.fd = os.open(path, os.O_RDONLY)
-
-    def __del__(self, close=os.close):  # at the end of the process, the name os is gone
-        if hasattr(self, "fd"):
-            close(self.fd)
+_FILES = FilePool(OPEN_ARCHIVES)
 
 
-@functools.lru_cache(OPEN_ARCHIVES)
-def _open_archive(path, inode):
-    """The open archive; with the number of its inode, so that another file of this name is opened, too."""
-    return _OpenFile(path)
-
-
-def read_image(path):
-    """The bytes of an image, ``bytes``; raises as ``ImagenetFileSystem``.
+def read_image(path: str) -> bytes:
+    """The bytes of an image; raises as ``ImagenetFileSystem``.
 
     Safe to call from several threads and after a fork: nothing depends on the position in an open file.
     """
-    place = addresses.parse(path)
-    image = bytearray(place.size)
-    with naming(place.file, "reading"):
-        _fill(place, image)
-    try:
-        benchmark = as_benchmark(image)
-    except Exception as error:  # Pillow's errors have no common base
-        raise _damage_error(place, error) if is_damage(error) else error from error
-    return bytes(benchmark if place.pixels == "benchmark" else image)
+    address = addresses.parse(path)
+    where, image_format = address.where, format_of(address.format)
+    buffer = memoryview(bytearray(where.size))
+    image = read_checked(image_format, _open_unchanged(where, image_format), where, buffer)
+    return bytes(image if address.pixels == "benchmark" else buffer)
 
 
-def _fill(place, image):
+def _open_unchanged(where: Where, image_format: Format) -> LocalFile:
+    """The open file of an image, which must be the one that was indexed."""
     try:
-        status = os.stat(place.file)
+        status = os.stat(where.file)
     except FileNotFoundError:
         advice = "This dataset reads its images in place. Put the file back where it was, or load the dataset again."
-        raise FileNotFoundError(f"{place.file} is not there any more. {advice}") from None
-    if stamp(status) == place.stamp:
-        opened = _OpenFile(place.file) if place.kind == "file" else _open_archive(place.file, status.st_ino)
-        try:
-            READ[place.kind](opened.fd, place.file, place, image)
-        except Exception as error:
-            if is_damage(error):
-                raise _damage_error(place, error) from error
-            raise
-        if stamp(os.fstat(opened.fd)) == place.stamp:
-            return
-    raise ArchiveError(
-        f"{place.file} was changed since the dataset was made, which reads its images in place. "
-        "Load the dataset again once the file is whole."
-    )
-
-
-def _damage_error(place, error):
-    return ArchiveError(f"{place} is damaged ({reason(error)}). Download the archive again.")
+        raise FileNotFoundError(f"{where.file} no longer exists. {advice}") from None
+    if stamp_of_status(status) != where.stamp:
+        raise ArchiveError(
+            f"{where.file} has changed since this in-place dataset was built. "
+            "Load the dataset again once the file is complete."
+        )
+    # The inode is part of the key, so that another file of this name is opened, too.
+    return _FILES.get(where.file, status.st_ino) if image_format.shared else LocalFile(where.file)

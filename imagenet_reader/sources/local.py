@@ -32,12 +32,12 @@ class LocalFile:
 
     def close(self, close=os.close) -> None:  # when the interpreter exits, the name os is gone
         """Close it."""
-        fd, self.fd = self.fd, None
-        if fd is not None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
             close(fd)
 
     def __del__(self):
-        if getattr(self, "fd", None) is not None:
+        if hasattr(self, "fd"):  # it could be opened
             self.close()
 
 
@@ -60,3 +60,8 @@ def naming(path: str, doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise named(error, path, doing) from error
+
+
+def stamp_of(path: str) -> Stamp:
+    """The stamp of the file at a path; ``OSError`` if there is none."""
+    return stamp_of_status(os.stat(path))

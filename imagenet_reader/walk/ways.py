@@ -10,8 +10,8 @@ import sys
 import time
 
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.files import naming
 from imagenet_reader.formats.tar_header import BLOCK
+from imagenet_reader.sources.local import naming
 from imagenet_reader.walk.worker import reader, receive, send
 
 PROCESSES = 16  # where most of them wait for the storage

@@ -1,0 +1,5 @@
+"""The log of this project, a part of that of ``datasets``: ``datasets.logging.set_verbosity_info()`` shows it."""
+
+import logging
+
+logger = logging.getLogger("datasets.imagenet_subsets")

@@ -1,0 +1,189 @@
+"""Layouts that can be read only from beginning to end: the images that are wanted are kept in tars below ``HF_HOME``.
+
+A kept tar begins with a member that lists the names that were asked for, so that images which the source lacks are
+looked for only once.
+"""
+
+import contextlib
+import glob
+import gzip
+import io
+import os
+import tarfile
+import warnings
+import zlib
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import IO, ClassVar
+
+import filelock
+import pyarrow as pa
+
+from imagenet_reader.errors import ArchiveError
+from imagenet_reader.files import check_space, digest, in_words, progress_bar
+from imagenet_reader.hf.log import logger
+from imagenet_reader.index.kept import archive_identity, index_folder, index_path, kept_index
+from imagenet_reader.layouts.base import Index, Layout, Snapshot, Wanted, changed_since
+from imagenet_reader.reading.reader import Reader
+from imagenet_reader.sources.local import naming, stamp_of
+from imagenet_reader.walk.archive import walk_archive
+
+DAMAGED = tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile  # errors of reading the files
+ORIGIN = "comment"  # the field of a kept tar's global header that has the path of what it was made from
+ASKED = "asked.txt"  # the first member of a kept tar; empty if all images were asked for
+IMAGE_BYTES = 150_000  # of an image, on average and generously
+
+
+class Kept(Layout):
+    """A form of ImageNet from which images are extracted once: each config adds those that no other has asked for."""
+
+    checkable: ClassVar = False
+
+    @abstractmethod
+    def stream(self, names: set[str] | None, bar) -> Iterator[tuple[str, int, IO[bytes]]]:
+        """Yield images, (official file name, size in bytes, file that is read from the image on), in any order.
+
+        Args:
+            names: the images that are wanted; ``None`` for all.
+            bar: a progress bar over ``stream_bytes`` bytes, to update.
+
+        Raises:
+            ArchiveError: a file is not what it should be; so do errors of ``DAMAGED``, also in reading an image.
+        """
+
+    def stream_bytes(self, names: set[str] | None) -> int:
+        """How many bytes ``stream`` reads, an upper limit."""
+        return sum(os.path.getsize(file) for file in self.files())
+
+    def list_members(self, files: list[str]) -> pa.Table:
+        """The images in kept tars."""
+        tables = []
+        for number, file in enumerate(files):
+            table = kept_index(file, archive_identity(file), lambda file=file: walk_archive(file))
+            tables.append(table.append_column("file", pa.array([number] * len(table), pa.int64())))
+        return pa.concat_tables([table.replace_schema_metadata() for table in tables])
+
+    def index(self, snapshot: Snapshot, wanted: Wanted) -> Index:
+        """The kept images, once those that are wanted and were not asked for before have been extracted."""
+        if self.snapshot(wanted).identity != snapshot.identity:
+            raise changed_since(self.path)
+        names = None if wanted.images is None else {name for name, _ in wanted.images}
+        with self._locked():
+            self._forget_others(snapshot.identity)
+            tars = self._tars(snapshot.identity)
+            missing = _not_asked_for(names, tars)
+            if missing is None or missing:
+                tars = sorted([*tars, self._extract(missing, tars, snapshot)])
+            stamps = tuple(map(stamp_of, tars))
+        return Index(self.list_members(tars), Reader(self.format, tuple(tars), stamps, self.path))
+
+    def explain(self, missing: list[tuple[str, int]]) -> str:
+        """That what is kept may be removed."""
+        return f"Download it again; or if it is complete, delete {self._stem()}-*.tar, and load again."
+
+    def _stem(self) -> str:
+        return index_path(self.path).removesuffix(".index")
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Context in which no other process extracts images of these files."""
+        lock = filelock.FileLock(f"{self._stem()}.tar.lock")
+        try:
+            os.makedirs(index_folder(), exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            message = (
+                f"{error.strerror}: {self.path} can be read only from beginning to end, so its images are kept in a "
+                "folder below HF_HOME, which cannot be written. Set HF_HOME to one that can, or unpack the files"
+            )
+            raise OSError(error.errno, message, index_folder()) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _tars(self, identity: str) -> list[str]:
+        return sorted(glob.glob(f"{glob.escape(self._stem())}-{identity[:16]}-*.tar"))
+
+    def _forget_others(self, identity: str) -> None:
+        """Remove what was kept of other files, which were at this path."""
+        for tar in set(glob.glob(f"{glob.escape(self._stem())}-*.tar")) - set(self._tars(identity)):
+            for path in (tar, index_path(tar)):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+
+    def _extract(self, names: set[str] | None, tars: list[str], snapshot: Snapshot) -> str:
+        """Extract images into a tar, whose path is returned, in addition to those in other ``tars``."""
+        tar = f"{self._stem()}-{snapshot.identity[:16]}-{digest(names and sorted(names))[:16]}.tar"
+        unfinished, size = f"{self._stem()}.tar.tmp", self.stream_bytes(names)
+        warnings.warn(
+            f"{self.path} can be read only from beginning to end, here {in_words(size)}. The images that are wanted "
+            f"are kept in {index_folder()}. Unpack it once to avoid this.",
+            stacklevel=2,
+        )
+        check_space(
+            index_folder(), size if names is None else min(size, IMAGE_BYTES * len(names)), f"images of {self.path}"
+        )
+        try:
+            with naming(unfinished, f"extracting images of {self.path}"), open(unfinished, "wb") as file:
+                found = self._copy(names, tars, file, size)
+                os.fsync(file.fileno())
+            if not found and not tars:
+                raise ArchiveError(f"{self.path} holds none of the images that are asked for.")
+            if self.snapshot(Wanted(lambda: None)).identity != snapshot.identity:
+                raise ArchiveError(f"{self.path} has changed while it was read. Load again once it is complete.")
+            os.replace(unfinished, tar)
+            logger.info("%d images of %s extracted into %s", found, self.path, tar)
+        except DAMAGED as error:
+            raise ArchiveError(f"{self.path} is cut off or damaged ({error}). Download it again.") from error
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(unfinished)
+        return tar
+
+    def _copy(self, names: set[str] | None, tars: list[str], file: IO[bytes], size: int) -> int:
+        """Copy images into an open file, as a tar; return how many there were."""
+        have = set(self.list_members(tars)["name"].to_pylist()) if tars and names is None else set()
+        headers, found = {ORIGIN: os.path.realpath(self.path)}, 0
+        with (
+            progress_bar(f"Reading {os.path.basename(self.path)}", size) as bar,
+            tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers) as target,
+        ):
+            asked = "\n".join(sorted(names or ())).encode()
+            _add(target, ASKED, len(asked), io.BytesIO(asked))
+            for name, image_size, image in self.stream(names, bar):
+                if name.encode() not in have:
+                    _add(target, name, image_size, image)
+                    found += 1
+        return found
+
+
+def _add(target: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    target.addfile(member, content)
+    target.members = []  # type: ignore[attr-defined]  # else all headers stay in memory
+
+
+def _not_asked_for(names: set[str] | None, tars: list[str]) -> set[str] | None:
+    """The names that no kept tar was made for; ``None`` for all images, if no kept tar has all."""
+    for tar in tars:
+        with tarfile.open(tar, "r:") as kept:
+            member = kept.next()
+            content = kept.extractfile(member) if member is not None and member.name == ASKED else None
+            asked = content.read().decode().split() if content is not None else []
+        if not asked:
+            return set()
+        names = None if names is None else names.difference(asked)
+    return names
+
+
+def origin_of(tar: str | os.PathLike) -> str | None:
+    """The path of what a kept tar was made from; ``None`` if it does not say.
+
+    Raises:
+        OSError: the tar cannot be read.
+        tarfile.TarError: it is none.
+    """
+    with tarfile.open(tar, "r:") as kept:
+        return kept.pax_headers.get(ORIGIN)

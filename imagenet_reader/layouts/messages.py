@@ -1,0 +1,40 @@
+"""What errors say of files that are absent or something else."""
+
+import os
+
+from imagenet_reader.official import (
+    CLASS_TAR,
+    MANUAL_DOWNLOAD,
+    OTHER_LAYOUTS,
+    TEST_ARCHIVES,
+    TEST_DOWNLOAD,
+    TEST_NAME,
+    TRAIN_NAME,
+    VALIDATION_NAME,
+)
+
+NOT_TAR = {  # by the first bytes
+    b"\x1f\x8b": "gzip data (a .tar.gz): unpack it with gunzip",
+    b"BZh": "bzip2 data: unpack it with bunzip2",
+    b"\xfd7zXZ": "xz data: unpack it with unxz",
+    b"PK\x03\x04": "a zip archive",
+    b"<": "a web page, such as a log-in page saved under the archive's name",
+}
+TAR_DESCRIPTIONS = {  # by the name of the first member
+    CLASS_TAR: "the training archive, a tar of 1,000 class tars",
+    VALIDATION_NAME: "the validation archive, a flat tar of 50,000 images",
+    TEST_NAME: "the test archive, a flat tar of 100,000 images",
+    TRAIN_NAME: "a class tar, or the training images in one flat tar",
+}
+ENTRIES_SHOWN = 8
+
+
+def describe_absent(path: str, hint: str = "") -> str:
+    """What to say if an archive is absent: what its folder holds, a hint, and how to get it."""
+    folder = os.path.dirname(os.path.abspath(path))
+    entries = "no such folder"
+    if os.path.isdir(folder):
+        entries = ", ".join(sorted(os.listdir(folder))[:ENTRIES_SHOWN]) or "nothing"
+    found = "is a folder" if os.path.isdir(path) else f"is not there (its folder holds: {entries})"
+    download = TEST_DOWNLOAD if os.path.basename(path) in TEST_ARCHIVES else f"{MANUAL_DOWNLOAD} {OTHER_LAYOUTS}"
+    return f"{path} {found}.{hint} {download} To build only the splits that do not need it, pass splits=[...]."

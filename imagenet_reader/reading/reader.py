@@ -1,0 +1,83 @@
+"""The reader of the images of one layout; small, and sent to other processes."""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from imagenet_reader.formats import format_of
+from imagenet_reader.formats.base import Where
+from imagenet_reader.reading import addresses
+from imagenet_reader.reading.checked import read_checked
+from imagenet_reader.rows import columns_of, row_table
+from imagenet_reader.sources import Stamp
+from imagenet_reader.sources.local import LocalFile
+from imagenet_reader.sources.pool import FilePool
+
+ROWS_AT_ONCE = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """Reads the images of an index.
+
+    Attributes:
+        format: how they lie in the files, a key of ``formats.FORMATS``.
+        files: paths of the files; folders, if each image is a file. A row's ``file`` is a number in it, 0 if absent.
+        stamps: the stamp of each file when it was indexed; none for folders, whose rows have stamps.
+        origin: what the files were made from, for messages; empty if they are originals.
+    """
+
+    format: str
+    files: tuple[str, ...]
+    stamps: tuple[Stamp, ...] = ()
+    origin: str = ""
+
+    def where(self, row: Any) -> Where:
+        """Where the image of a row of ``rows.named_tuples`` is."""
+        number = getattr(row, "file", 0)
+        stamp = self.stamps[number] if self.stamps else None
+        return format_of(self.format).where(self.files[number], stamp, row)
+
+    def describe(self, row: Any) -> str:
+        """The place of the image of a row, in words."""
+        if self.origin:
+            return f"{self.origin}: the image {os.fsdecode(row.name)}"
+        return format_of(self.format).describe(self.where(row))
+
+    def paths(self, rows: np.ndarray, pixels: str) -> pa.StringArray:
+        """The addresses of the images of rows, ``[n]``; ``pixels`` is ``"benchmark"`` or ``"archive"``."""
+        return addresses.format_addresses(self.format, self.files, self.stamps, rows, pixels)
+
+    def tables(self, rows: np.ndarray, pixels: str) -> Iterator[pa.Table]:
+        """Rows whose images stay where they are, as ``rows.row_table`` has them, up to 10,000 at a time."""
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = np.ascontiguousarray(rows[start : start + ROWS_AT_ONCE])
+            yield row_table(some, pa.nulls(len(some), pa.binary()), self.paths(some, pixels))
+
+    def reading_order(self, rows: np.ndarray) -> np.ndarray:
+        """The order in which to read rows, ``int64 [n]``: by file, and as they lie in it."""
+        within = "offset" if "offset" in columns_of(rows) else "name"
+        return np.lexsort([rows[column] for column in (within, "file") if column in columns_of(rows)])
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator["OpenReader"]:
+        """Context in which images are read."""
+        yield OpenReader(self)
+
+
+class OpenReader:
+    """A reader whose files stay open; several threads may read at once."""
+
+    def __init__(self, reader: Reader):
+        self._reader, self._format, self._pool = reader, format_of(reader.format), FilePool()
+
+    def read(self, row: Any, buffer: memoryview) -> memoryview | bytes:
+        """Read the image of a row, see ``checked.read_checked``."""
+        where = self._reader.where(row)
+        file = self._pool.get(where.file) if self._format.shared else LocalFile(where.file)
+        return read_checked(self._format, file, where, buffer)

@@ -1,0 +1,41 @@
+"""The log says which layout and index were used."""
+
+import logging
+
+import datasets
+import pytest
+
+import imagenet_subsets
+
+
+@pytest.fixture
+def logged():
+    """``logged(verbosity, act)`` -> what is logged while ``act()`` runs at this verbosity of ``datasets``."""
+    root, before = logging.getLogger("datasets"), datasets.logging.get_verbosity()
+
+    def logged(verbosity, act):
+        lines, handler = [], logging.Handler()
+        handler.emit = lambda record: lines.append(record.getMessage())
+        root.addHandler(handler)
+        datasets.logging.set_verbosity(verbosity)
+        try:
+            act()
+        finally:
+            datasets.logging.set_verbosity(before)
+            root.removeHandler(handler)
+        return lines
+
+    return logged
+
+
+def test_log_follows_the_verbosity_of_datasets(logged, few, tmp_path, hf_home):
+    def load():
+        options = {"splits": ["validation"], "on_missing": "skip", "streaming": True}
+        imagenet_subsets.load_dataset("1pct", data_dir=few.parent, **options)
+
+    first, second = logged(logging.INFO, load), logged(logging.INFO, load)
+    for lines in (first, second):
+        assert f"validation images: official archive, {few}" in lines and "validation: 300 rows" in lines
+    assert f"Index of {few}: made, 300 images" in first
+    assert any(line.startswith(f"Index of {few}: taken from {hf_home}") for line in second)
+    assert not any(str(few) in line for line in logged(logging.WARNING, load))
