@@ -29,6 +29,7 @@ __all__ = [
     "index_path",
     "load_dataset",
     "read_index",
+    "select",
 ]
 
 # ---------------------------------------------------------------------------------------- the facts
@@ -59,6 +60,7 @@ OPTIONS = {
     "on_missing": ("error", "skip"),
     "image_bytes": ("benchmark", "archive"),
 }
+SELECT_OPTIONS = {"label_names", "splits", "unlabeled", "train_list", "validation_list", "on_missing"}
 
 # -------------------------------------------------------------------------------------- the configs
 
@@ -100,6 +102,17 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
                 "label": datasets.ClassLabel(names=names),
                 "file_name": datasets.Value("string"),
             }
+        )
+
+    def info(self):
+        """What describes the dataset, ``datasets.DatasetInfo``."""
+        return datasets.DatasetInfo(
+            description=DESCRIPTION,
+            citation=(lists.SPLIT_FILES / "citation.bib").read_text(encoding="utf-8"),
+            homepage=HOMEPAGE,
+            license=LICENSE,
+            features=self.features(),
+            supervised_keys=("image", "label"),
         )
 
     def create_config_id(self, config_kwargs, custom_features=None):
@@ -200,6 +213,8 @@ with _reader_importable():
     from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
     from imagenet_reader.hf.options import check_names
     from imagenet_reader.hf.record import RECORD, write_record
+    from imagenet_reader.hf.select import select_rows
+    from imagenet_reader.hf.select_stream import select_stream
     from imagenet_reader.index.kept import index_path
     from imagenet_reader.layouts.base import Wanted
     from imagenet_reader.layouts.official_tar import OfficialTar
@@ -244,15 +259,9 @@ class ImagenetSubsets(TableBuilder):
         return self.config.take_plan()
 
     def _info(self):
-        return datasets.DatasetInfo(
-            description=DESCRIPTION,
-            citation=(lists.SPLIT_FILES / "citation.bib").read_text(encoding="utf-8"),
-            homepage=HOMEPAGE,
-            license=LICENSE,
-            features=self.config.features(),
-            supervised_keys=("image", "label"),
-            splits=_split_infos({split: self.plan().count(split) for split in self.plan().subset}),
-        )
+        info = self.config.info()
+        info.splits = _split_infos({split: self.plan().count(split) for split in self.plan().subset})
+        return info
 
     def _split_generators(self, dl_manager):
         if self.config.data_dir is None:
@@ -388,6 +397,47 @@ def load_dataset(
     if keep_in_memory is None:
         keep_in_memory = is_small_dataset(builder.info.dataset_size)
     return builder.as_dataset(split=split, in_memory=keep_in_memory)
+
+
+def select(dataset, name="1pct", split=None, **options):
+    """The rows of a config out of an ImageNet that is already loaded, such as ``ILSVRC/imagenet-1k`` from the Hub.
+
+    No image is decoded, and no image byte is copied or written: the rows refer to the Arrow files of ``dataset``. They
+    are those of ``load_dataset``, in the same order and with the same features; the image bytes are those of
+    ``dataset``.
+
+    Args:
+        dataset: a ``Dataset`` or ``DatasetDict`` that names its images: in the paths of its column of images, in a
+            column ``file_name``, or in the columns of WebDataset tars; also a filtered or shuffled one, or one of
+            resized images. A streaming one gives a streaming result, in its own order.
+        name: the config, as for ``load_dataset``.
+        split: the one split to return.
+        options: ``label_names``, ``splits``, ``unlabeled``, ``train_list``, ``validation_list`` and ``on_missing``, as
+            for ``load_dataset``.
+
+    Returns:
+        ``DatasetDict``, or the ``Dataset`` of ``split``. A ``Dataset`` gives only splits that it holds images of.
+
+    Raises:
+        ArchiveError: images are absent.
+        ValueError: the dataset does not name its images, its own labels say other classes, or an option is unknown.
+
+    Example:
+
+        >>> imagenet = datasets.load_dataset("ILSVRC/imagenet-1k")
+        >>> imagenet_subsets.select(imagenet, "1pct")["train"].num_rows
+        12811
+    """
+    unknown = sorted(options.keys() - SELECT_OPTIONS)
+    if unknown:
+        raise ValueError(f"select has no option {unknown[0]!r}; the options are {', '.join(sorted(SELECT_OPTIONS))}.")
+    config = ImagenetSubsetsConfig(name=name, version=ROWS_VERSION, **options)
+    plan = config.make_plan()
+    if split is not None and split not in plan.subset:
+        raise ValueError(f"Unknown split {split!r}. Should be one of {list(plan.subset)}.")
+    streams = isinstance(dataset, (datasets.IterableDataset, datasets.IterableDatasetDict))
+    selected = (select_stream if streams else select_rows)(dataset, plan, config.info())
+    return selected if split is None else selected[split]
 
 
 def read_index(path):

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import itertools
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,12 +141,32 @@ class Plan:
             splits[split] = SplitRows(name, rows, layout, indexes[layout].reader)
         return splits
 
-    def listed(self, split: str) -> list[tuple[str, int]] | None:
-        """The images of a split, (file name, label), in row order; ``None`` if no list names them."""
-        images = self._lists.images(self.subset[split])
-        if images is None or split not in SHUFFLED:
+    def listed(self, split: str, train_images: Callable[[], list[tuple[str, int]]]) -> list[tuple[str, int]]:
+        """The images of a split, (file name, label), in row order.
+
+        Args:
+            split: the split.
+            train_images: gives all training images that there are, for splits that no list names.
+        """
+        split_list = self.subset[split]
+        images = self._lists.images(split_list)
+        if images is None and split_list.complement:
+            listed = set(self._lists.read(split_list.name))
+            images = [(name, -1) for name, label in train_images() if (name, label) not in listed]
+        elif images is None:
+            images = train_images()
+        if split not in SHUFFLED or not images:
             return images
         return [images[k] for k in _order_by_digest(np.array([name for name, _ in images], "S"))]
+
+    def labels_by_name(self, split: str) -> dict[str, int] | None:
+        """Name -> label of the images of a split's list, of which it may be the complement; ``None`` if it has none."""
+        images = self._lists.read(self.subset[split].name)
+        return None if images is None else dict(images)
+
+    def image_set(self, split: str) -> str:
+        """The set of images that a split is from: ``"train"``, ``"validation"`` or ``"test"``."""
+        return self._lists.image_set(self.subset[split])
 
     def warn_of_missing(self, counts: dict[str, int], stacklevel: int) -> None:
         """Warn of images that are left out; ``counts`` has the rows of each split."""

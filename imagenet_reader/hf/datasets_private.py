@@ -7,6 +7,7 @@
 ``_get_examples_iterable_for_split``   2.19 to 5.x: the rows of a streaming dataset
 ``ExamplesIterable``                   2.19 to 5.x; ``_state_dict`` in it from 2.20 on
 ``is_small_dataset``                   2.19 to 5.x: whether a dataset is to be kept in memory
+``_indices``                           2.19 to 5.x: which rows of its table a dataset has, and in which order
 =====================================  ===================================================================
 """
 
@@ -22,7 +23,7 @@ from datasets.utils.info_utils import is_small_dataset
 
 from imagenet_reader.hf.processes import end_with, ending_with_this
 
-__all__ = ["TableBuilder", "is_small_dataset"]
+__all__ = ["TableBuilder", "indices_of", "is_small_dataset"]
 
 
 class TableBuilder(datasets.GeneratorBasedBuilder):
@@ -73,6 +74,11 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
         if not self.resumable:
             return super()._get_examples_iterable_for_split(split_generator)
         return _ResumingExamples(self._generate_examples, split_generator.gen_kwargs)
+
+
+def indices_of(dataset):
+    """The rows of its table that a dataset has, in order, ``uint64 [n]``; ``None`` for all of them as they are."""
+    return None if dataset._indices is None else dataset._indices.column(0)
 
 
 def _quietly_closed(prepared):

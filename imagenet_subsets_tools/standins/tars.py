@@ -21,7 +21,7 @@ def write_tar_gz(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
         _write_members(file, members)
 
 
-def _write_members(file: IO[bytes], members: Iterable[tuple[str, bytes]]) -> None:
+def _write_members(file: IO[bytes] | gzip.GzipFile, members: Iterable[tuple[str, bytes]]) -> None:
     for name, content in members:
         write_member(file, name, content)
     write_end(file, 0)

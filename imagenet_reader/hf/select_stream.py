@@ -1,0 +1,102 @@
+"""The rows of a config out of a dataset that is streamed: chosen by name before any image is decoded."""
+
+from typing import Any
+
+import datasets
+
+from imagenet_reader import lists
+from imagenet_reader.formats.hub_names import official_name
+from imagenet_reader.hf.names import FILENAME, JSON, KEY, LOOKED_FOR, check_labels, image_column, own_labels
+from imagenet_reader.official import TRAIN_NAME, WNID
+from imagenet_reader.plan import Plan
+
+BATCH_ROWS = 100
+SPLIT_NAMES = {"validation": ("validation", "val"), "train": ("train",), "test": ("test",)}  # by the set of images
+
+
+def select_stream(
+    dataset: datasets.IterableDatasetDict | datasets.IterableDataset, plan: Plan, info: datasets.DatasetInfo
+) -> datasets.IterableDatasetDict:
+    """The splits of a plan out of a streaming dataset, in the dataset's order and shards.
+
+    Args:
+        dataset: any ImageNet; of several splits, the one that is called as the set of images is used.
+        plan: a plan without a ``data_dir``.
+        info: of the result, with its features.
+
+    Raises:
+        ValueError: the dataset has no such split, or no column of images.
+    """
+    splits = {}
+    for split in plan.subset:
+        source = _source_of(dataset, plan.image_set(split)) if isinstance(dataset, dict) else dataset
+        splits[split] = _selected(source, Selection(plan, split, source.features), info)
+    return datasets.IterableDatasetDict(splits)
+
+
+def _source_of(dataset: datasets.IterableDatasetDict, image_set: str) -> datasets.IterableDataset:
+    name = next((name for name in SPLIT_NAMES[image_set] if name in dataset), None)
+    if name is None:
+        raise ValueError(f"Expected a split {' or '.join(SPLIT_NAMES[image_set])}; found {list(dataset)}.")
+    return dataset[name]
+
+
+def _selected(dataset: datasets.IterableDataset, selection: "Selection", info: datasets.DatasetInfo) -> Any:
+    undecoded = dataset.cast_column(selection.column, datasets.Image(decode=False))
+    return undecoded.map(
+        selection,
+        batched=True,
+        batch_size=BATCH_ROWS,
+        remove_columns=list(dataset.features),
+        features=info.features,
+    )
+
+
+class Selection:
+    """Takes the rows of a split out of batches of a dataset with these features; sent to workers."""
+
+    def __init__(self, plan: Plan, split: str, features: datasets.Features | None):
+        if features is None:
+            raise ValueError("Expected a streaming dataset whose features are known: pass features= when it is made.")
+        self.column, self.own = image_column(features), own_labels(features)
+        self.label_of = plan.labels_by_name(split)
+        self.complement = plan.subset[split].complement
+
+    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+        """The rows of the split in a batch, by column."""
+        names = self._names(batch)
+        if not any(names):
+            raise ValueError(f"The dataset does not say which image is which: looked for {LOOKED_FOR}.")
+        rows = [(k, name, label) for k, name in enumerate(names) if (label := self._label(name)) is not None]
+        if self.own is not None:
+            own_column, published = self.own
+            own = [batch[own_column][k] for k, _, _ in rows]
+            if published is not None:
+                own = [published[label] if label is not None and label >= 0 else None for label in own]
+            check_labels([name for _, name, _ in rows], own, [label for _, _, label in rows], own_column)
+        return {
+            "image": [batch[self.column][k] for k, _, _ in rows],
+            "label": [label for _, _, label in rows],
+            "file_name": [name for _, name, _ in rows],
+        }
+
+    def _label(self, name: str | None) -> int | None:
+        """The label of an image of the split; ``None`` if it is not in the split."""
+        if name is None:
+            return None
+        if self.label_of is not None and not self.complement:
+            return self.label_of.get(name)
+        if not TRAIN_NAME.fullmatch(name.encode()) or (self.label_of is not None and name in self.label_of):
+            return None
+        return -1 if self.complement else lists.label_of_wnid().get(name[WNID])
+
+    def _names(self, batch: dict[str, list]) -> list[str | None]:
+        """The official file name of each row."""
+        candidates: list[list] = [[image and image["path"] for image in batch[self.column]]]
+        candidates += [batch[column] for column in ("file_name", KEY) if column in batch]
+        if JSON in batch:
+            candidates.append([value.get(FILENAME) if isinstance(value, dict) else None for value in batch[JSON]])
+        return [
+            next((name for path in paths if isinstance(path, str) and (name := official_name(path))), None)
+            for paths in zip(*candidates)
+        ]
