@@ -58,6 +58,6 @@ def digest(value):
     return hashlib.sha256(repr(value).encode()).hexdigest()
 
 
-def progress_bar(doing, size):
-    """The progress bar of ``datasets``, over ``size`` bytes."""
-    return datasets.utils.tqdm(total=size, desc=doing, unit="B", unit_scale=True)
+def progress_bar(doing, size, unit="B"):
+    """The progress bar of ``datasets``, over ``size`` bytes or other units."""
+    return datasets.utils.tqdm(total=size, desc=doing, unit=unit, unit_scale=True)

@@ -39,6 +39,7 @@ def read_classes() -> list[tuple[str, str]]:
     return list(zip(table["wnid"].to_pylist(), table["words"].to_pylist()))
 
 
+@functools.cache
 def read_wnids() -> list[str]:
     """The 1,000 wnids in label order, ``list[str]``."""
     return [wnid for wnid, _ in read_classes()]

@@ -3,6 +3,8 @@
 import datasets
 import pytest
 from datasets.exceptions import DatasetGenerationError
+from makers.hub_parquet import hub_cache, hub_parquet
+from makers.hub_tar_gz import hub_folders, hub_tar_gz
 from makers.layouts import (
     KAGGLE_TAR_GZ,
     KAGGLE_ZIP,
@@ -12,6 +14,8 @@ from makers.layouts import (
     kaggle_tree,
     kaggle_zip,
 )
+from makers.tfds import tfds
+from makers.webdataset import webdataset
 
 import imagenet_subsets
 
@@ -26,6 +30,13 @@ TRAIN_LAYOUTS = {
     "kaggle zip, deflated": lambda images, to: kaggle_zip(images, to, deflated=True),
     "kaggle zip, streamed": lambda images, to: kaggle_zip(images, to, streamed=True),
     "kaggle tar.gz": kaggle_tar_gz,
+    "side by side": lambda images, to: extracted(images, to, train="train"),
+    "hub parquet": hub_parquet,
+    "hub tar.gz": hub_tar_gz,
+    "hub folders": hub_folders,
+    "hub folders by class": lambda images, to: hub_folders(images, to, by_class=True),
+    "webdataset": webdataset,
+    "tfds": tfds,
 }
 TOLD = {  # layout: (where, in words)
     "class tars": ("train", "class tars"),
@@ -41,6 +52,15 @@ WHOLE_LAYOUTS = {
     "kaggle zip, deflated": TRAIN_LAYOUTS["kaggle zip, deflated"],
     "kaggle zip beyond 4 GiB": lambda images, to: kaggle_zip(images, to, start=5 << 30),
     "kaggle tar.gz": kaggle_tar_gz,
+    "side by side": TRAIN_LAYOUTS["side by side"],
+    "hub parquet": hub_parquet,
+    "hub parquet, in the Hub's cache": lambda images, to: to.symlink_to(hub_cache(images, to.parent / "hub")),
+    "hub tar.gz": hub_tar_gz,
+    "hub folders": hub_folders,
+    "hub folders by class": TRAIN_LAYOUTS["hub folders by class"],
+    "webdataset": webdataset,
+    "webdataset, numbered, in folders": lambda images, to: webdataset(images, to, by_name=False, folders=True),
+    "tfds": tfds,
 }
 
 

@@ -9,6 +9,7 @@ FORMATS = {
     "tar": "imagenet_reader.formats.tar:Tar",
     "zip": "imagenet_reader.formats.zip:Zip",
     "file": "imagenet_reader.formats.file:WholeFile",
+    "hub_file": "imagenet_reader.formats.hub_file:HubFile",
     "range": "imagenet_reader.formats.range:ByteRange",
 }
 

@@ -48,6 +48,10 @@ class Format(ABC):
         assert stamp is not None
         return Where(file, stamp, row.name, row.offset, row.size, row.size)
 
+    def file_name(self, name: bytes, label: int) -> bytes:
+        """The last part of an image's address, which is its official file name, unless its own file has another."""
+        return name
+
     @abstractmethod
     def read(self, file: File, where: Where, buffer: memoryview) -> None:
         """Fill a buffer of ``where.size`` bytes with an image.

@@ -19,7 +19,7 @@ class WholeFile(Format):
 
     def where(self, file: str, stamp: Stamp | None, row: Any) -> Where:
         """Where the image of a row is: a file in the folder ``file``, of the row's own stamp."""
-        path = os.path.join(file, os.fsdecode(row.name))
+        path = os.path.join(file, os.fsdecode(self.file_name(row.name, row.label)))
         return Where(path, Stamp(row.size, row.changed), row.name, 0, row.size, row.size)
 
     def read(self, file: File, where: Where, buffer: memoryview) -> None:

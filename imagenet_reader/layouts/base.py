@@ -31,24 +31,29 @@ class ImageSet:
         name: ``"train"``, ``"validation"`` or ``"test"``.
         archives: names of the official archive.
         folders: names of folders, below ``data_dir``, that may hold the images.
-        image: the names of images that need no class folder; ``None`` for training images.
+        image: the names of images that lie side by side, also those of renamed ones and the Hub's.
     """
 
     name: str
     archives: tuple[str, ...]
     folders: tuple[str, ...]
-    image: re.Pattern[str] | None
+    image: re.Pattern[str]
 
 
 IMAGE_SETS = {
     image_set.name: image_set
     for image_set in (
-        ImageSet("train", (TRAIN_ARCHIVE,), ("train", "ILSVRC2012_img_train", ""), None),
+        ImageSet(
+            "train",
+            (TRAIN_ARCHIVE,),
+            ("train", "ILSVRC2012_img_train", ""),
+            re.compile(r"n\d{8}_\d+(?:_n\d{8})?\.jpe?g", re.IGNORECASE),
+        ),
         ImageSet(
             "validation",
             (VALIDATION_ARCHIVE,),
             ("val", "validation", "ILSVRC2012_img_val", ""),
-            re.compile(r"ILSVRC2012_val_\d+\.jpe?g", re.IGNORECASE),
+            re.compile(r"ILSVRC2012_val_\d+(?:_n\d{8})?\.jpe?g", re.IGNORECASE),
         ),
         ImageSet(
             "test",

@@ -13,13 +13,27 @@ from imagenet_reader.errors import ArchiveError
 from imagenet_reader.layouts.base import IMAGE_SETS, ImageSet, Layout, Snapshot, Wanted
 from imagenet_reader.layouts.class_tars import ClassTars
 from imagenet_reader.layouts.folder import Folder
+from imagenet_reader.layouts.hub_parquet import HubParquet
+from imagenet_reader.layouts.hub_tar_gz import HubTarGz
 from imagenet_reader.layouts.kaggle_tar_gz import KaggleTarGz
 from imagenet_reader.layouts.kaggle_zip import KaggleZip
 from imagenet_reader.layouts.messages import describe_absent
 from imagenet_reader.layouts.official_tar import OfficialTar, first_name
+from imagenet_reader.layouts.tfds import Tfds
+from imagenet_reader.layouts.webdataset import WebDataset
 from imagenet_reader.official import FIRST_MEMBERS
 
-LAYOUTS: tuple[type[Layout], ...] = (OfficialTar, ClassTars, Folder, KaggleZip, KaggleTarGz)  # the first one counts
+LAYOUTS: tuple[type[Layout], ...] = (
+    OfficialTar,
+    ClassTars,
+    Folder,
+    KaggleZip,
+    KaggleTarGz,
+    WebDataset,
+    Tfds,
+    HubParquet,
+    HubTarGz,
+)  # the first one counts
 MAX_FOLDERS = 200  # searched for images that are one or two levels too deep
 
 

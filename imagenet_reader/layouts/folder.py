@@ -1,10 +1,12 @@
 """Extracted images, side by side or in class folders."""
 
+import collections
 import concurrent.futures
 import contextlib
 import dataclasses
 import itertools
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
@@ -12,6 +14,8 @@ from typing import ClassVar
 import pyarrow as pa
 
 from imagenet_reader.files import digest
+from imagenet_reader.formats import format_of
+from imagenet_reader.formats.hub_names import official_name
 from imagenet_reader.index.members import members_table
 from imagenet_reader.layouts.base import IMAGE_SETS, ImageSet, Index, Layout, Snapshot, Wanted
 from imagenet_reader.layouts.folders import Entries, candidates
@@ -25,6 +29,7 @@ LOOKED_UP_AT_ONCE = 100
 WARM = 50e-6  # seconds per image: below, the answers come from memory and threads would only wait for each other
 THREADS = 16
 SYSTEM_FILES = ".", "Thumbs.db", "desktop.ini", "@eaDir"  # prefixes of files that operating systems add
+HUB_NAME = re.compile(r"(?:n\d{8}|ILSVRC2012_val)_\d+_n\d{8}\.JPEG")
 TOLD_APART = 5  # images that tell which set class folders hold
 # changed: the modification time of the image's file, in ns; file: the number of its folder
 FILES = pa.schema({"name": pa.binary(), "changed": pa.int64(), "size": pa.int64(), "file": pa.int64()})
@@ -37,22 +42,26 @@ class Folder(Layout):
     Args:
         by_class: whether the images are in class folders; else side by side.
         by_label: whether the class folder follows from the label, as for validation; else from the file name.
+        format: ``"file"``, or ``"hub_file"`` if the names end in the class.
     """
 
     by_class: bool = False
     by_label: bool = False
+    format: str = "file"  # type: ignore[misc]
     name: ClassVar = "extracted images"
-    format: ClassVar = "file"
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str) -> "Folder | None":
         """The first folder whose class folders hold such images, or that holds them side by side."""
         for path in candidates(images, data_dir):
             entries = Entries.of(path)
-            if _set_in(path, entries.class_folders) == images.name:
-                return cls(path, by_class=True, by_label=images.name == "validation")
-            if images.image is not None and any(map(images.image.fullmatch, entries.others)):
-                return cls(path)
+            names = _first_names(path, entries.class_folders)
+            if _set_of(names) == images.name:
+                by_label = images.name == "validation"
+                return cls(path, by_class=True, by_label=by_label, format=_format_of(names))
+            names = [name for name in entries.others if images.image.fullmatch(name)]
+            if names:
+                return cls(path, format=_format_of(names))
         return None
 
     def files(self) -> list[str]:
@@ -79,15 +88,17 @@ class Folder(Layout):
         return label if self.by_label else label_of_wnid()[name[WNID]]
 
     def _everything(self) -> Iterator[tuple[str, int]]:
-        for wnid in read_wnids():
-            for name in _entries(os.path.join(self.path, wnid)):
-                if TRAIN_NAME.fullmatch(os.fsencode(name)) and name[WNID] == wnid:
+        for folder in self.files():
+            wnid = os.path.basename(folder) if self.by_class else ""
+            for entry in _entries(folder):
+                name = official_name(entry) if self.format == "hub_file" else entry
+                if name and TRAIN_NAME.fullmatch(os.fsencode(name)) and name.startswith(wnid):
                     yield name, -1
 
     def _look_up(self, images: Iterable[tuple[str, int]]) -> pa.Table:
         """The table of the images that exist; by threads, if the storage keeps one waiting."""
         images, folders = sorted(images), self.files()
-        placed = [(name, self._folder_number(name, label)) for name, label in images]
+        placed = [(name, self._folder_number(name, label), self._file_name(name, label)) for name, label in images]
         starts = range(0, len(placed), LOOKED_UP_AT_ONCE)
         first, *parts = [placed[start : start + LOOKED_UP_AT_ONCE] for start in starts] or [[]]
         started = time.perf_counter()
@@ -99,7 +110,10 @@ class Folder(Layout):
         return members_table(members, FILES)
 
     def _path(self, name: str, label: int) -> str:
-        return os.path.join(self.files()[self._folder_number(name, label)], name)
+        return os.path.join(self.files()[self._folder_number(name, label)], self._file_name(name, label))
+
+    def _file_name(self, name: str, label: int) -> str:
+        return os.fsdecode(format_of(self.format).file_name(name.encode(), label))
 
     def explain(self, missing: list[tuple[str, int]]) -> str:
         """Which class folders are absent, or what is wrong with those that lack an image."""
@@ -137,31 +151,38 @@ class Folder(Layout):
         return f"{len(found):,} of them are in the folder of a wrong class: {example}{advice}"
 
 
-def _look_up_some(folders: list[str], images: list[tuple[str, int]]) -> list[tuple]:
-    """Those of the images, (name, number of its folder), that exist, as rows of ``FILES``."""
+def _look_up_some(folders: list[str], images: list[tuple[str, int, str]]) -> list[tuple]:
+    """Those of the images, (name, number of its folder, name of its file), that exist, as rows of ``FILES``."""
     members = []
-    for name, number in images:
+    for name, number, file_name in images:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            size, changed = stamp_of(os.path.join(folders[number], name))
+            size, changed = stamp_of(os.path.join(folders[number], file_name))
             members.append((name.encode(), changed, size, number))
     return members
 
 
-def _set_in(path: str, class_folders: list[str]) -> str | None:
-    """The name of the set whose images are in class folders: the one that more of the first images belong to."""
-    is_train: list[bool] = []
-    validation = IMAGE_SETS["validation"].image
-    assert validation is not None
+def _first_names(path: str, class_folders: list[str]) -> list[str]:
+    """The names in the first class folders, up to the first that tell which images they are."""
+    names: list[str] = []
     for wnid in class_folders:
-        names = _entries(os.path.join(path, wnid))
-        of_train = sum(name.startswith(f"{wnid}_") for name in names)
-        is_train += [True] * of_train + [False] * sum(map(bool, map(validation.fullmatch, names)))
-        if len(is_train) >= TOLD_APART:
+        names += (name for name in _entries(os.path.join(path, wnid)) if not name.startswith(SYSTEM_FILES))
+        if sum(_set_of_name(name) is not None for name in names) >= TOLD_APART:
             break
-    if not is_train:  # images that are too deep, or renamed: training images, whose error says so
-        others = (name for wnid in class_folders for name in _entries(os.path.join(path, wnid)))
-        return "train" if any(not name.startswith(SYSTEM_FILES) for name in others) else None
-    return "train" if 2 * sum(is_train) >= len(is_train) else "validation"
+    return names
+
+
+def _set_of(names: list[str]) -> str | None:
+    """The set that more of the names belong to; training images, if none does: their error says what is wrong."""
+    sets = collections.Counter(filter(None, map(_set_of_name, names)))
+    return max(("train", "validation"), key=sets.__getitem__) if names else None
+
+
+def _set_of_name(name: str) -> str | None:
+    return next((images.name for images in IMAGE_SETS.values() if images.image.fullmatch(name)), None)
+
+
+def _format_of(names: list[str]) -> str:
+    return "hub_file" if any(map(HUB_NAME.fullmatch, names)) else "file"
 
 
 def _entries(folder: str) -> list[str]:

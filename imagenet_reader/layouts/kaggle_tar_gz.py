@@ -1,12 +1,13 @@
 """Kaggle's .tar.gz of all images."""
 
+import functools
 import gzip
 import tarfile
-from collections.abc import Iterator
-from typing import IO, ClassVar
+from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 from imagenet_reader.layouts.base import ImageSet
-from imagenet_reader.layouts.kept import Kept
+from imagenet_reader.layouts.kept import Kept, Member, Stream
 
 PATTERN = "imagenet_object_localization*.tar.gz"
 PIECE_BYTES = 1 << 20
@@ -22,23 +23,27 @@ class KaggleTarGz(Kept):
         """The last .tar.gz of Kaggle's name."""
         return cls.newest(data_dir, PATTERN)
 
-    def stream(self, names: set[str] | None, bar) -> Iterator[tuple[str, int, IO[bytes]]]:
-        """Images in the order of the archive, which is read to its end, where its checksum is."""
-        for name, size, image in stream_tar_gz(self.path, bar):
-            if name.endswith(".JPEG") if names is None else name in names:
-                yield name, size, image
+    def stream(self, names: set[str] | None) -> Stream:
+        """The images in the order of the archive, which is read to its end, where its checksum is."""
+        return Stream.of_files(self.files(), names, functools.partial(_members, self.path, names))
 
 
-def stream_tar_gz(path: str, bar) -> Iterator[tuple[str, int, IO[bytes]]]:
+def _members(path: str, names: set[str] | None, advance: Callable[[int], object]) -> Iterator[Member]:
+    for name, size, image in stream_tar_gz(path, advance):
+        if name.endswith(".JPEG") if names is None else name in names:
+            yield name, size, image
+
+
+def stream_tar_gz(path: str, advance: Callable[[int], object]) -> Iterator[Member]:
     """The regular members of a .tar.gz, (name without folders, size in bytes, file).
 
     Args:
         path: the .tar.gz.
-        bar: a progress bar, updated by the bytes that are read of the file.
+        advance: is called with the bytes that were read of the file since the last call.
 
     Raises an error of ``kept.DAMAGED`` if it is damaged or cut off.
     """
-    before = bar.n
+    before = 0
     with open(path, "rb") as file, gzip.open(file) as content:
         with tarfile.open(fileobj=content, mode="r|") as source:
             for member in source:
@@ -46,7 +51,8 @@ def stream_tar_gz(path: str, bar) -> Iterator[tuple[str, int, IO[bytes]]]:
                 image = source.extractfile(member) if member.isreg() else None
                 if image is not None:
                     yield member.name.rpartition("/")[2], member.size, image
-                    bar.update(before + file.tell() - bar.n)
+                    advance(file.tell() - before)
+                    before = file.tell()
         while piece := content.read(PIECE_BYTES):
             if piece.strip(b"\0"):
                 raise tarfile.ReadError("expected a tar header")

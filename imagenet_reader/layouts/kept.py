@@ -5,6 +5,7 @@ looked for only once.
 """
 
 import contextlib
+import dataclasses
 import glob
 import gzip
 import io
@@ -13,7 +14,7 @@ import tarfile
 import warnings
 import zlib
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, ClassVar
 
 import filelock
@@ -34,26 +35,47 @@ ASKED = "asked.txt"  # the first member of a kept tar; empty if all images were 
 IMAGE_BYTES = 150_000  # of an image, on average and generously
 
 
+Member = tuple[str, int, IO[bytes]]  # official file name, size in bytes, file that is read from the image on
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """Images that are read one after the other.
+
+    Attributes:
+        size: bytes that will be read.
+        needed: bytes of the images, at most.
+        members: ``members(advance)`` yields the images, in any order, and calls ``advance`` with the bytes it has read;
+            an image must be read before the next one. Damaged files raise ``ArchiveError``, or one of ``DAMAGED``.
+    """
+
+    size: int
+    needed: int
+    members: Callable[[Callable[[int], object]], Iterator[Member]]
+
+    @classmethod
+    def of_files(
+        cls, files: list[str], names: set[str] | None, members: Callable[[Callable[[int], object]], Iterator[Member]]
+    ) -> "Stream":
+        """A stream that reads all bytes of files, for images of these names; ``None`` for all images."""
+        size = sum(map(os.path.getsize, files))
+        return cls(size, size if names is None else min(size, IMAGE_BYTES * len(names)), members)
+
+
 class Kept(Layout):
     """A form of ImageNet from which images are extracted once: each config adds those that no other has asked for."""
 
     checkable: ClassVar = False
+    obstacle: ClassVar[str] = "can be read only from beginning to end"
+    way_out: ClassVar[str] = "Unpack it once to avoid this."
 
     @abstractmethod
-    def stream(self, names: set[str] | None, bar) -> Iterator[tuple[str, int, IO[bytes]]]:
-        """Yield images, (official file name, size in bytes, file that is read from the image on), in any order.
-
-        Args:
-            names: the images that are wanted; ``None`` for all.
-            bar: a progress bar over ``stream_bytes`` bytes, to update.
+    def stream(self, names: set[str] | None) -> Stream:
+        """The images of these official file names; ``None`` for all.
 
         Raises:
-            ArchiveError: a file is not what it should be; so do errors of ``DAMAGED``, also in reading an image.
+            ArchiveError: a file is not what it should be.
         """
-
-    def stream_bytes(self, names: set[str] | None) -> int:
-        """How many bytes ``stream`` reads, an upper limit."""
-        return sum(os.path.getsize(file) for file in self.files())
 
     def list_members(self, files: list[str]) -> pa.Table:
         """The images in kept tars."""
@@ -93,8 +115,8 @@ class Kept(Layout):
             lock.acquire()
         except OSError as error:
             message = (
-                f"{error.strerror}: {self.path} can be read only from beginning to end, so its images are kept in a "
-                "folder below HF_HOME, which cannot be written. Set HF_HOME to one that can, or unpack the files"
+                f"{error.strerror}: {self.path} {self.obstacle}, so its images are kept in a folder below HF_HOME, "
+                f"which cannot be written. Set HF_HOME to one that can. {self.way_out}"
             )
             raise OSError(error.errno, message, index_folder()) from error
         try:
@@ -115,18 +137,16 @@ class Kept(Layout):
     def _extract(self, names: set[str] | None, tars: list[str], snapshot: Snapshot) -> str:
         """Extract images into a tar, whose path is returned, in addition to those in other ``tars``."""
         tar = f"{self._stem()}-{snapshot.identity[:16]}-{digest(names and sorted(names))[:16]}.tar"
-        unfinished, size = f"{self._stem()}.tar.tmp", self.stream_bytes(names)
+        unfinished, stream = f"{self._stem()}.tar.tmp", self.stream(names)
         warnings.warn(
-            f"{self.path} can be read only from beginning to end, here {in_words(size)}. The images that are wanted "
-            f"are kept in {index_folder()}. Unpack it once to avoid this.",
+            f"{self.path} {self.obstacle}: {in_words(stream.size)} are read once. The images that are wanted are kept "
+            f"in {index_folder()}. {self.way_out}",
             stacklevel=2,
         )
-        check_space(
-            index_folder(), size if names is None else min(size, IMAGE_BYTES * len(names)), f"images of {self.path}"
-        )
+        check_space(index_folder(), stream.needed, f"images of {self.path}")
         try:
             with naming(unfinished, f"extracting images of {self.path}"), open(unfinished, "wb") as file:
-                found = self._copy(names, tars, file, size)
+                found = self._copy(names, tars, file, stream)
                 os.fsync(file.fileno())
             if not found and not tars:
                 raise ArchiveError(f"{self.path} holds none of the images that are asked for.")
@@ -141,17 +161,17 @@ class Kept(Layout):
                 os.unlink(unfinished)
         return tar
 
-    def _copy(self, names: set[str] | None, tars: list[str], file: IO[bytes], size: int) -> int:
+    def _copy(self, names: set[str] | None, tars: list[str], file: IO[bytes], stream: Stream) -> int:
         """Copy images into an open file, as a tar; return how many there were."""
         have = set(self.list_members(tars)["name"].to_pylist()) if tars and names is None else set()
         headers, found = {ORIGIN: os.path.realpath(self.path)}, 0
         with (
-            progress_bar(f"Reading {os.path.basename(self.path)}", size) as bar,
+            progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar,
             tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers) as target,
         ):
             asked = "\n".join(sorted(names or ())).encode()
             _add(target, ASKED, len(asked), io.BytesIO(asked))
-            for name, image_size, image in self.stream(names, bar):
+            for name, image_size, image in stream.members(bar.update):
                 if name.encode() not in have:
                     _add(target, name, image_size, image)
                     found += 1

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_reader.formats import FORMATS
+from imagenet_reader.formats import format_of
 from imagenet_reader.formats.base import Where
 from imagenet_reader.rows import columns_of
 from imagenet_reader.sources import Stamp
@@ -50,16 +50,16 @@ def parse(path: str) -> Address:
     try:
         format_name, offset, size, packed, file_size, version, pixels = head.split(":")
         where = Where(
-            file=_file(slash + file, name if format_name == "file" else ""),
+            file=_file(slash + file, "" if format_of(format_name).shared else name),
             stamp=Stamp(int(file_size), _version(version)),
             name=name.encode(),
             offset=int(offset),
             size=int(size),
             packed=int(packed),
         )
-        if format_name not in FORMATS or not name or min(where.offset, where.size, where.packed) < 0:
+        if not name or min(where.offset, where.size, where.packed) < 0:
             raise ValueError
-    except ValueError:
+    except (ValueError, KeyError):
         raise ValueError(f"{path!r} is not a valid {PREFIX} path of an image") from None
     return Address(format_name, where, pixels)
 
@@ -97,7 +97,8 @@ def format_addresses(
         version = _objects([_version_text(stamp.version) for stamp in stamps])[number]
     numbers = (_column(rows, "offset", 0), size, _column(rows, "packed", size), file_size, version)
     head = pc.binary_join_element_wise(PREFIX + format_name, *map(_text, numbers), pixels, ":")
-    names = pa.array(rows["name"].tolist(), pa.binary()).cast(pa.string())
+    file_name = format_of(format_name).file_name
+    names = pa.array([file_name(*row) for row in rows[["name", "label"]].tolist()], pa.binary()).cast(pa.string())
     return pc.binary_join_element_wise(pc.binary_join_element_wise(head, _text(file), ""), names, "/")
 
 

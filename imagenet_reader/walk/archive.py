@@ -54,6 +54,13 @@ def walk_archive(path):
             return _walk_all(walks, bar)
 
 
+def walk_tar(file):
+    """The regular members of an open tar, ``pa.Table`` of ``MEMBERS``."""
+    walk = TarWalk(file.path, file.fd, 0, file.stamp().size)
+    walk.advance(file.fd, lambda position: file.read(position, BLOCK))
+    return _table(walk)
+
+
 def walk_class_tars(folder, wnids):
     """The images in the files of a folder that are class tars, as ``walk_archive`` returns those of one archive."""
     walks = []

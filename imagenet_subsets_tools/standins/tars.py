@@ -4,7 +4,7 @@ import gzip
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 BLOCK, RECORD = 512, 10_240  # bytes
 
@@ -21,7 +21,7 @@ def write_tar_gz(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
         _write_members(file, members)
 
 
-def _write_members(file: BinaryIO, members: Iterable[tuple[str, bytes]]) -> None:
+def _write_members(file: IO[bytes], members: Iterable[tuple[str, bytes]]) -> None:
     for name, content in members:
         write_member(file, name, content)
     write_end(file, 0)

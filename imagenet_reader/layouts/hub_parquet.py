@@ -1,0 +1,31 @@
+"""The Parquet files of ``ILSVRC/imagenet-1k`` on the Hub, also as links in a snapshot of the Hub's cache."""
+
+import functools
+import io
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+from imagenet_reader.formats.parquet_images import RowGroup, find_row_groups, read_images
+from imagenet_reader.layouts.kept import Kept, Member, Stream
+from imagenet_reader.layouts.sharded import Sharded
+
+
+class HubParquet(Sharded, Kept):
+    """Parquet files, of which only the row groups that hold wanted images are read."""
+
+    name: ClassVar = "Hub Parquet"
+    obstacle: ClassVar = "cannot be read image by image"
+    way_out: ClassVar = ""
+    folders: ClassVar = ("", "data", "snapshots/*", "snapshots/*/data")
+    patterns: ClassVar = {name: f"{name}-*-of-*.parquet" for name in ("train", "validation", "test")}
+
+    def stream(self, names: set[str] | None) -> Stream:
+        """The images in the order of the files; names are read first."""
+        groups = find_row_groups(self.files(), names)
+        needed = sum(group.wanted_size for group in groups)
+        return Stream(sum(group.size for group in groups), needed, functools.partial(_members, groups))
+
+
+def _members(groups: list[RowGroup], advance: Callable[[int], object]) -> Iterator[Member]:
+    for name, content in read_images(groups, advance):
+        yield name, len(content), io.BytesIO(content)

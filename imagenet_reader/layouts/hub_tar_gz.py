@@ -1,0 +1,35 @@
+"""The .tar.gz files that ``ILSVRC/imagenet-1k`` had on the Hub: ``train_images_0.tar.gz`` and so on."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+from imagenet_reader.formats.hub_names import official_name
+from imagenet_reader.layouts.kaggle_tar_gz import stream_tar_gz
+from imagenet_reader.layouts.kept import Kept, Member, Stream
+from imagenet_reader.layouts.sharded import Sharded
+
+
+class HubTarGz(Sharded, Kept):
+    """Flat .tar.gz files, read to their end."""
+
+    name: ClassVar = "Hub .tar.gz"
+    folders: ClassVar = ("", "data", "snapshots/*", "snapshots/*/data")
+    patterns: ClassVar = {
+        "train": "train_images_*.tar.gz",
+        "validation": "val_images.tar.gz",
+        "test": "test_images.tar.gz",
+    }
+    counts: ClassVar = {"train": 5}
+
+    def stream(self, names: set[str] | None) -> Stream:
+        """The images in the order of the files."""
+        return Stream.of_files(self.files(), names, functools.partial(_members, self.files(), names))
+
+
+def _members(files: list[str], names: set[str] | None, advance: Callable[[int], object]) -> Iterator[Member]:
+    for file in files:
+        for path, size, image in stream_tar_gz(file, advance):
+            name = official_name(path)
+            if name is not None and (names is None or name in names):
+                yield name, size, image

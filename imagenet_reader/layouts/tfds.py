@@ -1,0 +1,39 @@
+"""What TensorFlow Datasets has prepared of ``imagenet2012``, read without TensorFlow."""
+
+import concurrent.futures
+from typing import ClassVar
+
+import pyarrow as pa
+
+from imagenet_reader.files import progress_bar
+from imagenet_reader.formats.tfrecord import list_examples
+from imagenet_reader.layouts.sharded import Sharded, joined
+from imagenet_reader.sources import open_file
+
+THREADS = 16
+
+
+class Tfds(Sharded):
+    """TFRecord files of examples that hold the image files."""
+
+    name: ClassVar = "TFDS records"
+    format: ClassVar = "range"
+    folders: ClassVar = ("", "imagenet2012/*", "*")
+    patterns: ClassVar = {name: f"imagenet2012-{name}.tfrecord-*-of-*" for name in ("train", "validation", "test")}
+
+    def list_members(self, files: list[str]) -> pa.Table:
+        """Hop over the records of all files."""
+        with (
+            progress_bar(f"Indexing {self.path}", len(files), unit=" files") as bar,
+            concurrent.futures.ThreadPoolExecutor(THREADS) as pool,
+        ):
+            tables = []
+            for table in pool.map(_list_file, files):
+                tables.append(table)
+                bar.update(1)
+        return joined(tables, files)
+
+
+def _list_file(path: str) -> pa.Table:
+    with open_file(path) as file:
+        return list_examples(file)

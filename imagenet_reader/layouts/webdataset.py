@@ -1,0 +1,46 @@
+"""Tars in WebDataset form, as ``timm/imagenet-1k-wds`` on the Hub has them."""
+
+import concurrent.futures
+from typing import ClassVar
+
+import pyarrow as pa
+
+from imagenet_reader.files import progress_bar
+from imagenet_reader.formats.webdataset import list_images
+from imagenet_reader.layouts.sharded import Sharded, joined
+from imagenet_reader.sources import open_file
+from imagenet_reader.sources.local import stamp_of
+from imagenet_reader.walk.archive import walk_tar
+
+THREADS = 16
+
+
+class WebDataset(Sharded):
+    """Tars of samples, each an image and what belongs to it."""
+
+    name: ClassVar = "WebDataset tars"
+    format: ClassVar = "range"
+    folders: ClassVar = ("", "data", "train", "validation", "test", "snapshots/*", "snapshots/*/data")
+    patterns: ClassVar = {
+        "train": "imagenet1k-train-*.tar",
+        "validation": "imagenet1k-validation-*.tar",
+        "test": "imagenet1k-test-*.tar",
+    }
+    counts: ClassVar = {"train": 1024, "validation": 64}
+
+    def list_members(self, files: list[str]) -> pa.Table:
+        """Walk over all tars."""
+        with (
+            progress_bar(f"Indexing {self.path}", sum(stamp_of(file).size for file in files)) as bar,
+            concurrent.futures.ThreadPoolExecutor(THREADS) as pool,
+        ):
+            tables = []
+            for file, table in zip(files, pool.map(_list_tar, files)):
+                tables.append(table)
+                bar.update(stamp_of(file).size)
+        return joined(tables, files)
+
+
+def _list_tar(path: str) -> pa.Table:
+    with open_file(path) as file:
+        return list_images(walk_tar(file), file)
