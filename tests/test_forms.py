@@ -8,6 +8,7 @@ import random
 import struct
 import tarfile
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,7 +23,7 @@ from imagenet_reader.errors import ArchiveError
 from imagenet_reader.formats import parquet_images
 from imagenet_reader.formats.crc32c import crc32c
 from imagenet_reader.formats.hub_names import official_name, official_names
-from imagenet_reader.formats.parquet_images import find_row_groups, read_images
+from imagenet_reader.formats.parquet_images import find_pieces, read_images
 from imagenet_reader.formats.tfrecord import list_examples
 from imagenet_reader.formats.webdataset import list_images
 from imagenet_reader.sources import open_file
@@ -280,7 +281,7 @@ def parquet_files(folder):
 
 
 def extract(files, wanted=None, **options):
-    return list(read_images(find_row_groups(files, wanted), **options))
+    return list(read_images(find_pieces(files, wanted), **options))
 
 
 def bytes_of(folder, wanted=None):
@@ -293,8 +294,8 @@ def test_parquet_files_hold_the_images(images, tmp_path):
     hub_parquet(images, tmp_path)
     assert bytes_of(tmp_path) == images
     file = pq.ParquetFile(tmp_path / "data" / "train-00000-of-00003.parquet")
-    features = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
-    assert features["image"] == {"_type": "Image"} and len(features["label"]["names"]) == 1000
+    features = datasets.Features.from_arrow_schema(file.schema_arrow)
+    assert features["image"] == datasets.Image() and features["label"].int2str(0) == "tench, Tinca tinca"
     group = file.metadata.row_group(0)
     column = group.column(0)
     assert group.num_rows == 100 and column.compression == "SNAPPY" and column.has_dictionary_page
@@ -322,13 +323,14 @@ def test_only_row_groups_that_hold_wanted_images_are_read(images, tmp_path):
     assert read == [train.metadata.row_group(2).column(0).total_compressed_size]
 
 
-def test_row_groups_beyond_the_budget_are_read_piece_by_piece(images, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("constant", "size"), [("AHEAD", 1), ("AHEAD", 100_000), ("PIECE", 1), ("BATCH", 1)])
+def test_sizes_of_what_is_held_change_nothing(images, tmp_path, monkeypatch, constant, size):
     hub_parquet(images, tmp_path)
-    files = parquet_files(tmp_path)
-    expected = extract(files)
-    for budget in (1, 100_000):
-        monkeypatch.setattr(parquet_images, "BUDGET", budget)
-        assert extract(files) == expected
+    files, wanted = parquet_files(tmp_path), set(NAMES[::7])
+    expected, few = extract(files), extract(files, wanted)
+    monkeypatch.setattr(parquet_images, constant, size)
+    assert extract(files) == expected
+    assert extract(files, wanted) == few and dict(few) == {name: images[name] for name in wanted}
 
 
 def parquet_of(path, column, **more):
@@ -346,7 +348,7 @@ ROW = {"bytes": b"\xff\xd8\xff", "path": "n01440764_1_n01440764.JPEG"}
         ([ROW | {"path": None}] * 2, "[None, None]"),
         ([ROW | {"path": "cat.jpg"}], "cat.jpg"),
         ([ROW | {"bytes": None}, ROW | {"path": "n01440764_2.JPEG"}], "n01440764_1.JPEG has no bytes"),
-        ([ROW, ROW], "n01440764_1.JPEG is in two rows"),
+        ([ROW, ROW], "n01440764_1.JPEG is in 2 rows"),
     ],
 )
 def test_parquet_files_of_other_content_are_refused(tmp_path, column, found):
@@ -393,7 +395,7 @@ def test_damaged_parquet_files_are_refused(images, tmp_path, damage):
 
 def test_a_parquet_file_that_is_absent_is_an_error_of_the_system(tmp_path):
     with pytest.raises(FileNotFoundError):
-        find_row_groups([str(tmp_path / "a.parquet")], None)
+        find_pieces([str(tmp_path / "a.parquet")], None)
 
 
 # -------------------------------------------------------------------------------------- the writers

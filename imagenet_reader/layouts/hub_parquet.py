@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-from imagenet_reader.formats.parquet_images import RowGroup, find_row_groups, read_images
+from imagenet_reader.formats.parquet_images import Piece, find_pieces, read_images
 from imagenet_reader.layouts.kept import Kept, Member, Stream
 from imagenet_reader.layouts.sharded import Sharded
 
@@ -21,11 +21,11 @@ class HubParquet(Sharded, Kept):
 
     def stream(self, names: set[str] | None) -> Stream:
         """The images in the order of the files; names are read first."""
-        groups = find_row_groups(self.files(), names)
-        needed = sum(group.wanted_size for group in groups)
-        return Stream(sum(group.size for group in groups), needed, functools.partial(_members, groups))
+        pieces = find_pieces(self.files(), names)
+        needed = sum(piece.wanted_size for piece in pieces)
+        return Stream(sum(piece.size for piece in pieces), needed, functools.partial(_members, pieces))
 
 
-def _members(groups: list[RowGroup], advance: Callable[[int], object]) -> Iterator[Member]:
-    for name, content in read_images(groups, advance):
+def _members(pieces: list[Piece], advance: Callable[[int], object]) -> Iterator[Member]:
+    for name, content in read_images(pieces, advance):
         yield name, len(content), io.BytesIO(content)

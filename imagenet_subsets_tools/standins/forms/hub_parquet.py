@@ -35,6 +35,9 @@ def _write_shard(path: Path, names: list[str], images: Images) -> None:
 
 
 def _schema() -> pa.Schema:
-    label = {"names": [words for _, words in read_classes()], "_type": "ClassLabel"}
+    """The schema, with the features of ``datasets`` in it: class names are words, the second crane is ``crane2``."""
+    words = [words for _, words in read_classes()]
+    names = [f"{name}2" if name in words[:label] else name for label, name in enumerate(words)]
+    label = {"names": names, "_type": "ClassLabel"}
     info = {"info": {"features": {"image": {"_type": "Image"}, "label": label}}}
     return pa.schema({"image": IMAGE, "label": pa.int64()}, metadata={"huggingface": json.dumps(info)})
