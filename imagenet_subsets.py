@@ -419,7 +419,8 @@ def select(dataset, name="1pct", split=None, **options):
         ``DatasetDict``, or the ``Dataset`` of ``split``. A ``Dataset`` gives only splits that it holds images of.
 
     Raises:
-        ArchiveError: images are absent.
+        ArchiveError: images are absent; not of a streaming dataset, where only its end would tell.
+        TypeError: ``dataset`` is no dataset.
         ValueError: the dataset does not name its images, its own labels say other classes, or an option is unknown.
 
     Example:
@@ -431,11 +432,20 @@ def select(dataset, name="1pct", split=None, **options):
     unknown = sorted(options.keys() - SELECT_OPTIONS)
     if unknown:
         raise ValueError(f"select has no option {unknown[0]!r}; the options are {', '.join(sorted(SELECT_OPTIONS))}.")
+    if name not in SUBSETS and name != "custom":
+        raise ValueError(f"Unknown config {name!r}; choose one of {[*SUBSETS, 'custom']}.")
+    streams = isinstance(dataset, (datasets.IterableDataset, datasets.IterableDatasetDict))
+    if not streams and not isinstance(dataset, (datasets.Dataset, datasets.DatasetDict)):
+        raise TypeError(
+            f"Expected a dataset, as datasets.load_dataset returns it; found {type(dataset).__name__}. For a folder of "
+            "images, use imagenet_subsets.load_dataset."
+        )
     config = ImagenetSubsetsConfig(name=name, version=ROWS_VERSION, **options)
     plan = config.make_plan()
-    if split is not None and split not in plan.subset:
-        raise ValueError(f"Unknown split {split!r}. Should be one of {list(plan.subset)}.")
-    streams = isinstance(dataset, (datasets.IterableDataset, datasets.IterableDatasetDict))
+    if split is not None:
+        if split not in plan.subset:
+            raise ValueError(f"Unknown split {split!r}. Should be one of {list(plan.subset)}.")
+        plan.subset = {split: plan.subset[split]}  # the others may be absent
     selected = (select_stream if streams else select_rows)(dataset, plan, config.info())
     return selected if split is None else selected[split]
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
@@ -17,7 +18,7 @@ from imagenet_reader.files import digest
 from imagenet_reader.hf.log import logger
 from imagenet_reader.layouts.base import Images, Layout, Wanted
 from imagenet_reader.layouts.find import find_layout
-from imagenet_reader.official import VALIDATION_NAME
+from imagenet_reader.official import VALIDATION_NAME, WNID
 from imagenet_reader.reading.reader import Reader
 from imagenet_reader.rows import locate, training_rows
 
@@ -141,23 +142,30 @@ class Plan:
             splits[split] = SplitRows(name, rows, layout, indexes[layout].reader)
         return splits
 
-    def listed(self, split: str, train_images: Callable[[], list[tuple[str, int]]]) -> list[tuple[str, int]]:
-        """The images of a split, (file name, label), in row order.
+    def listed(self, split: str, train_names: Callable[[], pa.Array]) -> tuple[pa.Array, np.ndarray]:
+        """The images of a split in row order: file names, ``string [n]``, and labels, ``int64 [n]``.
 
         Args:
             split: the split.
-            train_images: gives all training images that there are, for splits that no list names.
+            train_names: gives all names of training images that there are, sorted, for splits that no list names.
         """
         split_list = self.subset[split]
         images = self._lists.images(split_list)
-        if images is None and split_list.complement:
-            listed = set(self._lists.read(split_list.name))
-            images = [(name, -1) for name, label in train_images() if (name, label) not in listed]
-        elif images is None:
-            images = train_images()
-        if split not in SHUFFLED or not images:
-            return images
-        return [images[k] for k in _order_by_digest(np.array([name for name, _ in images], "S"))]
+        if images is not None:
+            names = pa.array([name for name, _ in images], pa.string())
+            labels = np.array([label for _, label in images], np.int64)
+        else:
+            names = train_names()
+            if split_list.complement:
+                listed = pa.array([name for name, _ in self._lists.read(split_list.name)])
+                names = names.filter(pc.invert(pc.is_in(names, value_set=listed)))
+            wnids = pc.utf8_slice_codeunits(names, 0, WNID.stop)
+            labels = pc.index_in(wnids, value_set=pa.array(lists.read_wnids())).to_numpy().astype(np.int64)
+            labels = np.full(len(names), -1) if split_list.complement else labels
+        if split not in SHUFFLED or not len(names):
+            return names, labels
+        order = _order_by_digest(np.array(names.to_pylist(), "S"))
+        return names.take(pa.array(order)), labels[order]
 
     def labels_by_name(self, split: str) -> dict[str, int] | None:
         """Name -> label of the images of a split's list, of which it may be the complement; ``None`` if it has none."""

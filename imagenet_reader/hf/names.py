@@ -3,6 +3,7 @@
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -85,37 +86,38 @@ class OwnLabels:
         feature: Any = features.get(self.column)
         self._published = _published(feature.names) if isinstance(feature, datasets.ClassLabel) else None
 
-    def check(self, names: list[str], own: list[int | None], published: list[int]) -> None:
+    def check(self, names: pa.Array, own: pa.Array | pa.ChunkedArray, published: np.ndarray) -> None:
         """Raise ``ValueError`` if the labels say other classes than the published lists.
 
         Args:
-            names: file names.
-            own: the values of ``column``; ``None`` or -1 where it has no label.
-            published: the labels of the lists.
+            names: file names, ``string [n]``.
+            own: the values of ``column``, ``[n]``; null or -1 where it has no label.
+            published: the labels of the lists, ``int64 [n]``; -1 where they have none.
         """
-        known = own if self._published is None else [self._as_published(label) for label in own]
-        other = [
-            f"{name}: {theirs} instead of {ours}"
-            for name, theirs, ours in zip(names, known, published)
-            if theirs not in (None, -1, ours) and ours >= 0  # unlabeled images are known by their names
-        ]
-        if other:
+        if not (pa.types.is_integer(own.type) or pa.types.is_null(own.type)):
+            raise ValueError(
+                f"The column {self.column} holds {own.type}; expected numbers of classes. Remove it, "
+                f"dataset.remove_columns({self.column!r}): labels are then those of the lists."
+            )
+        known = pc.fill_null(own.cast(pa.int64()), -1).to_numpy()
+        if self._published is not None:
+            known = np.array([*self._published, -1])[known]  # -1, no label, is the last
+        other = np.flatnonzero((known >= 0) & (published >= 0) & (known != published))
+        if len(other):
+            shown = ", ".join(f"{names[k]}: {known[k]} instead of {published[k]}" for k in other[:3].tolist())
             raise ValueError(
                 f"The column {self.column} says another class than the published lists for {len(other):,} of "
-                f"{len(names):,} images, such as {', '.join(other[:3])}. If its classes are in another order, remove "
-                f"the column, dataset.remove_columns({self.column!r}): labels are then those of the lists."
+                f"{len(names):,} images, such as {shown}. If its classes are in another order, remove the column, "
+                f"dataset.remove_columns({self.column!r}): labels are then those of the lists."
             )
 
-    def _as_published(self, label: int | None) -> int | None:
-        return self._published[label] if self._published and label is not None and label >= 0 else None
 
-
-def _published(names: list[str]) -> list[int | None] | None:
-    """The published label of each class, by its wnid or words; ``None`` if the names say nothing of the kind."""
+def _published(names: list[str]) -> list[int] | None:
+    """The published label of each class, by its wnid or words, or -1; ``None`` if most names are neither."""
     wnids, words = zip(*lists.read_classes())
     for published in (wnids, words):
         label_of = {name: label for label, name in enumerate(published) if published.count(name) == 1}
-        labels = [label_of.get(name) for name in names]  # two classes are called crane, which some rename
-        if sum(label is not None for label in labels) > len(names) / 2:
+        labels = [label_of.get(name, -1) for name in names]  # two classes are called crane, which some rename
+        if sum(label >= 0 for label in labels) > len(names) / 2:
             return labels
     return None

@@ -1,5 +1,7 @@
 """The rows of a config out of a dataset that is already loaded: no image is decoded or copied."""
 
+import functools
+
 import datasets
 import numpy as np
 import pyarrow as pa
@@ -23,9 +25,8 @@ class Source:
         self.dataset = dataset
         self.names = (names if self._indices is None else names.take(self._indices)).combine_chunks()
 
-    def rows_of(self, images: list[tuple[str, int]]) -> np.ndarray:
-        """The row of each image, ``int64 [n]``, the first if it has several; -1 where it has none."""
-        wanted = pa.array([name for name, _ in images], pa.string())
+    def rows_of(self, wanted: pa.Array) -> np.ndarray:
+        """The row of each of these file names, ``int64 [n]``, the first if it has several; -1 where it has none."""
         rows = pc.indices_nonzero(pc.is_in(self.names, value_set=wanted))
         found = pc.index_in(wanted, value_set=self.names.take(rows))
         return pc.fill_null(rows.take(found).cast(pa.int64()), -1).to_numpy()
@@ -33,6 +34,18 @@ class Source:
     def table_rows(self, rows: np.ndarray) -> np.ndarray:
         """The rows of the table that rows of the dataset are."""
         return rows if self._indices is None else self._indices.take(pa.array(rows)).to_numpy()
+
+    @functools.cached_property
+    def table(self) -> datasets.Dataset:
+        """The dataset without indices, so that columns beside it align with it."""
+        return datasets.Dataset(self.dataset.data, split=self.dataset.split)
+
+    @functools.cached_property
+    def images(self) -> datasets.Dataset:
+        """The column of images of ``table``, called ``image``."""
+        column = image_column(self.dataset.features)
+        images = only_column(self.table, column)
+        return images if column == "image" else images.rename_column(column, "image")
 
 
 def select_rows(
@@ -52,43 +65,42 @@ def select_rows(
     given = list(dataset.values()) if isinstance(dataset, dict) else [dataset]
     sources = [Source(some) for some in given if len(some)]
     splits = {}
-    for split in plan.subset:
-        images = plan.listed(split, lambda: _train_images(sources))
-        source, rows = _source_of(sources, images)
-        if (rows < 0).all() and not isinstance(dataset, dict):
+    for split in plan.subset if sources else ():
+        names, labels = plan.listed(split, lambda: _train_names(sources))
+        source, rows = _source_of(sources, names)
+        found, expected = rows >= 0, max(plan.count(split), len(names))
+        if not found.any() and not isinstance(dataset, dict):
             continue  # this dataset holds another set of images
-        found, expected = rows >= 0, max(plan.count(split), len(images))
         if found.sum() < expected and (plan.on_missing == "error" or not found.any()):
-            raise _absent(plan.config, split, [name for (name, _), row in zip(images, rows) if row < 0], expected)
-        kept = [image for image, row in zip(images, rows) if row >= 0]
-        splits[split] = _selected(source, rows[found], kept, info, split)
+            raise _absent(plan.config, split, names.filter(pa.array(~found)), expected)
+        splits[split] = _selected(source, rows[found], names.filter(pa.array(found)), labels[found], info, split)
     if not splits:
-        raise ArchiveError(f"The dataset holds no image of {plan.config}.")
+        raise ArchiveError(f"The dataset holds no image of {' or '.join(plan.subset)} of {plan.config}.")
     plan.warn_of_missing({split: len(rows) for split, rows in splits.items()}, stacklevel=3)
     return datasets.DatasetDict(splits)
 
 
-def _train_images(sources: list[Source]) -> list[tuple[str, int]]:
-    """All training images of datasets, (file name, label), sorted."""
-    label_of, names = lists.label_of_wnid(), set()
-    for source in sources:
-        names.update(source.names.filter(pc.match_substring_regex(source.names, r"^n\d{8}_")).to_pylist())
-    return sorted((name, label_of[name[WNID]]) for name in names if name[WNID] in label_of)
+def _train_names(sources: list[Source]) -> pa.Array:
+    """The file names of all training images of datasets, ``string [n]``, sorted."""
+    wnids = pa.array(lists.read_wnids())
+    names = pa.chunked_array([source.names for source in sources]).unique()
+    names = names.filter(pc.is_in(pc.utf8_slice_codeunits(names, 0, WNID.stop), value_set=wnids))
+    return names.take(pc.array_sort_indices(names))
 
 
-def _source_of(sources: list[Source], images: list[tuple[str, int]]) -> tuple[Source, np.ndarray]:
+def _source_of(sources: list[Source], names: pa.Array) -> tuple[Source, np.ndarray]:
     """The dataset that holds images, and their rows; several that hold them are concatenated."""
-    rows = [source.rows_of(images) for source in sources]
+    rows = [source.rows_of(names) for source in sources]
     holders = [k for k in range(len(sources)) if (rows[k] >= 0).any()] or [0]
     best = max(holders, key=lambda k: (rows[k] >= 0).sum())
     if all((rows[k][rows[best] < 0] < 0).all() for k in holders):
         return sources[best], rows[best]
     source = Source(datasets.concatenate_datasets([sources[k].dataset for k in holders]))
-    return source, source.rows_of(images)
+    return source, source.rows_of(names)
 
 
-def _absent(config: str, split: str, missing: list[str], count: int) -> ArchiveError:
-    examples = f", such as {', '.join(missing[:SHOWN])}" if missing else ""
+def _absent(config: str, split: str, missing: pa.Array, count: int) -> ArchiveError:
+    examples = f", such as {', '.join(missing[:SHOWN].to_pylist())}" if len(missing) else ""
     return ArchiveError(
         f"The dataset lacks {max(len(missing), 1):,} or more of the {count:,} images that {config} has in {split}"
         f"{examples}. To leave out what is missing: on_missing='skip'."
@@ -96,39 +108,26 @@ def _absent(config: str, split: str, missing: list[str], count: int) -> ArchiveE
 
 
 def _selected(
-    source: Source, rows: np.ndarray, images: list[tuple[str, int]], info: datasets.DatasetInfo, split: str
+    source: Source, rows: np.ndarray, names: pa.Array, labels: np.ndarray, info: datasets.DatasetInfo, split: str
 ) -> datasets.Dataset:
     """Rows of a dataset as a dataset with the features of ``info``; its images stay in the files that they are in."""
-    dataset, rows = source.dataset, source.table_rows(rows)
-    _check_labels(dataset, rows, images)
-    table = datasets.Dataset(dataset.data, split=datasets.NamedSplit(split))  # without indices: all columns align
-    column, features = image_column(dataset.features), info.features
-    pictures = only_column(table, column)
-    if column != "image":
-        pictures = pictures.rename_column(column, "image")
-    pictures = pictures.cast_column("image", features["image"])
-    beside = datasets.Dataset(datasets.table.InMemoryTable(_beside(len(table), rows, images, features)))
-    joined = datasets.concatenate_datasets(
-        [pictures, beside], axis=1, info=info.copy(), split=datasets.NamedSplit(split)
-    )
+    rows, features = source.table_rows(rows), info.features
+    own = OwnLabels(source.dataset.features)
+    if own.column is not None:
+        theirs = source.dataset.data.table[own.column].take(pa.array(rows)).combine_chunks()
+        own.check(names, theirs, labels)
+    images = source.images.cast_column("image", features["image"])
+    beside = datasets.Dataset(datasets.table.InMemoryTable(_beside(len(images), rows, names, labels, features)))
+    joined = datasets.concatenate_datasets([images, beside], axis=1, info=info.copy(), split=datasets.NamedSplit(split))
     return joined.select(rows)
 
 
-def _beside(length: int, rows: np.ndarray, images: list[tuple[str, int]], features: datasets.Features) -> pa.Table:
+def _beside(
+    length: int, rows: np.ndarray, names: pa.Array, labels: np.ndarray, features: datasets.Features
+) -> pa.Table:
     """The columns beside the images, of all rows of a table: empty where a row is not selected."""
     place = np.full(length, -1, np.int64)
     place[rows] = np.arange(len(rows))
-    names, labels = map(list, zip(*images))
     taken = pa.array(place, mask=place < 0)
-    columns = {
-        "label": pa.array([*labels], pa.int64()).take(taken),
-        "file_name": pc.fill_null(pa.array(names, pa.string()).take(taken), ""),
-    }
+    columns = {"label": pa.array(labels).take(taken), "file_name": pc.fill_null(names.take(taken), "")}
     return pa.table(columns, datasets.Features({name: features[name] for name in columns}).arrow_schema)
-
-
-def _check_labels(dataset: datasets.Dataset, rows: np.ndarray, images: list[tuple[str, int]]) -> None:
-    own = OwnLabels(dataset.features)
-    if own.column is not None:
-        theirs = dataset.data.table[own.column].take(pa.array(rows)).to_pylist()
-        own.check([name for name, _ in images], theirs, [label for _, label in images])

@@ -3,6 +3,8 @@
 from typing import Any
 
 import datasets
+import numpy as np
+import pyarrow as pa
 
 from imagenet_reader import lists
 from imagenet_reader.formats.hub_names import official_name
@@ -42,7 +44,7 @@ def _source_of(dataset: datasets.IterableDatasetDict, image_set: str) -> dataset
 
 
 def _selected(dataset: datasets.IterableDataset, selection: "Selection", info: datasets.DatasetInfo) -> Any:
-    undecoded = dataset.cast_column(selection.column, datasets.Image(decode=False))
+    undecoded = dataset.with_format(None).cast_column(selection.column, datasets.Image(decode=False))
     removed = [column for column in dataset.features if column not in info.features]  # 2.19 would remove new ones
     rows = undecoded.map(selection, batched=True, batch_size=BATCH_ROWS, remove_columns=removed)
     return rows.cast(info.features)
@@ -65,8 +67,8 @@ class Selection:
             raise ValueError(f"The dataset does not say which image is which: looked for {LOOKED_FOR}.")
         rows = [(k, str(name), label) for k, name in enumerate(names) if (label := self._label(name)) is not None]
         if self.own.column is not None:
-            own = [batch[self.own.column][k] for k, _, _ in rows]
-            self.own.check([name for _, name, _ in rows], own, [label for _, _, label in rows])
+            own = pa.array([batch[self.own.column][k] for k, _, _ in rows])
+            self.own.check(pa.array([name for _, name, _ in rows]), own, np.array([label for _, _, label in rows]))
         return {
             "image": [batch[self.column][k] for k, _, _ in rows],
             "label": [label for _, _, label in rows],
