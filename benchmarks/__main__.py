@@ -56,6 +56,10 @@ def run_all(scale, workdir):
     for name, options in (("photos", scale.photos), ("many", scale.many)):
         if not folders[name].exists():
             _call("stand_ins", folders[name], workdir, options)
+    for name, options in (("loaded", {}), ("loaded photos", {"image_bytes": scale.photos["image_bytes"]})):
+        folders[name] = workdir / name.replace(" ", "-")
+        if not (folders[name] / "arrow.json").exists():
+            _call("load_hub_dataset", folders[name], workdir, options)
     groups = [(group, ROUNDS) for group in GROUPS] + [(group, ROUNDS_OF_WALKS) for group in WALKS]
     results = {name: [] for group, _ in groups for name in group}
     with tempfile.TemporaryDirectory(dir=workdir) as indexes:

@@ -50,6 +50,7 @@ TRAINING = {  # name -> function, its arguments, library
 WORKERS = 2, 4
 WALK = {"processes": 4}
 COLD_WALK = {"processes": 8}
+SELECTED = "1pct", "10pct", "lt", "full"
 GROUPS = [  # the runs of a group take turns
     {
         "floor": Run("floor"),
@@ -85,6 +86,11 @@ GROUPS = [  # the runs of a group take turns
     {
         "1pct in place": Run("ready_in_place", arguments={"config": "1pct"}),
         "full in place": Run("ready_in_place", "many", {"config": "full"}, whole=True),
+    },
+    {f"{config}, selected": Run("select_subset", "loaded", {"config": config}) for config in SELECTED},
+    {
+        "selected at random": Run("random_rows_of_subset", "loaded photos", {"selected": True}),
+        "given at random": Run("random_rows_of_subset", "loaded photos", {"selected": False}),
     },
     *(
         {
@@ -131,6 +137,7 @@ RATIOS = [
     ("random access: any path at least / copied", "in memory at random", "copied at random", "", SECONDS),
     ("random access: in place, directly / copied", "in place at random, directly", "copied at random", "", SECONDS),
     ("random access: copied, directly / copied", "copied at random, directly", "copied at random", "", SECONDS),
+    ("random access: selected / given", "selected at random", "given at random", "<= 1.02", SECONDS),
     (
         "batches, 5 ms a read: one by one / together",
         "batches one by one, from afar",
@@ -164,6 +171,8 @@ VALUES = [
     ("full in place: ready after", "full in place", "< 10 s", "seconds", "{:.2f} s"),
     ("full in place: memory", "full in place", "< 1200 MB", "peak_mb", "{:.0f} MB"),
     ("full in place: cache", "full in place", "< 300 MB", "cache_mb", "{:.0f} MB"),
+    *((f"select {config}: ready after", f"{config}, selected", "< 5 s", "seconds", "{:.2f} s") for config in SELECTED),
+    *((f"select {config}: memory", f"{config}, selected", "< 700 MB", "memory_mb", "{:.0f} MB") for config in SELECTED),
     ("streaming: first row after", "first row", "< 3 s", "seconds", "{:.2f} s"),
     ("all processes: index", "index, memory", "< 400 MB", "memory_mb", "{:.0f} MB"),
     ("largest process: plan of full", "plan of full", "< 600 MB", "peak_mb", "{:.0f} MB"),

@@ -12,7 +12,8 @@ import textwrap
 
 import datasets
 import pytest
-from makers.layouts import official_tars, unlabelled_images
+from makers.hub_parquet import hub_parquet
+from makers.layouts import official_tars, train_images, unlabelled_images, validation_images
 from pages import PAGES, PROJECT, block, blocks
 
 import imagenet_subsets
@@ -31,6 +32,7 @@ TORCH, STREAM, TIMM, TRANSFORMERS = (
     "import AutoModel",
 )
 LONG_TAIL, DATA_FRAME = "shot_accuracy(", "as_dataframe("
+SELECT = "imagenet_subsets.select(imagenet"
 IN_PLACE, IN_PLACE_LT = "shuffle(seed=0)[0])", 'load_dataset("lt", data_dir="/path/to/the/folder", in_place=True)'
 CLASSES, FOLDS, SPLIT_BY_SPLIT = "chosen = {0, 1, 388}", "# Five folds", 'folder, splits=["validation"]'
 EVALUATE, DDP, TIMM_FOLDER = "ResNet50_Weights.IMAGENET1K_V1", "DistributedDataParallel(", 'create_dataset("hfds/hub"'
@@ -46,7 +48,7 @@ HUB, BUILD, DASK, NODES, RAY, SQL = (
 EVERY_BLOCK = (
     *(LOAD, SCRIPT, CUSTOM, MORE_SPLITS, TORCH, STREAM, TIMM, TRANSFORMERS, LONG_TAIL, DATA_FRAME),
     *(HUB, BUILD, DASK, NODES, RAY, SQL),
-    *(IN_PLACE, IN_PLACE_LT, FILTER, EMBED, AT_ONCE),
+    *(SELECT, IN_PLACE, IN_PLACE_LT, FILTER, EMBED, AT_ONCE),
     *(CLASSES, FOLDS, SPLIT_BY_SPLIT, EVALUATE, DDP, TIMM_FOLDER),
 )
 
@@ -212,6 +214,15 @@ def test_long_tail(run):
 def test_data_frame(run):
     last = block(DATA_FRAME).strip().splitlines()[-1]
     run(block(DATA_FRAME), after=f"assert len({last}) == 5")
+
+
+def test_select(run, standins_1pct, tmp_path):
+    """With stand-ins of the Hub's Parquet files in place of the repository."""
+    hub_parquet(train_images(standins_1pct) | validation_images(standins_1pct), tmp_path / "hub")
+    local = f'"parquet", data_files={{s: f"{tmp_path}/hub/data/{{s}}-*.parquet" for s in ("train", "validation")}}'
+    after = "assert [len(rows) for rows in subset.values()] == [12_811, 50_000]"
+    printed = run(block(SELECT), after=after, replace={'"ILSVRC/imagenet-1k"': local}, HF_HOME=str(tmp_path / "home"))
+    assert "'file_name': 'n01601694_21328.JPEG'" in printed
 
 
 def test_some_classes(run):

@@ -1,5 +1,6 @@
 """Subsets of a dataset that is already loaded."""
 
+import hashlib
 import multiprocessing
 
 import datasets
@@ -183,6 +184,35 @@ def test_wrong_datasets(imagenet):
         imagenet_subsets.select(imagenet, "1pct", in_place=True)
     with pytest.raises(ValueError, match="Unknown split"):
         imagenet_subsets.select(imagenet, "1pct", split="val")
+
+
+def test_wrong_arguments(imagenet):
+    with pytest.raises(TypeError, match=r"Expected a dataset.*found str"):
+        imagenet_subsets.select("ILSVRC/imagenet-1k", "1pct")
+    with pytest.raises(ValueError, match=r"Unknown config '2pct'.*'10pct'"):
+        imagenet_subsets.select(imagenet, "2pct")
+    for empty in (imagenet["train"].select([]), datasets.DatasetDict()):
+        with pytest.raises(ArchiveError, match="holds no image of train or validation of 1pct"):
+            imagenet_subsets.select(empty, "1pct")
+    with pytest.raises(ArchiveError, match="holds no image of validation of 1pct"):
+        imagenet_subsets.select(imagenet["train"], "1pct", split="validation")
+
+
+def test_only_the_split_that_is_asked_for_must_be_complete(imagenet, expected):
+    assert_same(imagenet_subsets.select(imagenet, "1pct", split="train"), expected["train"])
+
+
+def test_splits_that_no_list_names(imagenet):
+    """``full`` and ``unlabeled``, of the images that there are: 1pct has 12,811 of them."""
+    full = imagenet_subsets.select(imagenet, "full", split="train", on_missing="skip")
+    assert len(full) == len(imagenet["train"])
+    unlabeled = imagenet_subsets.select(imagenet, "1pct", split="unlabeled", unlabeled=True, on_missing="skip")
+    names = {name for name, _ in rows_of(unlabeled)}
+    assert names == {name for name, _ in rows_of(full)} - {name for name, _ in published_rows("1pct", "train")}
+    assert set(unlabeled["label"][:]) == {-1} and full["label"][:] == [
+        full.features["label"].str2int(name[:9]) for name, _ in rows_of(full)
+    ]
+    assert rows_of(full) == sorted(rows_of(full), key=lambda row: hashlib.sha256(row[0].encode()).digest())
 
 
 def test_labels_that_say_other_classes(imagenet):

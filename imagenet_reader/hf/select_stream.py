@@ -44,7 +44,7 @@ def _source_of(dataset: datasets.IterableDatasetDict, image_set: str) -> dataset
 
 
 def _selected(dataset: datasets.IterableDataset, selection: "Selection", info: datasets.DatasetInfo) -> Any:
-    undecoded = dataset.with_format(None).cast_column(selection.column, datasets.Image(decode=False))
+    undecoded = dataset.cast_column(selection.column, datasets.Image(decode=False))
     removed = [column for column in dataset.features if column not in info.features]  # 2.19 would remove new ones
     rows = undecoded.map(selection, batched=True, batch_size=BATCH_ROWS, remove_columns=removed)
     return rows.cast(info.features)
