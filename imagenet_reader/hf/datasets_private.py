@@ -111,9 +111,11 @@ def _interrupt_before(error, handled):
 
     ``datasets`` waits for the results of its processes on the way out, which ends in a ``TimeoutError`` instead.
     """
-    while error is not None and error is not handled:
+    seen = []  # a cause may have its effect as context: a ring
+    while error is not None and error is not handled and error not in seen:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             return error
+        seen.append(error)
         error = error.__cause__ or error.__context__
     return None
 
