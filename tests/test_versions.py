@@ -15,6 +15,7 @@ from rows import SCRIPT, WAYS
 
 import imagenet_subsets
 from imagenet_reader import lists
+from imagenet_reader.index.kept import INDEX_VERSION
 from imagenet_subsets_tools.standins.images import jpeg_segment
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*left out")
@@ -31,12 +32,14 @@ TIME = 1_700_000_000
 OWN = ["n01440764_10026.JPEG", "n01440764_190.JPEG", "n01443537_2.JPEG"]
 VALIDATION = [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 9)]
 TEST = [f"ILSVRC2012_test_{k:08d}.JPEG" for k in range(1, 4)]
+DAMAGED = "n01440764_1.JPEG"  # of full and unlabeled
 CASES = {
     "1pct": {},
     "10pct": {},
     "lt": {},
     "full": {},
     "custom": {"train_list": OWN, "validation_list": VALIDATION[:3]},
+    "custom, archive, in place": {"train_list": OWN, "image_bytes": "archive", "in_place": True},
     "1pct, words": {"label_names": "words", "splits": ["train"]},
     "1pct, archive": {"image_bytes": "archive", "splits": ["train"]},
     "1pct, unlabeled": {"unlabeled": True, "splits": ["unlabeled"]},
@@ -51,6 +54,7 @@ PINNED = {
     "lt": "b8e63af2d61fe9f6",
     "full": "0242613cc29e2419",
     "custom": "f8c9cd1aa5b90ba3",
+    "custom, archive, in place": "7bc85fdf6d8f72d9",
     "1pct, words": "44e436f9c1ef2733",
     "1pct, archive": "d41298e0b1b59028",
     "1pct, unlabeled": "4b1476837e9cc6df",
@@ -58,6 +62,8 @@ PINNED = {
     "1pct, in place": "2d56564e0155d840",
     "1pct, streaming": "74cb388464ad070d",
 }
+PINNED_INDEX_VERSION = "1"
+PINNED_INDEX = {"train": "7b7a16e8c748391c", "val": "5abea0251546efcb"}
 
 
 def names():
@@ -73,9 +79,8 @@ def archives(tmp_path_factory):
     """A folder of archives with small images, of which every third is rotated by its metadata."""
     folder = tmp_path_factory.mktemp("versions")
     parts = {name: JPEG[:2] + jpeg_segment(0xFE, name.encode()) for name in names()}
-    official_tars(
-        {name: part + ROTATED * (k % 3 == 0) + JPEG[2:] for k, (name, part) in enumerate(parts.items())}, folder
-    )
+    images = {name: part + ROTATED * (k % 3 == 0) + JPEG[2:] for k, (name, part) in enumerate(parts.items())}
+    official_tars(images | {DAMAGED: JPEG[:200]}, folder)
     for path in folder.iterdir():
         os.utime(path, (TIME, TIME))
     return folder
@@ -103,8 +108,21 @@ def test_rows_change_only_with_their_version(case, archives, tmp_path):
     described = [(name, type(feature).__name__) for name, feature in features.items()]
     found = hashlib.sha256(repr((described, features["label"].names, content)).encode()).hexdigest()[:16]
     assert (imagenet_subsets.ROWS_VERSION, found) == (PINNED_VERSION, PINNED[case]), (
-        f"The rows of {case} are others than those that caches of this ROWS_VERSION hold. If that is intended, raise "
-        f"ROWS_VERSION in imagenet_subsets.py, and pin the new digests here."
+        f"The rows of {case} differ from those in the caches of ROWS_VERSION {PINNED_VERSION}. If that is intended, "
+        f"raise ROWS_VERSION in imagenet_subsets.py, and pin it and the new digests here."
+    )
+
+
+@pytest.mark.parametrize("archive", PINNED_INDEX)
+def test_indexes_change_only_with_their_version(archive, archives, hf_home):
+    table = imagenet_subsets.read_index(archives / f"ILSVRC2012_img_{archive}.tar")
+    content = [
+        (column, str(table.schema.field(column).type), table[column].to_pylist()) for column in table.column_names
+    ]
+    found = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+    assert (INDEX_VERSION, found) == (PINNED_INDEX_VERSION, PINNED_INDEX[archive]), (
+        f"The index of the {archive} archive differs from those kept by INDEX_VERSION {PINNED_INDEX_VERSION}. If that "
+        f"is intended, raise INDEX_VERSION in imagenet_reader/index/kept.py, and pin it and the new digests here."
     )
 
 
