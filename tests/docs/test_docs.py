@@ -123,11 +123,13 @@ def test_script(run, tmp_path):
     run(block(SCRIPT), after="assert len(dataset['train']) == 12_811", cwd=PROJECT, HF_HOME=str(tmp_path / "home"))
 
 
+@pytest.mark.once
 def test_custom(run, tmp_path):
     (tmp_path / "my.txt").write_text("n01601694_21328.JPEG\ntrain/n01440764/n01440764_10040.JPEG 0\n")
     run(block(CUSTOM), after="assert mine['train']['label'][:] == [20, 0] and len(mine['validation']) == 50_000")
 
 
+@pytest.mark.once
 def test_more_splits(run, standins_1pct, tmp_path):
     """With stand-ins whose training images are all that there are."""
     folder = tmp_path / "data"
@@ -143,6 +145,7 @@ def test_more_splits(run, standins_1pct, tmp_path):
     run(block(MORE_SPLITS), before, after, replace={"/path/to/the/folder": str(folder)})
 
 
+@pytest.mark.engines
 def test_torch(run):
     """The PyTorch block and the streaming one that goes on from it."""
     need("torch", "torchvision")
@@ -154,11 +157,13 @@ def test_torch(run):
     assert match[1] != match[2]  # the epochs differ
 
 
+@pytest.mark.engines
 def test_timm(run):
     need("timm")
     assert re.fullmatch(r"loss [67]\.\d\d\n", run(block(TIMM), WITHOUT_OPERATORS))
 
 
+@pytest.mark.engines
 def test_timm_on_a_folder(run, hub_folder, tmp_path):
     need("timm")
     (tmp_path / "hub").symlink_to(hub_folder)
@@ -169,6 +174,7 @@ def test_timm_on_a_folder(run, hub_folder, tmp_path):
     assert printed == "12811 torch.Size([3, 224, 224]) 20\n"
 
 
+@pytest.mark.engines
 def test_evaluation(run):
     """With random weights, for there are no others here, and on 96 images."""
     need("torch", "torchvision")
@@ -177,6 +183,7 @@ def test_evaluation(run):
     assert re.fullmatch(r"top-1 accuracy: \d\.\d\d %\n", printed)
 
 
+@pytest.mark.engines
 def test_the_accuracy_to_compare_with():
     need("torch", "torchvision")
     code = f"{WITHOUT_OPERATORS}\nfrom torchvision.models import ResNet50_Weights\n"
@@ -185,6 +192,7 @@ def test_the_accuracy_to_compare_with():
     assert f"{printed.strip()} % top-1 accuracy on the 50,000" in PAGES["docs/training.md"].replace("\n", " ")
 
 
+@pytest.mark.engines
 def test_ddp(run, tmp_path):
     """Two processes that load at once, into a cache that is empty."""
     need("torch", "torchvision")
@@ -194,6 +202,7 @@ def test_ddp(run, tmp_path):
     assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 1
 
 
+@pytest.mark.engines
 def test_transformers(run):
     need("transformers", "accelerate")
     after = """
@@ -214,12 +223,14 @@ def test_data_frame(run):
     run(block(DATA_FRAME), after=f"assert len({last}) == 5")
 
 
+@pytest.mark.once
 def test_some_classes(run):
     printed = run(block(CLASSES)).splitlines()
     assert printed[0] == "{'train': 38, 'validation': 150}"
     assert "giant panda" in printed[1]
 
 
+@pytest.mark.once
 def test_folds_and_few_shots(run):
     """Every row is held out once; every class has its part in each fold, and five images in the last."""
     before = "import collections"
@@ -235,10 +246,12 @@ def test_folds_and_few_shots(run):
     assert printed == ["10248 2563"] + ["10249 2562"] * 4 + ["5000"]
 
 
+@pytest.mark.once
 def test_split_by_split(run):
     run(block(SPLIT_BY_SPLIT), after="assert (len(train), len(validation)) == (12_811, 50_000)")
 
 
+@pytest.mark.once
 def test_hub(run, hub_folder, tmp_path):
     """With the built folder in place of the repository, which test_publish.py pushes and loads."""
     (tmp_path / "hub").symlink_to(hub_folder)
@@ -266,6 +279,7 @@ publish.push_to_hub = mock.create_autospec(publish.push_to_hub)
     run(block(BUILD), before, after)
 
 
+@pytest.mark.engines
 def test_dask(run, standins_1pct, tmp_path):
     """With a cluster of the test's own, and a smaller config."""
     need("distributed")
@@ -278,6 +292,7 @@ def test_dask(run, standins_1pct, tmp_path):
     assert (tmp_path / "hub/README.md").is_file()
 
 
+@pytest.mark.engines
 @pytest.mark.skipif(not hasattr(datasets.IterableDataset, "reshard"), reason="needs datasets 5")
 def test_nodes(run, hub_folder):
     need("torch")
@@ -290,6 +305,7 @@ def test_nodes(run, hub_folder):
     )
 
 
+@pytest.mark.engines
 def test_ray(run, hub_folder):
     need("ray")
     before = """
@@ -301,6 +317,7 @@ ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_
     assert 600 < float(printed.splitlines()[-1]) < 1200
 
 
+@pytest.mark.engines
 def test_sql(run, hub_folder):
     need("duckdb", "polars")
     printed = run(block(SQL), replace={"hub/lt": f"{hub_folder}/1pct"})

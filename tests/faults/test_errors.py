@@ -14,6 +14,8 @@ from makers.tars import repack
 import imagenet_subsets
 from imagenet_reader import lists, official
 
+pytestmark = pytest.mark.oldest_packages
+
 TRAIN, VALIDATION = official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE
 
 

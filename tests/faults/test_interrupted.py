@@ -134,6 +134,7 @@ COMMANDS = {  # the arguments, the moment, and the signals; for build, see test_
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("moment", "number"), [(moment, number) for moment, (*_, numbers) in COMMANDS.items() for number in numbers]
 )
@@ -165,6 +166,7 @@ os.register_at_fork(after_in_parent=interrupt)
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
 def test_a_signal_in_a_callback_is_not_lost(number, standins_1pct, tmp_path):
     """Python drops an exception that is raised there."""
@@ -204,6 +206,7 @@ def test_an_interrupt_leaves_no_lock_held(standins_1pct, tmp_path):
     assert len(errors) <= 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
 def test_push(number, hub_folder, tmp_path):
     with Hub({"hf_writer": "write"}) as hub:
@@ -357,6 +360,7 @@ if __name__ == "__main__":
 )
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize(("kind", "readers"), [("one process", 1), ("processes", 2), ("DataLoader", 2)])
 def test_streaming(kind, readers, standins_1pct, tmp_path):
     if kind == "DataLoader":

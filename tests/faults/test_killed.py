@@ -17,6 +17,8 @@ from helpers.hub import Hub
 
 import imagenet_subsets
 
+pytestmark = pytest.mark.oldest_and_newest
+
 TOKEN = "hf_writer"
 BUILD = """
 import sys

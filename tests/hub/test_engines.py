@@ -9,6 +9,8 @@ import PIL.Image
 import pyarrow.parquet as pq
 import pytest
 
+pytestmark = pytest.mark.engines
+
 NODES, WORKERS = 8, 4
 
 

@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.hub import File, Hub, Repo
 
+pytestmark = [pytest.mark.oldest_and_newest, pytest.mark.oldest_packages]
+
 WRITER, READER = "hf_writersSecret", "hf_readersSecret"
 SHARDS = [f"1pct/train-{k:05d}-of-00003.parquet" for k in range(3)]
 FILES = {"README.md", *SHARDS}

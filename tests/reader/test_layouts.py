@@ -44,7 +44,10 @@ from imagenet_subsets import ArchiveError
 from imagenet_subsets_tools import check
 from imagenet_subsets_tools.cli import main
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*can be read only from beginning to end")
+pytestmark = [
+    pytest.mark.oldest_and_newest,
+    pytest.mark.filterwarnings("ignore:.*can be read only from beginning to end"),
+]
 
 
 def assert_a_missing_class_is_told(layout, train, tmp_path, capsys):

@@ -17,7 +17,10 @@ from makers.layouts import (
 
 from imagenet_subsets import ArchiveError
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*can be read only from beginning to end")
+pytestmark = [
+    pytest.mark.oldest_and_newest,
+    pytest.mark.filterwarnings("ignore:.*can be read only from beginning to end"),
+]
 
 
 @pytest.mark.parametrize("layout", ["class tars", "extracted", "kaggle tree", "kaggle zip", "kaggle tar.gz"])

@@ -37,7 +37,10 @@ from makers.layouts import (
 
 from imagenet_subsets import ArchiveError
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*can be read only from beginning to end")
+pytestmark = [
+    pytest.mark.oldest_and_newest,
+    pytest.mark.filterwarnings("ignore:.*can be read only from beginning to end"),
+]
 
 # ----------------------------------------------------------------------- what is almost a layout
 

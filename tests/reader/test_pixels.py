@@ -20,6 +20,8 @@ from imagenet_reader.reading import batches
 from imagenet_reader.rows import locate
 from imagenet_subsets import as_benchmark
 
+pytestmark = pytest.mark.oldest_packages
+
 # The training images that are no RGB or grey JPEG, as published by those who have met them.
 CMYK = """
 n01739381_1309 n02077923_14822 n02447366_23489 n02492035_15739 n02747177_10752 n03018349_4028 n03062245_4620

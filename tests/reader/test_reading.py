@@ -16,6 +16,8 @@ from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.reading import batches
 from imagenet_reader.walk import archive as walk
 
+pytestmark = pytest.mark.oldest_and_newest
+
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 BLOCK = 512
 AROUND = 400_000  # bytes: identity, first members, outer headers

@@ -19,7 +19,7 @@ from makers.tars import BLOCK, END, GNU, PAX, USTAR, base_256, header, member, p
 import imagenet_subsets
 from imagenet_subsets import ArchiveError, read_index
 
-pytestmark = pytest.mark.usefixtures("comes_to_an_end")
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("comes_to_an_end")]
 
 
 hypothesis.configuration.set_hypothesis_home_dir(os.path.join(os.environ["HF_HOME"], "hypothesis"))

@@ -14,7 +14,7 @@ from makers.tars import BLOCK, END, GNU, PAX, base_256, header, member, octal, p
 from imagenet_reader import official
 from imagenet_subsets import ArchiveError, read_index
 
-pytestmark = pytest.mark.usefixtures("comes_to_an_end")
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("comes_to_an_end")]
 
 
 # ------------------------------------------------------------------------------------------ numbers

@@ -16,7 +16,7 @@ import imagenet_subsets
 from imagenet_reader import official
 from imagenet_subsets import ArchiveError, read_index
 
-pytestmark = pytest.mark.usefixtures("comes_to_an_end")
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("comes_to_an_end")]
 
 
 # --------------------------------------------------------------------------------------- duplicates

@@ -21,6 +21,8 @@ from imagenet_subsets_tools import check
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.standins import CMYK_IMAGES, PNG_IMAGE
 
+pytestmark = pytest.mark.once
+
 TRAIN, VALIDATION = official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE
 PROJECT = Path(__file__).resolve().parents[2]
 WNIDS = lists.read_wnids()

@@ -9,6 +9,8 @@ from helpers.pages import PAGES, blocks
 import imagenet_subsets
 from imagenet_subsets_tools import cli
 
+pytestmark = pytest.mark.once
+
 
 def commands():
     """Each ``imagenet-subsets`` command of the pages."""

@@ -10,6 +10,8 @@ import pytest
 from imagenet_reader.lists import SPLIT_FILES
 from imagenet_subsets_tools.longtail import images_per_class, shot_accuracy, shot_groups
 
+pytestmark = pytest.mark.once
+
 # (config, split) -> list, images, fewest and most of a class
 SPLITS = {
     ("1pct", "train"): ("1pct", 12_811, 12, 13),

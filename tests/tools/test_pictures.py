@@ -18,6 +18,8 @@ from imagenet_reader.lists import label_names, read_classes
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.pictures import as_dataframe, draw_grid, draw_images_per_class
 
+pytestmark = pytest.mark.once
+
 PROJECT = Path(__file__).resolve().parents[2]
 WORDS = label_names(read_classes(), "words")
 

@@ -12,6 +12,8 @@ import imagenet_subsets
 from imagenet_reader import lists
 from imagenet_subsets_tools.split_lists import SOURCES, TRAIN_NAME, make_split_files, published_lines
 
+pytestmark = pytest.mark.once
+
 # `LC_ALL=C sort FILE | sha256sum` of each published text.
 SORTED_SHA256 = {
     "1percent.txt": "c03b85c3942f663c123a38b0d7a0eecb01730a1e96bd97384f0f3e60c6f3397c",

@@ -21,6 +21,8 @@ from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.split_lists import TRAIN_NAME, published_lines
 from imagenet_subsets_tools.standins import CMYK_IMAGES, PNG_IMAGE, make_standins
 
+pytestmark = pytest.mark.once
+
 TRAIN, VALIDATION = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 WNIDS = published_lines(SPLIT_FILES, "classes.parquet", "{wnid}")
 PROJECT = Path(__file__).resolve().parents[2]
