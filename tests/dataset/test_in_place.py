@@ -6,7 +6,6 @@ import os
 import pickle
 import shutil
 import subprocess
-import sys
 import threading
 
 import datasets
@@ -16,6 +15,7 @@ import pytest
 from datasets.distributed import split_dataset_by_node
 from datasets.table import embed_table_storage
 from helpers.layout_rows import WHOLE_LAYOUTS
+from helpers.programs import command
 from helpers.rows import WAYS, load, paths
 from makers.layouts import class_tars, official_tars, unlabelled_images
 from makers.tars import write_tar
@@ -221,19 +221,11 @@ def test_parquet_of_embedded_rows(rows, copied, tmp_path):
 
 # --------------------------------------------------------------------------------------- other processes
 
-READ = """
-import sys, datasets
-rows = datasets.load_from_disk(sys.argv[1])
-assert not [name for name in sys.modules if name.startswith("imagenet")]
-print([row["image"].size for row in rows.select(range(3))], len(rows))
-"""
-
 
 def test_saved_and_loaded_in_another_process(rows, tmp_path):
     """Which imports nothing of this package: fsspec finds it by its entry point."""
     rows.save_to_disk(str(tmp_path / "saved"))
-    command = [sys.executable, "-c", READ, str(tmp_path / "saved")]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    result = subprocess.run(command("load_saved", tmp_path / "saved"), cwd=tmp_path, capture_output=True, text=True)
     assert result.stdout == "[(64, 48), (64, 48), (64, 48)] 300\n", result.stderr
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import datasets
 import pytest
 from helpers.hub import Hub
+from helpers.programs import command
 from helpers.rows import RUNS_SCRIPTS, SCRIPT, VERSION
 
 import imagenet_subsets
@@ -23,7 +24,7 @@ runs_scripts = pytest.mark.skipif(not RUNS_SCRIPTS, reason="datasets 4 and later
 
 @pytest.fixture
 def python(tmp_path_factory):
-    """``python(code, *arguments, cwd=..., installed=...)``: the last line that a new process prints, or its error.
+    """``python(program, *arguments, cwd=..., installed=...)``: the last line that a new process prints, or its error.
 
     Unless the package is ``installed``, it can import nothing but ``datasets``, Pillow and other packages.
     """
@@ -32,14 +33,12 @@ def python(tmp_path_factory):
         if "imagenet" not in entry.name:
             (packages / entry.name).symlink_to(entry)
 
-    def python(code, *arguments, cwd, installed=True, **environment):
-        script = tmp_path_factory.mktemp("code") / "code.py"  # with -c, the working directory would be on the path
-        script.write_text(code)
+    def python(program, *arguments, cwd, installed=True, **environment):
         if not installed:
             environment["PYTHONPATH"] = str(packages)
         options = [] if installed else ["-S"]  # no site-packages
         result = subprocess.run(
-            [sys.executable, *options, script, *map(str, arguments)],
+            [sys.executable, *options, *command(program, *arguments)[1:]],
             cwd=cwd,
             env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | environment,
             stdin=subprocess.DEVNULL,
@@ -49,22 +48,6 @@ def python(tmp_path_factory):
         return result.stdout.strip().rpartition("\n")[2] if result.returncode == 0 else result.stderr
 
     return python
-
-
-LOAD = """
-import sys, datasets
-trust = {} if datasets.__version__.startswith("2.19") else {"trust_remote_code": True}
-if __name__ == "__main__":
-    options = {"data_dir": sys.argv[2], "splits": ["train"], "split": "train", **trust}
-    prepared = datasets.load_dataset(sys.argv[1], "1pct", num_proc=2, **options)
-    streamed = datasets.load_dataset(sys.argv[1], "1pct", streaming=True, **options)
-    in_place = datasets.load_dataset(sys.argv[1], "1pct", in_place=True, **options)
-    rows = [prepared[0], next(iter(streamed)), in_place[0]]
-    assert len(prepared) == len(in_place) == 12_811
-    assert len({row["image"].tobytes() for row in rows}) == 1
-    import imagenet_reader
-    print(rows[0]["file_name"], imagenet_reader.__file__)
-"""
 
 
 @pytest.fixture
@@ -92,7 +75,7 @@ def test_a_clone_that_is_not_installed_runs_from_any_folder(clone, python, stand
         (two, elsewhere, two / SCRIPT.name),
         (one, elsewhere, "../one/imagenet_subsets.py"),
     ):
-        printed = python(LOAD, path, standins_1pct, cwd=cwd, installed=False, HF_HOME=str(tmp_path / "home"))
+        printed = python("load_script", path, standins_1pct, cwd=cwd, installed=False, HF_HOME=str(tmp_path / "home"))
         assert printed == f"{FIRST} {folder / 'imagenet_reader' / '__init__.py'}"
 
 
@@ -100,18 +83,14 @@ def test_a_clone_that_is_not_installed_runs_from_any_folder(clone, python, stand
 def test_a_script_alone_says_what_to_install(python, standins_1pct, tmp_path):
     shutil.copy(SCRIPT, tmp_path)
     error = python(
-        LOAD, tmp_path / SCRIPT.name, standins_1pct, cwd="/", installed=False, HF_HOME=str(tmp_path / "home")
+        "load_script", tmp_path / SCRIPT.name, standins_1pct, cwd="/", installed=False, HF_HOME=str(tmp_path / "home")
     )
     assert "pip install imagenet-subsets" in error.splitlines()[-1]
 
 
 @pytest.mark.skipif(VERSION >= (2, 20), reason="datasets 2.20 and later ask first")
 def test_the_call_runs_verbatim_and_unasked(python, standins_1pct, tmp_path):
-    code = f"import datasets; D = {str(standins_1pct)!r}; " + (
-        "loaded = datasets.load_dataset('./imagenet_subsets.py', '1pct', data_dir=D); "
-        "print({split: len(rows) for split, rows in loaded.items()})"
-    )
-    printed = python(code, cwd=PROJECT, HF_HOME=str(tmp_path))
+    printed = python("load_as_printed", standins_1pct, cwd=PROJECT, HF_HOME=str(tmp_path))
     assert printed == "{'train': 12811, 'validation': 50000}"
 
 
@@ -134,24 +113,13 @@ def test_dataset_infos_agrees_with_the_builder():
         }
 
 
-HOSTED = """
-import sys, datasets, huggingface_hub
-addition = huggingface_hub.CommitOperationAdd("imagenet_subsets.py", sys.argv[3])
-huggingface_hub.create_repo("team/imagenet_subsets", repo_type="dataset", private=True)
-huggingface_hub.create_commit("team/imagenet_subsets", [addition], commit_message="The script", repo_type="dataset")
-rows = datasets.load_dataset("team/imagenet_subsets", "1pct", data_dir=sys.argv[1], split="train", splits=["train"],
-                             streaming=sys.argv[2] == "streaming", trust_remote_code=True)
-print(next(iter(rows))["file_name"])
-"""
-
-
 @runs_scripts
 @pytest.mark.parametrize("way", ["streaming", "preparing"])
 @pytest.mark.parametrize("installed", [True, False])
 def test_a_hosted_script_needs_the_installed_package(installed, way, python, standins_1pct, tmp_path):
     with Hub({TOKEN: "write"}) as hub:
         settings = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}
-        printed = python(HOSTED, standins_1pct, way, SCRIPT, cwd=tmp_path, installed=installed, **settings)
+        printed = python("load_hosted", standins_1pct, way, SCRIPT, cwd=tmp_path, installed=installed, **settings)
     if installed:
         assert printed == FIRST
     else:

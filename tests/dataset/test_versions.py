@@ -4,12 +4,11 @@ import base64
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
 
 import datasets
 import fsspec
 import pytest
+from helpers.programs import output
 from helpers.rows import SCRIPT, WAYS
 from makers.layouts import official_tars
 
@@ -126,19 +125,6 @@ def test_indexes_change_only_with_their_version(archive, archives, hf_home):
     )
 
 
-PROGRAM = """
-import sys, datasets
-way, data_dir, cache = sys.argv[1:]
-options = {"data_dir": data_dir, "cache_dir": cache, "on_missing": "skip", "splits": ["train"]}
-if way == "package":
-    import imagenet_subsets
-    imagenet_subsets.load_dataset("1pct", **options)
-else:
-    trust = {} if datasets.__version__ < "2.20" else {"trust_remote_code": True}
-    datasets.load_dataset("./imagenet_subsets.py", "1pct", **options, **trust)
-"""
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_a_corrected_comment_costs_no_rebuild(way, archives, tmp_path):
     project = tmp_path / "project"
@@ -148,9 +134,8 @@ def test_a_corrected_comment_costs_no_rebuild(way, archives, tmp_path):
         copy(SCRIPT.parent / name, project / name)
 
     def load():
-        command = [sys.executable, "-c", PROGRAM, way, str(archives), str(tmp_path / "cache")]
-        environment = {**os.environ, "PYTHONPATH": str(project), "HF_HOME": str(tmp_path / "home")}
-        subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True)
+        variables = {"PYTHONPATH": str(project), "HF_HOME": str(tmp_path / "home")}
+        output("load_again", way, archives, tmp_path / "cache", cwd=project, **variables)
         return {path: path.stat().st_mtime_ns for path in tmp_path.glob("cache/**/*.arrow")}
 
     built = load()

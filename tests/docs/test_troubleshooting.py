@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 import warnings
 
@@ -13,6 +12,7 @@ import datasets
 import huggingface_hub
 import pytest
 from helpers.pages import PAGES
+from helpers.programs import command
 from makers.layouts import KAGGLE_TAR_GZ
 
 import imagenet_subsets
@@ -208,10 +208,7 @@ def script_alone(data_dir):
     """The script in a folder of its own, where the package can't be imported."""
     script = data_dir / "imagenet_subsets.py"
     shutil.copy(imagenet_subsets.__file__, script)
-    code = "import sys; sys.meta_path.insert(0, type('No', (), {'find_spec': lambda self, name, *_: exec("
-    code += "'raise ModuleNotFoundError(name=name)') if name == 'imagenet_reader' else None})()); import runpy; "
-    code += f"runpy.run_path({str(script)!r})"
-    result = subprocess.run([sys.executable, "-c", code], cwd=data_dir, capture_output=True, text=True)
+    result = subprocess.run(command("script_alone", script), cwd=data_dir, capture_output=True, text=True)
     raise RuntimeError(result.stderr)
 
 
@@ -240,11 +237,10 @@ def script_too_new(data_dir):
 def script_asks(data_dir):
     if not (2, 20) <= VERSION < (4, 0):
         pytest.skip("datasets before 2.20 does not ask, and from 4 on runs no scripts")
-    code = f"import datasets; datasets.load_dataset({imagenet_subsets.__file__!r}, data_dir={str(data_dir)!r})"
     # A process of its own: datasets sets an alarm that stays. And a home of its own: datasets asks only once.
     home = {**os.environ, "HF_HOME": str(data_dir / "home")}
-    command = [sys.executable, "-c", code]
-    result = subprocess.run(command, env=home, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    call = command("script_asks", imagenet_subsets.__file__, data_dir)
+    result = subprocess.run(call, env=home, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     raise RuntimeError(result.stderr)
 
 

@@ -6,13 +6,13 @@ import itertools
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 
 import huggingface_hub
 import pytest
 from datasets.exceptions import DatasetGenerationError
 from helpers.faults import FEW, NAMES, TRAIN, chain, fails_right, files, images_of, load, tree
+from helpers.programs import command
 from makers.layouts import KAGGLE_TAR_GZ
 
 import imagenet_subsets
@@ -90,18 +90,15 @@ def test_the_tools_work_without_a_home_that_can_be_written(standins_1pct, tmp_pa
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "XDG_"))}
     environment["HOME"] = os.devnull
     folder = ["--data-dir", standins_1pct, "--output-dir"]
-    for expected, *command in (
+    for expected, *arguments in (
         (1, "check", standins_1pct),  # they lack 10pct and lt
         (0, "show", "1pct", *folder, tmp_path),
         (0, "build", "1pct", *folder, tmp_path / "hub"),
     ):
-        code = "import sys; from imagenet_subsets_tools.cli import main; sys.exit(main())"
-        done = subprocess.run(
-            [sys.executable, "-c", code, *map(str, command)], env=environment, capture_output=True, text=True
-        )
+        done = subprocess.run(command("command", *arguments), env=environment, capture_output=True, text=True)
         assert done.returncode == expected, done.stderr
         assert done.stderr.count("Set HF_HOME to a folder that can be written") == 1
-        assert command[0] != "check" or "12,811 of 12,811              0  ok" in done.stdout
+        assert arguments[0] != "check" or "12,811 of 12,811              0  ok" in done.stdout
     assert {"1pct-train.png", "hub"} <= set(os.listdir(tmp_path))
 
 

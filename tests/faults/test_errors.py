@@ -4,11 +4,11 @@ import gzip
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 
 import pytest
 from datasets.exceptions import DatasetGenerationError
+from helpers.programs import command, environment
 from makers.tars import repack
 
 import imagenet_subsets
@@ -169,16 +169,9 @@ def test_unknown_configs_and_options(name, options, message, standins_1pct):
 
 
 def test_an_interrupted_preparation_is_not_taken_for_complete(standins_1pct, tmp_path):
-    code = (
-        "import os, imagenet_subsets\n"
-        "def killed(*args, _read=imagenet_subsets.read_batches, **options):\n"
-        "    for k, batch in enumerate(_read(*args, **options)):\n"
-        "        if k == 30: os.kill(os.getpid(), 9)\n"
-        "        yield batch\n"
-        "imagenet_subsets.read_batches = killed\n"
-        f"imagenet_subsets.load_dataset('1pct', data_dir={str(standins_1pct)!r}, cache_dir={str(tmp_path)!r})\n"
+    killed = subprocess.run(
+        command("killed_amid_batches", standins_1pct, tmp_path), env=environment(), capture_output=True
     )
-    killed = subprocess.run([sys.executable, "-c", code], cwd=lists.SPLIT_FILES.parent, capture_output=True)
     assert killed.returncode == -9, killed.stderr
     loaded = imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, cache_dir=str(tmp_path))
     assert {split: len(rows) for split, rows in loaded.items()} == {"train": 12_811, "validation": 50_000}

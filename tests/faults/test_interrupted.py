@@ -11,6 +11,7 @@ from signal import SIGINT, SIGKILL, SIGTERM
 import pytest
 from helpers.faults import arrow_table, files, tree
 from helpers.hub import Hub
+from helpers.programs import command, environment
 
 import imagenet_subsets
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
@@ -19,38 +20,20 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks for pr
 
 GENEROUS = 20  # seconds; what it takes is below two, on a machine that has nothing else to do
 
-# Reads that take 5 ms, as on slow storage, so that moments last: of images, by preadv, or of headers, by pread.
-SLOW = """
-import os, sys, time
-delay, original = 0.005, os.{read}
-
-def slow(*arguments):
-    time.sleep(delay)
-    return original(*arguments)
-
-os.{read} = slow
-"""
-COMMAND = "from imagenet_subsets_tools.cli import main; sys.exit(main())"
-
-
-# A test run in the background ignores Ctrl-C, and so would what it starts.
-HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-
 
 class Session:
-    """A Python process and all that it starts, in a session of their own, as a terminal has it."""
+    """A program and all that it starts, in a session of their own, as a terminal has it."""
 
-    def __init__(self, code, *arguments, folder, **environment):
+    def __init__(self, program, *arguments, folder, **variables):
         (folder / "tmp").mkdir(exist_ok=True)
         self.temporary = Path(f"/tmp/{time.monotonic_ns()}")  # short, for the sockets in it have paths of 107 bytes
         self.temporary.symlink_to(folder / "tmp")
-        home = {"HF_HOME": str(folder / "home"), "TMPDIR": str(self.temporary), **environment}
-        paths = os.pathsep.join([str(Path(imagenet_subsets.__file__).parent), os.environ.get("PYTHONPATH", "")])
+        home = {"HF_HOME": str(folder / "home"), "TMPDIR": str(self.temporary), **variables}
         self.before = 0  # lines of stderr, when the signal is sent
         self.output, self.errors = (folder / f"{time.monotonic_ns()}.{kind}" for kind in ("out", "err"))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", HEED + code, *map(str, arguments)],
-            env={**os.environ, **home, "PYTHONPATH": paths},
+            command(program, *arguments),
+            env=environment(**home),
             cwd=folder,
             stdout=self.output.open("w"),
             stderr=self.errors.open("w"),
@@ -141,8 +124,8 @@ COMMANDS = {  # the arguments, the moment, and the signals; for build, see test_
 def test_command(moment, number, standins_1pct, tmp_path):
     arguments, condition, _ = COMMANDS[moment]
     (tmp_path / "data").symlink_to(standins_1pct)
-    slow = SLOW.format(read="pread" if moment == "index" else "preadv")
-    session = Session(slow + COMMAND, *arguments, folder=tmp_path)
+    slow = "slow_headers" if moment == "index" else "slow_images"
+    session = Session("command", *arguments, folder=tmp_path, FIRST=slow)
     session.wait_until(lambda: condition(tmp_path, session))
     session.end(number)
     code, _, errors = session.ended()
@@ -154,50 +137,21 @@ def test_command(moment, number, standins_1pct, tmp_path):
     assert kept <= (set() if arguments == ["demo"] else {".index", ".lock"})
 
 
-IN_CALLBACK = """
-import os, sys, time
-
-def interrupt():
-    if number := os.environ.pop("NUMBER", None):  # once
-        os.kill(os.getpid(), int(number))
-        time.sleep(0.01)
-
-os.register_at_fork(after_in_parent=interrupt)
-"""
-
-
 @pytest.mark.once
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
 def test_a_signal_in_a_callback_is_not_lost(number, standins_1pct, tmp_path):
     """Python drops an exception that is raised there."""
-    session = Session(
-        IN_CALLBACK + COMMAND, "check", standins_1pct, "--decode", folder=tmp_path, NUMBER=str(number.value)
-    )
+    variables = {"FIRST": "signal_in_callback", "NUMBER": str(number.value)}
+    session = Session("command", "check", standins_1pct, "--decode", folder=tmp_path, **variables)
     code, output, errors = session.ended()
     assert (code, output, errors) == (128 + number, [], [])
-
-
-AT_LOCK = """
-locks = []  # that the main thread has taken since it started a process
-
-def interrupt(frame, event, argument):
-    if event == "return" and frame.f_code.co_name == "__enter__" and os.getpid() == process and forked:
-        locks.append(frame)
-        if len(locks) == 20:
-            sys.setprofile(None)
-            os.kill(process, signal.SIGINT)
-
-process, forked = os.getpid(), []
-os.register_at_fork(after_in_parent=lambda: forked.append(True))
-sys.setprofile(interrupt)
-"""
 
 
 def test_an_interrupt_leaves_no_lock_held(standins_1pct, tmp_path):
     """An exception may be raised as soon as a lock is taken; a pool would then wait for the lock for ever."""
     (tmp_path / "data").symlink_to(standins_1pct)
     arguments = ["build", "1pct", "--data-dir=data", "--output-dir=hub", "--num-proc=2"]
-    session = Session(SLOW.format(read="preadv") + AT_LOCK + COMMAND, *arguments, folder=tmp_path)
+    session = Session("command", *arguments, folder=tmp_path, FIRST="slow_images signal_at_lock")
     session.wait_until(lambda: len(session.processes()) > 2)
     time.sleep(0.5)
     session.end(SIGINT)
@@ -210,10 +164,10 @@ def test_an_interrupt_leaves_no_lock_held(standins_1pct, tmp_path):
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
 def test_push(number, hub_folder, tmp_path):
     with Hub({"hf_writer": "write"}) as hub:
-        environment = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_writer"}
-        environment |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        variables = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_writer"}
+        variables |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         hub.fail("upload", "hold", times=3)
-        session = Session("import sys; " + COMMAND, "push", hub_folder, "team/imagenet", folder=tmp_path, **environment)
+        session = Session("command", "push", hub_folder, "team/imagenet", folder=tmp_path, **variables)
         session.wait_until(lambda: hub.count("upload") >= 3)
         session.end(number)
         code, output, errors = session.ended()
@@ -226,37 +180,13 @@ def test_push(number, hub_folder, tmp_path):
 
 # ----------------------------------------------------------------------------------------- loading, in Python
 
-LOADING = (
-    SLOW.format(read="preadv")
-    + """
-import multiprocess, pathlib
-import imagenet_subsets
-data_dir, cache, num_proc, times = sys.argv[1], sys.argv[2], int(sys.argv[3]) or None, int(sys.argv[4])
-
-def load():
-    return imagenet_subsets.load_dataset(
-        "1pct", data_dir=data_dir, cache_dir=cache, num_proc=num_proc, splits=["train"], split="train"
-    )
-
-if __name__ == "__main__":
-    for _ in range(times):
-        try:
-            load()
-        except KeyboardInterrupt:
-            left = [*multiprocess.active_children(), *pathlib.Path(cache).rglob("*.incomplete")]
-            print("interrupted", left, flush=True)
-    delay = 0 if times else delay
-    print(len(load()))
-"""
-)
-
 
 @pytest.mark.parametrize("num_proc", [None, 2])
 def test_loading_goes_on_after_an_interrupt(num_proc, standins_1pct, undisturbed, tmp_path):
     """As in a notebook, whose kernel lives on."""
     cache, whole = tmp_path / "cache", size(undisturbed[num_proc], "*.arrow")
     moments = [lambda part=part: size(cache, "*.arrow") > part * whole for part in (0, 0.1, 0.2)]
-    session = Session(LOADING, standins_1pct, cache, num_proc or 0, len(moments), folder=tmp_path)
+    session = Session("interrupted_loads", standins_1pct, cache, num_proc or 0, len(moments), folder=tmp_path)
     for number, moment in enumerate(moments, start=1):
         session.wait_until(moment)
         session.end(SIGINT)
@@ -272,7 +202,7 @@ def test_loading_ends(num_proc, standins_1pct, undisturbed, tmp_path):
     """By an interrupt that nobody catches; and by SIGTERM, of which a Python process knows nothing."""
     cache = tmp_path / "cache"
     for number in (SIGINT, SIGTERM):
-        session = Session(LOADING, standins_1pct, cache, num_proc or 0, 0, folder=tmp_path)
+        session = Session("interrupted_loads", standins_1pct, cache, num_proc or 0, 0, folder=tmp_path)
         session.wait_until(lambda: size(cache, "*.arrow") > 0.05 * size(undisturbed[num_proc], "*.arrow"))
         session.end(number)
         code, _, errors = session.ended()
@@ -287,77 +217,20 @@ def test_loading_ends(num_proc, standins_1pct, undisturbed, tmp_path):
 
 def test_an_interrupt_in_a_callback_is_not_lost(standins_1pct, tmp_path):
     """Python drops its exception there; of a fork by which datasets starts a process, for one."""
-    session = Session(IN_CALLBACK + LOADING, standins_1pct, tmp_path / "cache", 2, 0, folder=tmp_path, NUMBER="2")
+    arguments, variables = [standins_1pct, tmp_path / "cache", 2, 0], {"FIRST": "signal_in_callback", "NUMBER": "2"}
+    session = Session("interrupted_loads", *arguments, folder=tmp_path, **variables)
     code, _, errors = session.ended()
     assert code == -SIGINT
     assert errors[-1] == "KeyboardInterrupt"
-
-
-STARTING = """
-forks = 0
-
-def count():
-    global forks
-    forks += 1
-
-def interrupt():
-    if forks == 3:  # two that write, and the one by which datasets learns how far they are
-        time.sleep(0.2)
-        os.kill(os.getppid(), signal.SIGINT)
-        time.sleep(0.2)
-
-os.register_at_fork(before=count, after_in_child=interrupt)
-"""
 
 
 def test_loading_ends_while_its_processes_start(standins_1pct, tmp_path):
     """With datasets alone, Python then waits for the last of them, for ever."""
-    starting = LOADING.replace("import multiprocess", "import time" + STARTING + "import multiprocess")
-    session = Session(starting, standins_1pct, tmp_path / "cache", 2, 0, folder=tmp_path)
+    arguments = [standins_1pct, tmp_path / "cache", 2, 0]
+    session = Session("interrupted_loads", *arguments, folder=tmp_path, FIRST="signal_while_starting")
     code, _, errors = session.ended()
     assert code == -SIGINT
     assert errors[-1] == "KeyboardInterrupt"
-
-
-STREAMING = (
-    SLOW.format(read="preadv")
-    + """
-import multiprocessing
-import imagenet_subsets
-from datasets.distributed import split_dataset_by_node
-
-class Noting:
-    "Says, once, that its process has read rows"
-    def __init__(self, stream):
-        self.stream = stream
-    def __iter__(self):
-        for number, row in enumerate(self.stream):
-            if number == 50:
-                open(f"read-{os.getpid()}", "w").close()
-            yield row["label"]
-
-def read(rows):
-    for _ in rows:
-        pass
-
-def read_by(kind, stream):
-    if kind == "one process":
-        read(Noting(stream))
-    elif kind == "processes":
-        for rank in range(2):
-            multiprocessing.Process(target=read, args=(Noting(split_dataset_by_node(stream, rank, 2)),)).start()
-        for process in multiprocessing.active_children():
-            process.join()
-    else:
-        from torch.utils.data import DataLoader, IterableDataset
-        bases = (Noting, IterableDataset)
-        read(DataLoader(type("Rows", bases, {})(stream), batch_size=10, num_workers=2))
-
-if __name__ == "__main__":
-    kind, data_dir = sys.argv[1:]
-    read_by(kind, imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train"))
-"""
-)
 
 
 @pytest.mark.engines
@@ -365,7 +238,7 @@ if __name__ == "__main__":
 def test_streaming(kind, readers, standins_1pct, tmp_path):
     if kind == "DataLoader":
         pytest.importorskip("torch")
-    session = Session(STREAMING, kind, standins_1pct, folder=tmp_path)
+    session = Session("streaming", kind, standins_1pct, folder=tmp_path)
     session.wait_until(lambda: len(list(tmp_path.glob("read-*"))) == readers)
     session.end(SIGINT)
     code, _, errors = session.ended()

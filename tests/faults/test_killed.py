@@ -6,35 +6,22 @@ And an interrupted build ends at once.
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.hub import Hub
-
-import imagenet_subsets
+from helpers.programs import command, environment
 
 pytestmark = pytest.mark.oldest_and_newest
 
 TOKEN = "hf_writer"
-BUILD = """
-import sys
-from imagenet_subsets_tools import parquet
-parquet.SHARD_BYTES = 3_000_000
-if __name__ == "__main__":
-    parquet.build_parquet(sys.argv[1], sys.argv[2], ["1pct"], num_proc=int(sys.argv[3]))
-"""
-PUSH = "import sys; from imagenet_subsets_tools.publish import push_to_hub; push_to_hub(*sys.argv[1:3])"
 
 
-def start(code, *arguments, **environment):
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    path = os.pathsep.join([str(Path(imagenet_subsets.__file__).parent), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, **environment}
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True)
+def start(program, *arguments, **variables):
+    options = {"env": environment(**variables), "stderr": subprocess.PIPE, "start_new_session": True}
+    return subprocess.Popen(command(program, *arguments), **options)
 
 
 def kill_once(process, reached):
@@ -56,25 +43,12 @@ def test_a_killed_build(num_proc, hub_folder, standins_1pct, tmp_path):
     folder = tmp_path / "hub"
     killed = 0
     for files in (1, 2, 6, 11, 17):  # of 18, those that are being written included
-        process = start(BUILD, folder, standins_1pct, num_proc)
+        process = start("build", folder, standins_1pct, 3_000_000, num_proc)
         killed += kill_once(process, lambda files=files: len(list(folder.rglob("*.*"))) >= files)
     assert killed >= 3
-    process = start(BUILD, folder, standins_1pct, num_proc)
+    process = start("build", folder, standins_1pct, 3_000_000, num_proc)
     assert process.wait(120) == 0, process.stderr.read()
     assert contents(folder) == contents(hub_folder)
-
-
-SLOW_COMMAND = """
-import os, signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
-from imagenet_subsets_tools import parquet
-from imagenet_subsets_tools.cli import main
-parquet.SHARD_BYTES = 30_000_000
-preadv = os.preadv
-os.preadv = lambda *arguments: time.sleep(0.005) or preadv(*arguments)  # a shard takes many seconds
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
-"""
 
 
 def interrupt(process, group, sent):
@@ -91,7 +65,8 @@ def test_an_interrupted_build(num_proc, sent, group, standins_1pct, tmp_path):
     """It ends at once, prints nothing and leaves no unfinished file; nor do its processes live on."""
     arguments = ["build", "1pct", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
     for size in (4, 500_000):  # bytes of a shard that is being written
-        process = start(SLOW_COMMAND, *arguments, f"--num-proc={num_proc}", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
+        variables = {"FIRST": "large_shards slow_images", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+        process = start("command", *arguments, f"--num-proc={num_proc}", **variables)
         while process.poll() is None and not any(path.stat().st_size >= size for path in unfinished(tmp_path)):
             time.sleep(0.0005)
         assert process.poll() is None
@@ -125,10 +100,10 @@ def test_a_killed_push(tmp_path):
         killed = 0
         for uploads in (1, 3, 7):
             before = hub.count("upload")
-            process = start(PUSH, folder, "team/killed", **settings)
+            process = start("push", folder, "team/killed", **settings)
             killed += kill_once(process, lambda before=before, uploads=uploads: hub.count("upload") - before >= uploads)
         assert killed >= 1
-        process = start(PUSH, folder, "team/killed", **settings)
+        process = start("push", folder, "team/killed", **settings)
         assert process.wait(120) == 0, process.stderr.read()
         files = {name: file.content for name, file in hub.repos["team/killed"].files.items()}
         assert {name: files[name] for name in contents(folder)} == contents(folder)

@@ -1,8 +1,5 @@
 """What the tests of faults ask: the rows that come before an error, and the files that it leaves."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import datasets
@@ -61,35 +58,3 @@ def arrow_table(cache):
         with pa.memory_map(str(path)) as source:
             tables.append(pa.ipc.open_stream(source).read_all())
     return pa.concat_tables(tables)
-
-
-PRELUDE = """
-import contextlib, ctypes, itertools, os, pathlib, random, resource, signal, sys, time, traceback, warnings
-import imagenet_subsets
-
-def forked(run):
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        run()
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-"""
-
-
-def python(code, *arguments, hf_home, timeout=240):
-    """The output of a new Python process, which has its own HF_HOME, and must end well."""
-    path = os.pathsep.join([str(Path(imagenet_subsets.__file__).parent), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + code, *map(str, arguments)],
-        env={**os.environ, "HF_HOME": str(hf_home), "PYTHONPATH": path},
-        cwd=Path(hf_home).parent,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout

@@ -2,9 +2,9 @@
 
 import re
 import textwrap
-from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
+from helpers.programs import PROJECT
+
 PAGES = {
     path.relative_to(PROJECT).as_posix(): path.read_text(encoding="utf-8")
     for path in [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]

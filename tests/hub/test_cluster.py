@@ -11,13 +11,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from helpers.built import digests
+from helpers.programs import command, environment, output
 
 from imagenet_reader import official
 from imagenet_reader.errors import ArchiveError
@@ -29,7 +28,6 @@ pytestmark = pytest.mark.engines
 
 TRAIN = {"configs": ["1pct"], "splits": ["train"]}
 SPAWN = multiprocessing.get_context("spawn")  # as on other hosts, nothing is inherited
-PROJECT = Path(parquet.__file__).parent.parent
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -143,14 +141,8 @@ def wait_until_idle(folder):
 
 
 def test_nothing_of_dask_is_imported_without_it(standins_1pct, tmp_path):
-    code = """
-import sys
-from imagenet_subsets_tools.cli import main
-assert main(sys.argv[1:]) == 0
-assert not {"dask", "distributed"} & set(sys.modules)
-"""
     arguments = ["build", "1pct", "--splits=train", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
-    subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=PROJECT)
+    output("build_without_dask", *arguments)
 
 
 # ---------------------------------------------------------------------------------------- any executor
@@ -282,18 +274,10 @@ def test_either_processes_or_an_executor(standins_1pct, tmp_path):
         build_parquet(tmp_path / "hub", standins_1pct, num_proc=2, executor=Elsewhere(), **TRAIN)
 
 
-BUILD = """
-import sys
-from imagenet_subsets_tools import parquet
-parquet.SHARD_BYTES = 1_000_000
-parquet.build_parquet(*sys.argv[1:], configs=["1pct"], splits=["train"])
-"""
-
-
 def test_builds_of_one_folder_at_once(standins_1pct, single, tmp_path):
     """Three, of which one is killed while it writes: the other two succeed, and the folder is as any other."""
-    command = [sys.executable, "-c", BUILD, tmp_path / "hub", standins_1pct]
-    builds = [subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE) for _ in range(3)]
+    build = command("build", tmp_path / "hub", standins_1pct, 1_000_000, 1, "train")
+    builds = [subprocess.Popen(build, env=environment(), stderr=subprocess.PIPE) for _ in range(3)]
     kill_the_first_writer(tmp_path / "hub", killed := [])
     errors = [build.communicate()[1] for build in builds]
     assert killed[0] in {build.pid for build in builds}

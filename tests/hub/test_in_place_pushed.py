@@ -1,26 +1,12 @@
 """``push_to_hub`` of datasets puts the images of rows in place into the repository, as it does those of a copy."""
 
 import io
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pyarrow.parquet as pq
 from helpers.hub import Hub
-
-import imagenet_subsets
+from helpers.programs import output
 
 TOKEN = "hf_writer"
-PUSH = """
-import sys
-import imagenet_subsets
-
-options = {"data_dir": sys.argv[1], "splits": ["validation"], "split": "validation", "on_missing": "skip"}
-for name, in_place in (("in-place", True), ("copied", False)):
-    rows = imagenet_subsets.load_dataset("1pct", in_place=in_place, **options)
-    rows.push_to_hub(f"team/{name}", private=True)
-"""
 
 
 def shard(repo):
@@ -30,13 +16,9 @@ def shard(repo):
 
 
 def test_pushed_rows_have_their_images(few, images, tmp_path):
-    project = str(Path(imagenet_subsets.__file__).parent)
-    settings = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": project}
+    settings = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "home")}
     with Hub({TOKEN: "write"}) as hub:
-        environment = os.environ | settings | {"HF_ENDPOINT": hub.url}
-        command = [sys.executable, "-c", PUSH, str(few.parent)]
-        result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
-        assert result.returncode == 0, result.stderr
+        output("push_in_place", few.parent, cwd=tmp_path, HF_ENDPOINT=hub.url, **settings)
         assert hub.repos["team/in-place"].private
         in_place, copied = (shard(hub.repos[f"team/{name}"]) for name in ("in-place", "copied"))
     assert in_place.equals(copied)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.hub import File, Hub, Repo
+from helpers.programs import command
 
 pytestmark = [pytest.mark.oldest_and_newest, pytest.mark.oldest_packages]
 
@@ -335,26 +336,13 @@ def run(environment, *command):
     return subprocess.run(command, env=environment, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
-LOAD = """
-import sys, datasets, pyarrow as pa, pyarrow.parquet as pq
-datasets.disable_progress_bars()
-repo, folder = sys.argv[1:]
-loaded = datasets.load_dataset(repo, "1pct")
-pq.write_table(loaded["train"].with_format("arrow")[:], folder + "/train.parquet")
-pq.write_table(loaded["validation"].with_format("arrow")[:], folder + "/validation.parquet")
-stream = datasets.load_dataset(repo, "1pct", split="train", streaming=True)
-stream = stream.cast_column("image", datasets.Image(decode=False)).skip(3000).take(500)
-pq.write_table(pa.Table.from_pylist(list(stream), loaded["train"].features.arrow_schema), folder + "/stream.parquet")
-"""
-
-
 def test_push_and_load_back(hub, environment, hub_folder, dataset_1pct, tmp_path, repo):
     """``imagenet-subsets push``, then what it prints, map-style and streaming: the loader's rows."""
     printed = run(environment, sys.executable, "-m", "imagenet_subsets_tools.cli", "push", hub_folder, repo)
     assert f'datasets.load_dataset("{repo}", "1pct")' in printed
     assert "Secret" not in printed
     assert there(hub, repo) == here(hub_folder)
-    run(environment, sys.executable, "-c", LOAD, repo, tmp_path)
+    run(environment, *command("load_pushed", repo, tmp_path))
     for file, due in {**dataset_1pct, "stream": dataset_1pct["train"].select(range(3000, 3500))}.items():
         loaded = pq.read_table(tmp_path / f"{file}.parquet").replace_schema_metadata()
         assert loaded == due.with_format("arrow")[:].replace_schema_metadata()

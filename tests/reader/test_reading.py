@@ -2,14 +2,13 @@
 
 import itertools
 import os
-import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import datasets
 import pytest
+from helpers.programs import output
 
 import imagenet_subsets
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
@@ -160,19 +159,9 @@ def test_streaming_goes_on_without_reading_again(data_dir, monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is message by /proc")
 def test_memory_does_not_grow_with_the_config(standins_all, tmp_path):
-    code = (
-        "import re, sys, imagenet_subsets\n"
-        f"options = {{'data_dir': {str(standins_all)!r}, 'cache_dir': {str(tmp_path)!r}}}\n"
-        "imagenet_subsets.ImagenetSubsets(config_name=sys.argv[1], **options).download_and_prepare()\n"
-        "print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])\n"
-    )
     peak = {}
     for config in ("1pct", "lt"):
-        command = [sys.executable, "-c", code, config]
-        result = subprocess.run(
-            command, cwd=Path(imagenet_subsets.__file__).parent, capture_output=True, text=True, check=True
-        )
-        peak[config] = int(result.stdout) / 1024  # MiB
+        peak[config] = int(output("peak_memory", config, standins_all, tmp_path)) / 1024  # MiB
     assert peak["lt"] < 500
     assert peak["lt"] < 1.5 * peak["1pct"]
 

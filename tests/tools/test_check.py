@@ -9,9 +9,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
 
 import pytest
+from helpers.programs import PROJECT
 
 import imagenet_subsets
 from imagenet_reader import lists, official
@@ -24,7 +24,6 @@ from imagenet_subsets_tools.standins import CMYK_IMAGES, PNG_IMAGE
 pytestmark = pytest.mark.once
 
 TRAIN, VALIDATION = official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE
-PROJECT = Path(__file__).resolve().parents[2]
 WNIDS = lists.read_wnids()
 SPLITS = [(config, split) for config, subset in SUBSETS.items() for split in subset]
 FULL = ("full", "train")  # of which stand-ins have only a part

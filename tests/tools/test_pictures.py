@@ -5,12 +5,12 @@ import html.parser
 import io
 import subprocess
 import sys
-from pathlib import Path
 
 import datasets
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.programs import PROJECT
 from PIL import Image, ImageChops
 
 import imagenet_subsets
@@ -20,7 +20,6 @@ from imagenet_subsets_tools.pictures import as_dataframe, draw_grid, draw_images
 
 pytestmark = pytest.mark.once
 
-PROJECT = Path(__file__).resolve().parents[2]
 WORDS = label_names(read_classes(), "words")
 
 # Where the grid has its tiles, in pixels.

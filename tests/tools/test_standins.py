@@ -14,6 +14,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
+from helpers.programs import PROJECT
 from PIL import Image, ImageOps
 
 from imagenet_reader.lists import SPLIT_FILES
@@ -25,7 +26,6 @@ pytestmark = pytest.mark.once
 
 TRAIN, VALIDATION = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 WNIDS = published_lines(SPLIT_FILES, "classes.parquet", "{wnid}")
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 def listed(*files):
