@@ -15,7 +15,7 @@ for name in ("HF_DATASETS_CACHE", "HF_MODULES_CACHE", "HF_TOKEN", "HF_DATASETS_T
 
 import huggingface_hub  # noqa: E402
 import pytest  # noqa: E402
-from faults import NAMES, TRAIN  # noqa: E402
+from helpers.faults import NAMES, TRAIN  # noqa: E402
 from makers.images import numbered_jpeg  # noqa: E402
 from makers.layouts import VALIDATION, label_of, train_images, validation_images  # noqa: E402
 from makers.tars import write_tar  # noqa: E402

@@ -1,0 +1,342 @@
+"""Rows in place are those of a copied dataset, whatever people do with them, and never a wrong image."""
+
+import itertools
+import multiprocessing
+import os
+import pickle
+import shutil
+import subprocess
+import threading
+
+import datasets
+import fsspec
+import pyarrow.parquet as pq
+import pytest
+from datasets.distributed import split_dataset_by_node
+from datasets.table import embed_table_storage
+from helpers.layout_rows import WHOLE_LAYOUTS
+from helpers.programs import command
+from helpers.rows import WAYS, load, paths
+from makers.layouts import class_tars, official_tars, unlabelled_images
+from makers.tars import write_tar
+
+import imagenet_subsets
+from imagenet_reader.official import VALIDATION_ARCHIVE
+from imagenet_subsets import ArchiveError
+
+ENCODED = datasets.Image(decode=False)
+pytestmark = pytest.mark.filterwarnings("ignore:.*can be read only from beginning to end")
+
+
+@pytest.fixture(scope="module")
+def copied(dataset_1pct):
+    """The first 300 training rows, copied."""
+    return dataset_1pct["train"].select(range(300))
+
+
+@pytest.fixture(scope="module")
+def rows(in_place):
+    """The same rows in place."""
+    return in_place["train"].select(range(300))
+
+
+def decoded(rows):
+    """(file name, label, pixels) of each row."""
+    return [(row["file_name"], row["label"], row["image"].mode, row["image"].tobytes()) for row in rows]
+
+
+# ------------------------------------------------------------------------------------------- the same rows
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_rows_are_those_of_a_copy(way, standins_1pct, dataset_1pct, tmp_path):
+    cache = tmp_path / "cache"
+    loaded = load(way, "1pct", data_dir=str(standins_1pct), in_place=True, cache_dir=str(cache))
+    assert type(loaded) is datasets.DatasetDict and list(loaded) == list(dataset_1pct)
+    for split, rows in loaded.items():
+        copied = dataset_1pct[split]
+        assert rows.features == copied.features
+        for column in ("file_name", "label"):
+            assert rows[column][:] == copied[column][:]
+        some = range(0, len(rows), 97)
+        assert decoded(rows.select(some)) == decoded(copied.select(some))
+        assert all(image["bytes"] is None for image in rows.select(some).cast_column("image", ENCODED)["image"][:])
+    written = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+    assert written < 300 * 62_811  # the paths, and no image
+
+
+@pytest.mark.parametrize("image_bytes", ["benchmark", "archive"])
+def test_odd_images_are_those_of_a_copy(image_bytes, standins_1pct, tmp_path):
+    """CMYK JPEGs, the PNG and turned images, with both rules."""
+    names = [f"n02105855_2933.JPEG\n{name}" for name in ("n01739381_1309.JPEG", "n02077923_14822.JPEG")]
+    (tmp_path / "list.txt").write_text("\n".join(names[:1] + [names[1].partition("\n")[2]]))
+    options = {"train_list": str(tmp_path / "list.txt"), "splits": ["train"], "image_bytes": image_bytes}
+    options |= {"data_dir": standins_1pct, "cache_dir": str(tmp_path / "cache"), "split": "train"}
+    in_place = imagenet_subsets.load_dataset("custom", in_place=True, **options)
+    copied = imagenet_subsets.load_dataset("custom", **options)
+    assert len(in_place) == 3 and decoded(in_place) == decoded(copied)
+    read = fsspec.filesystem("imagenet").cat(paths(in_place))
+    assert list(read.values()) == [image["bytes"] for image in copied.cast_column("image", ENCODED)["image"][:]]
+
+
+LAYOUTS = {**WHOLE_LAYOUTS, "official": official_tars}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout(layout, small, lists, tmp_path):
+    LAYOUTS[layout](small, tmp_path / "data")
+    options = {"data_dir": tmp_path / "data", "cache_dir": str(tmp_path / "cache"), "image_bytes": "archive", **lists}
+    for split, rows in imagenet_subsets.load_dataset("custom", in_place=True, **options).items():
+        files = fsspec.filesystem("imagenet").cat(paths(rows))
+        assert dict(zip(rows["file_name"][:], files.values())) == {
+            name: content for name, content in small.items() if name.startswith("I") == (split == "validation")
+        }
+        assert rows[0]["image"].mode == "RGB"
+
+
+def test_class_tars(small, lists, tmp_path):
+    class_tars(small, tmp_path / "data")
+    options = {"data_dir": tmp_path / "data", "cache_dir": str(tmp_path / "cache"), "splits": ["train"], **lists}
+    rows = imagenet_subsets.load_dataset("custom", in_place=True, image_bytes="archive", **options)["train"]
+    files = fsspec.filesystem("imagenet").cat(paths(rows)).values()
+    assert list(files) == [small[name] for name in rows["file_name"][:]]
+
+
+@pytest.mark.parametrize(
+    "folder", ["a b", "ä", "a#b", "a?b=c", "a%20b", "a*[b]", "{a}", "a;b&c", "a'b\"c", "n01440764"]
+)
+def test_data_dirs_of_odd_names(folder, few, images, tmp_path):
+    (tmp_path / folder).mkdir()
+    shutil.copy(few, tmp_path / folder / VALIDATION_ARCHIVE)
+    options = {"splits": ["validation"], "on_missing": "skip", "cache_dir": str(tmp_path / "cache")}
+    data_dir = tmp_path / folder
+    rows = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, in_place=True, **options)["validation"]
+    assert rows[7]["image"].size == (8, 8)
+    with fsspec.open(paths(rows)[7]) as file:
+        assert file.read() == images[rows[7]["file_name"]]
+
+
+def test_two_colons_below_a_link(few, images, tmp_path):
+    """datasets takes no such data_dir, but an archive may be a link into such a folder."""
+    place = (
+        f"imagenet://tar:0:{len(next(iter(images.values())))}:0:{few.stat().st_size}:{few.stat().st_mtime_ns}:archive"
+    )
+    folder = tmp_path / "a::b"
+    folder.mkdir()
+    shutil.copy2(few, folder)
+    quoted = str(folder / few.name).replace("::", "%3A%3A")
+    name, content = next(iter(images.items()))
+    with fsspec.open(f"{place}{quoted}/{name}") as file:
+        assert file.read() == content
+
+
+def test_streaming_in_place_is_an_error(standins_1pct):
+    with pytest.raises(ValueError, match="does not go with streaming=True"):
+        imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, in_place=True, streaming=True)
+
+
+def test_an_archive_in_another_folder_is_another_dataset(few, tmp_path):
+    """Even if it's the same to the byte: the places are others."""
+    other = tmp_path / "other" / few.name
+    other.parent.mkdir()
+    shutil.copy2(few, other)
+    options = {"splits": ["validation"], "on_missing": "skip", "cache_dir": str(tmp_path / "cache"), "in_place": True}
+    for folder in (few.parent, other.parent):
+        rows = imagenet_subsets.load_dataset("1pct", data_dir=folder, **options)["validation"]
+        assert f"{folder}/" in paths(rows)[0]
+
+
+# -------------------------------------------------------------------------------- what people do with a dataset
+
+
+def test_selecting_and_shuffling(rows, copied):
+    def changes(dataset):
+        yield dataset.shuffle(seed=1)
+        yield dataset.select([5, 3, 3])
+        yield dataset.train_test_split(test_size=20, seed=2)["test"]
+        yield dataset.sort("label").select(range(20))
+        yield dataset.filter(lambda label: label < 50, input_columns="label")
+
+    for changed, expected in zip(changes(rows), changes(copied), strict=True):
+        assert decoded(changed) == decoded(expected)
+
+
+def test_filtering_by_label_reads_no_image(few_in_place, few):
+    few.unlink()
+    assert len(few_in_place.filter(lambda label: label >= 0, input_columns="label")) == 300
+
+
+def size_of(row):
+    return {"size": row["image"].size, "mean": sum(row["image"].tobytes()) % 1000}
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_mapping(num_proc, rows, copied):
+    mapped, expected = (
+        dataset.map(size_of, num_proc=num_proc, remove_columns=["image"], load_from_cache_file=False)
+        for dataset in (rows, copied)
+    )
+    assert mapped[:] == expected[:]
+
+
+def test_transforms(rows, copied):
+    def transform(batch):
+        return {"pixels": [image.resize((4, 4)).tobytes() for image in batch["image"]], "label": batch["label"]}
+
+    assert rows.with_transform(transform)[10:30] == copied.with_transform(transform)[10:30]
+
+
+@pytest.mark.skipif(datasets.__version__ < "3", reason="its numpy format is for numpy 1")
+def test_numpy_format(rows, copied):
+    assert rows.with_format("numpy")[3]["image"].tolist() == copied.with_format("numpy")[3]["image"].tolist()
+
+
+def test_torch_format(rows, copied):
+    pytest.importorskip("torch")
+    assert rows.with_format("torch")[3]["image"].equal(copied.with_format("torch")[3]["image"])
+
+
+def test_iterable_and_nodes(rows, copied):
+    stream, expected = (dataset.to_iterable_dataset(num_shards=4) for dataset in (rows, copied))
+    assert decoded(stream.take(20)) == decoded(expected.take(20))
+    nodes = [split_dataset_by_node(dataset, rank=1, world_size=2) for dataset in (stream, expected)]
+    assert decoded(nodes[0]) == decoded(nodes[1])
+
+
+def test_concatenated_with_a_copy(rows, copied):
+    both = datasets.concatenate_datasets([rows, copied])
+    assert decoded(both) == 2 * decoded(copied)
+
+
+def test_pickled(rows, copied):
+    assert decoded(pickle.loads(pickle.dumps(rows)).select(range(9))) == decoded(copied.select(range(9)))
+
+
+def test_parquet_of_embedded_rows(rows, copied, tmp_path):
+    embedded = rows.with_format("arrow").map(embed_table_storage, batched=True, batch_size=100).with_format(None)
+    for dataset, name in ((embedded, "in-place"), (copied, "copied")):
+        dataset.to_parquet(tmp_path / name)
+    assert pq.read_table(tmp_path / "in-place").equals(pq.read_table(tmp_path / "copied"))
+
+
+# --------------------------------------------------------------------------------------- other processes
+
+
+def test_saved_and_loaded_in_another_process(rows, tmp_path):
+    """Which imports nothing of this package: fsspec finds it by its entry point."""
+    rows.save_to_disk(str(tmp_path / "saved"))
+    result = subprocess.run(command("load_saved", tmp_path / "saved"), cwd=tmp_path, capture_output=True, text=True)
+    assert result.stdout == "[(64, 48), (64, 48), (64, 48)] 300\n", result.stderr
+
+
+def pixels_of(dataset, numbers, queue):
+    queue.put([dataset[k]["image"].tobytes() for k in numbers])
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_worker_processes(method, rows, copied):
+    rows[0]  # the archive is open before a fork
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    parts = [range(start, 40, 2) for start in range(2)]
+    workers = [context.Process(target=pixels_of, args=(rows, part, queue)) for part in parts]
+    for worker in workers:
+        worker.start()
+    found = [queue.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert sorted(itertools.chain(*found)) == sorted(row["image"].tobytes() for row in copied.select(range(40)))
+
+
+def test_many_threads_and_few_files(rows, copied):
+    expected = [row["image"].tobytes() for row in copied]
+    wrong = []
+
+    def read(start):
+        wrong.extend(k for k in range(start, 300, 8) if rows[k]["image"].tobytes() != expected[k])
+
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+    threads = [threading.Thread(target=read, args=(start,)) for start in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert before is None or len(os.listdir("/proc/self/fd")) <= before + 3
+
+
+# ------------------------------------------------------------------------------------------------ trust
+
+
+def refused(rows, number=0):
+    with pytest.raises((ArchiveError, OSError)) as raised:
+        rows[number]
+    return str(raised.value)
+
+
+def moved(few):
+    few.rename(few.with_name("moved.tar"))
+
+
+def replaced(few):
+    content = few.read_bytes()
+    few.unlink()
+    few.write_bytes(content)
+
+
+def truncated(few):
+    os.truncate(few, 100_000)
+
+
+def rewritten(few):
+    with few.open("r+b") as file:
+        file.write(file.read(600)[::-1])
+
+
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("change", [moved, replaced, truncated, rewritten])
+def test_an_archive_that_changes_is_an_error_that_names_it(change, opened, few_in_place, few, tmp_path):
+    if opened:
+        assert few_in_place[299]["image"].size == (8, 8)
+    few_in_place.save_to_disk(str(tmp_path / "saved"))
+    change(few)
+    saved = datasets.load_from_disk(str(tmp_path / "saved"))
+    read_from_it = [few_in_place]
+    if paths(saved)[0].startswith("imagenet://"):
+        read_from_it.append(saved)
+    else:  # datasets 2 and 3 save the images themselves
+        assert saved[299]["image"].size == (8, 8)
+    for rows in read_from_it:
+        message = refused(rows)
+        assert str(few) in message
+        assert "load the dataset again" in message.lower()
+
+
+def test_another_archive_of_the_same_size_and_time_gives_no_wrong_image(few_in_place, few, images):
+    status = few.stat()
+    write_tar(few, dict(reversed(images.items())))
+    os.utime(few, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert few.stat().st_size == status.st_size
+    assert f"{few} does not hold" in refused(few_in_place)
+
+
+def test_a_damaged_image_is_named(few, images, tmp_path):
+    name, content = next(iter(images.items()))
+    write_tar(few, images | {name: b"x" * len(content)})
+    options = {"splits": ["validation"], "on_missing": "skip", "cache_dir": str(tmp_path / "cache"), "in_place": True}
+    rows = imagenet_subsets.load_dataset("1pct", data_dir=few.parent, **options)["validation"]
+    message = refused(rows)
+    assert str(few) in message and name in message and "is damaged" in message
+
+
+def test_absent_images_are_left_out(few, tmp_path):
+    options = {"splits": ["validation"], "on_missing": "skip", "cache_dir": str(tmp_path / "cache"), "in_place": True}
+    with pytest.warns(UserWarning, match="left out: 49,700 of 50,000 in validation"):
+        assert len(imagenet_subsets.load_dataset("1pct", data_dir=few.parent, **options)["validation"]) == 300
+
+
+def test_the_test_split(few, tmp_path):
+    official_tars(unlabelled_images(), tmp_path / "data")
+    options = {"splits": ["test"], "split": "test", "cache_dir": str(tmp_path / "cache"), "in_place": True}
+    rows = imagenet_subsets.load_dataset("full", data_dir=tmp_path / "data", **options)
+    assert len(rows) == 100_000 and rows[99_999]["label"] == -1 and rows[99_999]["image"].size == (8, 8)

@@ -1,0 +1,150 @@
+"""The calls of the README give the rows of the published lists, on complete stand-ins of all configs."""
+
+import os
+import tarfile
+
+import datasets
+import pytest
+from datasets.distributed import split_dataset_by_node
+from helpers.rows import LISTS, SPLITS, VERSION, WAYS, load, published_rows, rows_of, streamed
+
+import imagenet_subsets
+from imagenet_reader import lists
+from imagenet_subsets_tools.split_lists import published_lines
+
+
+def assert_images_belong_to_their_names(dataset):
+    """A stand-in image holds its own file name in a JPEG comment; the one PNG in a text chunk."""
+    table = dataset.with_format("arrow")[:]
+    for name, image in zip(table["file_name"], table["image"]):
+        assert image["path"].as_py() == name.as_py()
+        assert name.as_py().encode() in image["bytes"].as_py()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("config", SPLITS)
+def test_every_row_is_the_published_one(way, config, standins_all, tmp_path):
+    loaded = load(way, config, data_dir=str(standins_all), cache_dir=str(tmp_path), num_proc=2)
+    assert list(loaded) == SPLITS[config]
+    for split, dataset in loaded.items():
+        assert rows_of(dataset) == published_rows(config, split)
+        assert_images_belong_to_their_names(dataset.select(range(0, len(dataset), 7)))
+        assert dataset.info.splits[split].num_examples == len(dataset)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_process_writes_what_many_do(way, standins_1pct, tmp_path):
+    one = load(way, data_dir=str(standins_1pct), cache_dir=str(tmp_path / "one"))
+    four = load(way, "1pct", data_dir=str(standins_1pct), cache_dir=str(tmp_path / "four"), num_proc=4)
+    for split in SPLITS["1pct"]:
+        assert one[split].data.table.equals(four[split].data.table)
+        assert rows_of(one[split]) == published_rows("1pct", split)
+        assert_images_belong_to_their_names(one[split])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_streaming_gives_the_same_rows(way, standins_1pct):
+    streams = load(way, "1pct", data_dir=str(standins_1pct), streaming=True)
+    assert list(streams) == SPLITS["1pct"]
+    for split, stream in streams.items():
+        assert streamed(stream) == [(name, label, True) for name, label in published_rows("1pct", split)]
+    assert next(iter(streams["train"]))["image"].mode == "RGB"
+
+
+# datasets 3 takes 0.2 ms to stream a row: there, one of the larger lists will do.
+LARGER = [("lt", "validation")] if (3, 0) <= VERSION < (4, 0) else [pair for pair in LISTS if pair[0] != "1pct"]
+
+
+@pytest.mark.parametrize(("config", "split"), LARGER)
+def test_streaming_gives_the_same_rows_of_the_larger_lists(config, split, standins_all):
+    stream = imagenet_subsets.load_dataset(config, data_dir=standins_all, streaming=True, split=split)
+    assert streamed(stream) == [(name, label, True) for name, label in published_rows(config, split)]
+
+
+def test_one_split_of_many_processes_and_the_default_config(standins_1pct, tmp_path):
+    train = imagenet_subsets.load_dataset(
+        data_dir=standins_1pct, split="train", cache_dir=str(tmp_path), num_proc=4, keep_in_memory=True
+    )
+    assert isinstance(train, datasets.Dataset)
+    assert rows_of(train) == published_rows("1pct", "train")
+
+
+def test_features_and_info(standins_1pct):
+    builder = imagenet_subsets.ImagenetSubsets(config_name="lt", data_dir=standins_1pct)
+    wnids = published_lines(lists.SPLIT_FILES, "classes.parquet", "{wnid}")
+    assert builder.info.features == datasets.Features(
+        {
+            "image": datasets.Image(mode="RGB"),
+            "label": datasets.ClassLabel(names=wnids),
+            "file_name": datasets.Value("string"),
+        }
+    )
+    assert builder.info.features["label"].int2str(0) == "n01440764"
+    assert (builder.info.supervised_keys.input, builder.info.supervised_keys.output) == ("image", "label")
+    for paper in ("chen2020simclr", "ILSVRC15", "liu2019oltr"):
+        assert paper in builder.info.citation
+    assert "non-commercial" in builder.info.license
+    assert builder.info.homepage.startswith("https://image-net.org/")
+    assert {split: info.num_examples for split, info in builder.info.splits.items()} == {
+        "train": 115_846,
+        "validation": 20_000,
+        "test": 50_000,
+    }
+
+
+def test_words_as_label_names(standins_1pct):
+    builder = imagenet_subsets.ImagenetSubsets(data_dir=standins_1pct, label_names="words")
+    names = builder.info.features["label"].names
+    assert names[0] == "tench, Tinca tinca"
+    assert [name for name in names if name.startswith("crane")] == ["crane (n02012849)", "crane (n03126707)"]
+    assert len(set(names)) == 1000
+
+
+def test_splits_need_only_their_archives(standins_1pct, tmp_path):
+    for archive, split in (("ILSVRC2012_img_train.tar", "train"), ("ILSVRC2012_img_val.tar", "validation")):
+        folder = tmp_path / split
+        folder.mkdir()
+        os.link(standins_1pct / archive, folder / archive)
+        loaded = imagenet_subsets.load_dataset(
+            "1pct", data_dir=folder, splits=[split], cache_dir=str(tmp_path / "cache")
+        )
+        assert {name: rows_of(dataset) for name, dataset in loaded.items()} == {split: published_rows("1pct", split)}
+
+
+@pytest.mark.parametrize("form", ["absolute", "relative", "home", "path"])
+def test_data_dir_in_every_form(form, standins_1pct, monkeypatch):
+    monkeypatch.setenv("HOME", str(standins_1pct.parent))
+    monkeypatch.chdir(standins_1pct.parent)
+    data_dir = {
+        "absolute": str(standins_1pct),
+        "relative": standins_1pct.name,
+        "home": f"~/{standins_1pct.name}",
+        "path": standins_1pct,
+    }[form]
+    stream = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train")
+    monkeypatch.chdir("/")
+    assert next(iter(stream))["file_name"] == published_rows("1pct", "train")[0][0]
+
+
+def test_the_row_order_is_not_the_archives(standins_1pct, tmp_path):
+    with (
+        tarfile.open(standins_1pct / "ILSVRC2012_img_val.tar") as source,
+        tarfile.open(tmp_path / "ILSVRC2012_img_val.tar", "w", format=tarfile.GNU_FORMAT) as target,
+    ):
+        for member in reversed(source.getmembers()):
+            target.addfile(member, source.extractfile(member))
+    stream = imagenet_subsets.load_dataset(
+        "1pct", data_dir=tmp_path, splits=["validation"], streaming=True, split="validation"
+    )
+    assert streamed(stream) == [(name, label, True) for name, label in published_rows("1pct", "validation")]
+
+
+def test_shards(standins_1pct):
+    streams = imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, streaming=True)
+    for split, stream in streams.items():
+        shards = getattr(stream, "num_shards", None) or stream.n_shards
+        assert shards >= 64
+        assert shards & (shards - 1) == 0
+        nodes = [split_dataset_by_node(stream, rank=rank, world_size=8) for rank in range(8)]
+        seen = [row for node in nodes for row in streamed(node)]
+        assert sorted(seen) == sorted((name, label, True) for name, label in published_rows("1pct", split))

@@ -1,0 +1,72 @@
+"""What a call is answered: options with a wrong name, lists of one's own, stand-ins that lack what is asked for."""
+
+import inspect
+
+import pytest
+from helpers.rows import WAYS, load, rows_of
+
+import imagenet_subsets
+from imagenet_subsets import ArchiveError, ImagenetSubsetsConfig
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        ("label_name", "Did you mean 'label_names'?"),
+        ("trainlist", "Did you mean 'train_list'?"),
+        ("inplace", "Did you mean 'in_place'?"),
+        ("number", "The options are label_names, splits, on_missing, .*, in_place"),
+    ],
+)
+def test_an_option_with_a_wrong_name_is_told_the_nearest(way, wrong, advice, tmp_path):
+    with pytest.raises(ValueError, match=f"doesn't have a '{wrong}' key. {advice}"):
+        load(way, "1pct", data_dir=str(tmp_path), **{wrong: "x"})
+
+
+def test_arguments_of_the_builder_are_no_wrong_options(standins_1pct):
+    options = {"token": False, "writer_batch_size": 10, "streaming": True, "splits": ["train"]}
+    assert "train" in imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, **options)
+
+
+@pytest.mark.parametrize("trust", [True, False, None])
+def test_trust_remote_code_has_no_effect(trust, standins_1pct, tmp_path):
+    options = {"data_dir": standins_1pct, "splits": ["train"], "in_place": True, "cache_dir": str(tmp_path)}
+    one = imagenet_subsets.load_dataset("1pct", **options)["train"]
+    other = imagenet_subsets.load_dataset("1pct", trust_remote_code=trust, **options)["train"]
+    assert one.cache_files == other.cache_files
+
+
+def test_every_option_is_in_the_docstring_of_load_dataset():
+    described = inspect.getdoc(imagenet_subsets.load_dataset)
+    for name in ImagenetSubsetsConfig.__annotations__:
+        assert f"\n    {name}: " in described, name
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_list_of_ones_own_may_be_a_list(way, standins_1pct, tmp_path):
+    lines = ["n01601694_21328.JPEG", "train/n01440764/n01440764_10040.JPEG 0"]
+    (tmp_path / "my.txt").write_text("\n".join(lines))
+    options = {"data_dir": str(standins_1pct), "splits": ["train"], "split": "train", "cache_dir": str(tmp_path)}
+    rows = load(way, "custom", train_list=lines, **options)
+    assert rows_of(rows) == [("n01601694_21328.JPEG", 20), ("n01440764_10040.JPEG", 0)]
+    # The same images, the same dataset, wherever the list is from.
+    assert load(way, "custom", train_list=str(tmp_path / "my.txt"), **options).cache_files == rows.cache_files
+    assert load(way, "custom", train_list=tuple(lines), **options).cache_files == rows.cache_files
+    assert load(way, "custom", train_list=lines[:1], **options).cache_files != rows.cache_files
+
+
+def test_what_is_wrong_in_a_list_is_said(standins_1pct):
+    lines = ["n01440764_10040.JPEG", "tench.JPEG", "n01440764_10040.JPEG"]
+    message = "The list that was passed .*line 2: 'tench.JPEG' is the name of no .*line 3: .* is listed twice"
+    with pytest.raises(ValueError, match=message):
+        imagenet_subsets.load_dataset("custom", data_dir=standins_1pct, train_list=lines)
+    with pytest.raises(ValueError, match="'custom' needs train_list"):
+        imagenet_subsets.load_dataset("custom", data_dir=standins_1pct, train_list=[])
+
+
+@pytest.mark.parametrize(("config", "options"), [("full", {}), ("1pct", {"unlabeled": True})])
+def test_stand_ins_are_not_to_be_downloaded_again(config, options, standins_1pct):
+    with pytest.raises(ArchiveError, match=r"the official archive 147,897,477,120: it is a stand-in, or") as raised:
+        imagenet_subsets.load_dataset(config, data_dir=standins_1pct, streaming=True, **options)
+    assert "ownload it again" not in str(raised.value)

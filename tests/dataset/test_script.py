@@ -1,0 +1,126 @@
+"""The loading script: as written, from a clone that isn't installed, in any folder, and hosted in a Hub repository."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import datasets
+import pytest
+from helpers.hub import Hub
+from helpers.programs import command
+from helpers.rows import RUNS_SCRIPTS, SCRIPT, VERSION
+
+import imagenet_subsets
+from imagenet_reader import lists
+
+PROJECT = SCRIPT.parent
+TOKEN = "hf_reader"
+FIRST = "n01601694_21328.JPEG"
+runs_scripts = pytest.mark.skipif(not RUNS_SCRIPTS, reason="datasets 4 and later runs no scripts")
+
+
+@pytest.fixture
+def python(tmp_path_factory):
+    """``python(program, *arguments, cwd=..., installed=...)``: the last line that a new process prints, or its error.
+
+    Unless the package is ``installed``, it can import nothing but ``datasets``, Pillow and other packages.
+    """
+    packages = tmp_path_factory.mktemp("packages")
+    for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        if "imagenet" not in entry.name:
+            (packages / entry.name).symlink_to(entry)
+
+    def python(program, *arguments, cwd, installed=True, **environment):
+        if not installed:
+            environment["PYTHONPATH"] = str(packages)
+        options = [] if installed else ["-S"]  # no site-packages
+        result = subprocess.run(
+            [sys.executable, *options, *command(program, *arguments)[1:]],
+            cwd=cwd,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        return result.stdout.strip().rpartition("\n")[2] if result.returncode == 0 else result.stderr
+
+    return python
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """``clone(name)`` makes a clone of the project, of what the script needs."""
+
+    def clone(name):
+        folder = tmp_path / name
+        for part in ("imagenet_reader", "split_files"):
+            shutil.copytree(PROJECT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for part in (SCRIPT.name, "README.md", "dataset_infos.json"):
+            shutil.copy(PROJECT / part, folder)
+        return folder
+
+    return clone
+
+
+@runs_scripts
+def test_a_clone_that_is_not_installed_runs_from_any_folder(clone, python, standins_1pct, tmp_path):
+    """Also once datasets has cached the script of another clone, or noted a path relative to another folder."""
+    one, two, elsewhere = clone("one"), clone("two"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for folder, cwd, path in (
+        (one, one, "./imagenet_subsets.py"),
+        (two, elsewhere, two / SCRIPT.name),
+        (one, elsewhere, "../one/imagenet_subsets.py"),
+    ):
+        printed = python("load_script", path, standins_1pct, cwd=cwd, installed=False, HF_HOME=str(tmp_path / "home"))
+        assert printed == f"{FIRST} {folder / 'imagenet_reader' / '__init__.py'}"
+
+
+@runs_scripts
+def test_a_script_alone_says_what_to_install(python, standins_1pct, tmp_path):
+    shutil.copy(SCRIPT, tmp_path)
+    error = python(
+        "load_script", tmp_path / SCRIPT.name, standins_1pct, cwd="/", installed=False, HF_HOME=str(tmp_path / "home")
+    )
+    assert "pip install imagenet-subsets" in error.splitlines()[-1]
+
+
+@pytest.mark.skipif(VERSION >= (2, 20), reason="datasets 2.20 and later ask first")
+def test_the_call_runs_verbatim_and_unasked(python, standins_1pct, tmp_path):
+    printed = python("load_as_printed", standins_1pct, cwd=PROJECT, HF_HOME=str(tmp_path))
+    assert printed == "{'train': 12811, 'validation': 50000}"
+
+
+@pytest.mark.skipif(RUNS_SCRIPTS, reason="datasets before 4 runs scripts")
+def test_datasets_4_and_later_refuse_scripts(standins_1pct):
+    with pytest.raises(RuntimeError, match="scripts are no longer supported"):
+        datasets.load_dataset(str(SCRIPT), "1pct", data_dir=str(standins_1pct))
+
+
+def test_dataset_infos_agrees_with_the_builder():
+    infos = datasets.info.DatasetInfosDict.from_directory(str(PROJECT))
+    assert sorted(infos) == sorted(imagenet_subsets.SUBSETS)
+    for config, info in infos.items():
+        builder = imagenet_subsets.ImagenetSubsets(config_name=config)
+        assert info.features == builder.info.features
+        assert (info.description, info.citation) == (builder.info.description, builder.info.citation)
+        assert {name: split.num_examples for name, split in info.splits.items()} == {
+            split: lists.TRAIN_IMAGES if name == "full" else lists.LISTS[name][0]
+            for split, name in imagenet_subsets.SUBSETS[config].items()
+        }
+
+
+@runs_scripts
+@pytest.mark.parametrize("way", ["streaming", "preparing"])
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_hosted_script_needs_the_installed_package(installed, way, python, standins_1pct, tmp_path):
+    with Hub({TOKEN: "write"}) as hub:
+        settings = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}
+        printed = python("load_hosted", standins_1pct, way, SCRIPT, cwd=tmp_path, installed=installed, **settings)
+    if installed:
+        assert printed == FIRST
+    else:
+        assert "pip install imagenet-subsets" in printed

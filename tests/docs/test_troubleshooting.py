@@ -1,0 +1,293 @@
+"""Each message that docs/troubleshooting.md explains really comes."""
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import warnings
+
+import datasets
+import huggingface_hub
+import pytest
+from helpers.pages import PAGES
+from helpers.programs import command
+from makers.layouts import KAGGLE_TAR_GZ
+
+import imagenet_subsets
+from imagenet_reader import lists
+from imagenet_reader.official import TRAIN_ARCHIVE as TRAIN
+from imagenet_reader.official import VALIDATION_ARCHIVE as VALIDATION
+
+VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
+ONE = "n01440764_10043.JPEG"
+
+
+def load(data_dir, config="1pct", **options):
+    return next(iter(imagenet_subsets.load_dataset(config, data_dir=data_dir, streaming=True, **options).values()))
+
+
+def write(path, content=b"an image"):
+    """Put a file there; never into one that stand-ins share."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+def content_of(path):
+    return bytearray(path.read_bytes())
+
+
+def no_folder(data_dir):
+    load(None)
+
+
+def empty(data_dir):
+    load(data_dir / "nowhere")
+
+
+def too_high(data_dir):
+    load(data_dir.parent)
+
+
+def other_name(data_dir):
+    (data_dir / TRAIN).rename(data_dir / "train.tar")
+    load(data_dir)
+
+
+def not_a_folder(data_dir):
+    load(data_dir / TRAIN)
+
+
+def web_page(data_dir):
+    write(data_dir / TRAIN, b"<!DOCTYPE html>" + bytes(1000))
+    load(data_dir)
+
+
+def gzipped(data_dir):
+    write(data_dir / VALIDATION, b"\x1f\x8b" + bytes(1000))
+    load(data_dir)
+
+
+def swapped(data_dir):
+    (data_dir / TRAIN).rename(data_dir / "other")
+    (data_dir / VALIDATION).rename(data_dir / TRAIN)
+    (data_dir / "other").rename(data_dir / VALIDATION)
+    load(data_dir)
+
+
+def cut_off(data_dir):
+    write(data_dir / TRAIN, content_of(data_dir / TRAIN)[:1_000_000])
+    load(data_dir)
+
+
+def no_tar(data_dir):
+    write(data_dir / TRAIN, b"These are not the images you are looking for. " * 100)
+    load(data_dir)
+
+
+def images_absent(data_dir):
+    with tarfile.open(data_dir / VALIDATION) as old:
+        write(data_dir / VALIDATION, content_of(data_dir / VALIDATION)[: old.getmembers()[40_000].offset])
+    load(data_dir)
+
+
+def not_all_images(data_dir):
+    load(data_dir, "full")
+
+
+def class_folder_absent(data_dir):
+    (data_dir / TRAIN).unlink()
+    write(data_dir / "train" / "n01440764" / ONE)
+    load(data_dir)
+
+
+def class_tar_absent(data_dir):
+    with tarfile.open(data_dir / TRAIN) as outer:
+        content = outer.extractfile("n01440764.tar").read()
+    (data_dir / TRAIN).unlink()
+    write(data_dir / "train" / "n01440764.tar", content)
+    load(data_dir)
+
+
+def load_one(data_dir, name=ONE, split="train", **options):
+    lists = {}
+    for kind, image in {"train": ONE, split: name}.items():
+        lists[f"{kind}_list"] = str(data_dir / f"{kind}.txt")
+        write(data_dir / f"{kind}.txt", image.encode())
+    next(iter(load(data_dir, "custom", splits=[split], **lists)))
+
+
+def renamed(data_dir):
+    (data_dir / TRAIN).unlink()
+    write(data_dir / "train" / "n01440764" / ONE.replace("JPEG", "jpg"))
+    load_one(data_dir)
+
+
+def too_deep(data_dir):
+    (data_dir / TRAIN).unlink()
+    write(data_dir / "train" / "n01440764" / "images" / ONE)
+    load_one(data_dir)
+
+
+def wrong_class(data_dir):
+    (data_dir / VALIDATION).unlink()
+    name = "ILSVRC2012_val_00000001.JPEG"  # of n01751748
+    write(data_dir / "val" / "n01440764" / name)
+    (data_dir / "val" / "n01751748").mkdir()
+    load_one(data_dir, name, "validation")
+
+
+def no_image(data_dir):
+    load_one(data_dir, "n00000000_1.JPEG")
+
+
+def damaged(data_dir):
+    content = content_of(data_dir / VALIDATION)
+    content[512:600] = bytes(88)
+    write(data_dir / VALIDATION, content)
+    next(iter(load(data_dir, splits=["validation"])))
+
+
+def disk_too_small(data_dir):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 1 << 40, 0))
+        patch.setattr("imagenet_reader.files.in_words", lambda size: "0.0 GB")  # stand-ins have few bytes
+        imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(data_dir / "cache"))
+
+
+def no_home(data_dir, act=load):
+    write(data_dir / "home")
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setattr(huggingface_hub.constants, "HF_HOME", str(data_dir / "home"))
+        warnings.filterwarnings("error", category=UserWarning)
+        try:
+            act(data_dir)
+        except UserWarning as warning:
+            raise RuntimeError(str(warning)) from warning
+
+
+def no_home_for_a_tar_gz(data_dir):
+    (data_dir / VALIDATION).unlink()
+    write(data_dir / KAGGLE_TAR_GZ, gzip.compress(bytes(10_240)))
+    no_home(data_dir, lambda data_dir: load(data_dir, splits=["validation"]))
+
+
+def unpublished(data_dir):
+    shutil.copytree(lists.SPLIT_FILES, data_dir / "split_files")
+    shutil.copy(data_dir / "split_files" / "10pct.parquet", data_dir / "split_files" / "1pct.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lists, "SPLIT_FILES", data_dir / "split_files")
+        load(data_dir)
+
+
+def in_place(data_dir):
+    """A dataset in place, whose archive is then changed in some way."""
+    options = {"data_dir": data_dir, "splits": ["validation"], "cache_dir": str(data_dir / "cache")}
+    return imagenet_subsets.load_dataset("1pct", in_place=True, **options)["validation"]
+
+
+def moved_away(data_dir):
+    rows = in_place(data_dir)
+    (data_dir / VALIDATION).rename(data_dir / "elsewhere.tar")
+    rows[0]
+
+
+def rewritten(data_dir):
+    rows = in_place(data_dir)
+    write(data_dir / VALIDATION, content_of(data_dir / VALIDATION))
+    rows[0]
+
+
+def streamed_in_place(data_dir):
+    load(data_dir, in_place=True)
+
+
+def script_alone(data_dir):
+    """The script in a folder of its own, where the package can't be imported."""
+    script = data_dir / "imagenet_subsets.py"
+    shutil.copy(imagenet_subsets.__file__, script)
+    result = subprocess.run(command("script_alone", script), cwd=data_dir, capture_output=True, text=True)
+    raise RuntimeError(result.stderr)
+
+
+def unknown_option(data_dir):
+    load(data_dir, on_missing="ignore")
+
+
+def unknown_key(data_dir):
+    load(data_dir, label_name="words")
+
+
+def unknown_split(data_dir):
+    imagenet_subsets.load_dataset("1pct", data_dir=data_dir, splits=["train"], split="val")
+
+
+def unknown_config(data_dir):
+    load(data_dir, "5pct")
+
+
+def script_too_new(data_dir):
+    if VERSION < (4, 0):
+        pytest.skip("datasets before 4 runs scripts")
+    datasets.load_dataset(imagenet_subsets.__file__, data_dir=str(data_dir))
+
+
+def script_asks(data_dir):
+    if not (2, 20) <= VERSION < (4, 0):
+        pytest.skip("datasets before 2.20 does not ask, and from 4 on runs no scripts")
+    # A process of its own: datasets sets an alarm that stays. And a home of its own: datasets asks only once.
+    home = {**os.environ, "HF_HOME": str(data_dir / "home")}
+    call = command("script_asks", imagenet_subsets.__file__, data_dir)
+    result = subprocess.run(call, env=home, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    raise RuntimeError(result.stderr)
+
+
+MESSAGES = {  # of the page's table, and what gets each
+    "data_dir is missing": no_folder,
+    "... is not there (its folder holds: ...)": empty,
+    "... has such images: pass data_dir=...": too_high,
+    "... looks like that archive; rename it to ...": other_name,
+    "... is a file: pass the folder that it is in": not_a_folder,
+    "... is a web page": web_page,
+    "... is gzip data": gzipped,
+    "... begins with the member ...: found ...; expected ...": swapped,
+    "... the archive is cut off or damaged": cut_off,
+    "... found no tar header": no_tar,
+    "... images that ... lists for ... are absent or empty": images_absent,
+    "... has ... training images for ...; in ILSVRC 2012 there are ...": not_all_images,
+    "... class folders are not there": class_folder_absent,
+    "... class tars are not there": class_tar_absent,
+    "... rename the files, so that they end in .JPEG": renamed,
+    "... There is a folder ...: move what is in such folders one level up": too_deep,
+    "... of them are in the folder of a wrong class": wrong_class,
+    "... is the name of no training or validation image": no_image,
+    "... is damaged (...)": damaged,
+    "... GB are free (to write none of them, pass in_place=True; ...)": disk_too_small,
+    "The indexes of archives cannot be kept in ...": no_home,
+    "... are kept in a folder below HF_HOME, which cannot be written": no_home_for_a_tar_gz,
+    "... is not the published list": unpublished,
+    "... is not known; choose one of ...": unknown_option,
+    "... doesn't have a '...' key": unknown_key,
+    'Unknown split "..."': unknown_split,
+    "BuilderConfig ... not found. Available: ...": unknown_config,
+    "... no longer exists": moved_away,
+    "... has changed since this in-place dataset was built": rewritten,
+    "in_place=True does not go with streaming=True": streamed_in_place,
+    "This script needs the package that it is a part of": script_alone,
+    "Dataset scripts are no longer supported": script_too_new,
+    "... contains custom code which must be executed ...": script_asks,
+}
+
+
+def test_the_table_has_these_messages():
+    table = re.findall(r"^\| `(.+?)` \| .+ \|$", PAGES["docs/troubleshooting.md"], re.MULTILINE)
+    assert table == list(MESSAGES)
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_the_message_comes(message, data_dir):
+    pattern = ".*".join(map(re.escape, message.split("...")))
+    with pytest.raises((ValueError, OSError, RuntimeError), match=re.compile(pattern, re.DOTALL)):
+        MESSAGES[message](data_dir)

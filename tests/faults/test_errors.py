@@ -1,0 +1,205 @@
+"""What bad input gets: an error before any work is wasted, that names the path, what was found and what to do."""
+
+import gzip
+import re
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+from datasets.exceptions import DatasetGenerationError
+from helpers.programs import command, environment
+from makers.tars import repack
+
+import imagenet_subsets
+from imagenet_reader import lists, official
+
+pytestmark = pytest.mark.oldest_packages
+
+TRAIN, VALIDATION = official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE
+
+
+def replace(path, content=b""):
+    path.unlink()
+    path.write_bytes(content)
+
+
+def load_error(data_dir, **options):
+    """The error of loading, or of building, whichever comes."""
+    with pytest.raises((ValueError, OSError, DatasetGenerationError)) as raised:
+        imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, **options)
+    return str(raised.value)
+
+
+def test_no_data_dir_tells_how_to_download():
+    message = load_error(None)
+    for needed in ("data_dir", "image-net.org/download-images.php", "register", TRAIN, VALIDATION):
+        assert needed in message.replace("Register", "register")
+
+
+@pytest.mark.parametrize("archive", [TRAIN, VALIDATION])
+def test_an_archive_is_missing(archive, data_dir):
+    (data_dir / archive).unlink()
+    message = load_error(data_dir)
+    other = {TRAIN: VALIDATION, VALIDATION: TRAIN}[archive]
+    assert f"{data_dir / archive} is not there (its folder holds: {other})" in message
+    assert "splits=[...]" in message
+
+
+def test_data_dir_is_not_there(tmp_path):
+    assert "no such folder" in load_error(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("archive", [TRAIN, VALIDATION])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no tar archive: it has 0 bytes"),
+        (bytes(10240), "no tar archive: it has 10,240 bytes"),
+        (b"\n<!DOCTYPE html><html><title>Log in</title>" + b" " * 1000, "a web page"),
+        (gzip.compress(bytes(10240)), "gunzip"),
+        (b"PK\x03\x04" + bytes(1000), "a zip archive"),
+        (b"These are not the images you are looking for. " * 100, "found no tar header"),
+    ],
+    ids=["empty", "zeros", "web page", "gzip", "zip", "text"],
+)
+def test_not_a_tar(content, message, archive, data_dir):
+    replace(data_dir / archive, content)
+    message = load_error(data_dir)
+    assert str(data_dir / archive) in message
+    assert message in message
+
+
+def test_a_folder_in_place_of_an_archive(data_dir):
+    (data_dir / TRAIN).unlink()
+    (data_dir / TRAIN).mkdir()
+    assert f"{data_dir / TRAIN} is a folder" in load_error(data_dir)
+
+
+@pytest.mark.parametrize("part", [0.5, 0.999])
+@pytest.mark.parametrize("archive", [TRAIN, VALIDATION])
+def test_a_truncated_archive(archive, part, data_dir):
+    content = (data_dir / archive).read_bytes()
+    replace(data_dir / archive, content[: int(len(content) * part) // 512 * 512 + 512])
+    message = load_error(data_dir)
+    assert str(data_dir / archive) in message
+    assert re.search("cut off or damaged|absent or empty", message)
+
+
+def test_the_archives_are_swapped(data_dir):
+    (data_dir / TRAIN).rename(data_dir / "other")
+    (data_dir / VALIDATION).rename(data_dir / TRAIN)
+    (data_dir / "other").rename(data_dir / VALIDATION)
+    message = load_error(data_dir)
+    assert f"{data_dir / TRAIN} begins with the member 'ILSVRC2012_val_00000001.JPEG'" in message
+    assert "found the validation archive" in message
+    message = load_error(data_dir, splits=["validation"])
+    assert f"{data_dir / VALIDATION} begins with the member 'n01440764.tar'" in message
+    assert "found the training archive" in message
+
+
+def test_a_class_tar_in_place_of_the_training_archive(data_dir):
+    with tarfile.open(data_dir / TRAIN) as outer:
+        content = outer.extractfile("n01440764.tar").read()
+    replace(data_dir / TRAIN, content)
+    assert "found a class tar, or the training images in one flat tar; expected the training" in load_error(data_dir)
+
+
+def test_absent_images_are_an_error_or_skipped(data_dir, tmp_path):
+    absent = {"ILSVRC2012_val_00000002.JPEG", "ILSVRC2012_val_00000007.JPEG", "ILSVRC2012_val_00049999.JPEG"}
+    repack(data_dir / VALIDATION, lambda member: member.name not in absent)
+    message = load_error(data_dir)
+    assert "3 of the 50,000 images that 1pct lists for validation are absent or empty" in message
+    assert "such as ILSVRC2012_val_00000002.JPEG, ILSVRC2012_val_00000007.JPEG" in message
+    assert "on_missing='skip'" in message
+    options = {"data_dir": data_dir, "splits": ["validation"], "on_missing": "skip", "cache_dir": str(tmp_path / "c")}
+    for _ in range(2):  # built, then from the cache
+        with pytest.warns(UserWarning, match="left out: 3 of 50,000 in validation") as warned:
+            rows = imagenet_subsets.load_dataset("1pct", **options)["validation"]
+        assert sum("left out" in str(warning.message) for warning in warned) == 1
+        assert len(rows) == 49_997
+        assert not absent & set(rows["file_name"][:])
+
+
+def test_an_image_of_no_bytes(data_dir):
+    def emptied(member):
+        member.size *= member.name != "ILSVRC2012_val_00000005.JPEG"
+        return True
+
+    repack(data_dir / VALIDATION, emptied)
+    message = load_error(data_dir)
+    assert "1 of the 50,000 images that 1pct lists for validation are absent or empty" in message
+    assert "ILSVRC2012_val_00000005.JPEG" in message
+
+
+def test_an_archive_without_any_listed_image_is_an_error_even_with_skip(data_dir):
+    (data_dir / VALIDATION).unlink()
+    with tarfile.open(data_dir / VALIDATION, "w", format=tarfile.GNU_FORMAT) as new:
+        new.addfile(tarfile.TarInfo("ILSVRC2012_val_00099999.JPEG"))
+    assert "50,000 of the 50,000 images" in load_error(data_dir, on_missing="skip")
+
+
+def test_class_tars_under_wrong_names(data_dir):
+    swapped = {"n01440764.tar": "n01443537.tar", "n01443537.tar": "n01440764.tar"}
+
+    def renamed(member):
+        member.name = swapped.get(member.name, member.name)
+        return True
+
+    repack(data_dir / TRAIN, renamed)
+    assert "n01440764_" in load_error(data_dir)
+    assert "stands in the class tar of n01443537" in load_error(data_dir)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("5pct", {}, "BuilderConfig '5pct' not found. Available: ['1pct', '10pct', 'lt', 'full', 'custom']"),
+        ("1pct", {"label_names": "numbers"}, "label_names='numbers' is not known; choose one of ['wnid', 'words']"),
+        ("1pct", {"on_missing": "ignore"}, "on_missing='ignore' is not known; choose one of ['error', 'skip']"),
+        ("1pct", {"splits": ["val"]}, "splits=['val']: expected a list out of ['train', 'validation', 'test']"),
+        ("lt", {"splits": "train"}, "splits='train': expected a list out of ['train', 'validation', 'test']"),
+        ("1pct", {"splits": []}, "splits=[]: expected a list out of ['train', 'validation', 'test']"),
+        ("1pct", {"label_name": "words"}, "doesn't have a 'label_name' key"),
+    ],
+)
+def test_unknown_configs_and_options(name, options, message, standins_1pct):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        imagenet_subsets.load_dataset(name, data_dir=standins_1pct, **options)
+
+
+def test_an_interrupted_preparation_is_not_taken_for_complete(standins_1pct, tmp_path):
+    killed = subprocess.run(
+        command("killed_amid_batches", standins_1pct, tmp_path), env=environment(), capture_output=True
+    )
+    assert killed.returncode == -9, killed.stderr
+    loaded = imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, cache_dir=str(tmp_path))
+    assert {split: len(rows) for split, rows in loaded.items()} == {"train": 12_811, "validation": 50_000}
+
+
+def test_a_replaced_archive_is_not_served_from_the_cache(data_dir, tmp_path):
+    options = {"data_dir": data_dir, "splits": ["validation"], "cache_dir": str(tmp_path / "cache")}
+    before = imagenet_subsets.load_dataset("1pct", **options)["validation"]
+    content = bytearray((data_dir / VALIDATION).read_bytes())
+    comment = content.index(b"ILSVRC2012_val_00000001.JPEG", 512)  # in the image, behind the name in its header
+    content[comment : comment + 6] = b"NEWER!"
+    replace(data_dir / VALIDATION, bytes(content))
+    after = imagenet_subsets.load_dataset("1pct", **options)["validation"]
+    images = [rows.with_format("arrow")[0]["image"][0]["bytes"].as_py() for rows in (before, after)]
+    assert images[1] == images[0].replace(b"ILSVRC2012_val_00000001", b"NEWER!2012_val_00000001")
+
+
+def test_a_builder_does_not_prepare_another_archive(data_dir, tmp_path):
+    options = {"data_dir": data_dir, "splits": ["validation"], "cache_dir": str(tmp_path / "cache")}
+    builder = imagenet_subsets.ImagenetSubsets(**options)
+    replace(data_dir / VALIDATION, (data_dir / VALIDATION).read_bytes())
+    with pytest.raises(imagenet_subsets.ArchiveError, match="was changed after this builder was made"):
+        builder.download_and_prepare()
+
+
+def test_a_split_file_is_missing(tmp_path, standins_1pct, monkeypatch):
+    shutil.copytree(lists.SPLIT_FILES, tmp_path / "split_files")
+    (tmp_path / "split_files" / "1pct.parquet").unlink()
+    monkeypatch.setattr(lists, "SPLIT_FILES", tmp_path / "split_files")
+    with pytest.raises(FileNotFoundError, match=r"1pct\.parquet"):
+        imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, streaming=True)

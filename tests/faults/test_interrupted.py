@@ -1,0 +1,246 @@
+"""Ctrl-C at several moments, as a terminal sends it, and SIGTERM: all processes end, soon, and leave nothing behind."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from signal import SIGINT, SIGKILL, SIGTERM
+
+import pytest
+from helpers.faults import arrow_table, files, tree
+from helpers.hub import Hub
+from helpers.programs import command, environment
+
+import imagenet_subsets
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks for processes in /proc")
+
+GENEROUS = 20  # seconds; what it takes is below two, on a machine that has nothing else to do
+
+
+class Session:
+    """A program and all that it starts, in a session of their own, as a terminal has it."""
+
+    def __init__(self, program, *arguments, folder, **variables):
+        (folder / "tmp").mkdir(exist_ok=True)
+        self.temporary = Path(f"/tmp/{time.monotonic_ns()}")  # short, for the sockets in it have paths of 107 bytes
+        self.temporary.symlink_to(folder / "tmp")
+        home = {"HF_HOME": str(folder / "home"), "TMPDIR": str(self.temporary), **variables}
+        self.before = 0  # lines of stderr, when the signal is sent
+        self.output, self.errors = (folder / f"{time.monotonic_ns()}.{kind}" for kind in ("out", "err"))
+        self.process = subprocess.Popen(
+            command(program, *arguments),
+            env=environment(**home),
+            cwd=folder,
+            stdout=self.output.open("w"),
+            stderr=self.errors.open("w"),
+            start_new_session=True,
+        )
+
+    def processes(self):
+        """The numbers of those that live."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+                if session == str(self.process.pid) and state != "Z":
+                    found.append(int(path.parent.name))
+        return found
+
+    def wait_until(self, condition):
+        """Wait for the moment."""
+        by = time.monotonic() + 60
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > by:
+                self.kill()
+                pytest.fail(f"the moment does not come: {self.errors.read_text()}")
+            time.sleep(0.002)
+
+    def end(self, number):
+        """Ctrl-C, which a terminal sends to all; or SIGTERM to the first process alone."""
+        self.before = len(self.errors.read_text().splitlines())
+        (os.killpg if number == SIGINT else os.kill)(self.process.pid, number)
+
+    def ended(self):
+        """Once all have ended: the exit code, and the lines on stdout and, since the signal, on stderr."""
+        by = time.monotonic() + GENEROUS
+        while self.processes() and time.monotonic() < by:
+            self.process.poll()
+            time.sleep(0.01)
+        left = self.processes()
+        self.kill()
+        assert not left
+        output, errors = (path.read_text().splitlines() for path in (self.output, self.errors))
+        return self.process.wait(), output, errors[self.before :]
+
+    def kill(self):
+        """End all that are left."""
+        for left in self.processes():
+            os.kill(left, SIGKILL)
+        self.temporary.unlink(missing_ok=True)
+
+
+def size(folder, pattern):
+    """The bytes of the files of this pattern below a folder."""
+    total = 0
+    for path in Path(folder).rglob(pattern):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
+# ------------------------------------------------------------------------------------------------ commands
+
+
+def sampling(name):
+    return lambda folder, session: size(folder, f"standins/.standins-*/{name}") > 500_000
+
+
+def imported(module):
+    return lambda folder, session: module in Path(f"/proc/{session.process.pid}/maps").read_text()
+
+
+def demo_writes(pattern):
+    return lambda folder, session: size(folder, f"tmp/imagenet-subsets-demo-*/{pattern}") > 100_000
+
+
+COMMANDS = {  # the arguments, the moment, and the signals; for build, see test_killed.py
+    "importing": (["demo"], imported("libarrow"), [SIGINT, SIGTERM]),
+    "sample-train": (["sample", "standins", "--configs", "1pct"], sampling(TRAIN_ARCHIVE), [SIGTERM]),
+    "sample-validation": (["sample", "standins", "--configs", "1pct"], sampling(VALIDATION_ARCHIVE), [SIGINT]),
+    "demo": (["demo"], demo_writes("cache/**/*.arrow"), [SIGINT, SIGTERM]),
+    "index": (["index", f"data/{TRAIN_ARCHIVE}"], lambda folder, _: any(folder.glob("home/*/*.lock")), [SIGINT]),
+    "check": (["check", "data", "--decode"], lambda _, session: len(session.processes()) > 2, [SIGINT, SIGTERM]),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("moment", "number"), [(moment, number) for moment, (*_, numbers) in COMMANDS.items() for number in numbers]
+)
+def test_command(moment, number, standins_1pct, tmp_path):
+    arguments, condition, _ = COMMANDS[moment]
+    (tmp_path / "data").symlink_to(standins_1pct)
+    slow = "slow_headers" if moment == "index" else "slow_images"
+    session = Session("command", *arguments, folder=tmp_path, FIRST=slow)
+    session.wait_until(lambda: condition(tmp_path, session))
+    session.end(number)
+    code, _, errors = session.ended()
+    assert code == 128 + number
+    assert len(errors) <= 1
+    assert not files(tmp_path / "tmp")
+    assert not (tmp_path / "standins").exists()
+    kept = {path.suffix for path in tmp_path.glob("home/imagenet_subsets/*")}
+    assert kept <= (set() if arguments == ["demo"] else {".index", ".lock"})
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("number", [SIGINT, SIGTERM])
+def test_a_signal_in_a_callback_is_not_lost(number, standins_1pct, tmp_path):
+    """Python drops an exception that is raised there."""
+    variables = {"FIRST": "signal_in_callback", "NUMBER": str(number.value)}
+    session = Session("command", "check", standins_1pct, "--decode", folder=tmp_path, **variables)
+    code, output, errors = session.ended()
+    assert (code, output, errors) == (128 + number, [], [])
+
+
+def test_an_interrupt_leaves_no_lock_held(standins_1pct, tmp_path):
+    """An exception may be raised as soon as a lock is taken; a pool would then wait for the lock for ever."""
+    (tmp_path / "data").symlink_to(standins_1pct)
+    arguments = ["build", "1pct", "--data-dir=data", "--output-dir=hub", "--num-proc=2"]
+    session = Session("command", *arguments, folder=tmp_path, FIRST="slow_images signal_at_lock")
+    session.wait_until(lambda: len(session.processes()) > 2)
+    time.sleep(0.5)
+    session.end(SIGINT)
+    code, _, errors = session.ended()
+    assert code == 130
+    assert len(errors) <= 1
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("number", [SIGINT, SIGTERM])
+def test_push(number, hub_folder, tmp_path):
+    with Hub({"hf_writer": "write"}) as hub:
+        variables = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_writer"}
+        variables |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        hub.fail("upload", "hold", times=3)
+        session = Session("command", "push", hub_folder, "team/imagenet", folder=tmp_path, **variables)
+        session.wait_until(lambda: hub.count("upload") >= 3)
+        session.end(number)
+        code, output, errors = session.ended()
+        assert code == 128 + number
+        assert not output
+        assert len(errors) <= 1
+        assert len(hub.repos["team/imagenet"].revisions) == 1
+        hub.recover()
+
+
+# ----------------------------------------------------------------------------------------- loading, in Python
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_loading_goes_on_after_an_interrupt(num_proc, standins_1pct, undisturbed, tmp_path):
+    """As in a notebook, whose kernel lives on."""
+    cache, whole = tmp_path / "cache", size(undisturbed[num_proc], "*.arrow")
+    moments = [lambda part=part: size(cache, "*.arrow") > part * whole for part in (0, 0.1, 0.2)]
+    session = Session("interrupted_loads", standins_1pct, cache, num_proc or 0, len(moments), folder=tmp_path)
+    for number, moment in enumerate(moments, start=1):
+        session.wait_until(moment)
+        session.end(SIGINT)
+        session.wait_until(lambda number=number: session.output.read_text() == "interrupted []\n" * number)
+    code, output, _ = session.ended()
+    assert (code, output[-1]) == (0, "12811")
+    assert tree(cache) == tree(undisturbed[num_proc])
+    assert arrow_table(cache).equals(arrow_table(undisturbed[num_proc]))
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_loading_ends(num_proc, standins_1pct, undisturbed, tmp_path):
+    """By an interrupt that nobody catches; and by SIGTERM, of which a Python process knows nothing."""
+    cache = tmp_path / "cache"
+    for number in (SIGINT, SIGTERM):
+        session = Session("interrupted_loads", standins_1pct, cache, num_proc or 0, 0, folder=tmp_path)
+        session.wait_until(lambda: size(cache, "*.arrow") > 0.05 * size(undisturbed[num_proc], "*.arrow"))
+        session.end(number)
+        code, _, errors = session.ended()
+        assert code == -number
+        assert number == SIGTERM or errors[-1] == "KeyboardInterrupt"
+        assert not list((tmp_path / "tmp").iterdir())
+    options = {"data_dir": standins_1pct, "cache_dir": str(cache), "num_proc": num_proc, "splits": ["train"]}
+    assert len(imagenet_subsets.load_dataset("1pct", **options)["train"]) == 12_811
+    assert tree(cache) == tree(undisturbed[num_proc])
+    assert arrow_table(cache).equals(arrow_table(undisturbed[num_proc]))
+
+
+def test_an_interrupt_in_a_callback_is_not_lost(standins_1pct, tmp_path):
+    """Python drops its exception there; of a fork by which datasets starts a process, for one."""
+    arguments, variables = [standins_1pct, tmp_path / "cache", 2, 0], {"FIRST": "signal_in_callback", "NUMBER": "2"}
+    session = Session("interrupted_loads", *arguments, folder=tmp_path, **variables)
+    code, _, errors = session.ended()
+    assert code == -SIGINT
+    assert errors[-1] == "KeyboardInterrupt"
+
+
+def test_loading_ends_while_its_processes_start(standins_1pct, tmp_path):
+    """With datasets alone, Python then waits for the last of them, for ever."""
+    arguments = [standins_1pct, tmp_path / "cache", 2, 0]
+    session = Session("interrupted_loads", *arguments, folder=tmp_path, FIRST="signal_while_starting")
+    code, _, errors = session.ended()
+    assert code == -SIGINT
+    assert errors[-1] == "KeyboardInterrupt"
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize(("kind", "readers"), [("one process", 1), ("processes", 2), ("DataLoader", 2)])
+def test_streaming(kind, readers, standins_1pct, tmp_path):
+    if kind == "DataLoader":
+        pytest.importorskip("torch")
+    session = Session("streaming", kind, standins_1pct, folder=tmp_path)
+    session.wait_until(lambda: len(list(tmp_path.glob("read-*"))) == readers)
+    session.end(SIGINT)
+    code, _, errors = session.ended()
+    assert code == -SIGINT
+    assert errors[-1] == "KeyboardInterrupt"

@@ -1,0 +1,49 @@
+"""Processes that are killed while they index or prepare leave nothing that a later load takes for whole."""
+
+import random
+import sys
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from helpers.faults import TRAIN, arrow_table, files, tree
+from helpers.programs import output
+
+import imagenet_subsets
+from imagenet_reader.official import TRAIN_ARCHIVE
+from imagenet_subsets import index_path, read_index
+
+
+def test_killed_while_indexing(standins_1pct, hf_home, monkeypatch):
+    archive = standins_1pct / TRAIN_ARCHIVE
+    output("killed_indexing", archive, 5, HF_HOME=str(hf_home))
+    killed = read_index(archive)
+    name = Path(index_path(archive)).name
+    assert files(hf_home) == [name, name + ".lock"]
+    content = Path(index_path(archive)).read_bytes()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HOME", str(hf_home / "undisturbed"))
+    assert killed.equals(read_index(archive))
+    assert content == Path(index_path(archive)).read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it needs /proc and a subreaper")
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_killed_while_preparing(num_proc, standins_1pct, undisturbed, hf_home, tmp_path):
+    """Killed again and again, with other numbers of processes, in which files of the same names differ."""
+    size = sum(path.stat().st_size for path in undisturbed[num_proc].rglob("*.arrow"))
+    seeded = random.Random(f"{num_proc}")
+    moments = [f"{processes}:{seeded.uniform(0, 0.6)}" for processes in ((3, 2) if num_proc else (2, 0))]
+    killed = output("killed_preparing", standins_1pct, tmp_path / "cache", size, *moments, HF_HOME=str(hf_home))
+    assert killed.split() == ["True"] * len(moments)
+    cache = {"cache_dir": str(tmp_path / "cache"), "num_proc": num_proc}
+    rows = imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, **cache, **TRAIN)
+    assert len(rows) == 12_811
+    assert tree(tmp_path / "cache") == tree(undisturbed[num_proc])
+    assert arrow_table(tmp_path / "cache").equals(arrow_table(undisturbed[num_proc]))
+
+
+def test_eight_processes_that_prepare_the_same_at_once_all_get_it(standins_1pct, undisturbed, hf_home, tmp_path):
+    ended = output("eight_loads", standins_1pct, tmp_path / "cache", HF_HOME=str(hf_home))
+    assert ended.split("\n")[-2] == str([0] * 8)
+    assert tree(tmp_path / "cache") == tree(undisturbed[None])
+    assert arrow_table(tmp_path / "cache").equals(arrow_table(undisturbed[None]))

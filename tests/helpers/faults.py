@@ -1,0 +1,60 @@
+"""What the tests of faults ask: the rows that come before an error, and the files that it leaves."""
+
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pytest
+
+import imagenet_subsets
+from imagenet_subsets import ArchiveError
+
+NAMES = [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 301)]
+FEW = {"splits": ["validation"], "on_missing": "skip", "split": "validation"}
+TRAIN = {"splits": ["train"], "split": "train"}
+
+
+def load(path, **options):
+    return imagenet_subsets.load_dataset("1pct", data_dir=Path(path).parent, **options)
+
+
+def images_of(dataset):
+    """(file name, bytes) of each row."""
+    for row in dataset.cast_column("image", datasets.Image(decode=False)):
+        yield row["file_name"], row["image"]["bytes"]
+
+
+def fails_right(dataset, images):
+    """The error that iterating ends with; the images given till then are the right ones, and not all."""
+    given = []
+    with pytest.raises((ArchiveError, OSError)) as raised:
+        given.extend(pair for pair in images_of(dataset))
+    assert given == list(images.items())[: len(given)]
+    return str(raised.value)
+
+
+def chain(error):
+    """The messages of an error and of its causes."""
+    messages = []
+    while error is not None:
+        messages.append(str(error))
+        error = error.__cause__ or error.__context__
+    return "\n".join(messages)
+
+
+def tree(folder):
+    """The files below a folder, but locks."""
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.suffix != ".lock")
+
+
+def files(folder):
+    return sorted(path.name for path in Path(folder).rglob("*") if path.is_file())
+
+
+def arrow_table(cache):
+    """All rows of the Arrow files in a cache."""
+    tables = []
+    for path in sorted(Path(cache).rglob("*.arrow")):
+        with pa.memory_map(str(path)) as source:
+            tables.append(pa.ipc.open_stream(source).read_all())
+    return pa.concat_tables(tables)

@@ -1,0 +1,299 @@
+"""Builds by many processes and hosts: a Dask cluster, pools, parts of a batch system; what fails, and who dies.
+
+The folders are of 1pct train, in shards of 1 MB; what a single process writes is what every other way must give.
+"""
+
+import concurrent.futures
+import multiprocessing
+import os
+import pickle
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+from helpers.built import digests
+from helpers.programs import command, environment, output
+
+from imagenet_reader import official
+from imagenet_reader.errors import ArchiveError
+from imagenet_subsets_tools import parquet
+from imagenet_subsets_tools.cli import main
+from imagenet_subsets_tools.parquet import BuildError, build_parquet
+
+pytestmark = pytest.mark.engines
+
+TRAIN = {"configs": ["1pct"], "splits": ["train"]}
+SPAWN = multiprocessing.get_context("spawn")  # as on other hosts, nothing is inherited
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_shards():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet, "SHARD_BYTES", 1_000_000)
+        yield
+
+
+@pytest.fixture(scope="module")
+def single(standins_1pct, tmp_path_factory):
+    """{relative path: SHA-256} of the folder that a single process writes."""
+    files = digests(build_parquet(tmp_path_factory.mktemp("single") / "hub", standins_1pct, **TRAIN))
+    assert len(files) > 10
+    return files
+
+
+@pytest.fixture(scope="module")
+def dask():
+    """The client of a Dask cluster of two worker processes."""
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture
+def archives(standins_1pct, tmp_path):
+    """A copy of the archives, for a test to spoil."""
+    return shutil.copytree(standins_1pct, tmp_path / "archives")
+
+
+def kill_the_first_writer(folder, killed):
+    """SIGKILL the process that is seen to write a shard; its number is put into ``killed``."""
+    while not killed:
+        for path in folder.glob("1pct/*.unfinished"):
+            process = int(path.name.split(".")[-3])
+            if process != os.getpid() and path.exists():
+                os.kill(process, signal.SIGKILL)
+                killed.append(process)
+                return
+        time.sleep(0.001)
+
+
+def build_and_kill(folder, *arguments, **options):
+    """Build while the first process that writes is killed; what the build raised, or ``None``."""
+    killed, error = [], None
+    killer = threading.Thread(target=kill_the_first_writer, args=(folder, killed), daemon=True)
+    killer.start()
+    try:
+        build_parquet(folder, *arguments, **options)
+    except BuildError as raised:
+        error = raised
+    killer.join(10)
+    assert killed
+    return error
+
+
+# ------------------------------------------------------------------------------------------------- Dask
+
+
+def test_dask_gives_the_same_bytes_though_a_worker_is_killed(dask, standins_1pct, single, tmp_path):
+    """The cluster makes up for the worker, and what it has left unfinished goes."""
+    error = build_and_kill(tmp_path / "hub", standins_1pct, executor=dask.get_executor(), **TRAIN)
+    assert error is None
+    assert digests(tmp_path / "hub") == single
+
+
+def test_dask_from_the_command_line(dask, standins_1pct, single, tmp_path, capsys):
+    """By the address of the scheduler."""
+    arguments = ["build", "1pct", "--splits", "train", "--data-dir", str(standins_1pct)]
+    assert main([*arguments, "--output-dir", str(tmp_path), "--dask", dask.scheduler.address]) == 0
+    assert f"{len(single) - 1} shards" in capsys.readouterr().out
+    assert digests(tmp_path) == single
+
+
+def test_a_shard_that_fails_for_good_on_dask(dask, archives, single, tmp_path):
+    """One error with the shard, the image and the host; the other shards stay, and are kept by the next build."""
+    path = archives / official.TRAIN_ARCHIVE
+    status, content = path.stat(), path.read_bytes()
+    name = sorted(digests_of_rows(archives))[len(single) // 2]
+    at = content.index(name.encode(), content.index(name.encode()) + 1)  # in the header, and in the image's comment
+    spoilt = bytearray(content)
+    spoilt[at - 6 : at - 2] = bytes(4)  # where the JPEG begins
+    path.write_bytes(spoilt)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(ValueError, match=rf"1pct/train-\d+-of-\d+\.parquet could not be written on host .*{name}"):
+        build_parquet(tmp_path / "hub", archives, executor=dask.get_executor(), **TRAIN)
+    wait_until_idle(tmp_path / "hub")
+    finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("hub/1pct/*.parquet")}
+    assert 0 < len(finished) < len(single) - 1
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    build_parquet(tmp_path / "hub", archives, executor=dask.get_executor(), **TRAIN)
+    assert digests(tmp_path / "hub") == single
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+def digests_of_rows(archives):
+    """The names of the rows."""
+    from imagenet_subsets import ImagenetSubsets
+
+    plan = ImagenetSubsets(config_name="1pct", data_dir=str(archives)).plan()
+    return [name.decode() for name in plan.splits["train"].rows["name"].tolist()]
+
+
+def wait_until_idle(folder):
+    """Dask cannot stop a task that has begun: it goes on to its end after the build has failed."""
+    while list(folder.glob("1pct/*.unfinished")):
+        time.sleep(0.05)
+
+
+def test_nothing_of_dask_is_imported_without_it(standins_1pct, tmp_path):
+    arguments = ["build", "1pct", "--splits=train", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
+    output("build_without_dask", *arguments)
+
+
+# ---------------------------------------------------------------------------------------- any executor
+
+
+def test_a_pool_of_ones_own_gives_the_same_bytes(standins_1pct, single, tmp_path):
+    """With processes that inherit nothing; the pool is not shut down."""
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=SPAWN) as pool:
+        build_parquet(tmp_path / "hub", standins_1pct, executor=pool, **TRAIN)
+        assert pool.submit(os.getpid).result() != os.getpid()
+    assert digests(tmp_path / "hub") == single
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_pool_whose_process_is_killed(own, standins_1pct, single, tmp_path):
+    """One error with a shard's name that says what to do; the next build keeps what is finished."""
+    with concurrent.futures.ProcessPoolExecutor(2) as pool:
+        writers = {"executor": pool} if own else {"num_proc": 2}
+        error = build_and_kill(tmp_path / "hub", standins_1pct, **writers, **TRAIN)
+    assert f"{tmp_path}/hub/1pct/train-" in str(error)
+    assert "run the build again" in str(error)
+    assert not (tmp_path / "hub/README.md").exists()
+    build_parquet(tmp_path / "hub", standins_1pct, **TRAIN)
+    assert digests(tmp_path / "hub") == single
+
+
+class Recording(concurrent.futures.ThreadPoolExecutor):
+    """Runs tasks, and notes what would have to be sent to other processes."""
+
+    def __init__(self):
+        super().__init__(2)
+        self.sent = []
+
+    def submit(self, *task):
+        self.sent.append(len(pickle.dumps(task)))
+        return super().submit(*task)
+
+
+def test_tasks_are_small(standins_1pct, single, tmp_path):
+    """They have no rows: a shard here has 800 of some 30 bytes."""
+    with Recording() as executor:
+        build_parquet(tmp_path / "hub", standins_1pct, executor=executor, **TRAIN)
+    assert len(executor.sent) == len(single) - 1
+    assert max(executor.sent) < 1500
+    assert digests(tmp_path / "hub") == single
+
+
+def raised_by_a_host_where(act, arguments, tmp_path, data_dir, **options):
+    """The error of a build whose one process calls ``act(*arguments)`` before its first task."""
+    begin = {"initializer": act, "initargs": arguments, "mp_context": SPAWN}
+    with concurrent.futures.ProcessPoolExecutor(1, **begin) as pool, pytest.raises(ArchiveError) as raised:
+        build_parquet(tmp_path / "hub", data_dir, executor=pool, **options)
+    assert socket.gethostname() in str(raised.value)
+    assert not list(tmp_path.glob("hub/*/*"))
+    return str(raised.value)
+
+
+def test_archives_at_another_path_on_the_workers(archives, tmp_path):
+    """The error names the path and the host; nothing is written."""
+    error = raised_by_a_host_where(os.rename, (archives, tmp_path / "elsewhere"), tmp_path, archives, **TRAIN)
+    assert f"{archives}/{official.TRAIN_ARCHIVE} is not there" in error
+    assert f"Every host needs the same files at {archives}" in error
+
+
+def test_other_rows_on_the_workers(standins_1pct, tmp_path):
+    """The same of archives or lists that are others on the workers, at the same path."""
+    ours, theirs = tmp_path / "ours.txt", tmp_path / "theirs.txt"
+    ours.write_text("n01440764_10040.JPEG")
+    theirs.write_text("n01601694_21328.JPEG")
+    options = {"configs": "custom", "splits": ["train"], "train_list": ours}
+    error = raised_by_a_host_where(os.replace, (theirs, ours), tmp_path, standins_1pct, **options)
+    assert f"{standins_1pct} gives other rows here than where the build was called" in error
+
+
+class Elsewhere(concurrent.futures.Executor):
+    """Says that shards are written, as processes do that see another file system."""
+
+    def submit(self, function, task):
+        future = concurrent.futures.Future()
+        future.set_result(1)
+        return future
+
+
+def test_an_output_folder_that_is_not_shared(standins_1pct, tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "SHOWN_WITHIN", 0)
+    with pytest.raises(BuildError, match=r"train-00000-of-.* was written, but is not here"):
+        build_parquet(tmp_path / "hub", standins_1pct, executor=Elsewhere(), **TRAIN)
+    assert not (tmp_path / "hub/README.md").exists()
+
+
+# ---------------------------------------------------------------------------------- parts, and two at once
+
+
+def test_parts(standins_1pct, single, tmp_path, capsys):
+    """Each writes shards of its own and no card; the call without a part finds all there, and writes the card."""
+    arguments = ["build", "1pct", "--splits=train", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
+    written = []
+    for k in (3, 1, 2):
+        assert main([*arguments, f"--part={k}/3"]) == 0
+        assert f"part {k}/3" in capsys.readouterr().out
+        written.append(set(digests(tmp_path)).difference(*written))
+    shards = {path: path.stat().st_mtime_ns for path in tmp_path.glob("1pct/*")}
+    assert max(map(len, written)) - min(map(len, written)) <= 1
+    assert not (tmp_path / "README.md").exists()
+    assert main(arguments) == 0
+    assert digests(tmp_path) == single
+    assert {path: path.stat().st_mtime_ns for path in shards} == shards
+    # The card stays as long as all that it says is there.
+    assert main([*arguments, "--part=1/3"]) == 0
+    assert digests(tmp_path) == single
+    next(tmp_path.glob("1pct/train-00002-*")).write_bytes(b"half")
+    assert main([*arguments, "--part=1/3"]) == 0 and main([*arguments, "--part=2/3"]) == 0
+    assert (tmp_path / "README.md").exists()
+    assert main([*arguments, "--part=3/3"]) == 0
+    assert not (tmp_path / "README.md").exists()
+    assert main(arguments) == 0
+    assert digests(tmp_path) == single
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "3", "1/0", "a/b"])
+def test_a_part_that_is_none(part, standins_1pct, tmp_path):
+    with pytest.raises(ValueError, match="expected K/N"):
+        build_parquet(tmp_path / "hub", standins_1pct, part=part, **TRAIN)
+    assert not (tmp_path / "hub").exists()
+
+
+def test_either_processes_or_an_executor(standins_1pct, tmp_path):
+    with pytest.raises(ValueError, match="expected one of them"):
+        build_parquet(tmp_path / "hub", standins_1pct, num_proc=2, executor=Elsewhere(), **TRAIN)
+
+
+def test_builds_of_one_folder_at_once(standins_1pct, single, tmp_path):
+    """Three, of which one is killed while it writes: the other two succeed, and the folder is as any other."""
+    build = command("build", tmp_path / "hub", standins_1pct, 1_000_000, 1, "train")
+    builds = [subprocess.Popen(build, env=environment(), stderr=subprocess.PIPE) for _ in range(3)]
+    kill_the_first_writer(tmp_path / "hub", killed := [])
+    errors = [build.communicate()[1] for build in builds]
+    assert killed[0] in {build.pid for build in builds}
+    assert sorted(build.returncode for build in builds) == [-signal.SIGKILL, 0, 0], errors
+    assert digests(tmp_path / "hub") == single
+
+
+def test_a_file_that_a_live_process_writes_stays(standins_1pct, single, tmp_path):
+    """Until its shard is finished: then another build may take it away, and its process takes the finished shard."""
+    shard = sorted(single)[0]
+    live = tmp_path / "hub" / f"{shard}.{socket.gethostname()}.{os.getpid()}.0123abcd.unfinished"
+    other_host = tmp_path / "hub" / f"{shard}.another-host.1.0123abcd.unfinished"
+    live.parent.mkdir(parents=True)
+    for path in (live, other_host):
+        path.write_bytes(b"half")
+    build_parquet(tmp_path / "hub", standins_1pct, part="2/2", **TRAIN)
+    assert live.exists() and other_host.exists()
+    build_parquet(tmp_path / "hub", standins_1pct, **TRAIN)
+    assert digests(tmp_path / "hub") == single

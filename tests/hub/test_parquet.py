@@ -1,0 +1,291 @@
+"""The folder for the Hub: what a build writes, what the card says, and what is loaded back from the folder."""
+
+import errno
+import hashlib
+import os
+import shutil
+
+import datasets
+import huggingface_hub
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets.info import DatasetInfosDict
+from helpers.built import digests, rows, streamed
+
+import imagenet_subsets
+from imagenet_reader import lists, official
+from imagenet_subsets_tools import parquet
+from imagenet_subsets_tools.cli import main
+from imagenet_subsets_tools.parquet import build_parquet
+
+pytestmark = pytest.mark.oldest_packages
+
+VALIDATION = "ilsvrc2012_validation/validation-*-of-00001.parquet"
+
+
+@pytest.fixture(scope="module")
+def all_folder(standins_all, tmp_path_factory):
+    """Folder of all configs, built with two processes."""
+    return build_parquet(tmp_path_factory.mktemp("hub") / "all", standins_all, num_proc=2)
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    """Shards as in ``hub_folder``."""
+    monkeypatch.setattr(parquet, "SHARD_BYTES", 3_000_000)
+
+
+@pytest.fixture
+def copy(hub_folder, tmp_path):
+    """A copy of ``hub_folder`` to write to."""
+    return shutil.copytree(hub_folder, tmp_path / "copy")
+
+
+# ------------------------------------------------------------------------------------- build
+
+
+def test_layout(hub_folder):
+    """Shards have the Hub's names and about the size asked for, and nothing else is there but the card."""
+    files = sorted(digests(hub_folder))
+    assert files == [
+        *[f"1pct/train-{k:05d}-of-00004.parquet" for k in range(4)],
+        "README.md",
+        *[f"ilsvrc2012_validation/validation-{k:05d}-of-00013.parquet" for k in range(13)],
+    ]
+    sizes = [(hub_folder / file).stat().st_size for file in files if file.endswith(".parquet")]
+    assert 2_000_000 < min(sizes) < max(sizes) < 4_500_000
+
+
+def test_shards_suit_random_access_and_shrink_only_what_shrinks(hub_folder):
+    """Row groups of about 100 rows, a multiple of 128 a split; images not compressed; page index; features inside."""
+    features = imagenet_subsets.ImagenetSubsets(config_name="1pct").info.features
+    groups = {"1pct": 0, "ilsvrc2012_validation": 0}
+    for path in hub_folder.glob("*/*.parquet"):
+        found = pq.read_metadata(path)
+        groups[path.parent.name] += found.num_row_groups
+        assert datasets.Features.from_arrow_schema(pq.read_schema(path)) == features
+        for k in range(found.num_row_groups):
+            assert 95 <= found.row_group(k).num_rows <= 101
+            columns = {(c := found.row_group(k).column(i)).path_in_schema: c for i in range(found.num_columns)}
+            assert {name: column.compression for name, column in columns.items()} == {
+                "image.bytes": "UNCOMPRESSED",
+                "image.path": "ZSTD",
+                "label": "ZSTD",
+                "file_name": "ZSTD",
+            }
+            assert all(column.has_offset_index for column in columns.values())
+            assert columns["label"].has_column_index
+    assert groups == {"1pct": 128, "ilsvrc2012_validation": 512}
+
+
+def test_folder_gives_the_rows_of_the_loader(hub_folder, dataset_1pct, tmp_path):
+    """``load_dataset`` of the folder, map-style and streaming, has the loader's features and, row for row, its rows."""
+    loaded = datasets.load_dataset(str(hub_folder), "1pct", cache_dir=str(tmp_path))
+    stream = datasets.load_dataset(str(hub_folder), "1pct", streaming=True)
+    assert list(dataset_1pct) == list(loaded) == list(stream) == ["train", "validation"]
+    for split, ours in dataset_1pct.items():
+        assert loaded[split].features == stream[split].features == ours.features
+        assert rows(loaded[split]) == rows(ours)
+    across_shards = dataset_1pct["train"].select(range(3000, 3500))
+    assert streamed(stream["train"].skip(3000).take(500)) == rows(across_shards)
+    assert loaded["train"][7]["image"].mode == "RGB"
+
+
+def test_lt_gives_the_rows_of_the_loader(all_folder, standins_all):
+    """The same of the config with three splits, whose test split is the shared one."""
+    ours = imagenet_subsets.load_dataset("lt", data_dir=str(standins_all), streaming=True)
+    loaded = datasets.load_dataset(str(all_folder), "lt", streaming=True)
+    assert list(loaded) == list(ours) == ["train", "validation", "test"]
+    for split in ours:
+        assert streamed(loaded[split].take(200)) == streamed(ours[split].take(200))
+
+
+def test_official_validation_images_are_stored_once(all_folder):
+    """1pct validation, 10pct validation and lt test are the same file."""
+    files = {
+        (config, split): [os.path.relpath(file, all_folder.resolve()) for file in files]
+        for config in ("1pct", "10pct", "lt")
+        for split, files in datasets.load_dataset_builder(str(all_folder), config).config.data_files.items()
+    }
+    shared = ["ilsvrc2012_validation/validation-00000-of-00001.parquet"]
+    assert files["1pct", "validation"] == files["10pct", "validation"] == files["lt", "test"] == shared
+    assert sorted(digests(all_folder)) == sorted({file for some in files.values() for file in some} | {"README.md"})
+
+
+def test_same_input_gives_the_same_bytes(hub_folder, standins_1pct, small_shards, tmp_path):
+    """Whatever the number of processes, the folder and the place and time of the archives."""
+    elsewhere = shutil.copytree(standins_1pct, tmp_path / "archives", copy_function=shutil.copyfile)
+    again = build_parquet(tmp_path / "again", elsewhere, ["1pct"], num_proc=2)
+    assert digests(again) == digests(hub_folder)
+
+
+def test_rebuild_keeps_what_is_finished_and_mends_the_rest(hub_folder, copy, standins_1pct, small_shards):
+    """Shards that check out are not touched; missing, half-written and foreign ones are written, leftovers removed."""
+    train = copy / "1pct/train-00000-of-00004.parquet"
+    half = copy / "ilsvrc2012_validation/validation-00003-of-00013.parquet"
+    other = copy / "ilsvrc2012_validation/validation-00005-of-00013.parquet"
+    train.unlink()
+    os.truncate(half, half.stat().st_size // 2)
+    shutil.copyfile(copy / "ilsvrc2012_validation/validation-00006-of-00013.parquet", other)
+    for leftover in ("1pct/train-00001-of-00002.parquet", "1pct/train-00001-of-00004.parquet.77.unfinished"):
+        (copy / leftover).write_bytes(b"from an earlier build")
+    before = {path: path.stat().st_mtime_ns for path in copy.glob("*/*.parquet")}
+    build_parquet(copy, standins_1pct, ["1pct"])
+    assert digests(copy) == digests(hub_folder)
+    changed = {path for path in copy.glob("*/*.parquet") if path.stat().st_mtime_ns != before.get(path)}
+    assert changed == {train, half, other}
+
+
+def test_rebuild_replaces_a_shard_with_another_row_in_its_middle(hub_folder, copy, standins_1pct, small_shards):
+    """What a list of another version would leave: the ends of the shard are as they should be, a label is not."""
+    path = copy / "1pct/train-00001-of-00004.parquet"
+    with pq.ParquetFile(path) as file:
+        groups = [file.read_row_group(k) for k in range(file.num_row_groups)]
+    middle = groups[len(groups) // 2]
+    labels = pa.array([(label + 1) % 1000 for label in middle["label"].to_pylist()])
+    groups[len(groups) // 2] = middle.set_column(1, middle.schema.field("label"), labels)
+    with pq.ParquetWriter(path, middle.schema.remove_metadata()) as writer:
+        for group in groups:
+            writer.write_table(group)
+    build_parquet(copy, standins_1pct, ["1pct"])
+    assert digests(copy) == digests(hub_folder)
+
+
+def test_rebuild_from_other_images_keeps_none_of_theirs(hub_folder, standins_1pct, small_shards, copy, tmp_path):
+    """An archive with the same names and sizes but another first image: the shard of that image is written again."""
+    archives = shutil.copytree(standins_1pct, tmp_path / "archives")
+    with (archives / official.VALIDATION_ARCHIVE).open("r+b") as archive:
+        archive.seek(512 + 6)  # into the comment that each stand-in begins with
+        archive.write(b"X")
+    build_parquet(copy, archives, ["1pct"])
+    before, after = digests(hub_folder), digests(copy)
+    changed = {path for path in before if path.endswith(".parquet") and before[path] != after[path]}
+    assert changed == {"ilsvrc2012_validation/validation-00000-of-00013.parquet"}
+
+
+def test_failed_build_is_not_taken_for_a_finished_one(copy, standins_1pct, small_shards, monkeypatch, capsys):
+    """A full disk: an error that names the file, no card, nothing half-written; and push refuses the folder."""
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (copy / "1pct/train-00002-of-00004.parquet").unlink()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device.*train-00002-of-00004\.parquet"):
+        build_parquet(copy, standins_1pct, ["1pct"])
+    assert sorted(path.name for path in (copy / "1pct").iterdir()) == [
+        "train-00000-of-00004.parquet",
+        "train-00001-of-00004.parquet",
+        "train-00003-of-00004.parquet",
+    ]
+    assert main(["push", str(copy), "team/imagenet-subsets"]) == 1
+    assert "has no README.md" in capsys.readouterr().err
+
+
+def test_a_disk_too_small_is_noticed_before_writing(standins_1pct, tmp_path, monkeypatch):
+    """The error has both sizes."""
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    with pytest.raises(OSError, match=r"take 48\.\d MB, and 1\.0 MB are free"):
+        build_parquet(tmp_path / "hub", standins_1pct, ["1pct"])
+    assert not list(tmp_path.rglob("*.parquet*"))
+
+
+def test_folder_of_other_configs_is_refused(all_folder, standins_all):
+    """A build would leave them out of the card, so it asks first; nothing is touched."""
+    before = digests(all_folder)
+    with pytest.raises(FileExistsError, match="holds 10pct, lt of an earlier build"):
+        build_parquet(all_folder, standins_all, ["1pct"])
+    assert digests(all_folder) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"configs": ["5pct"]}, "5pct"), ({"configs": []}, "one or more of"), ({"num_proc": 0}, "expected 1 or more")],
+)
+def test_wrong_arguments(arguments, message, standins_1pct, tmp_path):
+    """The error says what is expected, and nothing is written."""
+    with pytest.raises(ValueError, match=message):
+        build_parquet(tmp_path / "hub", standins_1pct, **arguments)
+    assert not (tmp_path / "hub").exists()
+
+
+def test_build_from_the_command_line(copy, standins_1pct, small_shards, tmp_path, capsys):
+    """``build`` tells what it wrote; a missing archive is one line on stderr."""
+    arguments = ["build", "1pct", "--output-dir", str(copy), "--num-proc", "2"]
+    assert main([*arguments, "--data-dir", str(standins_1pct)]) == 0
+    assert capsys.readouterr().out == f"{copy}: 17 shards (0.1 GB) and README.md\n"
+    assert main([*arguments, "--data-dir", str(tmp_path / "nowhere")]) == 1
+    assert "ILSVRC2012_img_train.tar is not there" in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------------------------- card
+
+
+@pytest.fixture(scope="module")
+def card(all_folder):
+    """The card of ``all_folder``."""
+    return huggingface_hub.DatasetCard.load(all_folder / "README.md")
+
+
+def test_front_matter_describes_the_dataset(card):
+    """License, task, size, tags, name and files."""
+    data = card.data.to_dict()
+    assert (data["license"], data["license_link"]) == ("other", "https://image-net.org/download.php")
+    assert data["task_categories"] == ["image-classification"]
+    assert data["size_categories"] == ["100K<n<1M"]
+    assert {"imagenet", "long-tailed", "semi-supervised"} <= set(data["tags"])
+    assert data["pretty_name"]
+    named = {config["config_name"]: config["data_files"] for config in data["configs"]}
+    assert named == {
+        "10pct": [
+            {"split": "train", "path": "10pct/train-*-of-00001.parquet"},
+            {"split": "validation", "path": VALIDATION},
+        ],
+        "1pct": [
+            {"split": "train", "path": "1pct/train-*-of-00001.parquet"},
+            {"split": "validation", "path": VALIDATION},
+        ],
+        "lt": [
+            {"split": "train", "path": "lt/train-*-of-00001.parquet"},
+            {"split": "validation", "path": "lt/validation-*-of-00001.parquet"},
+            {"split": "test", "path": VALIDATION},
+        ],
+    }
+
+
+def test_features_and_sizes_of_the_card_are_true(card, all_folder, tmp_path):
+    """``datasets`` builds the loader's features from it; sizes are those of the files and those found on loading."""
+    infos = DatasetInfosDict.from_dataset_card_data(card.data)
+    for config, info in infos.items():
+        assert info.features == imagenet_subsets.ImagenetSubsets(config_name=config).info.features
+        assert info.features["image"].mode == "RGB"
+        assert len(info.features["label"].names) == 1000
+    loaded = datasets.load_dataset(str(all_folder), "1pct", cache_dir=str(tmp_path))["train"].info
+    said = infos["1pct"]
+    for split, found in loaded.splits.items():
+        assert said.splits[split].num_examples == found.num_examples
+        assert said.splits[split].num_bytes == pytest.approx(found.num_bytes, rel=1e-4)
+    assert said.dataset_size == sum(split.num_bytes for split in said.splits.values())
+    files = [*all_folder.glob("1pct/*.parquet"), *all_folder.glob("ilsvrc2012_validation/*.parquet")]
+    assert said.download_size == sum(path.stat().st_size for path in files)
+
+
+def test_body_tells_how_it_was_built(card, standins_all):
+    """Versions, what was taken and from where, the lists and their SHA-256, the order of rows, citations, terms."""
+    text = card.text
+    assert f"datasets {datasets.__version__} and pyarrow {pa.__version__}" in text
+    index = imagenet_subsets.read_index(str(standins_all / official.VALIDATION_ARCHIVE)).sort_by("name")
+    images = list(zip(index["name"].to_pylist(), index["size"].to_pylist()))
+    digest = hashlib.sha256(b"".join(b"%b %d\n" % image for image in images)).hexdigest()
+    total = sum(size for _, size in images)
+    assert f"| {official.VALIDATION_ARCHIVE} | official archive | 50,000 | {total:,} | `{digest}` |" in text
+    assert f"| {official.TRAIN_ARCHIVE} | official archive | 2" in text
+    for line in (lists.SPLIT_FILES / "sources.csv").read_text(encoding="utf-8").splitlines()[1:]:
+        _, name, count, _, sha256, *_ = line.split(",")
+        assert f"| {name} | {int(count):,} | `{sha256}` |" in text
+    assert "| `lt` | `test` | 50,000 |" in text
+    assert "SHA-256 of their file names" in text
+    assert all(key in text for key in ("chen2020simclr", "ILSVRC15", "liu2019oltr"))
+    assert imagenet_subsets.LICENSE in text

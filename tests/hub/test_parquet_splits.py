@@ -1,0 +1,172 @@
+"""The folder for the Hub with all that can be loaded: unlabeled and test images, lists of one's own, class names."""
+
+import re
+
+import datasets
+import huggingface_hub
+import numpy as np
+import pytest
+from helpers.built import digests, rows
+from makers.layouts import extracted, official_tars, train_images, unlabelled_images, validation_images
+
+import imagenet_subsets
+from imagenet_reader import lists, official
+from imagenet_subsets_tools.cli import main
+from imagenet_subsets_tools.parquet import SHARD_PATH, build_parquet
+
+TEST_IMAGES = 300
+SPLITS = {"1pct": ["train", "unlabeled", "test"], "custom": ["train", "test"]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_imagenet(standins_1pct):
+    """ImageNet is what the stand-ins hold."""
+    with pytest.MonkeyPatch.context() as patch:
+        archive = standins_1pct / official.TRAIN_ARCHIVE
+        patch.setattr(lists, "TRAIN_IMAGES", imagenet_subsets.read_index(archive).num_rows)
+        patch.setattr(lists, "TEST_IMAGES", TEST_IMAGES)
+        yield
+
+
+@pytest.fixture(scope="module")
+def archives(standins_1pct, tmp_path_factory):
+    """The folder of all three archives."""
+    folder = tmp_path_factory.mktemp("archives")
+    official_tars(unlabelled_images(TEST_IMAGES), folder)
+    for archive in (official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE):
+        (folder / archive).hardlink_to(standins_1pct / archive)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own_lists(standins_1pct, tmp_path_factory):
+    """The options for ``custom``: two files."""
+    folder = tmp_path_factory.mktemp("lists")
+    for split, images in (("train", train_images(standins_1pct)), ("validation", validation_images(standins_1pct))):
+        (folder / f"{split}.txt").write_text("\n".join(sorted(images)[::4000]))
+    return {f"{split}_list": str(folder / f"{split}.txt") for split in ("train", "validation")}
+
+
+@pytest.fixture(scope="module")
+def folder(archives, own_lists, tmp_path_factory):
+    """A folder with the splits that ``test_parquet.py`` lacks."""
+    options = {"unlabeled": True, "splits": ["train", "unlabeled", "test"], "train_list": own_lists["train_list"]}
+    return build_parquet(tmp_path_factory.mktemp("hub") / "hub", archives, ["1pct", "custom"], **options)
+
+
+def test_every_split_has_the_rows_of_the_loader(folder, archives, own_lists, tmp_path):
+    """Rows and features; a split without labels has -1."""
+    for config, option in (("1pct", "unlabeled"), ("custom", "train_list")):
+        options = {
+            option: own_lists.get(option, True),
+            "splits": SPLITS[config],
+            "data_dir": archives,
+            "cache_dir": str(tmp_path / "ours"),
+        }
+        ours = imagenet_subsets.load_dataset(config, **options)
+        loaded = datasets.load_dataset(str(folder), config, cache_dir=str(tmp_path / "loaded"))
+        assert list(loaded) == SPLITS[config]
+        for split in SPLITS[config]:
+            assert loaded[split].features == ours[split].features
+            assert rows(loaded[split]) == rows(ours[split])
+    assert {*np.unique(loaded["test"]["label"][:])} == {-1}
+    assert 0 < len(loaded["train"]) < 128  # fewer rows than a split has row groups
+
+
+def test_test_images_are_stored_once(folder):
+    """For all configs, as the official validation images are."""
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")) == [
+        "1pct/train-00000-of-00001.parquet",
+        "1pct/unlabeled-00000-of-00001.parquet",
+        "custom/train-00000-of-00001.parquet",
+        "ilsvrc2012_test/test-00000-of-00001.parquet",
+    ]
+
+
+def test_the_card_knows_the_splits(folder, own_lists):
+    """Which split has which files, which have no labels, and the lists that the images are from."""
+    card = huggingface_hub.DatasetCard.load(folder / "README.md")
+    named = {config["config_name"]: config["data_files"] for config in card.data.to_dict()["configs"]}
+    test = {"split": "test", "path": "ilsvrc2012_test/test-*-of-00001.parquet"}
+    assert test in named["1pct"] and test in named["custom"]
+    assert "-1 in `unlabeled` of `1pct`, `test` of `1pct`, `test` of `custom`" in card.text
+    assert re.search(r"\| train\.txt \| \d+ \| `[0-9a-f]{64}` \| `train_list`", card.text)
+    assert own_lists["train_list"] not in card.text  # where it lay is nobody's business
+    assert "| 1percent.txt | 12,811 |" in card.text
+
+
+def test_push_knows_the_splits(folder):
+    """It removes what an earlier build has left of them on the Hub, and leaves other files alone."""
+    shards = {path for path in digests(folder) if path != "README.md"}
+    assert all(SHARD_PATH.fullmatch(path) for path in shards)
+    assert not SHARD_PATH.fullmatch("custom/notes-00000-of-00001.parquet")
+
+
+def test_options_of_the_command_line(archives, own_lists, tmp_path):
+    """Lists, splits and class names."""
+    arguments = ["build", "custom", "--data-dir", str(archives), "--output-dir", str(tmp_path / "hub")]
+    files = [f"--{split}-list={own_lists[f'{split}_list']}" for split in ("train", "validation")]
+    assert main([*arguments, *files, "--label-names", "words"]) == 0
+    loaded = datasets.load_dataset(str(tmp_path / "hub"), "custom", cache_dir=str(tmp_path / "cache"))
+    ours = imagenet_subsets.load_dataset("custom", data_dir=archives, cache_dir=str(tmp_path), **own_lists)
+    assert {split: rows(loaded[split]) for split in loaded} == {split: rows(ours[split]) for split in ours}
+    assert loaded["train"].features["label"].names[0] == "tench, Tinca tinca"
+    assert "named by their words" in (tmp_path / "hub/README.md").read_text(encoding="utf-8")
+    assert main([*arguments, *files, "--splits", "train"]) == 0
+    assert {path.name for path in (tmp_path / "hub/custom").iterdir()} == {"train-00000-of-00001.parquet"}
+
+
+def test_a_config_gets_the_splits_that_it_has(archives, tmp_path):
+    """``unlabeled`` is not for a list of one's own, and no reason to fail."""
+    (tmp_path / "list.txt").write_text("n01440764_10040.JPEG")
+    options = {"unlabeled": True, "splits": ["unlabeled", "test"], "train_list": tmp_path / "list.txt"}
+    folder = build_parquet(tmp_path / "hub", archives, ["1pct", "custom"], **options)
+    assert {path.parent.name for path in folder.rglob("*.parquet")} == {"1pct", "ilsvrc2012_test"}
+    with pytest.raises(ValueError, match="'custom' has none of them"):
+        build_parquet(tmp_path / "hub", archives, ["1pct", "custom"], **options | {"splits": ["unlabeled"]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"unlabeled": True}, r"unlabeled=True is for \['1pct', '10pct'\]"),
+        ({"train_list": "my.txt"}, "are for the config 'custom'"),
+        ({"configs": ["custom"]}, "needs train_list"),
+        ({"splits": ["train", "val"]}, "expected splits out of"),
+        ({"splits": []}, "expected splits out of"),
+        ({"label_names": "numbers"}, "choose one of"),
+    ],
+)
+def test_wrong_options(arguments, message, archives, tmp_path):
+    """The error says what is expected, and nothing is written."""
+    with pytest.raises(ValueError, match=message):
+        build_parquet(tmp_path / "hub", archives, **{"configs": ["lt"], **arguments})
+    assert not (tmp_path / "hub").exists()
+
+
+# ---------------------------------------------------------------------------------- the folder of the archives
+
+
+def test_the_folder_of_the_archives_is_refused(data_dir, tmp_path, monkeypatch, capsys):
+    """However it is spelled; a folder beside the archives is all right."""
+    before = sorted(path.name for path in data_dir.iterdir())
+    (tmp_path / "link").symlink_to(data_dir)
+    monkeypatch.chdir(data_dir)
+    for output_dir in (data_dir, tmp_path / "link", "."):
+        with pytest.raises(FileExistsError, match="is, or is in, the folder that the images are read from"):
+            build_parquet(output_dir, data_dir, ["1pct"])
+    assert main(["build", "1pct", "--data-dir", str(data_dir), "--output-dir", str(data_dir)]) == 1
+    assert "Build into a folder of its own" in capsys.readouterr().err
+    assert sorted(path.name for path in data_dir.iterdir()) == before
+    assert build_parquet(data_dir / "hub", data_dir, ["1pct"], splits=["train"]) == data_dir / "hub"
+
+
+@pytest.mark.parametrize("output_dir", ["train", "train/hub", "train/n01440764", "."])
+def test_a_folder_of_extracted_images_is_refused(output_dir, small, tmp_path):
+    """And the folders in it."""
+    folder = tmp_path / "data"
+    extracted(small, folder)
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(FileExistsError, match="is, or is in, the folder"):
+        build_parquet(folder / output_dir, folder, ["1pct"])
+    assert sorted(folder.rglob("*")) == before

@@ -1,0 +1,367 @@
+"""Pushing to the Hub, with the real ``huggingface_hub``, command lines and ``datasets``, and a stand-in for the Hub."""
+
+import concurrent.futures
+import contextlib
+import io
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import huggingface_hub
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from helpers.hub import File, Hub, Repo
+from helpers.programs import command
+
+pytestmark = [pytest.mark.oldest_and_newest, pytest.mark.oldest_packages]
+
+WRITER, READER = "hf_writersSecret", "hf_readersSecret"
+SHARDS = [f"1pct/train-{k:05d}-of-00003.parquet" for k in range(3)]
+FILES = {"README.md", *SHARDS}
+
+
+@pytest.fixture(scope="module")
+def hub():
+    """The stand-in, for all tests here; each has a repository of its own."""
+    with Hub({WRITER: "write", READER: "read"}) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def environment(hub):
+    """The environment of a client; huggingface_hub reads it when it is imported."""
+    with tempfile.TemporaryDirectory() as home:
+        yield {
+            "HF_ENDPOINT": hub.url,
+            "HF_HUB_DISABLE_XET": "1",  # it wants a storage service of its own
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+            "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+            "HF_HOME": home,
+            "HF_TOKEN": WRITER,
+        }
+
+
+@pytest.fixture(scope="module")
+def client(environment):
+    """A process that has imported everything anew in that environment."""
+    spawn = multiprocessing.get_context("spawn")
+    with pytest.MonkeyPatch.context() as patch, concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        pool.submit(os.getpid).result()
+        yield pool
+
+
+@pytest.fixture
+def push(hub, client):
+    """``push_to_hub`` in the client: ``push(folder, repo_id, ...)`` -> (revision, error, everything printed)."""
+    hub.recover()
+
+    def push(*arguments, **options):
+        return client.submit(_push, *arguments, **options).result()
+
+    return push
+
+
+def _push(*arguments, **options):
+    from imagenet_subsets_tools.publish import push_to_hub
+
+    printed = io.StringIO()
+    # The client waits between its own attempts; here, nobody gains by that.
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), mock.patch("time.sleep"):
+        try:
+            return push_to_hub(*arguments, **options), None, printed.getvalue()
+        except OSError as error:
+            return None, error, printed.getvalue()
+
+
+@pytest.fixture
+def repo(request):
+    """An id that no other test uses."""
+    return f"team/{request.node.name.translate(str.maketrans('[]', '--')).strip('-')}"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder as ``build_parquet`` writes it, but with 3 shards of 2 rows."""
+    return make_folder(tmp_path / "folder", SHARDS)
+
+
+def make_folder(folder, shards, rows=2):
+    """Write shards of random images, and a card that names them."""
+    for name in shards:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        images = [{"bytes": os.urandom(5000), "path": f"{k}.JPEG"} for k in range(rows)]
+        pq.write_table(pa.table({"image": images, "label": list(range(rows))}), folder / name)
+    count = len(shards)
+    data = huggingface_hub.DatasetCardData(
+        configs=[
+            {
+                "config_name": "1pct",
+                "data_files": [{"split": "train", "path": f"1pct/train-*-of-{count:05d}.parquet"}],
+            }
+        ],
+        dataset_info={"config_name": "1pct", "splits": [{"name": "train", "num_examples": rows * count}]},
+    )
+    (folder / "README.md").write_text(f"---\n{data.to_yaml()}\n---\n", encoding="utf-8")
+    return folder
+
+
+def there(hub, repo):
+    """{path: content} of the newest revision, without what the Hub itself put there."""
+    return {path: file.content for path, file in hub.repos[repo].files.items() if path != ".gitattributes"}
+
+
+def here(folder):
+    """{path: content} of a folder."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# ------------------------------------------------------------------------------------- success
+
+
+def test_push_creates_a_private_repository_with_all_files(push, hub, folder, repo):
+    """One commit; the revision that is returned is the newest one."""
+    revision, error, _ = push(folder, repo)
+    assert error is None
+    assert hub.repos[repo].private
+    assert there(hub, repo) == here(folder)
+    assert len(hub.repos[repo].revisions) == 2  # its creation, and ours
+    assert revision == hub.repos[repo].revisions[-1][0]
+
+
+def test_second_push_sends_nothing(push, hub, folder, repo):
+    """What is there with the same hash is skipped; the revision stays."""
+    first, _, _ = push(folder, repo)
+    hub.recover()
+    assert push(folder, repo)[:2] == (first, None)
+    assert {request.route for request in hub.requests} == {"whoami", "info", "tree"}
+
+
+def test_push_of_a_new_build_sends_what_changed_and_removes_what_is_gone(push, hub, folder, repo):
+    """Shards of another count go with the same commit; files of others stay."""
+    push(folder, repo)
+    hub.repos[repo].commit({**hub.repos[repo].files, "notes.txt": File(b"ours", is_lfs=False)})
+    hub.recover()
+    again = make_folder(folder.parent / "again", [f"1pct/train-{k:05d}-of-00002.parquet" for k in range(2)])
+    assert push(again, repo)[1] is None
+    assert there(hub, repo) == {**here(again), "notes.txt": b"ours"}
+    assert (hub.count("upload"), hub.count("commit")) == (2, 1)
+
+
+def test_files_that_the_card_does_not_name_stay_here(push, hub, folder, repo):
+    """Caches, notes and half-written shards are not sent."""
+    built = here(folder)
+    for name in (".cache/huggingface/x", "1pct/train-00000-of-00003.parquet.77.unfinished", "1pct/notes.parquet"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    assert push(folder, repo)[1] is None
+    assert there(hub, repo) == built
+
+
+# ------------------------------------------------------------------------------------- refusals
+
+
+def test_public_repository_is_refused_before_a_byte_is_sent(push, hub, folder, repo):
+    """The error says what to do; nothing but questions reached the Hub."""
+    hub.repos[repo] = Repo(private=False)
+    _, error, _ = push(folder, repo)
+    assert isinstance(error, PermissionError)
+    assert f"{repo} is public" in str(error)
+    assert "--public-i-have-the-right-to-distribute" in str(error)
+    assert {request.route for request in hub.requests} == {"whoami", "info"}
+    assert there(hub, repo) == {}
+
+
+def test_public_repository_needs_consent_spelled_out(push, hub, folder, repo):
+    """With it, the push goes through, and the repository stays as public as it was."""
+    hub.repos[repo] = Repo(private=False)
+    assert push(folder, repo, public_i_have_the_right_to_distribute=True)[1] is None
+    assert there(hub, repo) == here(folder)
+    assert not hub.repos[repo].private
+
+
+def test_repository_that_was_created_public_is_refused(push, hub, folder, repo):
+    """An organization may overrule what is asked for: visibility is checked after the creation."""
+    hub.fail("create", "public")
+    _, error, _ = push(folder, repo)
+    assert isinstance(error, PermissionError)
+    assert f"{repo} is public" in str(error)
+    assert (hub.count("preupload"), hub.count("upload"), hub.count("commit")) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("missing", [*SHARDS[:1], "README.md"])
+def test_unfinished_folder_is_refused_before_anything_is_asked(push, hub, folder, repo, missing):
+    """A missing shard or card: the error says which, and what to run."""
+    (folder / missing).unlink()
+    _, error, _ = push(folder, repo)
+    assert isinstance(error, FileNotFoundError)
+    assert "imagenet-subsets build" in str(error)
+    assert ("has 4 rows in 2 files; the card says 6" in str(error)) == (missing != "README.md")
+    assert hub.requests == []
+
+
+def test_wrong_token_is_told_and_not_shown(push, hub, folder, repo):
+    """401: the error says how to log in; the token appears nowhere."""
+    _, error, printed = push(folder, repo, token="hf_wrongSecret")
+    assert "Could not log in" in str(error)
+    assert "hf auth login" in str(error)
+    assert "Secret" not in f"{error}{printed}"
+    assert hub.count("upload") == 0
+    assert push(folder, repo)[1] is None
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_token_without_the_right_to_write(push, hub, folder, repo, is_there):
+    """403, on creation and on upload."""
+    if is_there:
+        hub.repos[repo] = Repo(private=True)
+    _, error, printed = push(folder, repo, token=READER)
+    assert "403" in str(error)
+    assert "write token" in str(error)
+    assert "Secret" not in f"{error}{printed}"
+    assert hub.count("upload") == 0
+    assert push(folder, repo)[1] is None
+
+
+# ------------------------------------------------------------------------------------- failures
+
+ALWAYS = 100
+
+
+@pytest.mark.parametrize(
+    ("route", "how"),
+    [
+        ("info", 500),
+        ("create", 500),
+        ("preupload", 500),
+        ("batch", 429),
+        ("upload", 500),
+        ("upload", 429),
+        ("upload", "drop"),
+        ("verify", 500),
+        ("commit", 500),
+        ("commit", 429),
+        ("commit", "drop"),
+    ],
+)
+def test_failure_leaves_the_old_revision_and_a_second_push_mends_it(push, hub, folder, repo, route, how):
+    """A clear error; nothing of the new files is visible; and what had arrived is not sent a second time."""
+    if route != "create":
+        old = {".gitattributes": File(b"", is_lfs=False), "README.md": File(b"old", is_lfs=False)}
+        hub.repos[repo] = Repo(private=True)
+        hub.repos[repo].commit(old)
+    hub.fail(route, how, times=ALWAYS)
+    _, error, printed = push(folder, repo)
+    assert type(error).__name__ == "PushError"
+    assert repo in str(error)
+    assert str(how) in str(error) if how != "drop" else "Push again" in str(error)
+    assert "\n" not in str(error)
+    assert "Secret" not in f"{error}{printed}"
+    if route != "create":
+        assert there(hub, repo) == {"README.md": b"old"}
+    arrived = len(hub.repos[repo].objects) if repo in hub.repos else 0
+    hub.recover()
+    assert push(folder, repo)[1] is None
+    assert there(hub, repo) == here(folder)
+    assert hub.count("upload") == len(SHARDS) - arrived
+
+
+@pytest.mark.parametrize(("route", "how"), [("upload", 500), ("upload", "drop")])
+def test_passing_failure_is_overcome(push, hub, folder, repo, route, how):
+    """The client tries again by itself."""
+    hub.fail(route, how, times=2)
+    assert push(folder, repo)[1] is None
+    assert there(hub, repo) == here(folder)
+
+
+def test_upload_that_broke_off_goes_on_where_it_was(push, hub, tmp_path, repo):
+    """A connection that breaks for good after 7 of 12 shards: the second push sends the other 5."""
+    many = [f"1pct/train-{k:05d}-of-00012.parquet" for k in range(12)]
+    folder = make_folder(tmp_path / "many", many)
+    hub.fail("upload", None, times=7)
+    hub.fail("upload", "drop", times=ALWAYS)
+    assert "Push again" in str(push(folder, repo)[1])
+    assert len(hub.repos[repo].objects) == 7
+    hub.recover()
+    assert push(folder, repo)[1] is None
+    assert hub.count("upload") == 5
+    assert there(hub, repo) == here(folder)
+
+
+def test_commit_whose_answer_is_lost(push, hub, folder, repo):
+    """The Hub has it, the client does not know: an error; the second push finds all there and sends nothing."""
+    hub.fail("commit", "lose")
+    _, error, _ = push(folder, repo)
+    assert "or the whole new one" in str(error)
+    hub.recover()
+    revision, error, _ = push(folder, repo)
+    assert (error, revision) == (None, hub.repos[repo].revisions[-1][0])
+    assert (hub.count("upload"), hub.count("commit")) == (0, 0)
+
+
+def test_commit_that_the_hub_loses(push, hub, folder, repo):
+    """The Hub says that all is well and forgets the commit: reading back tells, and the second push mends it."""
+    hub.fail("commit", "forget")
+    _, error, _ = push(folder, repo)
+    assert "Could not read the listing" in str(error)
+    assert there(hub, repo) == {}
+    assert push(folder, repo)[1] is None
+    assert there(hub, repo) == here(folder)
+
+
+def test_file_that_is_not_there_as_it_was_sent(push, hub, folder, repo):
+    """The listing has another size and hash for a shard: the error says which and both."""
+    hub.fail("commit", "spoil")
+    _, error, _ = push(folder, repo)
+    assert f"{SHARDS[0]} did not arrive whole" in str(error)
+    hub.recover()
+    assert push(folder, repo)[1] is None
+    assert there(hub, repo) == here(folder)
+
+
+# ------------------------------------------------------------------------- command lines and loading
+
+
+def run(environment, *command):
+    """Run a command in a client's environment and return what it printed on stdout."""
+    environment = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = list(map(str, command))
+    return subprocess.run(command, env=environment, check=True, text=True, stdout=subprocess.PIPE).stdout
+
+
+def test_push_and_load_back(hub, environment, hub_folder, dataset_1pct, tmp_path, repo):
+    """``imagenet-subsets push``, then what it prints, map-style and streaming: the loader's rows."""
+    printed = run(environment, sys.executable, "-m", "imagenet_subsets_tools.cli", "push", hub_folder, repo)
+    assert f'datasets.load_dataset("{repo}", "1pct")' in printed
+    assert "Secret" not in printed
+    assert there(hub, repo) == here(hub_folder)
+    run(environment, *command("load_pushed", repo, tmp_path))
+    for file, due in {**dataset_1pct, "stream": dataset_1pct["train"].select(range(3000, 3500))}.items():
+        loaded = pq.read_table(tmp_path / f"{file}.parquet").replace_schema_metadata()
+        assert loaded == due.with_format("arrow")[:].replace_schema_metadata()
+
+
+@pytest.mark.parametrize("command", ["hf", "huggingface-cli"])
+def test_plain_upload_gives_the_same(hub, environment, folder, repo, command):
+    """The command lines of huggingface_hub, on the same folder."""
+    program = Path(sys.executable).with_name(command)
+    if not program.exists():
+        pytest.skip(f"this huggingface_hub has no {command}")
+    run(environment, program, "upload", repo, folder, "--repo-type", "dataset", "--private")
+    assert hub.repos[repo].private
+    assert there(hub, repo) == here(folder)
+
+
+def test_private_repository_is_not_for_everybody(environment, hub, folder, push, repo):
+    """Without a token, the Hub gives nothing of it: what the other tests load was loaded as a member of the team."""
+    push(folder, repo)
+    program = f"import huggingface_hub; huggingface_hub.HfApi(token=False).dataset_info({repo!r})"
+    with pytest.raises(subprocess.CalledProcessError):
+        run(environment, sys.executable, "-c", program)

@@ -1,0 +1,14 @@
+"""Each read of images takes 5 ms, as on slow storage, so that moments last."""
+
+import os
+import time
+
+delay, original = 0.005, os.preadv
+
+
+def slow(*arguments):
+    time.sleep(delay)
+    return original(*arguments)
+
+
+os.preadv = slow

@@ -1,0 +1,96 @@
+"""The file system ``imagenet://``: what fsspec expects of one that is read-only, and the form of its paths."""
+
+import io
+import itertools
+import os
+
+import fsspec
+import PIL.Image
+import pytest
+from fsspec.tests.abstract import AbstractFixtures, AbstractGetTests
+from helpers.rows import paths
+from makers.images import jpeg
+
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.reading import addresses
+
+
+def test_the_file_system(few_in_place, images):
+    files, path, content = fsspec.filesystem("imagenet"), paths(few_in_place)[0], next(iter(images.values()))
+    assert files.cat_file(path) == files.cat(path) == content
+    assert files.cat_file(path, 2, 10) == content[2:10] and files.cat_file(path, start=-5) == content[-5:]
+    assert files.info(path)["size"] == files.size(path) == len(content)
+    assert files.info(path)["type"] == "file" and files.isfile(path) and not files.isdir(path)
+    assert files.exists(path) and not files.exists(path.replace(VALIDATION_ARCHIVE, "other.tar"))
+    assert files.ls(path, detail=False) == [path.removeprefix("imagenet://")]
+    assert files.head(path, 3) == content[:3] and files.tail(path, 3) == content[-3:]
+    assert files.read_block(path, 5, 10) == content[5:15]
+    with files.open(path) as file:
+        file.seek(-2, os.SEEK_END)
+        assert file.read() == content[-2:]
+    with fsspec.open(path, "rb") as file:
+        assert PIL.Image.open(io.BytesIO(file.read())).size == (8, 8)
+    with pytest.raises(OSError, match="can only be read"):
+        files.open(path, "wb")
+
+
+def test_files_are_copied_out(few_in_place, images, tmp_path):
+    files, some = fsspec.filesystem("imagenet"), paths(few_in_place)[:3]
+    for path in some:
+        files.get_file(path, str(tmp_path / path.rpartition("/")[2]))
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.JPEG")} == dict(
+        itertools.islice(images.items(), 3)
+    )
+
+
+def test_errors_of_many_files(few_in_place):
+    files, good = fsspec.filesystem("imagenet"), paths(few_in_place)[0]
+    bad = good.replace(VALIDATION_ARCHIVE, "other.tar")
+    assert list(files.cat([good, bad], on_error="omit")) == [good]
+    assert isinstance(files.cat([good, bad], on_error="return")[bad], FileNotFoundError)
+    with pytest.raises(FileNotFoundError, match=r"other\.tar"):
+        files.cat([good, bad])
+
+
+@pytest.mark.parametrize("path", ["", "x", "tar:1:2/x/y", "gz:0:1:1:1:1:archive/a/b", "tar:0:-1:1:1:1:archive/a/b"])
+def test_what_is_no_address_is_refused(path):
+    with pytest.raises(ValueError, match="is not a valid imagenet:// path"):
+        addresses.parse(f"imagenet://{path}")
+
+
+def test_the_form_of_a_path(standins_1pct, in_place):
+    path = paths(in_place["train"].select([0]))[0]
+    address = addresses.parse(path)
+    where, archive = address.where, standins_1pct / TRAIN_ARCHIVE
+    assert (address.format, address.pixels, where.file) == ("tar", "benchmark", str(archive))
+    assert where.stamp == (archive.stat().st_size, archive.stat().st_mtime_ns)
+    assert where.name == b"n01601694_21328.JPEG" and path.endswith("/n01601694_21328.JPEG")
+    assert where.offset % 512 == 0 and where.size == where.packed
+
+
+class TestGet(AbstractFixtures):
+    """The tests of fsspec itself that need no writing, no directories and no listing."""
+
+    test_to_existing_directory = AbstractGetTests.test_get_file_to_existing_directory
+    test_to_new_directory = AbstractGetTests.test_get_file_to_new_directory
+    test_to_file_in_existing_directory = AbstractGetTests.test_get_file_to_file_in_existing_directory
+    test_to_file_in_new_directory = AbstractGetTests.test_get_file_to_file_in_new_directory
+
+    @pytest.fixture
+    def fs(self):
+        return fsspec.filesystem("imagenet")
+
+    @pytest.fixture
+    def fs_path(self, tmp_path):
+        """Extracted images of one size and time, so that one prefix fits all."""
+        content, time = jpeg("red"), 1_700_000_000_000_000_000
+        return f"imagenet://file:0:{len(content)}:{len(content)}:{len(content)}:{time}:archive{tmp_path}"
+
+    @pytest.fixture
+    def fs_bulk_operations_scenario_0(self, fs_path, tmp_path):
+        for name in ("file1", "file2", "subdir/subfile1", "subdir/subfile2"):
+            path = tmp_path / "source" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(jpeg("red"))
+            os.utime(path, ns=(1_700_000_000_000_000_000,) * 2)
+        return f"{fs_path}/source"

@@ -1,0 +1,83 @@
+"""A kept index is taken for its own archive alone, and never believed against the archive."""
+
+import hashlib
+import io
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from helpers.faults import FEW, images_of, load
+from makers.tars import write_tar
+
+from imagenet_reader.index.kept import SAMPLE_BYTES, SAMPLES
+from imagenet_reader.official import VALIDATION_ARCHIVE
+from imagenet_subsets import ArchiveError, index_path, read_index
+
+
+def write_index(table, file):
+    content = io.BytesIO()
+    pq.write_table(table, content)
+    Path(file).write_bytes(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
+
+
+def with_column(table, name, values):
+    return table.set_column(table.column_names.index(name), table.schema.field(name), pa.array(values, pa.int64()))
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_the_index_of_another_archive_is_not_taken(few, images, hf_home, tmp_path):
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / VALIDATION_ARCHIVE
+    write_tar(other, dict(reversed(images.items())))
+    for path in (few, other):
+        read_index(str(path))
+    own = Path(index_path(few)).read_bytes()
+    shutil.copy(index_path(other), index_path(few))
+    assert dict(images_of(load(few, streaming=True, **FEW))) == images
+    assert Path(index_path(few)).read_bytes() == own
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_an_index_is_not_taken_once_the_archive_has_changed(few, images, hf_home):
+    read_index(str(few))
+    changed = dict(reversed(images.items()))
+    write_tar(few, changed)
+    assert dict(images_of(load(few, streaming=True, **FEW))) == changed
+
+
+WRONG = {
+    "the offsets of others": lambda offsets, sizes: (offsets[1:] + offsets[:1], sizes),
+    "a block too far": lambda offsets, sizes: ([offset + 512 for offset in offsets], sizes),
+    "a byte too far": lambda offsets, sizes: ([offset + 1 for offset in offsets], sizes),
+    "past the end": lambda offsets, sizes: ([offset + (1 << 40) for offset in offsets], sizes),
+    "before the beginning": lambda offsets, sizes: ([offset - (1 << 40) for offset in offsets], sizes),
+    "a byte less": lambda offsets, sizes: (offsets, [size - 1 for size in sizes]),
+    "a byte more": lambda offsets, sizes: (offsets, [size + 1 for size in sizes]),
+    "a terabyte more": lambda offsets, sizes: (offsets, [size + (1 << 40) for size in sizes]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_index_never_gives_a_wrong_image(wrong, few, images, hf_home):
+    """Whatever an index says: the header before each image has to be that image's."""
+    table = read_index(str(few))
+    offsets, sizes = WRONG[wrong](table["offset"].to_pylist(), table["size"].to_pylist())
+    write_index(table, index_path(few))
+    assert dict(images_of(load(few, streaming=True, **FEW))) == images  # the way to make an index is right
+    write_index(with_column(with_column(table, "offset", offsets), "size", sizes), index_path(few))
+    assert read_index(str(few))["offset"].to_pylist() == offsets
+    with pytest.raises((ArchiveError, OSError)) as raised:
+        assert not list(images_of(load(few, streaming=True, **FEW)))
+    assert str(few) in str(raised.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_an_archive_is_sampled_once_a_load(few, images, hf_home, before_reads):
+    read_index(str(few))
+    samples = []
+    before_reads(lambda position, size: samples.append(position) if size == SAMPLE_BYTES else None)
+    assert dict(images_of(load(few, streaming=True, **FEW))) == images
+    assert len(samples) == SAMPLES

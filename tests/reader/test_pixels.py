@@ -1,0 +1,239 @@
+"""A decoded row is the picture that TFDS and torchvision users see, and damage is message."""
+
+import io
+import itertools
+import tarfile
+
+import datasets
+import numpy as np
+import PIL.Image
+import PIL.ImageChops
+import pytest
+from datasets.exceptions import DatasetGenerationError
+
+import imagenet_subsets
+from imagenet_reader import official
+from imagenet_reader.layouts.base import Wanted
+from imagenet_reader.layouts.official_tar import OfficialTar
+from imagenet_reader.official import VALIDATION_ARCHIVE
+from imagenet_reader.reading import batches
+from imagenet_reader.rows import locate
+from imagenet_subsets import as_benchmark
+
+pytestmark = pytest.mark.oldest_packages
+
+# The training images that are no RGB or grey JPEG, as published by those who have met them.
+CMYK = """
+n01739381_1309 n02077923_14822 n02447366_23489 n02492035_15739 n02747177_10752 n03018349_4028 n03062245_4620
+n03347037_9675 n03467068_12171 n03529860_11437 n03544143_17228 n03633091_5218 n03710637_5125 n03961711_5286
+n04033995_2932 n04258138_17003 n04264628_27969 n04336792_7448 n04371774_5854 n04596742_4225 n07583066_647
+n13037406_4650
+""".split()
+PNG = "n02105855_2933"
+PICTURE = PIL.Image.radial_gradient("L").resize((64, 48))
+PICTURE = PIL.Image.merge("RGB", (PICTURE, PICTURE.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT).rotate(9), PICTURE))
+
+
+def encoded(image, **options):
+    file = io.BytesIO()
+    image.save(file, **{"format": "JPEG", "quality": 95, **options})
+    return file.getvalue()
+
+
+def as_datasets_decodes(data):
+    return np.asarray(datasets.Image(mode="RGB").decode_example({"path": None, "bytes": data}))
+
+
+def as_torchvision_decodes(data):
+    return np.asarray(PIL.Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def difference(one, other):
+    return np.abs(one.astype(int) - other.astype(int)).max()
+
+
+def with_orientation(orientation, **options):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    exif[0x010F] = "A camera"
+    return encoded(PICTURE, exif=exif, **options)
+
+
+def images_of(batches):
+    return [
+        bytes(batch.changed.get(place, batch.buffer[batch.begins[place] : batch.begins[place + 1]]))
+        for batch in batches
+        for place in range(len(batch.rows))
+    ]
+
+
+def test_the_23_published_cases_become_rgb_jpegs(standins_all):
+    train = standins_all / official.TRAIN_ARCHIVE
+    names = [f"{name}.JPEG" for name in (*CMYK, PNG)]
+    plan = locate([(name, 0) for name in names], imagenet_subsets.read_index(str(train)))
+    archive, wanted = OfficialTar(str(train)), Wanted(lambda: None)
+    reader = archive.index(archive.snapshot(wanted), wanted).reader
+    published, images, again = (
+        images_of(batches.read_batches(reader, plan, image_bytes=image_bytes))
+        for image_bytes in ("archive", "benchmark", "benchmark")
+    )
+    assert [PIL.Image.open(io.BytesIO(image)).mode for image in published] == ["CMYK"] * 22 + ["RGB"]
+    assert PIL.Image.open(io.BytesIO(published[-1])).format == "PNG"
+    for image, original in zip(images, published):
+        opened = PIL.Image.open(io.BytesIO(image))
+        assert (opened.format, opened.mode) == ("JPEG", "RGB")
+        assert difference(as_datasets_decodes(image), as_torchvision_decodes(original)) <= 8
+    assert images == again
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_other_images_keep_their_bytes(mode):
+    data = encoded(PICTURE.convert(mode), comment=b"n01440764_1.JPEG", progressive=mode == "RGB")
+    assert as_benchmark(data) is data
+    assert as_datasets_decodes(data).shape == (48, 64, 3)
+
+
+def test_cmyk_of_both_conventions_gets_the_right_colours():
+    cmyk = PICTURE.convert("CMYK")
+    inverted = encoded(cmyk)  # Pillow writes what Adobe does, and its marker
+    assert b"Adobe" in inverted
+    at = inverted.index(b"\xff\xee")
+    plain = encoded(PIL.ImageChops.invert(cmyk))
+    plain = plain[:at] + plain[at + 2 + int.from_bytes(plain[at + 2 : at + 4], "big") :]
+    assert b"Adobe" not in plain
+    for data in (inverted, plain):
+        assert difference(as_datasets_decodes(as_benchmark(data)), np.asarray(PICTURE)) <= 24
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_exif_orientation_is_neutralised_in_place(orientation):
+    data = with_orientation(orientation)
+    upright = as_benchmark(data)
+    assert (as_datasets_decodes(upright) == as_torchvision_decodes(data)).all()
+    changed = [(old, new) for old, new in zip(data, upright) if old != new]
+    assert len(upright) == len(data)
+    assert changed == ([] if orientation == 1 else [(orientation, 1)])
+
+
+def test_an_orientation_in_xmp_is_neutralised():
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    data = encoded(PICTURE)
+    segment = b"http://ns.adobe.com/xap/1.0/\0" + packet
+    data = data[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + data[2:]
+    upright = as_benchmark(data)
+    assert (as_datasets_decodes(upright) == as_torchvision_decodes(data)).all()
+
+
+def test_big_endian_exif():
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x08\0\0\0\0\0\0"
+    data = encoded(PICTURE)
+    data = data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:]
+    assert PIL.Image.open(io.BytesIO(data)).getexif()[0x0112] == 8
+    assert (as_datasets_decodes(as_benchmark(data)) == as_torchvision_decodes(data)).all()
+
+
+def test_a_jpeg_that_ends_without_its_marker_but_decodes_is_kept():
+    data = encoded(PICTURE) + b"\0 trailing bytes"
+    assert as_benchmark(data) is data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"n01440764_1.JPEG",
+        encoded(PICTURE)[:600],
+        encoded(PICTURE)[:-200],
+        b"\xff\xd8\xff\xe1\xff\xff",
+        b"\xff" * 99,
+    ],
+    ids=["empty", "text", "cut", "cut late", "cut in a segment", "padding"],
+)
+def test_damage_is_an_error(data):
+    with pytest.raises(Exception, match=r"(?i)truncated|identify|broken"):
+        as_benchmark(data)
+
+
+@pytest.fixture(scope="module")
+def damaged(standins_1pct, tmp_path_factory):
+    """A folder whose validation archive has three damaged images."""
+    folder = tmp_path_factory.mktemp("damaged")
+    spoil = {"00000003": lambda data: data[:400], "00000011": lambda data: b"<html>", "00000500": lambda data: data[9:]}
+    source = standins_1pct / VALIDATION_ARCHIVE
+    with tarfile.open(source) as old, tarfile.open(folder / VALIDATION_ARCHIVE, "w", format=tarfile.GNU_FORMAT) as new:
+        for member in old:
+            data = old.extractfile(member).read()
+            data = spoil.get(member.name[-13:-5], lambda data: data)(data)
+            member.size = len(data)
+            new.addfile(member, io.BytesIO(data))
+    return folder
+
+
+def test_a_damaged_image_is_named(damaged, tmp_path):
+    options = {"data_dir": damaged, "splits": ["validation"], "cache_dir": str(tmp_path)}
+    with pytest.raises(DatasetGenerationError) as raised:
+        imagenet_subsets.load_dataset("1pct", **options)
+    assert isinstance(raised.value.__cause__, imagenet_subsets.ArchiveError)
+    with tarfile.open(damaged / VALIDATION_ARCHIVE) as tar:
+        offset = tar.getmember("ILSVRC2012_val_00000003.JPEG").offset
+    assert f"the image ILSVRC2012_val_00000003.JPEG at byte {offset:,} is damaged" in str(raised.value.__cause__)
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_damaged_images_are_skipped_and_counted(damaged, tmp_path, num_proc):
+    options = {"data_dir": damaged, "splits": ["validation"], "cache_dir": str(tmp_path), "on_missing": "skip"}
+    with pytest.warns(UserWarning, match="left out: 3 of 50,000 in validation"):
+        rows = imagenet_subsets.load_dataset("1pct", num_proc=num_proc, **options)["validation"]
+    assert rows.num_rows == 49_997
+    assert not {f"ILSVRC2012_val_{k:08d}.JPEG" for k in (3, 11, 500)} & set(rows["file_name"][:])
+
+
+def test_damaged_images_are_skipped_in_streaming(damaged):
+    stream = imagenet_subsets.load_dataset(
+        "1pct", data_dir=damaged, splits=["validation"], split="validation", on_missing="skip", streaming=True
+    )
+    with pytest.warns(UserWarning, match=r"ILSVRC2012_val_00000003\.JPEG at byte [\d,]+ is damaged"):
+        names = [row["file_name"] for row in stream.take(20)]
+    assert names == [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 23) if k not in (3, 11)]
+
+
+def _count_of_rows(**options):
+    rows = imagenet_subsets.load_dataset("1pct", **options).cast_column("image", datasets.Image(decode=False))
+    return sum(1 for _ in rows)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_one_warning_tells_how_many_images_are_damaged(streaming, few, tmp_path):
+    damaged = list(range(5, 295, 5))
+    with tarfile.open(few) as tar:
+        members = tar.getmembers()
+    with open(few, "r+b") as file:
+        for k in damaged:
+            file.seek(members[k].offset + 512 + 2)
+            file.write(b"\0" * (members[k].size - 2))
+    options = {"data_dir": few.parent, "splits": ["validation"], "split": "validation", "on_missing": "skip"}
+    with pytest.warns(UserWarning, match="left out") as warned:
+        count = _count_of_rows(streaming=streaming, cache_dir=str(tmp_path / "cache"), **options)
+    assert count == 300 - len(damaged)
+    messages = [str(warning.message) for warning in warned if "Damaged" in str(warning.message)]
+    assert len(messages) <= (2 if streaming else 1)  # a stream has shards, and warns of ten times as many
+    first = members[damaged[0]].name
+    assert first in messages[-1]
+    if not streaming:
+        assert f"left out: {len(damaged)}. " in messages[0]
+        assert f"And {len(damaged) - 3} more." in messages[0]
+
+
+def test_archive_bytes_on_demand(standins_all):
+    one, other = (
+        imagenet_subsets.load_dataset(
+            "lt", data_dir=standins_all, split="validation", streaming=True, image_bytes=image_bytes
+        ).cast_column("image", datasets.Image(decode=False))
+        for image_bytes in ("benchmark", "archive")
+    )
+    turned = 0
+    for batch, as_published in itertools.islice(zip(one.iter(500), other.iter(500)), 10):
+        for upright, original in zip(batch["image"], as_published["image"]):
+            turned += upright["bytes"] != original["bytes"]
+            assert len(upright["bytes"]) == len(original["bytes"]) or b"\xff\xee" in original["bytes"]
+    assert turned > 5

@@ -1,0 +1,174 @@
+"""Only the bytes that are needed are read, ahead of their use, and the index of an archive is kept."""
+
+import itertools
+import os
+import sys
+import threading
+import time
+
+import datasets
+import pytest
+from helpers.programs import output
+
+import imagenet_subsets
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.reading import batches
+from imagenet_reader.walk import archive as walk
+
+pytestmark = pytest.mark.oldest_and_newest
+
+VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
+BLOCK = 512
+AROUND = 400_000  # bytes: identity, first members, outer headers
+
+
+class Reads:
+    """Counts what is read by position, and may make each read slow."""
+
+    def __init__(self, monkeypatch, seconds=0.0):
+        self.sizes, self.at_once, self.most_at_once = [], 0, 0
+        self.lock, self.seconds = threading.Lock(), seconds
+        # datasets gives the module of a builder an os of its own
+        pread, preadv = os.pread, os.preadv
+        monkeypatch.setattr(os, "pread", lambda *place: self.count(len, pread, *place))
+        monkeypatch.setattr(os, "preadv", lambda *place: self.count(int, preadv, *place))
+
+    def count(self, size, read, *place):
+        with self.lock:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        time.sleep(self.seconds)
+        result = read(*place)
+        with self.lock:
+            self.at_once -= 1
+            self.sizes.append(size(result))
+        return result
+
+
+def members(data_dir, archive):
+    return imagenet_subsets.read_index(str(data_dir / archive))
+
+
+def wanted(data_dir):
+    """Bytes of the images that 1pct wants, each with its header."""
+    rows = 12_811 + 50_000
+    sizes = dict(zip(*(members(data_dir, TRAIN_ARCHIVE)[column].to_pylist() for column in ("name", "size"))))
+    builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
+    train = builder.plan().splits["train"].rows
+    listed = sum(sizes[name] for name in train["name"].tolist())
+    return listed + sum(members(data_dir, VALIDATION_ARCHIVE)["size"].to_pylist()) + BLOCK * rows
+
+
+def test_each_image_is_read_once_and_nothing_else(data_dir, tmp_path, monkeypatch):
+    expected = wanted(data_dir)
+    reads = Reads(monkeypatch)
+    imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(tmp_path / "cache"))
+    assert expected <= sum(reads.sizes) <= expected + AROUND
+    assert 62_811 <= len(reads.sizes) <= 62_811 + 200
+
+
+def test_the_first_time_each_header_is_read_once(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(walk, "ALONE", walk.FOREVER)  # whatever else the machine does
+    reads = Reads(monkeypatch)
+    imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(tmp_path / "cache"))
+    first = sum(reads.sizes)
+    headers = len(members(data_dir, TRAIN_ARCHIVE)) + 50_000
+    assert first <= wanted(data_dir) + BLOCK * headers + AROUND + BLOCK * 2_000  # an end block a class tar
+
+
+def test_the_index_is_kept_in_one_place(data_dir, tmp_path):
+    before = sorted(path.name for path in data_dir.iterdir())
+    for archive in before:
+        index = imagenet_subsets.index_path(str(data_dir / archive))
+        assert index.startswith(os.environ["HF_HOME"])
+        assert not os.path.exists(index)
+        rows = members(data_dir, archive).num_rows
+        assert os.path.getsize(index) < 15 * rows  # 1,281,167 members in under 20 MB
+    imagenet_subsets.load_dataset("1pct", data_dir=data_dir, splits=["train"], cache_dir=str(tmp_path / "cache"))
+    assert sorted(path.name for path in data_dir.iterdir()) == before
+    assert not [name for _, _, names in os.walk(tmp_path / "cache") for name in names if name.endswith(".index")]
+
+
+def test_a_second_reading_walks_no_more(data_dir, monkeypatch):
+    first = members(data_dir, VALIDATION_ARCHIVE)
+    reads = Reads(monkeypatch)
+    assert members(data_dir, VALIDATION_ARCHIVE).equals(first)
+    assert len(reads.sizes) < 50
+
+
+def test_a_changed_archive_is_walked_again(data_dir):
+    path = data_dir / VALIDATION_ARCHIVE
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+    first = imagenet_subsets.read_index(str(path))
+    index = imagenet_subsets.index_path(str(path))
+    at = first["offset"][-1].as_py()
+    path.write_bytes(content[:at] + bytes(10_240))
+    os.utime(path, (1e9, 1e9))
+    assert imagenet_subsets.read_index(str(path)).num_rows == first.num_rows - 1
+    assert imagenet_subsets.index_path(str(path)) == index
+
+
+WAYS = {
+    "hopping alone": {"ALONE": walk.FOREVER},
+    "hopping by processes": {"ALONE": 0, "MEMORY_SPEED": 0},
+    "streaming": {"ALONE": 0, "PROCESSES": 0, "LOOK": 0.01, "SLICE": 0.02, "LOOKING": 0.5},
+    "by turns": {"ALONE": 0, "LOOK": 2e-3, "LOOKING": walk.FOREVER},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("archive", [TRAIN_ARCHIVE, VALIDATION_ARCHIVE])
+def test_every_way_to_walk_finds_the_same(way, archive, standins_1pct, data_dir, monkeypatch):
+    for name, value in WAYS[way].items():
+        monkeypatch.setattr(walk, name, value)
+    reads = Reads(monkeypatch, 1e-4 if way == "streaming" else 0)
+    found = members(data_dir, archive)
+    assert found.equals(members(standins_1pct, archive))
+    if way == "streaming" or (way == "hopping by processes" and archive == TRAIN_ARCHIVE):
+        assert len(reads.sizes) < 5_000  # of some 13,000 and 50,000 headers
+
+
+def test_slow_storage_is_read_by_many_threads(data_dir, monkeypatch):
+    builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
+    validation = builder.plan().splits["validation"]
+    rows = validation.rows[:8_000]
+    reads = Reads(monkeypatch, seconds=0.005)
+    assert sum(len(batch.rows) for batch in batches.read_batches(validation.reader, rows)) == len(rows)
+    assert 8 <= reads.most_at_once <= batches.THREADS
+
+
+@pytest.mark.skipif(VERSION < (2, 20), reason="datasets 2.19 has no state_dict")
+def test_streaming_goes_on_without_reading_again(data_dir, monkeypatch):
+    stream = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train")
+    stream = stream.cast_column("image", datasets.Image(decode=False))
+    names = []
+    for row in itertools.islice(stream, 260):
+        names.append(row["file_name"])
+        if len(names) == 150:
+            state = stream.state_dict()
+    again = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train")
+    again = again.cast_column("image", datasets.Image(decode=False))
+    again.load_state_dict(state)
+    reads = Reads(monkeypatch)
+    assert [row["file_name"] for row in itertools.islice(again, 110)] == names[150:]
+    # Up to the end of the third shard, of which the first have 101 rows; datasets may note its state some rows late.
+    assert len(reads.sizes) <= 303 - 150 + 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is message by /proc")
+def test_memory_does_not_grow_with_the_config(standins_all, tmp_path):
+    peak = {}
+    for config in ("1pct", "lt"):
+        peak[config] = int(output("peak_memory", config, standins_all, tmp_path)) / 1024  # MiB
+    assert peak["lt"] < 500
+    assert peak["lt"] < 1.5 * peak["1pct"]
+
+
+def test_batches_of_one_row_hold_their_own_image(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(batches, "BATCH_ROWS", 1)
+    options = {"data_dir": data_dir, "splits": ["train"], "cache_dir": str(tmp_path / "cache")}
+    rows = imagenet_subsets.load_dataset("1pct", **options)["train"].with_format("arrow")[:]
+    for name, image in zip(rows["file_name"].to_pylist(), rows["image"].to_pylist()):
+        assert name.encode() in image["bytes"]

@@ -1,0 +1,273 @@
+"""A tar is untrusted input. Any bytes: as CPython's ``tarfile`` reads it, or refused at the byte at fault.
+
+``read_index`` takes archives of any name; the official names are used where rows matter.
+"""
+
+import io
+import itertools
+import os
+import re
+import tarfile
+
+import hypothesis
+import hypothesis.configuration
+import hypothesis.strategies as st
+import pytest
+from helpers.tar_reading import IMAGES
+from makers.tars import BLOCK, END, GNU, PAX, USTAR, base_256, header, member, padded, pax, signed
+
+import imagenet_subsets
+from imagenet_subsets import ArchiveError, read_index
+
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("comes_to_an_end")]
+
+
+hypothesis.configuration.set_hypothesis_home_dir(os.path.join(os.environ["HF_HOME"], "hypothesis"))
+FUZZ = {"derandomize": True, "database": None, "deadline": None}
+
+# ------------------------------------------------------------------------------------- any archive
+
+
+class Refused(Exception):
+    """CPython's ``tarfile`` does not take a tar, or ends at rubbish without a word."""
+
+
+class StrictInfo(tarfile.TarInfo):
+    """``TarFile`` ends without a word where no header is, except at the first; this tells."""
+
+    @classmethod
+    def fromtarfile(cls, tar):
+        try:
+            entry = super().fromtarfile(tar)
+        except tarfile.InvalidHeaderError as error:
+            raise Refused from error
+        if entry.size < 0 or tar.offset < entry.offset + BLOCK:  # old versions go round in circles
+            raise Refused
+        return entry
+
+
+def strictly_by_tarfile(content, start=0):
+    """{base name: (offset of the header, size)} of the regular members; ``Refused``."""
+    entries = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:", tarinfo=StrictInfo) as tar:
+            for entry in tar:
+                name = entry.name.encode("utf-8", "surrogateescape").rpartition(b"/")[2]
+                if entry.isreg() and name:
+                    entries[name] = (start + entry.offset_data - BLOCK, entry.size)
+    except (tarfile.TarError, ValueError, OverflowError, Refused) as error:
+        raise Refused from error
+    return entries
+
+
+SIZES = st.sampled_from([0, 1, 3, 511, 512, 513, 1024, 1500])
+NAMES = st.sampled_from(
+    [b"a", b"b", b"c", b"d/a", b"./b", b"/c", b"d/", b"", b"e\0f", b"\xc3\xa4", b"\xe4", b"g" * 100, b"h h", b"7" * 99]
+)
+KINDS = st.sampled_from([bytes([code]) for code in b"0" * 30 + b"\0" * 8 + b"7712345655LKSxxgXVDMA\xff"])
+RECORDS = st.lists(
+    st.sampled_from(
+        [b"mtime=1.25", b"comment=hello", b"path=p", b"size=3", b"size=600", b"GNU.sparse.major=1", b"uid=5", b"path="]
+    ),
+    max_size=3,
+)
+FIELDS = st.sampled_from([b"%011o\0", b"%011o ", b"%012o", b"%o", b"%11o ", b" %o\0", b"%o\0rubbish", "base 256"])
+SPECIAL = st.sampled_from([b"", b"-1", b"-1000", b"8", b"0o17", b"1_0", b"+17", b"\x1f1", b"1\x0b"]) | st.builds(
+    base_256, st.integers(-(2**80), 2**80) | st.integers(-2000, 2000)
+)
+
+
+@st.composite
+def handmade(draw):
+    """A member whose header is right, or very nearly."""
+    name, size, kind, field = draw(NAMES), draw(SIZES), draw(KINDS), draw(FIELDS)
+    content = draw(st.sampled_from([b"x", header(b"inside")])) * size
+    if kind in b"xgX" and draw(st.integers(0, 5)):
+        content = pax(*draw(RECORDS))[BLOCK:]
+        size = len(content.rstrip(b"\0"))
+    elif kind in b"LK" and draw(st.booleans()):
+        content = b"long name\0"
+        size = len(content)
+    number = base_256(size) if field == "base 256" else field % size
+    if not draw(st.integers(0, 15)):
+        number = draw(SPECIAL)
+    prefix = draw(st.sampled_from([b"", b"", b"folder"]))
+    return header(name, number.ljust(12, b"\0")[:12], kind, prefix) + padded(content[:size])
+
+
+@st.composite
+def by_the_library(draw):
+    """A member as ``tarfile`` writes it, in one of its three formats."""
+    entry = tarfile.TarInfo(draw(st.sampled_from(["a", "b/c", "ä", "l" * 120, "m/" * 60 + "n"])))
+    entry.size, entry.mtime = draw(SIZES), draw(st.sampled_from([0, 1.5, 2**34]))
+    entry.type = draw(st.sampled_from([tarfile.REGTYPE] * 4 + [tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE]))
+    entry.linkname = draw(st.sampled_from(["", "a", "k" * 150]))
+    try:
+        head = entry.tobuf(draw(st.sampled_from([GNU, USTAR, PAX])), "utf-8", "surrogateescape")
+    except ValueError:  # too long for USTAR
+        head = entry.tobuf(GNU, "utf-8", "surrogateescape")
+    return head + padded(b"x" * entry.size) * (entry.type == tarfile.REGTYPE)
+
+
+@st.composite
+def changed(draw, content):
+    """Bytes changed, cut or put in; often the header around them gets a fitting checksum afterwards."""
+    content = bytearray(content)
+    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2, 3]))):
+        at = draw(st.integers(0, max(0, len(content) - 1)))
+        how = draw(st.sampled_from(["flip", "field", "field", "field", "cut", "put in", "take out", "block"]))
+        if how == "cut":
+            del content[at:]
+        elif how == "put in":
+            content[at:at] = draw(st.binary(max_size=8) | st.just(bytes(BLOCK)) | st.just(header(b"put in")))
+        elif how == "take out":
+            del content[at : at + draw(st.sampled_from([1, 8, BLOCK]))]
+        elif how == "block":
+            at -= at % BLOCK
+            content[at : at + BLOCK] = draw(st.sampled_from([bytes(BLOCK), b"x" * BLOCK]))
+        elif how == "field":  # within the fields that matter, of a block that then has the checksum of a header
+            at -= at % BLOCK
+            place = draw(st.sampled_from([0, 50, 99, 124, 125, 134, 135, 156, 257, 345]))
+            block = content[at : at + BLOCK].ljust(BLOCK, b"\0")
+            block[place] = draw(st.sampled_from([*b"\0 /-78x1L5", 0x80, 0xFF]))
+            content[at : at + BLOCK] = signed(block)
+        elif content:
+            content[at] ^= 1 << draw(st.integers(0, 7))
+    return bytes(content)
+
+
+TARS = st.builds(
+    lambda members, end: b"".join(members) + end,
+    st.lists(handmade() | handmade() | handmade() | by_the_library(), min_size=1, max_size=6),
+    st.sampled_from([b"", END, bytes(BLOCK), END + b"rubbish"]),
+).flatmap(changed)
+
+
+@pytest.fixture(scope="module")
+def index_of(tmp_path_factory):
+    """``index_of(content)``: {name: (offset, size)} of an archive, by the reader under test; each is a new file."""
+    folder, count = tmp_path_factory.mktemp("fuzz"), itertools.count()
+
+    def index_of(content):
+        path = folder / f"{next(count)}.tar"
+        path.write_bytes(content)
+        try:
+            return {row["name"]: (row["offset"], row["size"]) for row in read_index(str(path)).to_pylist()}
+        finally:
+            path.unlink()
+            for left in (imagenet_subsets.index_path(path), imagenet_subsets.index_path(path) + ".lock"):
+                if os.path.exists(left):
+                    os.unlink(left)
+
+    return index_of
+
+
+@pytest.mark.filterwarnings("ignore:.*twice")
+@hypothesis.settings(max_examples=300, **FUZZ)
+@hypothesis.given(content=TARS)
+def test_any_tar_is_refused_or_read_as_tarfile_does(content, index_of):
+    try:
+        index = index_of(content)
+    except ArchiveError:
+        return
+    try:
+        entries = strictly_by_tarfile(content)
+    except Refused:
+        return
+    assert index == entries
+
+
+@pytest.mark.filterwarnings("ignore:.*twice")
+@hypothesis.settings(max_examples=100, **FUZZ)
+@hypothesis.given(
+    members=st.lists(
+        st.builds(
+            lambda name, size, kind, field: (
+                header(name, (base_256(size) if field == "base 256" else field % size).ljust(12, b"\0")[:12], kind)
+                + padded(b"x" * (size * (kind in b"0\x007V")))
+            ),
+            NAMES.filter(lambda name: not name.endswith(b"/")),
+            SIZES,
+            st.sampled_from([bytes([code]) for code in b"00000\x00712345V"]),
+            FIELDS,
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_every_sound_tar_of_plain_members_is_read(members, index_of):
+    content = b"".join(members) + END
+    assert index_of(content) == strictly_by_tarfile(content)
+
+
+@st.composite
+def nested(draw):
+    """Class tars in a tar, with images of their class, of others, duplicates, and changed bytes."""
+    wnids = [b"n01440764", b"n01443537", b"n01484850"]
+    images = st.lists(st.tuples(st.sampled_from([0] * 9 + [1]), st.integers(1, 4), SIZES), max_size=4)
+    parts = []
+    for _ in range(draw(st.integers(1, 4))):
+        own = draw(st.integers(0, 2))
+        inner = b"".join(
+            member(b"%b_%d.JPEG" % (wnids[(own + other) % 3], number), b"x" * size)
+            for other, number, size in draw(images)
+        )
+        parts.append(member(wnids[own] + b".tar", inner + draw(st.sampled_from([END, END, b""]))))
+    return draw(changed(b"".join(parts) + END))
+
+
+@pytest.mark.filterwarnings("ignore:.*twice")
+@hypothesis.settings(max_examples=200, **FUZZ)
+@hypothesis.given(content=nested())
+def test_any_tar_of_class_tars_is_refused_or_read_as_tarfile_does(content, index_of):
+    try:
+        index = index_of(content)
+    except ArchiveError:
+        return
+    try:
+        outer = strictly_by_tarfile(content)
+        if not re.fullmatch(rb"n\d{8}\.tar", min(outer, key=outer.get, default=b"")):
+            return  # another kind of archive now, which is another test's
+        entries = {}
+        for name, (offset, size) in outer.items():
+            start = offset + BLOCK
+            if re.fullmatch(rb"n\d{8}\.tar", name) and content[start : start + size].strip(b"\0"):
+                inner = strictly_by_tarfile(content[start : start + size], start)
+                entries.update({image: at for image, at in inner.items() if image.startswith(name[:9] + b"_")})
+    except Refused:
+        return
+    assert index == entries
+
+
+@hypothesis.settings(max_examples=100, **FUZZ)
+@hypothesis.given(data=st.data())
+def test_a_damaged_index_is_never_believed(data, sound):
+    path, table, content = sound
+    index = imagenet_subsets.index_path(path)
+    damaged = bytearray(content)
+    at = data.draw(st.integers(0, len(content) - 1))
+    how = data.draw(st.sampled_from(["flip", "flip", "flip", "cut", "put in", "zeros", "empty"]))
+    if how == "flip":
+        damaged[at] ^= 1 << data.draw(st.integers(0, 7))
+    elif how == "put in":
+        damaged[at:at] = data.draw(st.binary(max_size=20))
+    elif how == "zeros":
+        damaged[at:] = bytes(len(damaged) - at)
+    else:
+        del damaged[at * (how == "cut") :]
+    with open(index, "wb") as file:
+        file.write(damaged)
+    assert read_index(path).equals(table)
+    with open(index, "rb") as file:  # and made again
+        assert file.read() == content
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """(path, its table, the bytes of its index) of a sound archive."""
+    path = str(tmp_path_factory.mktemp("sound") / "a.tar")
+    with open(path, "wb") as file:
+        file.write(b"".join(member(name.encode(), b"x" * len(name)) for name in IMAGES) + END)
+    table = read_index(path)
+    with open(imagenet_subsets.index_path(path), "rb") as file:
+        return path, table, file.read()

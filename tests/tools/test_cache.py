@@ -1,0 +1,159 @@
+"""The command ``cache``: what it lists is there, what it removes is what was named."""
+
+import gzip
+import json
+import os
+import time
+from pathlib import Path
+
+import filelock
+import pytest
+from helpers.faults import FEW, images_of, load, tree
+from helpers.rows import WAYS
+from helpers.rows import load as load_by
+from makers.layouts import KAGGLE_TAR_GZ
+
+import imagenet_subsets
+from imagenet_reader.official import VALIDATION_ARCHIVE
+from imagenet_subsets_tools.cache import list_cache
+from imagenet_subsets_tools.cli import main
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*left out", "ignore:.*can be read only from beginning to end")
+LONG_AGO = 1_600_000_000  # seconds since 1970
+
+
+@pytest.fixture
+def cache(tmp_path, hf_home):
+    """The ``cache_dir`` of a test, which has an HF_HOME of its own."""
+    return tmp_path / "cache"
+
+
+def entries(cache):
+    """{kind: Entry}"""
+    return {entry.name.rpartition("-")[0]: entry for entry in list_cache(cache)}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_says_what_each_dataset_is(way, few, cache):
+    options = {"splits": ["validation"], "on_missing": "skip", "label_names": "words"}
+    load_by(way, "1pct", data_dir=str(few.parent), cache_dir=str(cache), **options)
+    found = entries(cache)
+    assert set(found) == {"1pct", "index"}
+    assert found["1pct"].options == options
+    assert found["1pct"].archives == found["index"].archives == [str(few)]
+    assert found["1pct"].size > sum(path.stat().st_size for path in cache.rglob("*.arrow")) > 0
+    assert found["index"].path == Path(imagenet_subsets.index_path(few))
+
+
+def test_a_use_is_noted(few, cache):
+    load(few, cache_dir=str(cache), **FEW)
+    for entry in list_cache(cache):
+        os.utime(entry.path / "imagenet_subsets.json" if entry.path.is_dir() else entry.path, (LONG_AGO, LONG_AGO))
+    assert {entry.used for entry in list_cache(cache)} == {LONG_AGO}  # listing is no use
+    load(few, cache_dir=str(cache), **FEW)
+    assert time.time() - entries(cache)["1pct"].used < 60
+    load(few, streaming=True, **FEW)
+    assert time.time() - entries(cache)["index"].used < 60
+
+
+def test_a_list_of_ones_own_is_noted_by_its_path_or_its_length(few, cache, tmp_path, images):
+    names = list(images)[:10]
+    (tmp_path / "my.txt").write_text("\n".join(names))
+    for value, noted in ((names, "10 lines"), (tmp_path / "my.txt", str(tmp_path / "my.txt"))):
+        folder = str(cache / noted.replace("/", "_"))
+        options = {"train_list": value, "splits": ["train"], "cache_dir": folder}
+        dataset = imagenet_subsets.load_dataset("custom", data_dir=few.parent, **options)
+        assert sorted(dataset["train"]["file_name"][:]) == sorted(names)
+        assert entries(folder)["custom"].options["train_list"] == noted
+
+
+def test_what_is_named_is_removed_with_its_locks_and_nothing_else(few, cache, hf_home, images, capsys):
+    load(few, cache_dir=str(cache), **FEW)
+    kept = entries(cache)["1pct"]
+    before = sorted(cache.rglob("*"))
+    load(few, cache_dir=str(cache), in_place=True, **FEW)
+    removed = next(entry for entry in list_cache(cache) if "in_place" in entry.options)
+    assert main(["cache", "--cache-dir", str(cache), "--remove", removed.name]) == 0
+    assert removed.name in capsys.readouterr().out
+    assert sorted(cache.rglob("*")) == before
+    assert dict(images_of(load(few, cache_dir=str(cache), **FEW))) == images
+    assert main(["cache", "--cache-dir", str(cache), "--remove", kept.name, entries(cache)["index"].name]) == 0
+    assert list(cache.rglob("*")) == list(hf_home.rglob("*.*")) == []
+    assert main(["cache", "--cache-dir", str(cache)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("The caches hold no dataset")
+
+
+def test_a_name_that_is_not_there_removes_nothing(few, cache, capsys):
+    load(few, cache_dir=str(cache), **FEW)
+    name, before = entries(cache)["1pct"].name, tree(cache)
+    assert main(["cache", "--cache-dir", str(cache), "--remove", name, "1pct-00000000"]) == 1
+    assert f"hold no 1pct-00000000. They hold: {name}" in capsys.readouterr().err
+    assert tree(cache) == before
+
+
+def test_what_is_not_ours_is_neither_listed_nor_removed(few, cache, hf_home):
+    load(few, cache_dir=str(cache), **FEW)
+    other = cache / "imagenet_subsets" / "default" / "0.0.0" / "abc"
+    other.mkdir(parents=True)
+    (other / "dataset_info.json").write_text(json.dumps({"builder_name": "parquet"}))
+    (hf_home / "imagenet_subsets" / "mine.index").touch()
+    names = [entry.name for entry in list_cache(cache)]
+    assert len(names) == 2
+    assert main(["cache", "--cache-dir", str(cache), "--remove", *names]) == 0
+    assert tree(other) == ["dataset_info.json"]
+    assert tree(hf_home / "imagenet_subsets") == ["mine.index"]
+
+
+def test_a_dataset_of_an_earlier_version_is_listed(few, cache):
+    load(few, cache_dir=str(cache), **FEW)
+    (entries(cache)["1pct"].path / "imagenet_subsets.json").unlink()
+    assert entries(cache)["?"].options is None
+
+
+def test_what_is_being_written_is_left_alone(few, cache, capsys):
+    load(few, cache_dir=str(cache), **FEW)
+    entry, before = entries(cache)["1pct"], tree(cache)
+    with filelock.FileLock(entry.lock):
+        assert main(["cache", "--cache-dir", str(cache), "--remove", entry.name]) == 1
+    assert "is being written by another process" in capsys.readouterr().err
+    assert tree(cache) == before
+
+
+def test_what_killed_processes_left_is_listed_and_removed(few, cache, hf_home):
+    load(few, cache_dir=str(cache), **FEW)
+    dataset, index = entries(cache)["1pct"], entries(cache)["index"]
+    dataset.path.rename(f"{dataset.path}.incomplete")
+    index.path.rename(f"{index.path}.tmp")
+    left = list_cache(cache)
+    assert [entry.name.partition("-")[0] for entry in left] == ["unfinished", "unfinished"]
+    assert main(["cache", "--cache-dir", str(cache), "--remove", *(entry.name for entry in left)]) == 0
+    assert tree(cache) == []
+    assert list(hf_home.rglob("*.*")) == []
+
+
+def test_the_images_of_a_tar_gz(few, cache, hf_home, tmp_path):
+    folder = tmp_path / "kaggle"
+    folder.mkdir()
+    with gzip.open(folder / KAGGLE_TAR_GZ, "wb", 1) as archive:
+        archive.write(few.read_bytes())
+    load(folder / KAGGLE_TAR_GZ, streaming=True, **FEW)
+    (entry,) = list_cache(cache)
+    assert entry.name.startswith("images-") and entry.archives == [str(folder / KAGGLE_TAR_GZ)]
+    assert entry.size > few.stat().st_size / 2
+    assert main(["cache", "--cache-dir", str(cache), "--remove", entry.name]) == 0
+    assert list(hf_home.rglob("*.*")) == []
+
+
+def test_index_takes_a_folder(few, hf_home, capsys, tmp_path):
+    assert main(["index", str(few.parent)]) == 0
+    assert f"{VALIDATION_ARCHIVE}: 300 images" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert main(["index", str(tmp_path / "empty")]) == 1
+    assert "pass the archives that it holds" in capsys.readouterr().err
+
+
+def test_index_says_that_no_index_is_kept(few, hf_home, capsys):
+    hf_home.touch()
+    with pytest.warns(UserWarning, match="Set HF_HOME"):
+        assert main(["index", str(few)]) == 1
+    assert capsys.readouterr().out == f"{few}: 300 images, its index is not kept\n"

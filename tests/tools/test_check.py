@@ -1,0 +1,299 @@
+"""``imagenet-subsets check``: what it says of whole, partial, damaged and absent archives."""
+
+import collections
+import functools
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+
+import pytest
+from helpers.programs import PROJECT
+
+import imagenet_subsets
+from imagenet_reader import lists, official
+from imagenet_reader.lists import LISTS, read_split_list
+from imagenet_subsets import SUBSETS
+from imagenet_subsets_tools import check
+from imagenet_subsets_tools.cli import main
+from imagenet_subsets_tools.standins import CMYK_IMAGES, PNG_IMAGE
+
+pytestmark = pytest.mark.once
+
+TRAIN, VALIDATION = official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE
+WNIDS = lists.read_wnids()
+SPLITS = [(config, split) for config, subset in SUBSETS.items() for split in subset]
+FULL = ("full", "train")  # of which stand-ins have only a part
+OF_VALIDATION = {("1pct", "validation"), ("10pct", "validation"), ("lt", "test"), ("full", "validation")}
+UNLISTED = 3_000 + 23  # training images of the 1pct stand-in that 1pct does not list
+
+
+@functools.cache
+def images_of(of):
+    return read_split_list(of)
+
+
+def listed(of):
+    return [name for name, _ in images_of(of)]
+
+
+@pytest.fixture(autouse=True)
+def _lists_are_read_once(monkeypatch):
+    monkeypatch.setattr(lists, "read_split_list", images_of)
+
+
+@pytest.fixture
+def folder(standins_1pct, tmp_path):
+    """A folder with copies of both 1pct stand-ins, for a test to spoil."""
+    for name in (TRAIN, VALIDATION):
+        shutil.copyfile(standins_1pct / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture
+def run_check(capsys):
+    """``run_check(folder, *options)`` -> (exit code, the report that --json prints, the same as text)"""
+
+    def run_check(folder, *options):
+        code = main(["check", str(folder), *options, "--json"])
+        report = json.loads(capsys.readouterr().out)
+        return code, report, check.format_report(report)
+
+    return run_check
+
+
+def members(path, wanted):
+    """{name: offset of the header} by CPython's tarfile, of some members of an archive or of its class tars."""
+    with tarfile.open(path) as outer:
+        if path.name == VALIDATION:
+            return {name: outer.getmember(name).offset for name in wanted}
+        found = {}
+        for tar in {f"{name.partition('_')[0]}.tar" for name in wanted}:
+            member = outer.getmember(tar)
+            with tarfile.open(fileobj=outer.extractfile(member)) as inner:
+                found |= {image.name: member.offset_data + image.offset for image in inner if image.name in wanted}
+    return found
+
+
+def overwrite(path, position, content):
+    """Change bytes, and leave size and time of change as they were, as a failing disk does."""
+    times = os.stat(path)
+    with path.open("r+b") as file:
+        file.seek(position)
+        file.write(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def rename(path, offset, name):
+    """Rename a member, with the checksum that is due."""
+    header = bytearray(path.read_bytes()[offset : offset + 512])
+    header[:100], header[148:156] = name.ljust(100, b"\0"), b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    overwrite(path, offset, header)
+
+
+def results(report):
+    """{(config, split): ok}"""
+    return {(split["config"], split["split"]): split["ok"] for split in report["splits"]}
+
+
+def row(text, *start):
+    """The one line of a report that begins with these words, as words."""
+    (words,) = [line.split() for line in text.splitlines() if line.split()[: len(start)] == list(start)]
+    return words[len(start) :]
+
+
+# ------------------------------------------------------------------------------- what is there, and what is not
+
+
+def test_whole_archives_give_every_config(standins_all, capsys):
+    assert main(["check", str(standins_all)]) == 0
+    text = capsys.readouterr().out
+    for config, split in set(SPLITS) - {FULL}:
+        count = f"{LISTS[SUBSETS[config][split]][0]:,}"
+        assert row(text, config, split) == [count, "of", count, "0", "ok"]
+    images = {name for of in LISTS if of != "validation" for name in listed(of)} | CMYK_IMAGES | {PNG_IMAGE}
+    size = f"{(standins_all / TRAIN).stat().st_size:,}"
+    there = f"{len(images) + 3_000:,}"
+    assert row(text, TRAIN) == [size, "no", there, "1,000", "-", "ok"]
+    assert row(text, *FULL) == [there, "of", "1,281,167", "-", "see", "below"]
+    assert row(text, "train:") == ["official", "archive", str(standins_all / TRAIN)]
+    assert row(text, VALIDATION)[2:] == ["50,000", "-", "-", "ok"]
+    call = f'imagenet_subsets.load_dataset("1pct", data_dir="{standins_all}")'
+    conclusion = f"Every config but full can be given: {call}\nfull would need all 1,281,167 training images.\n"
+    assert text.endswith(f"\n\n{conclusion}")
+    assert "147,897,477,120 bytes" in text
+
+
+def test_a_part_of_the_images_gives_a_part_of_the_configs(standins_1pct, run_check):
+    code, report, text = run_check(standins_1pct)
+    assert code == 1 and not report["ok"]
+    assert results(report) == {place: place in OF_VALIDATION | {("1pct", "train")} for place in SPLITS}
+    there = {*listed("1pct"), *CMYK_IMAGES, PNG_IMAGE}
+    for split in report["splits"]:
+        of = SUBSETS[split["config"]][split["split"]]
+        if of in ("validation", "full"):
+            continue
+        names = listed(of)
+        found, due = (
+            collections.Counter(name.partition("_")[0] for name in some)
+            for some in ([name for name in names if name in there], names)
+        )
+        assert (split["found"], split["listed"]) == (found.total(), due.total())
+        assert split["absent"] == [name for name in names if name not in there][:3]
+        assert split["lacking_classes"] == {wnid: [found[wnid], n] for wnid, n in due.items() if found[wnid] < n}
+    assert report["archives"][0]["images"] == len(listed("1pct")) + UNLISTED
+    assert all(archive["ok"] and archive["sha256"] is archive["damaged"] is None for archive in report["archives"])
+    assert (
+        "Can be given: 1pct; 10pct with splits=['validation']; lt with splits=['test']; full with "
+        "splits=['validation'].\n" in text
+    )
+    assert 'on_missing="skip"' in text
+
+
+def test_absent_images_are_counted_and_named(folder, run_check):
+    in_class = [name for name in listed("1pct") if name.startswith("n01443537_")]
+    gone = {TRAIN: in_class[1:3], VALIDATION: [f"ILSVRC2012_val_{k:08d}.JPEG" for k in (2, 77, 50_000, 49_999)]}
+    for archive, names in gone.items():
+        for offset in members(folder / archive, names).values():
+            rename(folder / archive, offset, b"%d" % offset)
+    code, report, text = run_check(folder)
+    train, validation = report["splits"][:2]
+    assert code == 1
+    assert (train["found"], train["absent"]) == (12_809, gone[TRAIN])
+    assert train["lacking_classes"] == {"n01443537": [len(in_class) - 2, len(in_class)]}
+    assert (validation["found"], validation["absent"]) == (49_996, sorted(gone[VALIDATION])[:3])
+    assert not any(results(report).values())
+    assert f"1  2 absent, such as {', '.join(gone[TRAIN])}\n" in text
+    assert "Can be given: nothing." in text
+
+
+@pytest.mark.parametrize("missing", [TRAIN, VALIDATION])
+def test_a_missing_archive_leaves_the_other(folder, missing, run_check):
+    (folder / missing).unlink()
+    code, report, text = run_check(folder, "--full")
+    assert code == 1
+    good = OF_VALIDATION if missing == TRAIN else {("1pct", "train")}
+    assert results(report) == {place: place in good for place in SPLITS}
+    absent = next(archive for archive in report["archives"] if archive["name"] == missing)
+    assert (absent["bytes"], absent["images"], absent["sha256"], absent["ok"]) == (None, None, None, False)
+    (error,) = absent["errors"]
+    assert f"{folder / missing} is not there" in error and error in text
+    unknown = {(split["config"], split["split"]) for split in report["splits"] if split["found"] is None}
+    assert unknown == (OF_VALIDATION if missing == VALIDATION else {*SPLITS} - OF_VALIDATION)
+    assert row(text, *sorted(unknown)[0]) == ["-", "-", missing, "cannot", "be", "read"]
+
+
+def test_swapped_archives_are_both_told(folder, run_check):
+    (folder / TRAIN).rename(folder / "other")
+    (folder / VALIDATION).rename(folder / TRAIN)
+    (folder / "other").rename(folder / VALIDATION)
+    code, report, text = run_check(folder)
+    assert code == 1 and not any(results(report).values())
+    assert "found the validation archive, a flat tar of 50,000 images; expected the training" in text
+    assert "found the training archive, a tar of 1,000 class tars; expected the validation" in text
+
+
+@pytest.mark.parametrize("archive", [TRAIN, VALIDATION])
+def test_a_truncated_archive_leaves_the_other(folder, archive, run_check):
+    size = os.path.getsize(folder / archive) // 2 + 100
+    os.truncate(folder / archive, size)
+    code, report, text = run_check(folder)
+    assert code == 1
+    good = OF_VALIDATION if archive == TRAIN else {("1pct", "train")}
+    assert results(report) == {place: place in good for place in SPLITS}
+    assert "the archive is cut off or damaged" in text
+    assert row(text, archive) == [f"{size:,}", "no", "-", "-", "-", "see", "below"]
+
+
+# ------------------------------------------------------------------------------------- --full and --decode
+
+
+def test_full_compares_digests(standins_all, run_check, monkeypatch):
+    code, report, text = run_check(standins_all, "--full")
+    assert code == 1 and {place for place, ok in results(report).items() if not ok} == {FULL}
+    for archive in report["archives"]:
+        with open(standins_all / archive["name"], "rb") as file:
+            digest = hashlib.sha256(file.read()).hexdigest()
+        assert archive["sha256"] == digest and not archive["ok"]
+        assert f"its SHA-256, {digest}, is not the official one" in text
+        assert row(text, archive["name"])[4:] == ["differs", "see", "below"]
+        monkeypatch.setitem(check.OFFICIAL_SHA256, archive["name"], digest)
+        monkeypatch.setitem(check.OFFICIAL_SIZES, archive["name"], archive["bytes"])
+    monkeypatch.setattr(lists, "TRAIN_IMAGES", report["archives"][0]["images"])
+    code, report, text = run_check(standins_all, "--full")
+    assert code == 0 and report["ok"]
+    assert "Every config can be given: imagenet_subsets.load_dataset(" in text
+    assert row(text, TRAIN)[1::3] == ["yes", "official"] and row(text, VALIDATION)[-2:] == ["official", "ok"]
+    assert "stand-in" not in text
+
+
+def test_the_official_digests_are_those_of_the_readme():
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    for name, digest in check.OFFICIAL_SHA256.items():
+        assert f"| `{name}` | {check.OFFICIAL_SIZES[name]:,} | `{digest}` |" in text
+
+
+def test_decode_names_damaged_images_with_their_offsets(folder, run_check):
+    path = folder / TRAIN
+    (folder / VALIDATION).unlink()
+    everything = imagenet_subsets.read_index(str(path))["name"].to_pylist()
+    names = listed("1pct")
+    no_image, no_tables, no_header = names[300], names[5_000], names[9_000]  # not where the archive's identity looks
+    others = {*names, *listed("10pct"), *listed("lt_train"), *listed("lt_validation")}
+    unlisted = next(name.decode() for name in everything[700:] if name.decode() not in others)
+    at = members(path, [no_image, no_tables, no_header, unlisted])
+    content = path.read_bytes()
+    overwrite(path, at[no_image] + 512, b"<html>")
+    overwrite(path, content.index(b"\xff\xc4", at[no_tables]) + 5, b"\xff" * 16)
+    overwrite(path, at[no_header], b"another name")
+    overwrite(path, at[unlisted] + 512, b"<html>")
+    code, report, text = run_check(folder, "--decode")
+    assert code == 1
+    train, validation = report["archives"]
+    assert [(image["name"], image["offset"]) for image in train["damaged"]] == [
+        (name, at[name]) for name in (no_image, no_tables, no_header)
+    ]
+    errors = [image["error"] for image in train["damaged"]]
+    assert errors[:2] == ["cannot identify image file", "broken data stream when reading image file"]
+    assert f"does not hold {no_header}" in errors[2]
+    assert validation["damaged"] is None
+    found = {(split["config"], split["split"]): (split["found"], split["damaged"]) for split in report["splits"]}
+    assert found["1pct", "train"] == (12_811, 3) and found["10pct", "train"][1] == 3  # 1pct is a part of 10pct
+    assert row(text, "1pct", "train")[-2:] == ["3", "damaged"]
+    assert f"{no_tables} at byte {at[no_tables]:,} is damaged: broken data stream" in text
+    assert "Can be given: nothing." in text
+
+
+def test_decode_passes_good_images(folder, run_check):
+    (folder / VALIDATION).unlink()
+    _, report, text = run_check(folder, "--decode")
+    assert report["archives"][0]["damaged"] == [] and report["archives"][0]["ok"]
+    assert report["splits"][0]["damaged"] == 0 and row(text, "1pct", "train")[-1] == "ok"
+
+
+def _die(path, images):
+    os._exit(9)
+
+
+def test_a_process_that_dies_is_told(folder, run_check, monkeypatch):
+    (folder / VALIDATION).unlink()
+    monkeypatch.setattr(check, "_decode_part", _die)
+    code, report, text = run_check(folder, "--decode")
+    assert code == 1 and not report["splits"][0]["ok"]
+    assert f"{folder / TRAIN}: a process that decoded its images died" in text
+    assert row(text, "1pct", "train")[-2:] == ["see", "below"]
+
+
+def test_the_command_prints_json_alone_on_stdout(folder):
+    (folder / TRAIN).unlink()
+    command = [sys.executable, "-m", "imagenet_subsets_tools.cli", "check", str(folder), "--full", "--json"]
+    environment = {**os.environ, "HF_DATASETS_DISABLE_PROGRESS_BARS": "0"}
+    result = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, env=environment)
+    assert result.returncode == 1
+    assert json.loads(result.stdout)["splits"][1]["found"] == 50_000
+    assert f"Indexing {VALIDATION}" in result.stderr and f"Hashing {VALIDATION}: 100%" in result.stderr
+    assert "Traceback" not in result.stderr

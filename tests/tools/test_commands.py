@@ -1,0 +1,61 @@
+"""The command line: every command of the manual parses, every help fits a terminal, ``check`` prints what is shown."""
+
+import re
+import shlex
+
+import pytest
+from helpers.pages import PAGES, blocks
+
+import imagenet_subsets
+from imagenet_subsets_tools import cli
+
+pytestmark = pytest.mark.once
+
+
+def commands():
+    """Each ``imagenet-subsets`` command of the pages."""
+    lines = [line for text in blocks("bash", "sh") for line in text.splitlines()]
+    found = [match[1] for line in lines for match in re.finditer(r"(?:^|bin/)imagenet-subsets ([^&#\n]+)", line)]
+    return found + [command for text in PAGES.values() for command in re.findall(r"`imagenet-subsets ([^`]+)`", text)]
+
+
+@pytest.mark.parametrize("command", sorted(set(commands())))
+def test_every_command_parses(command):
+    cli.parser().parse_args(shlex.split(command))
+
+
+def test_the_pages_show_every_command():
+    assert {command.split()[0] for command in commands()} == {f.__name__[1:] for f, *_ in cli.COMMANDS}
+
+
+@pytest.mark.parametrize("command", [(), *((function.__name__[1:],) for function, *_ in cli.COMMANDS)])
+def test_help_fits_a_terminal_and_has_an_example(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as end:
+        cli.main([*command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert end.value.code == 0
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    example = re.search(r"^example:\n  imagenet-subsets (.*)$", "\n".join(lines), re.MULTILINE)
+    cli.parser().parse_args(shlex.split(example[1]))
+    assert not command or example.end() == len("\n".join(lines))
+
+
+def test_no_command_lists_the_commands(capsys):
+    assert cli.main([]) == 0
+    printed = capsys.readouterr().out
+    assert all(re.search(rf"^    {function.__name__[1:]} ", printed, re.MULTILINE) for function, *_ in cli.COMMANDS)
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"imagenet-subsets {imagenet_subsets.VERSION}\n"
+
+
+def test_check_prints_what_is_shown(standins_all, capsys):
+    cli.main(["check", str(standins_all)])
+    printed = capsys.readouterr().out.replace(str(standins_all), "/home/me/standins")
+    (shown,) = (text for text in blocks("") if text.startswith("train: "))
+    of_pillow = re.compile(r"\.tar +\d[\d,]+")  # versions of it differ in the size of images by some bytes
+    assert of_pillow.sub(".tar", printed) == of_pillow.sub(".tar", shown)

@@ -1,0 +1,106 @@
+"""Images per class, shot groups and accuracy by group, from the split lists alone."""
+
+import collections
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from imagenet_reader.lists import SPLIT_FILES
+from imagenet_subsets_tools.longtail import images_per_class, shot_accuracy, shot_groups
+
+pytestmark = pytest.mark.once
+
+# (config, split) -> list, images, fewest and most of a class
+SPLITS = {
+    ("1pct", "train"): ("1pct", 12_811, 12, 13),
+    ("1pct", "validation"): ("validation", 50_000, 50, 50),
+    ("10pct", "train"): ("10pct", 128_116, 128, 129),
+    ("10pct", "validation"): ("validation", 50_000, 50, 50),
+    ("lt", "train"): ("lt_train", 115_846, 5, 1_280),
+    ("lt", "validation"): ("lt_validation", 20_000, 20, 20),
+    ("lt", "test"): ("validation", 50_000, 50, 50),
+}
+MANY, MEDIUM, FEW = 1, 0, 15  # a class of each group of lt
+
+
+@pytest.mark.parametrize("place", SPLITS, ids=" ".join)
+def test_counts_are_those_of_the_lists(place):
+    of, images, fewest, most = SPLITS[place]
+    count = images_per_class(*place)
+    assert (count.shape, count.dtype) == ((1000,), np.int64)
+    assert (count.sum(), count.min(), count.max()) == (images, fewest, most)
+    listed = collections.Counter(pq.read_table(SPLIT_FILES / f"{of}.parquet")["label"].to_pylist())
+    assert dict(enumerate(count.tolist())) == listed
+
+
+def test_counts_may_be_changed():
+    images_per_class("lt")[:] = 0
+    assert images_per_class("lt").sum() == 115_846
+
+
+@pytest.mark.parametrize("place", [("full", "train"), ("lt", "val"), ("LT", "train"), ("", "")])
+def test_counts_that_no_list_tells(place):
+    with pytest.raises(ValueError, match=r"Known are 1pct train, 1pct validation, 10pct train.* lt test"):
+        images_per_class(*place)
+
+
+def test_groups_of_lt():
+    groups, count = shot_groups(), images_per_class("lt")
+    assert {name: len(labels) for name, labels in groups.items()} == {"many": 385, "medium": 479, "few": 136}
+    assert sorted(np.concatenate(list(groups.values())).tolist()) == list(range(1000))
+    assert min(count[groups["many"]]) == 101
+    assert (min(count[groups["medium"]]), max(count[groups["medium"]])) == (20, 100)
+    assert max(count[groups["few"]]) == 19
+
+
+@pytest.mark.parametrize(("config", "group"), [("1pct", "few"), ("10pct", "many")])
+def test_groups_of_level_configs(config, group):
+    sizes = {name: len(labels) for name, labels in shot_groups(config).items()}
+    assert sizes == {"many": 0, "medium": 0, "few": 0} | {group: 1000}
+
+
+def test_accuracy_by_hand():
+    labels = [MANY, MANY, MANY, MANY, MEDIUM, MEDIUM, FEW, FEW]
+    predicted = [MANY, MANY, MANY, FEW, MEDIUM, 7, MANY, MANY]
+    expected = {"overall": 0.5, "many": 0.75, "medium": 0.5, "few": 0.0}
+    assert shot_accuracy(predicted, labels) == expected
+    assert shot_accuracy(np.array(predicted, np.int16), np.array(labels, np.uint16)) == expected
+    assert all(type(value) is float for value in shot_accuracy(predicted, labels).values())
+
+
+def test_accuracy_of_anything_that_numpy_takes_as_an_array():
+    class Tensor:
+        def __array__(self, dtype=None, copy=None):
+            return np.array([FEW, MANY])
+
+    assert shot_accuracy(Tensor(), Tensor())["few"] == 1
+
+
+def test_a_group_without_images_is_nan():
+    accuracy = shot_accuracy([MANY, MEDIUM], [MANY, MANY])
+    assert (accuracy["overall"], accuracy["many"]) == (0.5, 0.5)
+    assert math.isnan(accuracy["medium"]) and math.isnan(accuracy["few"])
+    assert all(map(math.isnan, shot_accuracy([], []).values()))
+
+
+def test_accuracy_by_the_groups_of_another_config():
+    accuracy = shot_accuracy([MANY, FEW], [MANY, MANY], config="1pct")
+    assert accuracy["few"] == 0.5 and math.isnan(accuracy["many"])
+
+
+@pytest.mark.parametrize(
+    ("predicted", "labels", "message"),
+    [
+        ([1, 2], [1], "2 predicted labels and 1 true"),
+        ([1, 2], [1, -1], "labels are from -1 to 1"),
+        ([1, 1000], [1, 2], "predicted are from 1 to 1000"),
+        ([[0.1] * 1000], [1], r"shape \(1, 1000\)"),
+        ([1.0], [1], "float64"),
+        (1, 1, "shape"),
+    ],
+)
+def test_labels_that_are_none(predicted, labels, message):
+    with pytest.raises(ValueError, match=message):
+        shot_accuracy(predicted, labels)

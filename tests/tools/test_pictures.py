@@ -1,0 +1,306 @@
+"""The grid of examples, the picture of images per class, tables with thumbnails, and ``imagenet-subsets show``."""
+
+import base64
+import html.parser
+import io
+import subprocess
+import sys
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.programs import PROJECT
+from PIL import Image, ImageChops
+
+import imagenet_subsets
+from imagenet_reader.lists import label_names, read_classes
+from imagenet_subsets_tools.cli import main
+from imagenet_subsets_tools.pictures import as_dataframe, draw_grid, draw_images_per_class
+
+pytestmark = pytest.mark.once
+
+WORDS = label_names(read_classes(), "words")
+
+# Where the grid has its tiles, in pixels.
+LEFTS, TOP, ROW, TILE = (24, 197, 370, 543, 716), 92, 181, (160, 120)
+
+
+def drawn(picture, box=None):
+    """The part of a picture that is not white: left, top, right, bottom; ``None`` if there is none."""
+    part = picture if box is None else picture.crop(box)
+    return ImageChops.invert(part).getbbox()
+
+
+def tile(picture, k):
+    """The inside of a tile."""
+    left, top = LEFTS[k % 5] + 10, TOP + k // 5 * ROW + 10
+    return picture.crop((left, top, left + TILE[0] - 20, top + TILE[1] - 20))
+
+
+def difference(one, other):
+    """Of two pictures, the mean over their pixels."""
+    return np.abs(np.asarray(one, float) - np.asarray(other.resize(one.size), float)).mean()
+
+
+# ------------------------------------------------------------------------------------------------ the grid
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_grid_shows_the_first_rows(split, standins_1pct, dataset_1pct):
+    picture = draw_grid("1pct", str(standins_1pct), split=split, examples=12)
+    assert picture.mode == "RGB" and picture.size == (900, TOP + 3 * ROW + 4)
+    for k, row in enumerate(dataset_1pct[split].select(range(12))):
+        middle = row["image"].resize(TILE).crop((10, 10, TILE[0] - 10, TILE[1] - 10))
+        assert difference(tile(picture, k), middle) < 4  # two of other classes: 20 and more
+    assert drawn(picture, (LEFTS[2] - 10, TOP + 2 * ROW, 900, picture.height)) is None  # two in the last line
+
+
+def test_grid_of_one_example(standins_1pct):
+    picture = draw_grid("1pct", standins_1pct, examples=1)
+    assert picture.size == (900, TOP + ROW + 4)
+    left, _, right, bottom = drawn(picture, (0, TOP, *picture.size))
+    assert (left, right) == (LEFTS[0], LEFTS[0] + TILE[0]) and bottom > TILE[1]
+
+
+def test_grid_has_room_for_the_names_of_all_classes(dataset_1pct, monkeypatch):
+    _, rows = np.unique(dataset_1pct["train"]["label"], return_index=True)
+    monkeypatch.setattr(imagenet_subsets, "load_dataset", lambda *_, **__: dataset_1pct["train"].select(rows))
+    picture = draw_grid("1pct", "any", examples=1000)
+    white = np.asarray(picture).min(axis=2) == 255
+    between = np.ones(900, bool)
+    for left in LEFTS:
+        between[left - 1 : left + TILE[0] + 1] = False  # a pixel for the blur of round letters
+    assert white[TOP:, between].all() and white[:20].all() and white[-4:].all()
+    for top in range(TOP, TOP + 200 * ROW, ROW):
+        assert white[top + TILE[1] : top + TILE[1] + 6].all() and white[top + ROW - 6 : top + ROW].all()
+        for left in LEFTS:  # a name in each place
+            assert not white[top + TILE[1] : top + ROW, left : left + TILE[0]].all()
+
+
+def test_grid_cuts_images_of_any_form_and_mode(dataset_1pct, monkeypatch):
+    images = [
+        Image.new("RGB", (20, 900), (200, 0, 0)),
+        Image.new("CMYK", (900, 20), (0, 255, 255, 55)),
+        Image.new("L", (1, 1), 90),
+        Image.new("RGBA", (500, 375), (200, 0, 0, 255)),
+    ]
+
+    class Rows(list):
+        features, info = dataset_1pct["train"].features, dataset_1pct["train"].info
+
+    rows = Rows({"image": image, "label": -1, "file_name": "x"} for image in images)
+    monkeypatch.setattr(imagenet_subsets, "load_dataset", lambda *_, **__: rows)
+    picture = draw_grid("1pct", "any")
+    for k, colour in enumerate([(200, 0, 0), (200, 0, 0), (90, 90, 90), (200, 0, 0)]):
+        assert difference(tile(picture, k), Image.new("RGB", (1, 1), colour)) < 1
+
+
+def test_grid_tells_what_is_wrong(standins_1pct, tmp_path):
+    with pytest.raises(ValueError, match="examples is 0"):
+        draw_grid("1pct", standins_1pct, examples=0)
+    with pytest.raises(ValueError, match="no_split"):
+        draw_grid("1pct", standins_1pct, split="no_split")
+    with pytest.raises(FileNotFoundError):
+        draw_grid("1pct", tmp_path)
+
+
+# -------------------------------------------------------------------------------------- images per class
+
+
+def test_images_per_class_shows_the_long_tail():
+    picture = draw_images_per_class()
+    assert picture.mode == "RGB" and picture.size == (900, 556)
+    left, top, right, bottom = drawn(picture)
+    assert left >= 15 and top >= 15 and right <= 900 and bottom <= 556 - 10
+    pixels = np.asarray(picture).astype(int)
+    orange = (pixels[:, :, 0] > 130) & (pixels[:, :, 2] < 40)  # the curve of lt, and letters
+    heights = [int(np.flatnonzero(orange[180:, 78 + column]).max()) for column in range(5, 795, 10)]
+    assert np.all(np.diff(heights) >= 0) and heights[-1] - heights[0] > 250  # from most images to fewest, far down
+
+
+# ------------------------------------------------------------------------------------- tables in notebooks
+
+
+class Table(html.parser.HTMLParser):
+    """The rows of an HTML table: texts, and images."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+        elif tag == "img":
+            kind, _, content = dict(attributes)["src"].partition(";base64,")
+            assert kind == "data:image/jpeg" and self.rows[-1][-1] == ""
+            self.rows[-1][-1] = Image.open(io.BytesIO(base64.b64decode(content, validate=True)))
+        else:
+            assert tag in ("div", "style", "table", "thead", "tbody", "p")
+
+    def handle_data(self, data):
+        if self.rows and self.rows[-1] and isinstance(self.rows[-1][-1], str):
+            self.rows[-1][-1] += data.rstrip("\n ")
+
+
+def table(frame):
+    """(header, rows) as a notebook shows them."""
+    header, *rows = Table(frame._repr_html_()).rows
+    return header, rows
+
+
+@pytest.fixture(scope="module")
+def train(dataset_1pct):
+    return dataset_1pct["train"]
+
+
+@pytest.mark.parametrize("label_names", ["wnid", "words"])
+def test_table_of_a_stream(label_names, standins_1pct, train):
+    stream = imagenet_subsets.load_dataset(
+        "1pct", data_dir=str(standins_1pct), split="train", streaming=True, label_names=label_names
+    )
+    frame = as_dataframe(stream, rows=5)
+    expected = train.select(range(5))
+    assert frame["label"].tolist() == expected["label"]
+    assert frame["class"].tolist() == [WORDS[label] for label in expected["label"]]
+    assert frame["file_name"].tolist() == expected["file_name"]
+    for row, image in zip(expected, frame["image"]):
+        assert image.mode == "RGB" and image.size == row["image"].size
+        assert difference(image, row["image"]) == 0
+
+
+def test_a_notebook_shows_images(train):
+    frame = as_dataframe(train, rows=4)
+    header, rows = table(frame)
+    assert header == ["", "image", "label", "class", "file_name"]
+    for k, (index, image, label, words, name) in enumerate(rows):
+        assert (index, label, name) == (str(k), str(frame["label"][k]), frame["file_name"][k])
+        assert words[:40] == frame["class"][k][:40]  # pandas shows 50 letters
+        assert difference(image, train[k]["image"]) < 5
+
+
+def test_what_is_taken_from_a_table_shows_images_too(train):
+    frame = as_dataframe(train, rows=100)
+    _, rows = table(frame[frame.label < 300].head(3))
+    assert len(rows) == 3
+    assert [int(row[2]) for row in rows] == frame.label[frame.label < 300].head(3).tolist()
+    parts = [frame.sort_values("class").tail(2), pd.concat([frame.head(1), frame.tail(1)]), frame[["image"]].iloc[:2]]
+    for part in parts:
+        assert [type(row[1]).__name__ for row in table(part)[1]] == ["JpegImageFile"] * 2
+    shown = [row for row in table(frame)[1] if row[1] != "..."]  # pandas shows the first and the last of so many
+    assert len(shown) == pd.get_option("display.min_rows")
+    assert difference(shown[-1][1], frame["image"].iloc[-1]) < 5
+
+
+def test_other_cells_are_escaped(train):
+    frame = as_dataframe(train, rows=2)
+    frame["class"] = ['<img src="x">', "fish & 'chips'"]
+    frame.index = ["<b>", '"']
+    text = frame._repr_html_()
+    assert "<b>" not in text and text.count("<img") == 2
+    assert [(row[0], row[3]) for row in table(frame)[1]] == [("<b>", '<img src="x">'), ('"', "fish & 'chips'")]
+
+
+def test_a_table_without_images_or_with_gaps(train):
+    frame = as_dataframe(train, rows=2)
+    assert table(frame.drop(columns="image"))[0] == ["", "label", "class", "file_name"]
+    gap = frame.reindex([0, 7])
+    assert [type(row[1]).__name__ for row in table(gap)[1]] == ["JpegImageFile", "str"]
+
+
+def test_a_plain_frame_is_plain(train):
+    frame = as_dataframe(train, rows=3)
+    plain = pd.DataFrame(frame)
+    assert type(plain) is pd.DataFrame and "<img" not in plain._repr_html_()
+    assert frame.drop(columns="image").to_csv() == plain.drop(columns="image").to_csv()
+    assert frame["label"].dtype == np.int64 and frame.label.sum() == sum(train[:3]["label"])
+
+
+def test_unlabeled_images_and_large_ones(train):
+    rows = {"image": [Image.new("L", (800, 400), 70)], "label": [-1], "file_name": ["x"]}
+    frame = as_dataframe(datasets.Dataset.from_dict(rows, features=train.features))
+    assert (len(frame), frame["label"][0], frame["class"][0]) == (1, -1, "unlabeled")
+    assert frame["image"][0].size == (96, 48)
+    assert table(frame)[1][0][2:] == ["-1", "unlabeled", "x"]
+
+
+def test_a_dataset_in_another_format(train):
+    assert table(as_dataframe(train.with_format("numpy"), rows=2))[1][1][4] == train[1]["file_name"]
+
+
+def test_a_table_is_of_one_split(dataset_1pct, train):
+    for other in (dataset_1pct, train.remove_columns("label")):
+        with pytest.raises(ValueError, match=r"one split.*file_name.*image.*label"):
+            as_dataframe(other)
+
+
+# ----------------------------------------------------------------------------------------- the command
+
+
+def test_show_writes_both_pictures(standins_1pct, tmp_path, capsys):
+    folder = tmp_path / "new" / "folder"
+    options = ["--split", "validation", "--histogram", "--output-dir", str(folder)]
+    assert main(["show", "1pct", "--data-dir", str(standins_1pct), *options]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{folder}/1pct-validation.png: 900 x {TOP + 4 * ROW + 4} pixels",
+        f"{folder}/images-per-class.png: 900 x 556 pixels",
+    ]
+    grid = draw_grid("1pct", standins_1pct, split="validation")
+    for name, picture in (("1pct-validation", grid), ("images-per-class", draw_images_per_class())):
+        with Image.open(folder / f"{name}.png") as image:
+            assert ImageChops.difference(image, picture).getbbox() is None
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_show_draws_a_list_of_ones_own(standins_1pct, tmp_path):
+    (tmp_path / "my.txt").write_text("n01440764_10040.JPEG\nn01601694_21328.JPEG\n")
+    lists = ["--train-list", str(tmp_path / "my.txt"), "--output-dir", str(tmp_path)]
+    assert main(["show", "custom", "--data-dir", str(standins_1pct), *lists]) == 0
+    grid = draw_grid("custom", standins_1pct, train_list=["n01440764_10040.JPEG", "n01601694_21328.JPEG"])
+    with Image.open(tmp_path / "custom-train.png") as image:
+        assert ImageChops.difference(image, grid).getbbox() is None
+        assert image.size == (900, TOP + ROW + 4)
+
+
+def test_show_needs_no_images_and_no_freetype_for_the_histogram(tmp_path):
+    code = "import sys; sys.modules['PIL._imagingft'] = None; from imagenet_subsets_tools.cli import main; sys.exit("
+    command = [sys.executable, "-c", f"{code}main(['show', '--histogram', '--output-dir', {str(tmp_path)!r}]))"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT)
+    assert result.returncode == 0, result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["images-per-class.png"]
+    with Image.open(tmp_path / "images-per-class.png") as picture:
+        assert picture.size == (900, 556)
+        assert drawn(picture.convert("RGB"), (20, 20, 300, 40)) is not None  # the heading
+
+
+def test_show_tells_what_is_wrong(standins_1pct, tmp_path, capsys):
+    for arguments in (
+        [],
+        ["1pct"],
+        ["1pct", "--histogram"],
+        ["imagenet", "--data-dir", "x"],
+        ["custom", "--data-dir", "x"],
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(["show", *arguments])
+        assert end.value.code == 2 and "usage: imagenet-subsets show" in capsys.readouterr().err
+    for folder, split in ((tmp_path, "train"), (standins_1pct, "no_split")):
+        options = ["--data-dir", str(folder), "--split", split, "--output-dir", str(tmp_path / "new")]
+        assert main(["show", "1pct", *options]) == 1
+        (message,) = capsys.readouterr().err.splitlines()
+        assert message.startswith("imagenet-subsets: error: ")
+    assert not (tmp_path / "new").exists()
+
+
+def test_help_fits_a_screen_and_has_examples(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in ([], ["show"]):
+        with pytest.raises(SystemExit) as end:
+            main([*command, "--help"])
+        text = capsys.readouterr().out
+        assert end.value.code == 0 and "example:\n  imagenet-subsets " in text
+        assert len(text.splitlines()) < 24 and max(map(len, text.splitlines())) <= 80

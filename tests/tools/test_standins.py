@@ -1,0 +1,325 @@
+import collections
+import io
+import itertools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from helpers.programs import PROJECT
+from PIL import Image, ImageOps
+
+from imagenet_reader.lists import SPLIT_FILES
+from imagenet_subsets_tools.cli import main
+from imagenet_subsets_tools.split_lists import TRAIN_NAME, published_lines
+from imagenet_subsets_tools.standins import CMYK_IMAGES, PNG_IMAGE, make_standins
+
+pytestmark = pytest.mark.once
+
+TRAIN, VALIDATION = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+WNIDS = published_lines(SPLIT_FILES, "classes.parquet", "{wnid}")
+
+
+def listed(*files):
+    return {name for file in files for name in published_lines(SPLIT_FILES, file, TRAIN_NAME)}
+
+
+def train_images(folder, every=1):
+    """(class tar, name, content) of the images of every so manyth class."""
+    with tarfile.open(folder / TRAIN) as outer:
+        for member in outer.getmembers()[::every]:
+            with tarfile.open(fileobj=outer.extractfile(member)) as inner:
+                for image in inner:
+                    yield member.name, image.name, inner.extractfile(image).read()
+
+
+def validation_images(folder, count):
+    """(name, content) of the first images."""
+    with tarfile.open(folder / VALIDATION) as archive:
+        for _ in range(count):
+            member = archive.next()
+            yield member.name, archive.extractfile(member).read()
+
+
+def first_comment(jpeg):
+    assert jpeg[:4] == b"\xff\xd8\xff\xfe"
+    return jpeg[6 : 4 + int.from_bytes(jpeg[4:6], "big")].decode()
+
+
+@pytest.fixture(scope="module")
+def members(standins_1pct):
+    """[(class tar, name, content)] of all training images of the 1pct stand-in."""
+    return list(train_images(standins_1pct))
+
+
+@pytest.fixture(scope="module")
+def images(members):
+    """{name: content} of the same."""
+    return {name: content for _, name, content in members}
+
+
+# ------------------------------------------------------------------------------------------ layout
+
+
+def test_train_is_a_tar_of_sorted_class_tars(members):
+    names = collections.defaultdict(list)
+    for class_tar, name, _ in members:
+        names[class_tar].append(name)
+    assert list(names) == [f"{wnid}.tar" for wnid in WNIDS]
+    for class_tar, in_class in names.items():
+        assert in_class == sorted(set(in_class))
+        assert all(re.fullmatch(class_tar[:-4] + r"_\d+\.JPEG", name) for name in in_class)
+
+
+def test_train_holds_listed_unlisted_and_special_images(images):
+    special = CMYK_IMAGES | {PNG_IMAGE}
+    assert len(special) == 23
+    wanted = listed("1pct.parquet") | special
+    assert wanted <= images.keys()
+    extra = images.keys() - wanted
+    assert collections.Counter(name[:9] for name in extra) == dict.fromkeys(WNIDS, 3)
+    assert not extra & listed("1pct.parquet", "10pct.parquet", "lt_train.parquet", "lt_validation.parquet")
+
+
+def test_all_configs_are_in_the_default(standins_all):
+    names = {name for _, name, _ in train_images(standins_all, every=100)}
+    wanted = listed("1pct.parquet", "10pct.parquet", "lt_train.parquet", "lt_validation.parquet")
+    wanted = {name for name in wanted if name[:9] in WNIDS[::100]}
+    assert wanted <= names and len(names - wanted - CMYK_IMAGES - {PNG_IMAGE}) == 3 * 10
+
+
+def test_validation_is_flat_and_sorted(standins_1pct):
+    with tarfile.open(standins_1pct / VALIDATION) as archive:
+        assert archive.getnames() == [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 50_001)]
+
+
+def test_headers_and_ends_are_those_of_gnu_tars(standins_1pct):
+    for path in (standins_1pct / TRAIN, standins_1pct / VALIDATION):
+        with tarfile.open(path) as archive, path.open("rb") as file:
+            for member in (archive.next(), archive.next()):
+                header = tarfile.TarInfo(member.name)
+                header.size = member.size
+                file.seek(member.offset)
+                assert file.read(512) == header.tobuf(tarfile.GNU_FORMAT)
+                if path.name == TRAIN:
+                    assert member.size % 10_240 == 0
+                    file.seek(member.offset_data + member.size - 1024)
+                    assert file.read(1024) == bytes(1024)
+            file.seek(-1024, os.SEEK_END)
+            assert file.read() == bytes(1024) and file.tell() % 10_240 == 0
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="no tar command")
+def test_tar_command_lists_the_archives(standins_1pct):
+    for name, members in ((TRAIN, 1_000), (VALIDATION, 50_000)):
+        result = subprocess.run(["tar", "tf", standins_1pct / name], capture_output=True, text=True)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert len(result.stdout.splitlines()) == members
+
+
+# ------------------------------------------------------------------------------------------ images
+
+
+def test_each_image_decodes_and_says_its_name(images, standins_1pct):
+    for name, content in [*images.items(), *validation_images(standins_1pct, 2_000)]:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            assert image.size == (64, 48)
+            assert image.format == ("PNG" if name == PNG_IMAGE else "JPEG")
+            said = image.info["Comment"] if name == PNG_IMAGE else image.info["comment"].decode()
+            assert said == name
+        assert name == PNG_IMAGE or first_comment(content) == name
+
+
+def test_odd_images_are_those_of_the_true_archive(images):
+    modes = {name: Image.open(io.BytesIO(content)).mode for name, content in images.items()}
+    assert {name for name, mode in modes.items() if mode == "CMYK"} == CMYK_IMAGES
+    assert 0.015 < list(modes.values()).count("L") / len(modes) < 0.025
+    assert set(modes.values()) == {"RGB", "L", "CMYK"}
+
+
+def test_some_images_are_turned(images):
+    turns = collections.Counter()
+    for content in images.values():
+        image = Image.open(io.BytesIO(content))
+        turn = image.getexif().get(0x0112)
+        turns[turn] += 1
+        if turn in (6, 8):
+            assert ImageOps.exif_transpose(image).size == (48, 64)
+    assert turns.keys() == {None, 3, 6, 8}
+    assert 0.001 < 1 - turns[None] / len(images) < 0.005
+
+
+def test_classes_and_images_of_a_class_look_different(images):
+    pictures = collections.defaultdict(set)
+    for name, content in images.items():
+        pictures[name[:9]].add(Image.open(io.BytesIO(content)).convert("RGB").tobytes())
+    assert min(map(len, pictures.values())) >= 2
+    assert len(set.union(*pictures.values())) == sum(map(len, pictures.values()))
+    first = [np.frombuffer(sorted(pictures[wnid])[0], np.uint8).astype(int) for wnid in WNIDS[:50]]
+    assert all(abs(one - other).mean() > 8 for one, other in itertools.pairwise(first))
+
+
+def test_image_bytes_gives_photo_sizes(tmp_path):
+    make_standins(tmp_path, configs=[], image_bytes=4_000)
+    content = dict(validation_images(tmp_path, 5_000))
+    sizes = np.array([len(jpeg) for jpeg in content.values()])
+    assert abs(sizes.mean() / 4_000 - 1) < 0.03
+    assert 0.35 < sizes.min() / 4_000 < 0.6 and 1.6 < sizes.max() / 4_000 < 1.95
+    assert len(set(sizes)) > 1_000
+    for name, jpeg in list(content.items())[:500]:
+        assert first_comment(jpeg) == name
+        Image.open(io.BytesIO(jpeg)).load()
+
+
+@pytest.mark.skipif("IMAGENET_SUBSETS_SLOW" not in os.environ, reason="slow, takes 5 GB")
+def test_full_members_have_true_counts_and_sizes(tmp_path):
+    make_standins(tmp_path, configs=["1pct"], members="full")
+    stat = (tmp_path / TRAIN).stat()
+    assert 130e9 < stat.st_size < 150e9 and stat.st_blocks * 512 < 8e9
+    names = collections.defaultdict(list)
+    with tarfile.open(tmp_path / TRAIN) as outer:
+        for member in outer:
+            with tarfile.open(fileobj=outer.extractfile(member)) as inner:
+                names[member.name[:9]] = inner.getnames()
+    assert list(names) == WNIDS
+    assert all(in_class == sorted(set(in_class)) for in_class in names.values())
+    assert sum(map(len, names.values())) == 1_281_167
+    assert {len(in_class) for in_class in names.values()} == {1281, 1282}
+    assert listed("1pct.parquet") <= {name for in_class in names.values() for name in in_class}
+
+
+# ------------------------------------------------------------------------- errors and the command line
+
+
+def run(*arguments, before="", **options):
+    """The finished command, run by a new interpreter after the statements ``before``."""
+    full = command(*arguments, before=before)
+    return subprocess.run(full, capture_output=True, text=True, cwd=PROJECT, **options)
+
+
+def command(*arguments, before=""):
+    if not before:
+        return [sys.executable, "-m", "imagenet_subsets_tools.cli", *map(str, arguments)]
+    code = f"import sys; {before}; from imagenet_subsets_tools.cli import main; sys.exit(main())"
+    return [sys.executable, "-c", code, *map(str, arguments)]
+
+
+@pytest.mark.parametrize("name", [TRAIN, VALIDATION])
+def test_an_archive_is_never_overwritten(tmp_path, name):
+    (tmp_path / name).write_bytes(b"138 GB")
+    with pytest.raises(FileExistsError, match=name):
+        make_standins(tmp_path, configs=["1pct"])
+    assert (tmp_path / name).read_bytes() == b"138 GB"
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize(
+    ("options", "found", "allowed"),
+    [
+        ({"configs": ["5pct"]}, "'5pct'", "'1pct', '10pct', 'lt'"),
+        ({"members": "all"}, "'all'", "'listed' or 'full'"),
+        ({"image_bytes": 100}, "100", "4000"),
+    ],
+)
+def test_wrong_values_are_told_with_the_right_ones(tmp_path, options, found, allowed):
+    with pytest.raises(ValueError, match=f"{found}.*{allowed}"):
+        make_standins(tmp_path / "new", **options)
+    assert not (tmp_path / "new").exists()
+
+
+def test_too_small_a_disk_is_told_before_writing(tmp_path):
+    with pytest.raises(OSError, match="GB"):
+        make_standins(tmp_path / "new", configs=["1pct"], image_bytes=10**12)
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_is_left_after_a_failed_write(tmp_path):
+    (tmp_path / "other").touch()
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))"
+    result = run("sample", tmp_path, "--configs", "1pct", before=limit)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert re.fullmatch("imagenet-subsets: error: .*File too large.*", result.stderr.splitlines()[-1])
+    assert os.listdir(tmp_path) == ["other"]
+
+
+def test_nothing_is_left_after_ctrl_c(tmp_path):
+    folder = tmp_path / "new" / "folder"
+    # A test run started in the background ignores the signal, and so would its children.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    started = command("sample", folder, before=heed)
+    with subprocess.Popen(started, cwd=PROJECT, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 60
+        while not list(folder.glob(f"*/{TRAIN}")):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert b"Traceback" not in process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert os.listdir(tmp_path) == []
+
+
+def test_sample_makes_the_same_bytes_again(tmp_path, standins_1pct, capsys):
+    assert main(["sample", str(tmp_path / "new"), "--configs", "1pct"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'new'}: {TRAIN} (31 MB), {VALIDATION} (77 MB)\n"
+    assert sorted(os.listdir(tmp_path / "new")) == [TRAIN, VALIDATION]
+    for name in (TRAIN, VALIDATION):
+        assert (tmp_path / "new" / name).read_bytes() == (standins_1pct / name).read_bytes()
+
+
+def test_demo_shows_rows_and_leaves_nothing(tmp_path):
+    temporary, home = tmp_path / "tmp", tmp_path / "home"
+    temporary.mkdir()
+    environment = {name: value for name, value in os.environ.items() if "PROGRESS_BARS" not in name}
+    result = run("demo", env={**environment, "TMPDIR": str(temporary), "HF_HOME": str(home)})
+    assert result.returncode == 0, result.stderr
+    assert "num_rows: 12811" in result.stdout and "num_rows: 50000" in result.stdout
+    assert re.search(r"ILSVRC2012_val_00000001.JPEG +65 +sea snake +64x48", result.stdout)
+    calls = re.findall(r"(\w+)\.load_dataset\(", result.stdout)
+    assert calls == ["imagenet_subsets", "imagenet_subsets"] + ["datasets"] * datasets.__version__.startswith("2.19.")
+    assert "Warning" not in result.stderr
+    last = {line.partition(":")[0]: line for line in re.split("[\r\n]", result.stderr) if line.startswith("Indexing")}
+    assert len(last) == 2 and all("100%" in line for line in last.values())
+    assert os.listdir(temporary) == []
+    left = [path for path in home.rglob("*") if path.is_file() and "modules" not in path.parts]
+    assert left == []
+
+
+def test_index_prints_a_line_an_archive(tmp_path, standins_1pct):
+    archives = [standins_1pct / TRAIN, standins_1pct / VALIDATION]
+    result = run("index", *archives, env={**os.environ, "HF_HOME": str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert [line.split(": ")[0] for line in lines] == list(map(str, archives))
+    assert "15,834 images" in lines[0] and "50,000 images" in lines[1]
+    assert all(Path(line.split(" index ")[1]).is_file() for line in lines)
+
+
+@pytest.mark.parametrize("command", ["sample {folder}", "index {folder}/no.tar"])
+def test_commands_tell_errors_in_a_line(tmp_path, capsys, command):
+    (tmp_path / TRAIN).touch()
+    assert main(command.format(folder=tmp_path).split()) == 1
+    (message,) = capsys.readouterr().err.splitlines()
+    assert message.startswith(f"imagenet-subsets: error: {tmp_path}")
+
+
+def test_help_is_quick_and_has_examples():
+    for arguments in (["--help"], ["sample", "--help"], ["demo", "--help"], ["index", "--help"]):
+        result = run(*arguments, before="sys.modules['datasets'] = None")  # importing it would fail
+        assert result.returncode == 0, result.stderr
+        assert "example:\n  imagenet-subsets " in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["sample"], ["unknown"], ["sample", "x", "--members", "all"]])
+def test_wrong_usage_ends_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2 and "usage: imagenet-subsets" in capsys.readouterr().err
