@@ -7,7 +7,7 @@ from pathlib import Path
 import imagenet_subsets
 from benchmarks.common import archive_of, measured
 from benchmarks.devices import move_away, move_to_disk
-from imagenet_reader.layouts.kaggle_zip import list_members
+from imagenet_reader.layouts.kaggle_zip import KaggleZip
 from imagenet_reader.lists import TRAIN_IMAGES, read_wnids
 
 __all__ = [
@@ -90,7 +90,7 @@ def list_zip(folder):
     path = os.path.join(os.environ["HF_HOME"], "kaggle.zip")
     _write_directory(path, [f"train/{wnid}/{wnid}" for wnid in read_wnids()], TRAIN_IMAGES // 1000)
     with measured() as result:
-        result["members"] = len(list_members(path))
+        result["members"] = len(KaggleZip(path).list_members([path]))
     return result
 
 
