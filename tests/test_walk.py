@@ -156,7 +156,7 @@ def test_an_archive_with_apple_double_members_is_the_official_one(tmp_path):
     image = b"n01440764_10026.JPEG"
     (tmp_path / TRAIN_ARCHIVE).write_bytes(apple_double((CLASSES[0] + b".tar", apple_double((image, jpeg("red"))))))
     (tmp_path / "list.txt").write_bytes(image)
-    options = {"train_list": str(tmp_path / "list.txt"), "streaming": True, "split": "train"}
+    options = {"train_list": str(tmp_path / "list.txt"), "splits": ["train"], "streaming": True, "split": "train"}
     rows = imagenet_subsets.load_dataset("custom", data_dir=str(tmp_path), **options)
     assert [row["file_name"] for row in rows] == [image.decode()]
 
