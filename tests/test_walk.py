@@ -193,7 +193,9 @@ def test_a_wrong_checksum_is_reported_and_not_where_its_size_leads(way, write):
 def test_an_image_of_another_class_is_refused(way, folder):
     stranger = member(b"n01443537_7.JPEG", b"x")
     Path(folder[2]).write_bytes(class_tar(CLASSES[2], 3).removesuffix(END) + stranger + END)
-    with pytest.raises(ArchiveError, match=f"{folder[2]}, byte 3,072: found n01443537_7.JPEG, .* n01484850"):
+    with pytest.raises(
+        ArchiveError, match=f"{folder[2]}, byte 3,072: found n01443537_7.JPEG, which is in the class tar of n01484850"
+    ):
         walk_tars(folder, PREFIXES)
 
 

@@ -1,5 +1,7 @@
 """The members of tars, by a walk over all their headers."""
 
+import functools
+import operator
 import os
 from collections.abc import Sequence
 
@@ -27,8 +29,7 @@ def first_member(file: File) -> bytes:
     """
     walk = TarWalk(file.path, 0, file.stamp().size)
     while not walk.done and walk.error is None:
-        passed = walk.headers
-        walk.advance(file.read, lambda _: walk.headers == passed)  # noqa: B023 - it is called here alone
+        walk.advance(file.read, functools.partial(operator.eq, walk.position))  # the header at this offset alone
         for name in walk.take_names():
             if not name.startswith(APPLE_DOUBLE):
                 return name
@@ -50,7 +51,7 @@ def walk_archive(path: str) -> pa.Table:
     if CLASS_TAR.fullmatch(first_member(file)):
         walks = _class_tar_walks(file)
     finish(walks, files, os.path.basename(path))
-    return pa.concat_tables([MEMBERS.empty_table(), *(walk.members() for walk in walks)])
+    return pa.concat_tables([MEMBERS.empty_table(), *(walk.take_members() for walk in walks)])
 
 
 def walk_tars(paths: Sequence[str], prefixes: Sequence[bytes] | None = None) -> pa.Table:
@@ -77,7 +78,7 @@ def walk_tars(paths: Sequence[str], prefixes: Sequence[bytes] | None = None) -> 
         finish(walks, files, os.path.dirname(paths[0]))
     tables = [MEMBERS.append(pa.field("file", pa.int64())).empty_table()]
     for number, walk in enumerate(walks):
-        table = walk.members()
+        table = walk.take_members()
         tables.append(table.append_column("file", pa.array([number] * len(table), pa.int64())))
     return pa.concat_tables(tables)
 
@@ -88,7 +89,7 @@ def walk_tar(file: File) -> pa.Table:
     walk.advance(file.read, lambda _: True)
     if walk.error is not None:
         raise walk.error
-    return walk.members()
+    return walk.take_members()
 
 
 def _class_tar_walks(file: File) -> list[TarWalk]:

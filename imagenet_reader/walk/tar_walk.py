@@ -73,12 +73,13 @@ class TarWalk:
                 self.error = error
             self._check_headers()  # which may find an earlier error
 
-    def members(self) -> pa.Table:
-        """The regular members passed so far, ``MEMBERS``, of each name the last; it warns of others."""
-        return last_of_each_name(pa.concat_tables([MEMBERS.empty_table(), *self._tables]).combine_chunks(), self.path)
+    def take_members(self) -> pa.Table:
+        """The regular members passed since the last call, ``MEMBERS``, of each name the last; it warns of others."""
+        tables, self._tables = [MEMBERS.empty_table(), *self._tables], []
+        return last_of_each_name(pa.concat_tables(tables).combine_chunks(), self.path)
 
     def take_names(self) -> list[bytes]:
-        """The names of the regular members passed so far, which are then forgotten."""
+        """The names of what ``take_members`` would give, without a warning."""
         tables, self._tables = self._tables, []
         return [name for table in tables for name in table["name"].to_pylist()]
 

@@ -1,11 +1,13 @@
 """Ways to advance walks: hopping from header to header, by one thread or several, and streaming."""
 
+import functools
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Protocol
 
+from imagenet_reader.sources import File
 from imagenet_reader.sources.pool import FilePool
 from imagenet_reader.walk.tar_walk import TarWalk
 
@@ -36,7 +38,7 @@ def unfinished(walks: Iterable[TarWalk]) -> list[TarWalk]:
 class Hop:
     """Reads headers one by one, in the calling thread, which is the fastest way in memory."""
 
-    look = 0.1  # on a busy machine, a thread may have to wait for some 0.01
+    look: ClassVar = 0.1  # on a busy machine, a thread may have to wait for some 0.01
 
     def __init__(self, files: FilePool):
         self.files, self.deadline = files, STOPPED
@@ -79,20 +81,19 @@ class HopByThreads(Hop):
 class Stream:
     """Reads the headers out of large pieces that are read one after the other."""
 
-    look = 0.02  # as long as a piece takes or some; what they hold beside headers is read for nothing
+    look: ClassVar = 0.02  # as long as a piece takes or some; what they hold beside headers is read for nothing
 
     def __init__(self, files: FilePool):
         self.files, self.deadline = files, STOPPED
-        self.file, self.start, self.piece = None, 0, b""
+        self.path, self.start, self.piece = "", 0, b""
 
     def advance(self, walks: Sequence[TarWalk], seconds: float) -> None:
         """See ``Way``."""
         self.deadline = time.perf_counter() + seconds
         for walk in unfinished(walks):
-            file = self.files.get(walk.path)
-            if file is not self.file:
-                self.file, self.start, self.piece = file, 0, b""
-            walk.advance(self._read, self._goes_on)
+            if walk.path != self.path:
+                self.path, self.start, self.piece = walk.path, 0, b""
+            walk.advance(functools.partial(self._read, self.files.get(walk.path)), self._goes_on)
 
     def _goes_on(self, offset: int) -> bool:
         """Whether there is time; a piece that was read is used up in any case."""
@@ -101,11 +102,11 @@ class Stream:
     def _holds(self, offset: int, size: int) -> bool:
         return self.start <= offset and offset + size <= self.start + len(self.piece)
 
-    def _read(self, offset: int, size: int) -> bytes:
+    def _read(self, file: File, offset: int, size: int) -> bytes:
         if not self._holds(offset, size):
             end = self.start + len(self.piece)
             # The next piece begins where this one ends, if that will do.
             self.start = end if end <= offset <= end + STREAM_BYTES - size else offset
-            self.piece = self.file.read(self.start, STREAM_BYTES)
+            self.piece = file.read(self.start, STREAM_BYTES)
         begin = offset - self.start
         return self.piece[begin : begin + size]
