@@ -107,6 +107,7 @@ class Stream:
             end = self.start + len(self.piece)
             # The next piece begins where this one ends, if that will do.
             self.start = end if end <= offset <= end + STREAM_BYTES - size else offset
+            self.piece = b""  # free the memory first
             self.piece = file.read(self.start, STREAM_BYTES)
         begin = offset - self.start
         return self.piece[begin : begin + size]
