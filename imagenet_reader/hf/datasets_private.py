@@ -7,6 +7,7 @@
 ``_get_examples_iterable_for_split``   2.19 to 5.x: the rows of a streaming dataset
 ``ExamplesIterable``                   2.19 to 5.x; ``_state_dict`` in it from 2.20 on
 ``is_small_dataset``                   2.19 to 5.x: whether a dataset is to be kept in memory
+``ConcatenationTable``                 2.19 to 5.x: a table of rows of blocks
 ``_indices``                           2.19 to 5.x: which rows of its table a dataset has, and in which order
 =====================================  ===================================================================
 """
@@ -19,11 +20,12 @@ import datasets
 import multiprocess
 from datasets.exceptions import DatasetGenerationError
 from datasets.iterable_dataset import ExamplesIterable
+from datasets.table import ConcatenationTable
 from datasets.utils.info_utils import is_small_dataset
 
 from imagenet_reader.hf.processes import end_with, ending_with_this
 
-__all__ = ["TableBuilder", "indices_of", "is_small_dataset"]
+__all__ = ["TableBuilder", "indices_of", "is_small_dataset", "only_column"]
 
 
 class TableBuilder(datasets.GeneratorBasedBuilder):
@@ -74,6 +76,18 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
         if not self.resumable:
             return super()._get_examples_iterable_for_split(split_generator)
         return _ResumingExamples(self._generate_examples, split_generator.gen_kwargs)
+
+
+def only_column(dataset, column):
+    """A dataset without indices, of one of its columns.
+
+    Blocks of its table that then have no columns are left out, with which ``datasets`` could not concatenate it.
+    """
+    chosen = dataset.select_columns([column])
+    if not isinstance(chosen.data, ConcatenationTable):
+        return chosen
+    blocks = [[block for block in row if block.num_columns] for row in chosen.data.blocks]
+    return datasets.Dataset(ConcatenationTable.from_blocks(blocks), info=chosen.info, split=chosen.split)
 
 
 def indices_of(dataset):

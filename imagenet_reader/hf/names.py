@@ -73,44 +73,49 @@ def _field(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     return pc.struct_field(column, name)
 
 
-def own_labels(features: datasets.Features) -> tuple[str, list[int] | None] | None:
-    """The column of a dataset's own labels, and the published label of each of its classes.
+class OwnLabels:
+    """The labels that a dataset has by itself.
 
-    ``None`` instead of the column if there is none, and instead of the classes if its labels are the published ones, as
-    far as their names tell.
+    Attributes:
+        column: their column; ``None`` if there is none.
     """
-    column = next((name for name in LABEL_COLUMNS if name in features), None)
-    if column is None:
-        return None
-    feature: Any = features[column]
-    return column, _published(feature.names) if isinstance(feature, datasets.ClassLabel) else None
+
+    def __init__(self, features: datasets.Features):
+        self.column = next((name for name in LABEL_COLUMNS if name in features), None)
+        feature: Any = features.get(self.column)
+        self._published = _published(feature.names) if isinstance(feature, datasets.ClassLabel) else None
+
+    def check(self, names: list[str], own: list[int | None], published: list[int]) -> None:
+        """Raise ``ValueError`` if the labels say other classes than the published lists.
+
+        Args:
+            names: file names.
+            own: the values of ``column``; ``None`` or -1 where it has no label.
+            published: the labels of the lists.
+        """
+        known = own if self._published is None else [self._as_published(label) for label in own]
+        other = [
+            f"{name}: {theirs} instead of {ours}"
+            for name, theirs, ours in zip(names, known, published)
+            if theirs not in (None, -1, ours) and ours >= 0  # unlabeled images are known by their names
+        ]
+        if other:
+            raise ValueError(
+                f"The column {self.column} says another class than the published lists for {len(other):,} of "
+                f"{len(names):,} images, such as {', '.join(other[:3])}. If its classes are in another order, remove "
+                f"the column, dataset.remove_columns({self.column!r}): labels are then those of the lists."
+            )
+
+    def _as_published(self, label: int | None) -> int | None:
+        return self._published[label] if self._published and label is not None and label >= 0 else None
 
 
-def _published(names: list[str]) -> list[int] | None:
-    for kind in ("wnid", "words"):
-        label_of = {name: label for label, name in enumerate(lists.label_names(lists.read_classes(), kind))}
-        if set(names) <= label_of.keys():
-            return [label_of[name] for name in names]
+def _published(names: list[str]) -> list[int | None] | None:
+    """The published label of each class, by its wnid or words; ``None`` if the names say nothing of the kind."""
+    wnids, words = zip(*lists.read_classes())
+    for published in (wnids, words):
+        label_of = {name: label for label, name in enumerate(published) if published.count(name) == 1}
+        labels = [label_of.get(name) for name in names]  # two classes are called crane, which some rename
+        if sum(label is not None for label in labels) > len(names) / 2:
+            return labels
     return None
-
-
-def check_labels(names: list[str], own: list[int | None], published: list[int], column: str) -> None:
-    """Raise ``ValueError`` if a dataset's own labels say other classes than the published lists.
-
-    Args:
-        names: file names.
-        own: the dataset's own labels, as published ones; ``None`` or -1 where it has none.
-        published: the labels of the lists.
-        column: the name of the column of the own labels.
-    """
-    other = [
-        f"{name}: {theirs} instead of {ours}"
-        for name, theirs, ours in zip(names, own, published)
-        if theirs not in (None, -1, ours) and ours >= 0  # unlabeled rows are known by their names
-    ]
-    if other:
-        raise ValueError(
-            f"The column {column} says another class than the published lists for {len(other):,} of {len(names):,} "
-            f"images, such as {', '.join(other[:3])}. Its classes may be in another order: pass the dataset without "
-            f"this column to take the labels of the lists."
-        )

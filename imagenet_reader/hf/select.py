@@ -7,8 +7,8 @@ import pyarrow.compute as pc
 
 from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.hf.datasets_private import indices_of
-from imagenet_reader.hf.names import check_labels, image_column, own_labels, row_names
+from imagenet_reader.hf.datasets_private import indices_of, only_column
+from imagenet_reader.hf.names import OwnLabels, image_column, row_names
 from imagenet_reader.official import WNID
 from imagenet_reader.plan import Plan
 
@@ -103,7 +103,10 @@ def _selected(
     _check_labels(dataset, rows, images)
     table = datasets.Dataset(dataset.data, split=datasets.NamedSplit(split))  # without indices: all columns align
     column, features = image_column(dataset.features), info.features
-    pictures = table.select_columns([column]).rename_column(column, "image").cast_column("image", features["image"])
+    pictures = only_column(table, column)
+    if column != "image":
+        pictures = pictures.rename_column(column, "image")
+    pictures = pictures.cast_column("image", features["image"])
     beside = datasets.Dataset(datasets.table.InMemoryTable(_beside(len(table), rows, images, features)))
     joined = datasets.concatenate_datasets(
         [pictures, beside], axis=1, info=info.copy(), split=datasets.NamedSplit(split)
@@ -125,10 +128,7 @@ def _beside(length: int, rows: np.ndarray, images: list[tuple[str, int]], featur
 
 
 def _check_labels(dataset: datasets.Dataset, rows: np.ndarray, images: list[tuple[str, int]]) -> None:
-    own = own_labels(dataset.features)
-    if own is not None:
-        column, published = own
-        theirs = dataset.data.table[column].take(pa.array(rows)).to_pylist()
-        if published is not None:
-            theirs = [published[label] if label is not None and label >= 0 else None for label in theirs]
-        check_labels([name for name, _ in images], theirs, [label for _, label in images], column)
+    own = OwnLabels(dataset.features)
+    if own.column is not None:
+        theirs = dataset.data.table[own.column].take(pa.array(rows)).to_pylist()
+        own.check([name for name, _ in images], theirs, [label for _, label in images])

@@ -6,7 +6,7 @@ import datasets
 
 from imagenet_reader import lists
 from imagenet_reader.formats.hub_names import official_name
-from imagenet_reader.hf.names import FILENAME, JSON, KEY, LOOKED_FOR, check_labels, image_column, own_labels
+from imagenet_reader.hf.names import FILENAME, JSON, KEY, LOOKED_FOR, OwnLabels, image_column
 from imagenet_reader.official import TRAIN_NAME, WNID
 from imagenet_reader.plan import Plan
 
@@ -43,13 +43,9 @@ def _source_of(dataset: datasets.IterableDatasetDict, image_set: str) -> dataset
 
 def _selected(dataset: datasets.IterableDataset, selection: "Selection", info: datasets.DatasetInfo) -> Any:
     undecoded = dataset.cast_column(selection.column, datasets.Image(decode=False))
-    return undecoded.map(
-        selection,
-        batched=True,
-        batch_size=BATCH_ROWS,
-        remove_columns=list(dataset.features),
-        features=info.features,
-    )
+    removed = [column for column in dataset.features if column not in info.features]  # 2.19 would remove new ones
+    rows = undecoded.map(selection, batched=True, batch_size=BATCH_ROWS, remove_columns=removed)
+    return rows.cast(info.features)
 
 
 class Selection:
@@ -58,7 +54,7 @@ class Selection:
     def __init__(self, plan: Plan, split: str, features: datasets.Features | None):
         if features is None:
             raise ValueError("Expected a streaming dataset whose features are known: pass features= when it is made.")
-        self.column, self.own = image_column(features), own_labels(features)
+        self.column, self.own = image_column(features), OwnLabels(features)
         self.label_of = plan.labels_by_name(split)
         self.complement = plan.subset[split].complement
 
@@ -67,13 +63,10 @@ class Selection:
         names = self._names(batch)
         if not any(names):
             raise ValueError(f"The dataset does not say which image is which: looked for {LOOKED_FOR}.")
-        rows = [(k, name, label) for k, name in enumerate(names) if (label := self._label(name)) is not None]
-        if self.own is not None:
-            own_column, published = self.own
-            own = [batch[own_column][k] for k, _, _ in rows]
-            if published is not None:
-                own = [published[label] if label is not None and label >= 0 else None for label in own]
-            check_labels([name for _, name, _ in rows], own, [label for _, _, label in rows], own_column)
+        rows = [(k, str(name), label) for k, name in enumerate(names) if (label := self._label(name)) is not None]
+        if self.own.column is not None:
+            own = [batch[self.own.column][k] for k, _, _ in rows]
+            self.own.check([name for _, name, _ in rows], own, [label for _, _, label in rows])
         return {
             "image": [batch[self.column][k] for k, _, _ in rows],
             "label": [label for _, _, label in rows],

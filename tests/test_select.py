@@ -1,0 +1,199 @@
+"""Subsets of a dataset that is already loaded."""
+
+import multiprocessing
+
+import datasets
+import pytest
+from makers.hub_parquet import hub_parquet
+from makers.layouts import train_images, validation_images
+from makers.webdataset import webdataset
+from rows import published_rows, rows_of
+
+import imagenet_subsets
+from imagenet_subsets import ArchiveError
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*left out")
+COLUMNS = ["image", "label", "file_name"]
+
+
+@pytest.fixture(scope="module")
+def files(standins_1pct, tmp_path_factory):
+    """A folder with the Hub's Parquet files of 1pct, with every 25th validation image."""
+    folder = tmp_path_factory.mktemp("hub")
+    validation = dict(list(validation_images(standins_1pct).items())[::25])
+    hub_parquet(train_images(standins_1pct) | validation, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def imagenet(files, tmp_path_factory):
+    """The dataset that ``datasets`` loads from them."""
+    data_files = {split: str(files / "data" / f"{split}-*.parquet") for split in ("train", "validation")}
+    return datasets.load_dataset("parquet", data_files=data_files, cache_dir=str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="module")
+def expected(files, tmp_path_factory):
+    """The dataset that ``load_dataset`` gives."""
+    options = {"on_missing": "skip", "image_bytes": "archive", "cache_dir": str(tmp_path_factory.mktemp("loaded"))}
+    return imagenet_subsets.load_dataset("1pct", data_dir=str(files), **options)
+
+
+def arrow(dataset):
+    return dataset.with_format("arrow")[:]
+
+
+def images(dataset):
+    return [image["bytes"] for image in arrow(dataset)["image"].to_pylist()]
+
+
+def assert_same(selected, expected):
+    assert selected.features == expected.features and selected.column_names == COLUMNS
+    assert rows_of(selected) == rows_of(expected)
+    assert images(selected) == images(expected)
+
+
+def test_rows_are_those_of_load_dataset(imagenet, expected):
+    with pytest.warns(UserWarning, match="48,000 of 50,000 in validation"):
+        selected = imagenet_subsets.select(imagenet, "1pct", on_missing="skip")
+    assert list(selected) == ["train", "validation"]
+    for split in selected:
+        assert_same(selected[split], expected[split])
+        assert selected[split].split == split
+    assert selected["train"][0]["image"].mode == "RGB"
+    assert rows_of(selected["train"]) == published_rows("1pct", "train")
+
+
+def test_one_split_and_one_dataset(imagenet, expected):
+    assert_same(imagenet_subsets.select(imagenet, "1pct", split="train", on_missing="skip"), expected["train"])
+    selected = imagenet_subsets.select(imagenet["train"], "1pct")
+    assert list(selected) == ["train"]
+    assert_same(selected["train"], expected["train"])
+
+
+def test_no_image_is_copied_or_written(imagenet, tmp_path):
+    before = {file["filename"] for split in imagenet.values() for file in split.cache_files}
+    selected = imagenet_subsets.select(imagenet, "1pct", splits=["train"])["train"]
+    assert {file["filename"] for file in selected.cache_files} <= before
+    source = imagenet["train"].data.column("image")
+    addresses = {chunk.field(0).buffers()[2].address for chunk in source.chunks}
+    column = selected.data.column("image")
+    assert {chunk.field(0).buffers()[2].address for chunk in column.chunks} <= addresses
+
+
+@pytest.mark.parametrize("change", ["shuffled", "filtered", "sharded", "concatenated", "saved", "formatted"])
+def test_other_datasets(change, imagenet, expected, tmp_path):
+    train = imagenet["train"]
+    if change == "shuffled":
+        train = train.shuffle(seed=1)
+    elif change == "filtered":
+        train = train.filter(lambda label: label < 2000, input_columns="label")
+    elif change == "sharded":
+        train = datasets.concatenate_datasets([train.shard(3, k) for k in (2, 0, 1)])
+    elif change == "concatenated":
+        train = datasets.concatenate_datasets([imagenet["validation"], train])
+    elif change == "saved":
+        train.save_to_disk(str(tmp_path / "saved"))
+        train = datasets.load_from_disk(str(tmp_path / "saved"))
+    elif change == "formatted":
+        train = train.with_format("numpy")
+    selected = imagenet_subsets.select(train, "1pct", split="train", on_missing="skip")
+    assert_same(selected, expected["train"])
+
+
+def test_images_of_one_split_in_two_datasets(imagenet, expected):
+    halves = datasets.DatasetDict({"a": imagenet["train"].shard(2, 0), "b": imagenet["train"].shard(2, 1)})
+    assert_same(imagenet_subsets.select(halves, "1pct", split="train", splits=["train"]), expected["train"])
+
+
+def test_names_of_a_column(imagenet, expected):
+    rows = arrow(imagenet["train"])["image"].to_pylist()
+    names = [image["path"].rpartition("_")[0] + ".JPEG" for image in rows]
+    features = datasets.Features({"image": datasets.Image(), "file_name": datasets.Value("string")})
+    nameless = [{"bytes": image["bytes"], "path": None} for image in rows]
+    train = datasets.Dataset.from_dict({"image": nameless, "file_name": names}, features=features)
+    assert_same(imagenet_subsets.select(train, "1pct", split="train", splits=["train"]), expected["train"])
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_webdataset(by_name, standins_1pct, expected, tmp_path):
+    webdataset(train_images(standins_1pct), tmp_path / "wds", by_name=by_name)
+    shards = sorted(str(path) for path in (tmp_path / "wds").rglob("*.tar"))
+    train = datasets.load_dataset("webdataset", data_files={"train": shards}, cache_dir=str(tmp_path / "cache"))
+    selected = imagenet_subsets.select(train, "1pct", split="train", splits=["train"])
+    assert rows_of(selected) == rows_of(expected["train"]) and images(selected) == images(expected["train"])
+    assert selected.features == expected["train"].features
+
+
+def test_streaming(files, expected):
+    data_files = {split: str(files / "data" / f"{split}-*.parquet") for split in ("train", "validation")}
+    stream = datasets.load_dataset("parquet", data_files=data_files, streaming=True)
+    selected = imagenet_subsets.select(stream, "1pct")
+    assert selected["train"].n_shards == stream["train"].n_shards
+    for split in ("train", "validation"):
+        rows = list(selected[split].cast_column("image", datasets.Image(decode=False)))
+        loaded = dict(zip([name for name, _ in rows_of(expected[split])], images(expected[split])))
+        assert {row["file_name"]: row["image"]["bytes"] for row in rows} == loaded
+        assert sorted((row["file_name"], row["label"]) for row in rows) == sorted(rows_of(expected[split]))
+    assert next(iter(selected["train"]))["image"].mode == "RGB"
+    assert selected["train"].features == expected["train"].features
+
+
+def test_what_people_do_with_it(imagenet, expected, tmp_path):
+    selected = imagenet_subsets.select(imagenet, "1pct", split="train", splits=["train"])
+    first = selected[0]["file_name"]
+    assert selected.with_transform(lambda rows: {"name": rows["file_name"]})[0] == {"name": first}
+    mapped = selected.select(range(40)).map(lambda row: {"width": row["image"].width}, num_proc=2)
+    assert mapped["file_name"][:] == selected["file_name"][:40] and min(mapped["width"]) > 0
+    assert len(selected.shuffle(seed=0).train_test_split(0.25)["test"]) == -(-len(selected) // 4)
+    selected.save_to_disk(str(tmp_path / "saved"))
+    assert_same(datasets.load_from_disk(str(tmp_path / "saved")), expected["train"])
+    written = sum(path.stat().st_size for path in (tmp_path / "saved").glob("*.arrow"))
+    assert written < 1.2 * sum(map(len, images(selected))) + 4_000_000
+    selected.select(range(30)).to_parquet(str(tmp_path / "a.parquet"))
+    again = datasets.Dataset.from_parquet(str(tmp_path / "a.parquet"), cache_dir=str(tmp_path / "cache"))
+    assert rows_of(again) == rows_of(selected)[:30]
+
+
+def _first_name(dataset):
+    return dataset[0]["file_name"], dataset[0]["image"].size
+
+
+def test_a_spawned_worker(imagenet):
+    selected = imagenet_subsets.select(imagenet, "1pct", split="train", splits=["train"])
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_first_name, [selected]) == _first_name(selected)
+
+
+def test_wrong_datasets(imagenet):
+    train = imagenet["train"]
+    with pytest.raises(ArchiveError, match=r"lacks .* of the 50,000 images that 1pct has in validation"):
+        imagenet_subsets.select(imagenet, "1pct")
+    with pytest.raises(ArchiveError, match=r"n01440764_\d+\.JPEG.*on_missing='skip'"):
+        imagenet_subsets.select(train.filter(lambda label: label > 0, input_columns="label"), "1pct")
+    nameless = datasets.Dataset.from_dict(
+        {"image": [{"bytes": b"x", "path": None}], "label": [0]},
+        features=datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")}),
+    )
+    with pytest.raises(ValueError, match=r"looked for .*; found .*image"):
+        imagenet_subsets.select(nameless, "1pct")
+    with pytest.raises(ValueError, match="one column of images"):
+        imagenet_subsets.select(train.remove_columns("image"), "1pct")
+    with pytest.raises(ValueError, match=r"no option 'in_place'"):
+        imagenet_subsets.select(imagenet, "1pct", in_place=True)
+    with pytest.raises(ValueError, match="Unknown split"):
+        imagenet_subsets.select(imagenet, "1pct", split="val")
+
+
+def test_labels_that_say_other_classes(imagenet):
+    train = imagenet["train"]
+    numbers = datasets.Dataset.from_dict({"label": [label + 1 for label in train["label"][:]]})
+    other = datasets.concatenate_datasets([train.remove_columns("label"), numbers], axis=1)
+    with pytest.raises(ValueError, match=r"n\d{8}_\d+\.JPEG: \d+ instead of \d+.*remove_columns\('label'\)"):
+        imagenet_subsets.select(other, "1pct", split="train", splits=["train"])
+    names = train.features["label"].names
+    reordered = numbers.cast_column("label", datasets.ClassLabel(names=[*names[-1:], *names[:-1], "none"]))
+    same = datasets.concatenate_datasets([train.remove_columns("label"), reordered], axis=1)
+    assert rows_of(imagenet_subsets.select(same, "1pct", split="train", splits=["train"])) == published_rows(
+        "1pct", "train"
+    )
