@@ -1,60 +1,35 @@
-"""Storage that is slower than that of this machine: distant, or a disk. Also for the processes that walk.
-
-It needs nothing but Python, as those processes do.
-"""
+"""Storage that is slower than that of this machine: distant, or a disk."""
 
 import contextlib
-import fcntl
 import os
-import struct
+import threading
 import time
 
-LATENCY = 0.005  # seconds a read on the distant storage
-SEEK = 0.008  # seconds before a read on the disk that does not go on where the last one ended
-STATE = struct.Struct("dq")  # of the disk: for how many seconds it was busy, and where the last read ended
-START = """
-sys.path.append(sys.argv[1])
-from benchmarks import devices
-devices.{}
-from imagenet_reader.walk.worker import main
-main()
-"""
+LATENCY = 0.005  # seconds per read on the distant storage
+SEEK = 0.008  # seconds before a read on the disk that does not begin where the last one ended
 
 
-def move_away(walkers=None):
-    """Let each read of this process, and of those that ``imagenet_reader.walk.ways`` starts, take 5 ms more."""
+def move_away():
+    """Let each read of this process take 5 ms more."""
     _delay_reads(lambda size, offset: time.sleep(LATENCY))
-    if walkers is not None:
-        walkers.START = START.format("move_away()")
 
 
-def move_to_disk(state, speed, walkers=None):
-    """Let this process, and those that ``imagenet_reader.walk.ways`` starts, read from one disk, with one head.
+def move_to_disk(speed):
+    """Let this process read from one disk, with one head, at ``speed`` bytes per second.
 
-    Nothing waits: ``time.perf_counter`` goes ahead, in all of them.
-
-    Args:
-        state: a file in which they keep the state of the disk.
-        speed: bytes a second.
+    Nothing waits: ``time.perf_counter`` is put forward.
     """
-    fd = os.open(state, os.O_RDWR | os.O_CREAT)
-    clock = time.perf_counter
-
-    def current():
-        return STATE.unpack(os_pread(fd, STATE.size, 0) or bytes(STATE.size))
+    clock, lock = time.perf_counter, threading.Lock()
+    busy, end = 0.0, 0  # seconds; where the last read ended
 
     def wait(size, offset):
-        fcntl.lockf(fd, fcntl.LOCK_EX)
-        busy, end = current()
-        busy += size / speed + (SEEK if offset != end else 0)
-        os.pwrite(fd, STATE.pack(busy, offset + size), 0)
-        fcntl.lockf(fd, fcntl.LOCK_UN)
+        nonlocal busy, end
+        with lock:
+            busy += size / speed + (SEEK if offset != end else 0)
+            end = offset + size
 
-    os_pread = os.pread
-    time.perf_counter = lambda: clock() + current()[0]
+    time.perf_counter = lambda: clock() + busy
     _delay_reads(wait)
-    if walkers is not None:
-        walkers.START = START.format(f"move_to_disk({state!r}, {speed!r})")
 
 
 def _delay_reads(delay):
@@ -79,16 +54,3 @@ def drop_caches(path):
     except OSError:
         with open(path, "rb") as file, contextlib.suppress(AttributeError):  # macOS can do neither
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def memory_mb(pid):
-    """The memory of a process and those that it has started, each page once, in MB; ``nan`` but on Linux."""
-    total = 0 if os.path.isdir("/proc/self") else float("nan")
-    for stat in os.listdir("/proc") if total == 0 else ():
-        with contextlib.suppress(OSError, ValueError):
-            with open(f"/proc/{int(stat)}/stat") as file:
-                parent = int(file.read().rpartition(")")[2].split()[1])
-            if pid in (int(stat), parent):
-                with open(f"/proc/{stat}/smaps_rollup") as file:
-                    total += next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
-    return total * 1024 / 1e6

@@ -1,31 +1,26 @@
 """What is measured of the index: how an archive is walked, and how a zip is listed; see ``benchmarks.contenders``."""
 
-import multiprocessing
 import os
 import struct
-import threading
 from pathlib import Path
 
 import imagenet_subsets
 from benchmarks.common import archive_of, measured
-from benchmarks.devices import memory_mb, move_away, move_to_disk
-from imagenet_reader.layouts.kaggle_zip import list_members
+from benchmarks.devices import move_away, move_to_disk
+from imagenet_reader.layouts.kaggle_zip import KaggleZip
 from imagenet_reader.lists import TRAIN_IMAGES, read_wnids
-from imagenet_reader.walk import ways as walkers
 
 __all__ = [
     "index",
     "index_from_afar",
-    "index_memory",
     "index_on_disk",
     "list_zip",
-    "plain_walk",
     "plain_walk_from_afar",
     "sequential_pass",
 ]
 
 BLOCK = 512
-DISK_SPEED = 150e6  # bytes a second
+DISK_SPEED = 150e6  # bytes per second
 PHOTO_BYTES = 110_000  # of an image of ImageNet, on average
 PIECE = 8 << 20
 
@@ -37,39 +32,6 @@ def index(folder):
     with measured() as result:
         result["members"] = len(imagenet_subsets.read_index(path))
     return result
-
-
-def index_memory(folder):
-    """Build the index of the training archive: ``memory_mb``, the most that all its processes take together."""
-    most, ended = [memory_mb(os.getpid())], threading.Event()
-
-    def watch():
-        while not ended.wait(0.05):
-            most[0] = max(most[0], memory_mb(os.getpid()))
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    try:
-        result = index(folder)
-    finally:
-        ended.set()
-        watching.join()
-    return result | {"memory_mb": most[0]}
-
-
-def plain_walk(folder, processes):
-    """Hop from header to header by processes, a class tar each, and keep nothing but how many there are."""
-    path = archive_of(folder, "train")
-    with measured() as result, open(path, "rb") as archive:
-        class_tars = _hop(archive.fileno(), 0, path.stat().st_size)
-        with multiprocessing.get_context("fork").Pool(processes) as pool:
-            found = pool.imap(_count, ((archive.fileno(), at + BLOCK, at + BLOCK + size) for at, size in class_tars))
-            result["members"] = sum(found)
-    return result
-
-
-def _count(class_tar):
-    return len(_hop(*class_tar))
 
 
 def _hop(fd, position, end, limit=None):
@@ -97,7 +59,7 @@ def plain_walk_from_afar(folder, reads=1000):
 
 def index_from_afar(folder):
     """Build the index of the training archive, on distant storage."""
-    move_away(walkers)
+    move_away()
     return index(folder)
 
 
@@ -120,7 +82,7 @@ def sequential_pass(folder):
 def _move_to_disk(path):
     """The disk reads an image of this archive in the time of a photo."""
     speed = DISK_SPEED * path.stat().st_size / len(imagenet_subsets.read_index(path)) / PHOTO_BYTES
-    move_to_disk(os.path.join(os.environ["HF_HOME"], "disk"), speed, walkers)
+    move_to_disk(speed)
 
 
 def list_zip(folder):
@@ -128,7 +90,7 @@ def list_zip(folder):
     path = os.path.join(os.environ["HF_HOME"], "kaggle.zip")
     _write_directory(path, [f"train/{wnid}/{wnid}" for wnid in read_wnids()], TRAIN_IMAGES // 1000)
     with measured() as result:
-        result["members"] = len(list_members(path))
+        result["members"] = len(KaggleZip(path).list_members([path]))
     return result
 
 

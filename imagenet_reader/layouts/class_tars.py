@@ -4,12 +4,11 @@ import os
 from typing import ClassVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from imagenet_reader.layouts.base import ImageSet, Layout
 from imagenet_reader.layouts.folders import Entries, candidates
 from imagenet_reader.official import WNID
-from imagenet_reader.walk.archive import walk_class_tars
+from imagenet_reader.walk.archive import walk_tars
 
 
 class ClassTars(Layout):
@@ -34,11 +33,7 @@ class ClassTars(Layout):
 
     def list_members(self, files: list[str]) -> pa.Table:
         """Walk over all class tars."""
-        wnids = [os.path.basename(file)[WNID] for file in files]
-        table = walk_class_tars(self.path, wnids)
-        of_class = pc.binary_slice(table["name"], WNID.start, WNID.stop)
-        number = pc.index_in(of_class, pa.array(wnids).cast(pa.binary()))
-        return table.append_column("file", number.cast(pa.int64()))
+        return walk_tars(files, [f"{os.path.basename(file)[WNID]}_".encode() for file in files])
 
     def explain(self, missing: list[tuple[str, int]]) -> str:
         """Which class tars are absent."""

@@ -85,4 +85,4 @@ def first_name(path: str) -> bytes:
                 raise ArchiveError(f"{path} is {what}; expected the tar as image-net.org has it.")
         if len(start) < BLOCK or start == ZERO_BLOCK:
             raise ArchiveError(f"{path} is no tar archive: it has {size:,} bytes and no member. Download it again.")
-        return first_member(file.fd, path, size)  # type: ignore[attr-defined]
+        return first_member(file)

@@ -16,8 +16,10 @@ class LocalFile:
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to ``size`` bytes from byte ``offset`` on."""
-        with naming(self.path, "reading"):
+        try:
             return os.pread(self.fd, size, offset)
+        except OSError as error:
+            raise named(error, self.path, "reading") from error
 
     def read_into(self, offset: int, *buffers: memoryview) -> int:
         """Fill buffers one after the other; return how many bytes were read."""

@@ -1,155 +1,103 @@
-"""The walk over all headers of an archive, in whichever way is faster as it goes on."""
+"""The members of tars, by a walk over all their headers."""
 
+import functools
+import operator
 import os
-import time
+from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 
-from imagenet_reader.files import opened, progress_bar
-from imagenet_reader.formats.tar_header import BLOCK, TarWalk
-from imagenet_reader.index.members import MEMBERS, last_of_each_name, names_array
+from imagenet_reader.formats.tar_header import BLOCK
+from imagenet_reader.index.members import MEMBERS
 from imagenet_reader.official import CLASS_TAR
-from imagenet_reader.walk.ways import PROCESSES, Hop, HopByProcesses, Stream, unfinished
+from imagenet_reader.sources import File
+from imagenet_reader.sources.pool import FilePool
+from imagenet_reader.walk.race import finish
+from imagenet_reader.walk.tar_walk import TarWalk
 
-ALONE = 0.05  # seconds: an archive that is done by then needs no other process
-SLICE = 1.0  # seconds: how long a way is gone before its pace is compared with the other's
-LOOK = 0.1  # seconds: how long to try the slower way, to see whether it still is
-LOOKING = 0.08  # the part of the time that such looks may take
-MEMORY_SPEED = 10e9  # bytes a second: no stream is faster
-FOREVER = float("inf")
-CORES = os.cpu_count() or 2
+APPLE_DOUBLE = b"._"  # macOS' tar puts such a member, of attributes, before each: RFC 1740
 
 
-def first_member(fd, path, size):
-    """The name of the first regular member of a tar of ``size`` bytes, ``bytes``; empty if it has none.
+def first_member(file: File) -> bytes:
+    """The name of the first regular member of a tar, without folders; empty if it has none.
+
+    AppleDouble members, of which macOS' tar puts one before each member, do not count.
 
     Raises:
         ArchiveError: it is no tar.
+        OSError: it cannot be read.
     """
-    walk, headers = TarWalk(path, fd, 0, size), 1
-    while not walk.done and not walk.members:
-        walk.advance(fd, _hop_some(fd, headers))
-        headers = walk.STEPS
-    return _table(walk)["name"][0].as_py() if walk.members else b""
+    walk = TarWalk(file.path, 0, file.stamp().size)
+    while not walk.done and walk.error is None:
+        walk.advance(file.read, functools.partial(operator.eq, walk.position))  # the header at this offset alone
+        for name in walk.take_names():
+            if not name.startswith(APPLE_DOUBLE):
+                return name
+    if walk.error is not None:
+        raise walk.error
+    return b""
 
 
-def _hop_some(fd, headers):
-    left = iter(range(headers))
-    return lambda position: os.pread(fd, BLOCK, position) if next(left, None) is not None else None
-
-
-def walk_archive(path):
+def walk_archive(path: str) -> pa.Table:
     """The images in a tar of images or in a tar of class tars, ``pa.Table`` of ``MEMBERS``, each name once.
 
     Raises:
         ArchiveError: the archive is damaged, truncated, or of a kind that ImageNet's are not.
+        OSError: it cannot be read.
     """
-    with opened(path) as fd:
-        size = os.fstat(fd).st_size
-        walks = [TarWalk(path, fd, 0, size)]
-        with progress_bar(f"Indexing {os.path.basename(path)}", size) as bar:
-            if CLASS_TAR.fullmatch(first_member(fd, path, size)):
-                walks = _class_tar_walks(walks[0])
-            return _walk_all(walks, bar)
+    files = FilePool()
+    file = files.get(path)
+    walks = [TarWalk(path, 0, file.stamp().size)]
+    if CLASS_TAR.fullmatch(first_member(file)):
+        walks = _class_tar_walks(file)
+    finish(walks, files, os.path.basename(path))
+    return pa.concat_tables([MEMBERS.empty_table(), *(walk.take_members() for walk in walks)])
 
 
-def walk_tar(file):
-    """The regular members of an open tar, ``pa.Table`` of ``MEMBERS``."""
-    walk = TarWalk(file.path, file.fd, 0, file.stamp().size)
-    walk.advance(file.fd, lambda position: file.read(position, BLOCK))
-    return _table(walk)
+def walk_tars(paths: Sequence[str], prefixes: Sequence[bytes] | None = None) -> pa.Table:
+    """The regular members of several tars in one folder.
+
+    Args:
+        paths: the tars.
+        prefixes: what the names of the members that count begin with, per tar, such as ``b"n01440764_"`` in a class
+            tar; any member counts by default.
+
+    Returns:
+        ``pa.Table`` with the columns of ``MEMBERS``, and ``file``, ``int64``, the number in ``paths``; of each tar each
+        name once.
+
+    Raises:
+        ArchiveError: a tar is damaged, truncated, or of a kind that ImageNet's are not, or holds images of another
+            class than its prefix says.
+        OSError: a tar cannot be read.
+    """
+    files = FilePool()
+    sizes = [files.get(path).stamp().size for path in paths]
+    walks = [TarWalk(path, 0, size, prefix) for path, size, prefix in zip(paths, sizes, prefixes or [b""] * len(paths))]
+    if walks:
+        finish(walks, files, os.path.dirname(paths[0]))
+    tables = [MEMBERS.append(pa.field("file", pa.int64())).empty_table()]
+    for number, walk in enumerate(walks):
+        table = walk.take_members()
+        tables.append(table.append_column("file", pa.array([number] * len(table), pa.int64())))
+    return pa.concat_tables(tables)
 
 
-def walk_class_tars(folder, wnids):
-    """The images in the files of a folder that are class tars, as ``walk_archive`` returns those of one archive."""
+def walk_tar(file: File) -> pa.Table:
+    """The regular members of an open tar, ``pa.Table`` of ``MEMBERS``, each name once; errors as of ``walk_tars``."""
+    walk = TarWalk(file.path, 0, file.stamp().size)
+    walk.advance(file.read, lambda _: True)
+    if walk.error is not None:
+        raise walk.error
+    return walk.take_members()
+
+
+def _class_tar_walks(file: File) -> list[TarWalk]:
+    """The walks over the class tars in an archive."""
     walks = []
-    for wnid in wnids:
-        path = os.path.join(folder, f"{wnid}.tar")
-        walks.append(TarWalk(path, None, 0, os.path.getsize(path), f"{wnid}_".encode()))
-    with progress_bar(f"Indexing {folder}", sum(walk.end for walk in walks)) as bar:
-        return _walk_all(walks, bar)
-
-
-def _class_tar_walks(outer):
-    """The walks over the class tars in the archive that ``outer`` walks over."""
-    Hop().advance([outer], FOREVER)
-    class_tars = [member for member in _members(outer).to_pylist() if CLASS_TAR.fullmatch(member["name"])]
-    walks = []
-    for member in class_tars:
-        start = member["offset"] + BLOCK
-        prefix = member["name"].removesuffix(b".tar") + b"_"
-        walks.append(TarWalk(outer.path, outer.fd, start, start + member["size"], prefix))
+    for member in walk_tar(file).to_pylist():
+        if CLASS_TAR.fullmatch(member["name"]):
+            start = member["offset"] + BLOCK
+            prefix = member["name"].removesuffix(b".tar") + b"_"
+            walks.append(TarWalk(file.path, start, start + member["size"], prefix))
     return walks
-
-
-def _walk_all(walks, bar):
-    _finish(walks, bar)
-    for walk in walks:
-        if walk.error is not None:  # the first of the archive, whoever came upon another earlier
-            raise walk.error
-    bar.update(bar.total - bar.n)  # the blocks that end tars
-    return pa.concat_tables([MEMBERS.empty_table(), *map(_members, walks)])  # a class tar has its own class's names
-
-
-def _finish(walks, bar):
-    """Take every walk to its end, or up to the first error."""
-    race = _Race(walks, bar)
-    race.go(Hop(), ALONE)
-    with HopByProcesses(walks) as hop:
-        stream, looking = Stream(), 0
-        if len(unfinished(walks)) > 1:
-            hop.start(min(CORES, PROCESSES))
-        race.took = {hop: LOOK, stream: LOOK}
-        race.pace = {hop: FOREVER, stream: 0}
-        while unfinished(walks):
-            race.go(max(race.pace, key=race.pace.get), SLICE)
-            if hop.waits:
-                hop.start(PROCESSES)
-            slower = min(race.pace, key=race.pace.get)
-            due = looking + race.took[slower] <= LOOKING * (time.perf_counter() - race.began)
-            if due and not (slower is stream and race.is_beyond_streams(hop)):
-                looking += race.go(slower, LOOK)
-
-
-class _Race:
-    """Measures ways to take walks along: ``pace``, headers a second, and ``took``, the seconds of the last time.
-
-    A hop takes as long for any image, and a stream as long for any byte, but in holes of a sparse file. Headers are
-    what is left to be passed, so they are the measure of both.
-    """
-
-    def __init__(self, walks, bar):
-        self.walks, self.bar, self.began = walks, bar, time.perf_counter()
-        self.pace, self.took = {}, {}
-        self.headers = self.bytes = 0
-
-    def go(self, way, seconds):
-        """Take the walks along for some seconds, and return how many it has been."""
-        before, started = self._position(), time.perf_counter()
-        headers = way.advance(self.walks, seconds)
-        self.took[way] = time.perf_counter() - started
-        self.pace[way] = headers / self.took[way]
-        passed = self._position() - before
-        self.headers, self.bytes = self.headers + headers, self.bytes + passed
-        self.bar.update(passed)
-        return self.took[way]
-
-    def is_beyond_streams(self, hop):
-        """Whether no stream can be as fast as this, even out of memory."""
-        return self.pace[hop] * self.bytes > MEMORY_SPEED * self.headers
-
-    def _position(self):
-        return sum(walk.position for walk in self.walks)
-
-
-def _members(walk):
-    return last_of_each_name(_table(walk), walk.path)
-
-
-def _table(walk):
-    """The members of a walk, ``pa.Table`` of ``MEMBERS``."""
-    names, lengths, offsets, sizes = map(b"".join, zip(*walk.members)) if walk.members else (b"",) * 4
-    columns = [names_array(names, np.frombuffer(lengths, np.int32))]
-    columns += [pa.array(np.frombuffer(column, np.int64)) for column in (offsets, sizes)]
-    return pa.table(columns, schema=MEMBERS)

@@ -148,7 +148,7 @@ def test_class_tars_under_wrong_names(data_dir):
 
     repack(data_dir / TRAIN, renamed)
     assert "n01440764_" in load_error(data_dir)
-    assert "stands in the class tar of n01443537" in load_error(data_dir)
+    assert "is in the class tar of n01443537" in load_error(data_dir)
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,26 @@
-"""The walk by several processes: what one finds, and no process is left behind."""
+"""The walk over many tars: every way finds the same, the first error counts, and an interrupt ends it."""
 
+import errno
 import multiprocessing
 import os
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from makers.tars import BLOCK, END, member
+from helpers.programs import command, environment
+from makers.images import jpeg
+from makers.tars import BLOCK, END, member, pax
 
 import imagenet_subsets
-from imagenet_reader.walk import archive as walk
-from imagenet_reader.walk import ways as walkers
+from imagenet_reader.official import TRAIN_ARCHIVE
+from imagenet_reader.sources import open_file
+from imagenet_reader.walk import race, ways
+from imagenet_reader.walk.archive import first_member, walk_archive, walk_tar, walk_tars
 from imagenet_subsets import ArchiveError, read_index
 
+pytestmark = pytest.mark.once
 CLASSES = [b"n01440764", b"n01443537", b"n01484850", b"n01491361"]
-ROOT = Path(imagenet_subsets.__file__).parent
 
 
 def class_tar(wnid, count=500, damaged_at=None):
@@ -28,34 +31,6 @@ def class_tar(wnid, count=500, damaged_at=None):
     return b"".join(images) + END
 
 
-@pytest.fixture(params=[0, 1, 4])
-def processes(request, monkeypatch):
-    """The number of processes that walk, at once and even if the archive is small."""
-    monkeypatch.setattr(walk, "ALONE", 0)
-    monkeypatch.setattr(walk, "MEMORY_SPEED", 0)
-    monkeypatch.setattr(walk, "PROCESSES", request.param)
-    return request.param
-
-
-def test_the_first_error_of_the_archive_is_reported_whoever_comes_upon_another_earlier(processes, write):
-    damaged = {CLASSES[1]: 450, CLASSES[2]: 0, CLASSES[3]: 3}
-    parts = [member(wnid + b".tar", class_tar(wnid, damaged_at=damaged.get(wnid))) for wnid in CLASSES]
-    path = write(*parts, END)
-    at = len(parts[0]) + BLOCK + 450 * 2 * BLOCK
-    for kind in (str, Path, str):
-        with pytest.raises(ArchiveError, match=f"^{path}, byte {at:,}: found no tar header"):
-            read_index(kind(path))
-
-
-def test_an_error_of_the_system_names_the_file(processes, tmp_path):
-    for wnid in CLASSES[:2]:
-        (tmp_path / f"{wnid.decode()}.tar").write_bytes(class_tar(wnid))
-    (tmp_path / f"{CLASSES[2].decode()}.tar").mkdir()
-    with pytest.raises(IsADirectoryError, match="while reading") as raised:
-        walk.walk_class_tars(str(tmp_path), [wnid.decode() for wnid in CLASSES[:3]])
-    assert raised.value.filename == str(tmp_path / f"{CLASSES[2].decode()}.tar")
-
-
 @pytest.fixture
 def sound(write):
     """(path, names) of an archive of four class tars."""
@@ -63,32 +38,88 @@ def sound(write):
     return write(*(member(wnid + b".tar", class_tar(wnid)) for wnid in CLASSES), END), names
 
 
-ONE_JOB = """
-import sys
-sys.path.append(sys.argv[1])
-from imagenet_reader.walk import worker as walk_worker
-walk_worker.send(sys.stdout.buffer, walk_worker.walk(*walk_worker.receive(sys.stdin.buffer)))
-"""
+@pytest.fixture
+def folder(tmp_path):
+    """The paths of four class tars."""
+    paths = [tmp_path / f"{wnid.decode()}.tar" for wnid in CLASSES]
+    for path, wnid in zip(paths, CLASSES):
+        path.write_bytes(class_tar(wnid))
+    return [str(path) for path in paths]
 
 
-@pytest.mark.parametrize("start", ["raise SystemExit", ONE_JOB, "import os; os.kill(os.getpid(), 9)"])
-@pytest.mark.parametrize("processes", [1, 3], indirect=True)
-def test_processes_that_end_before_their_time_are_done_without(start, processes, sound, monkeypatch):
-    monkeypatch.setattr(walkers, "START", start)
+PREFIXES = [wnid + b"_" for wnid in CLASSES]
+
+
+@pytest.fixture(params=["alone", "threads", "stream"])
+def way(request, monkeypatch):
+    """The way that walks over several tars, as if it were by far the fastest."""
+    monkeypatch.setattr(race, "ALONE", 0)
+    chosen = {"alone": ways.Hop, "threads": ways.HopByThreads, "stream": ways.Stream}[request.param]
+    advanced = []
+
+    def advance(self, walks, seconds, advance=chosen.advance):
+        if seconds:
+            advanced.append(sum(walk.headers for walk in walks))
+            advance(self, walks, seconds)
+
+    for other in (ways.Hop, ways.HopByThreads, ways.Stream):
+        monkeypatch.setattr(other, "advance", advance if other is chosen else lambda *_: None)
+    monkeypatch.setattr(race, "LOOKING", float("inf"))
+    yield request.param
+    assert advanced
+
+
+# ----------------------------------------------------------------------------------------- what is found
+
+
+def test_every_way_finds_the_images_of_an_archive_in_order(way, sound):
     path, names = sound
-    assert read_index(path)["name"].to_pylist() == names
+    table = read_index(path)
+    assert table["name"].to_pylist() == names
+    offsets = [BLOCK + at * (501 * 2 * BLOCK + BLOCK) for at in range(4)]
+    assert table["offset"].to_pylist() == [start + 2 * BLOCK * k for start in offsets for k in range(500)]
 
 
-@pytest.mark.parametrize("executable", [None, "", "/nowhere/python3", "/bin/sh"])
-@pytest.mark.parametrize("processes", [3], indirect=True)
-def test_where_no_process_can_be_started_one_walks(executable, processes, sound, monkeypatch):
-    monkeypatch.setattr(sys, "executable", executable)
-    path, names = sound
-    assert read_index(path)["name"].to_pylist() == names
+def test_every_way_finds_the_images_of_class_tars_in_a_folder(way, folder):
+    table = walk_tars(folder, PREFIXES)
+    assert table["name"].to_pylist() == [b"%b_%d.JPEG" % (wnid, k) for wnid in CLASSES for k in range(500)]
+    assert table["offset"].to_pylist() == [2 * BLOCK * k for k in range(500)] * 4
+    assert table["size"].to_pylist() == [1] * 2000
+    assert table["file"].to_pylist() == [number for number in range(4) for _ in range(500)]
 
 
-@pytest.mark.parametrize("processes", [3], indirect=True)
-def test_a_daemonic_process_walks_too(processes, sound):
+def test_any_member_counts_where_no_prefix_is_given(write):
+    paths = [write(member(b"a.jpg", b"x"), member(b"a.cls", b"1"), END), write(member(b"b.jpg"), END)]
+    rows = walk_tars(paths).to_pylist()
+    assert [(row["name"], row["file"]) for row in rows] == [(b"a.jpg", 0), (b"a.cls", 0), (b"b.jpg", 1)]
+    with open_file(paths[0]) as file:
+        assert walk_tar(file).to_pylist() == [{key: row[key] for key in ("name", "offset", "size")} for row in rows[:2]]
+
+
+def test_no_tars_have_no_members():
+    table = walk_tars([])
+    assert (table.num_rows, table.column_names) == (0, ["name", "offset", "size", "file"])
+
+
+def test_no_more_files_are_open_than_a_system_allows(tmp_path, monkeypatch):
+    """There are 1,000 class tars, and macOS allows 256."""
+    content = member(b"n01440764_1.JPEG", b"x") + END
+    paths = [str(tmp_path / f"{number}.tar") for number in range(400)]
+    for path in paths:
+        Path(path).write_bytes(content)
+    descriptors = set()
+
+    def noted(path, flags, *args, open_=os.open, **options):
+        descriptor = open_(path, flags, *args, **options)
+        descriptors.add(descriptor)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", noted)
+    assert walk_tars(paths)["file"].to_pylist() == list(range(400))
+    assert len(descriptors) < 100
+
+
+def test_a_daemonic_process_walks_too(sound):
     path, names = sound
     queue = multiprocessing.get_context("fork").Queue()
     worker = multiprocessing.get_context("fork").Process(
@@ -99,68 +130,106 @@ def test_a_daemonic_process_walks_too(processes, sound):
     worker.join()
 
 
-SLOW = """
-import os, sys, time
-sys.path.append(sys.argv[1])
-from imagenet_reader.walk import worker as walk_worker
-pread = os.pread
-def slow(*place):
-    time.sleep(0.05)
-    return pread(*place)
-os.pread = slow
-walk_worker.main()
-"""
-WALK = f"""
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
-from imagenet_reader.walk import archive as walk, ways as walkers
-from imagenet_subsets import read_index
-walk.ALONE, walk.MEMORY_SPEED, walk.PROCESSES, walkers.START = 0, 0, 4, {SLOW!r}
-print("begins", flush=True)
-read_index(sys.argv[1])
-"""
+# ------------------------------------------------------------------------------------- AppleDouble members
 
 
-def children(pid):
-    """The numbers of the processes that one has started."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(parent) == pid and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
+def apple_double(*members):
+    """The members as macOS' tar writes them, each after one of its attributes; of both kinds that there are."""
+    attributes = b"\0\5\x16\7" + bytes(200)
+    parts = []
+    for name, content in members:
+        parts += [pax(b"mtime=1.5"), member(b"./._" + name, attributes), member(b"./" + name, content)]
+    return b"".join(parts) + END
 
 
-def within(seconds, condition):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return condition()
+def test_apple_double_members_are_passed_over_in_the_archive_and_in_its_class_tars(write):
+    images = {wnid: [(b"%b_%d.JPEG" % (wnid, k), b"x") for k in range(3)] for wnid in CLASSES}
+    path = write(apple_double(*((wnid + b".tar", apple_double(*images[wnid])) for wnid in CLASSES)))
+    with open_file(path) as file:
+        assert first_member(file) == CLASSES[0] + b".tar"
+    assert walk_archive(path)["name"].to_pylist() == [name for wnid in CLASSES for name, _ in images[wnid]]
 
 
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+def test_an_archive_with_apple_double_members_is_the_official_one(tmp_path):
+    """The first member says what an archive is."""
+    image = b"n01440764_10026.JPEG"
+    (tmp_path / TRAIN_ARCHIVE).write_bytes(apple_double((CLASSES[0] + b".tar", apple_double((image, jpeg("red"))))))
+    (tmp_path / "list.txt").write_bytes(image)
+    options = {"train_list": str(tmp_path / "list.txt"), "splits": ["train"], "streaming": True, "split": "train"}
+    rows = imagenet_subsets.load_dataset("custom", data_dir=str(tmp_path), **options)
+    assert [row["file_name"] for row in rows] == [image.decode()]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="it needs /proc")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_no_process_is_left_behind(number, sound, hf_home):
-    path, _ = sound
-    environment = os.environ | {"HF_HOME": str(hf_home)}
+@pytest.mark.parametrize("parts", [[], [member(b"._a", b"x")] * 3])
+def test_a_tar_of_apple_double_members_alone_has_no_first_member(parts, write):
+    with open_file(write(*parts, END)) as file:
+        assert first_member(file) == b""
+
+
+# ----------------------------------------------------------------------------------------------- errors
+
+
+def test_the_first_error_of_the_archive_is_reported_whichever_was_met_first(way, write):
+    damaged = {CLASSES[1]: 450, CLASSES[2]: 0, CLASSES[3]: 3}
+    parts = [member(wnid + b".tar", class_tar(wnid, damaged_at=damaged.get(wnid))) for wnid in CLASSES]
+    path = write(*parts, END)
+    at = len(parts[0]) + BLOCK + 450 * 2 * BLOCK
+    for kind in (str, Path, str):
+        with pytest.raises(ArchiveError, match=f"^{path}, byte {at:,}: found no tar header"):
+            read_index(kind(path))
+
+
+def test_a_wrong_checksum_is_reported_and_not_where_its_size_leads(way, write):
+    """Headers are checked together, after the walk has passed them."""
+    parts = [member(b"%d" % k, b"x") for k in range(10)]
+    wrong = bytearray(member(b"a", b"x"))
+    wrong[124:135] = b"00000000777"
+    path = write(*parts, wrong, *parts, END)
+    with pytest.raises(ArchiveError, match=f"^{path}, byte {10 * 2 * BLOCK:,}: found no tar header"):
+        walk_tars([path, write(END)])
+
+
+def test_an_image_of_another_class_is_refused(way, folder):
+    stranger = member(b"n01443537_7.JPEG", b"x")
+    Path(folder[2]).write_bytes(class_tar(CLASSES[2], 3).removesuffix(END) + stranger + END)
+    with pytest.raises(
+        ArchiveError, match=f"{folder[2]}, byte 3,072: found n01443537_7.JPEG, which is in the class tar of n01484850"
+    ):
+        walk_tars(folder, PREFIXES)
+
+
+def test_an_error_of_the_system_names_the_file(way, folder):
+    os.unlink(folder[2])
+    os.mkdir(folder[2])
+    with pytest.raises(IsADirectoryError, match="while reading") as raised:
+        walk_tars(folder, PREFIXES)
+    assert raised.value.filename == folder[2]
+
+
+def test_an_input_error_while_walking_names_the_first_file(way, folder, before_reads):
+    def fail(position, size):
+        if position > 100 * BLOCK or size > BLOCK:
+            raise OSError(errno.EIO, "Input/output error")
+
+    before_reads(fail)
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        walk_tars(folder, PREFIXES)
+    assert (raised.value.errno, raised.value.filename) == (errno.EIO, folder[0])
+
+
+# -------------------------------------------------------------------------------------------- interrupts
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupt_ends_the_walk_by_threads(number, sound, hf_home):
     walking = subprocess.Popen(
-        [sys.executable, "-c", WALK, path], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command("slow_walk", sound[0]),
+        env=environment(HF_HOME=str(hf_home)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    assert walking.stdout.readline() == b"begins\n"
-    assert within(30, lambda: len(children(walking.pid)) == 4)
-    started = children(walking.pid)
-    time.sleep(0.3)
+    assert walking.stdout.readline() == b"thread\n"
     walking.send_signal(number)
-    assert within(2, lambda: not any(map(is_running, [*started, walking.pid])))
-    walking.communicate()
-    assert walking.returncode != 0
+    _, errors = walking.communicate(timeout=20)  # all reads together take a minute
+    assert walking.returncode == -number
+    assert number == signal.SIGTERM or errors.rstrip().endswith(b"KeyboardInterrupt")

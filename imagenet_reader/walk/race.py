@@ -1,0 +1,83 @@
+"""The race between the ways to walk: the fastest is taken."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from datasets.utils import tqdm
+
+from imagenet_reader.files import progress_bar
+from imagenet_reader.sources.pool import FilePool
+from imagenet_reader.walk.tar_walk import TarWalk
+from imagenet_reader.walk.ways import THREADS, Hop, HopByThreads, Stream, Way, unfinished
+
+ALONE = 0.05  # seconds: an archive that is done by then needs no other way
+SLICE = 1.0  # seconds: how long the fastest way is taken before it is compared again
+LOOKING = 0.05  # the part of the time in which slower ways are tried, to see whether they still are slower
+
+
+def finish(walks: Sequence[TarWalk], files: FilePool, what: str) -> None:
+    """Advance all walks to their ends, in whichever way is fastest meanwhile, with a progress bar.
+
+    Raises:
+        ArchiveError, OSError: the error of the first walk that has one, whichever was met first.
+    """
+    total = sum(walk.end - walk.position for walk in walks)
+    with progress_bar(f"Indexing {what}", total) as bar, ThreadPoolExecutor(THREADS) as pool:
+        race = _Race(walks, bar)
+        alone, stream = Hop(files), Stream(files)
+        race.run(alone, ALONE)
+        if len(unfinished(walks)) > 1:  # one walk is a chain of headers
+            race.run(HopByThreads(files, pool), HopByThreads.look)
+        race.expect(stream)
+        while unfinished(walks):
+            race.run(race.fastest(), SLICE)
+            race.look()
+        for walk in walks:
+            if walk.error is not None:
+                raise walk.error
+        bar.update(bar.total - bar.n)  # the blocks that end tars
+
+
+class _Race:
+    """Measures the pace of ways, in headers per second.
+
+    Hopping takes as long for any image, and streaming as long for any byte, except in holes of a sparse file. Headers
+    are what is left to be passed, so they are the measure of both.
+    """
+
+    def __init__(self, walks: Sequence[TarWalk], bar: tqdm):
+        self.walks, self.bar, self.began, self.looked = walks, bar, time.perf_counter(), 0.0
+        # Of each way, in the order of their last use: headers per second, and the seconds of the last time.
+        self.pace: dict[Way, float] = {}
+        self.took: dict[Way, float] = {}
+
+    def expect(self, way: Way) -> None:
+        """Enter a way that will be looked at, as soon as looks have taken little enough of the time."""
+        self.pace[way], self.took[way] = 0.0, way.look
+
+    def run(self, way: Way, seconds: float) -> None:
+        """Advance the walks for some seconds."""
+        headers, position, started = self._passed(), self._position(), time.perf_counter()
+        way.advance(self.walks, seconds)
+        self.took.pop(way, None)  # it becomes the last
+        self.took[way] = time.perf_counter() - started
+        self.pace[way] = (self._passed() - headers) / self.took[way]
+        self.bar.update(self._position() - position)
+
+    def fastest(self) -> Way:
+        """The way with the best pace when it was last taken."""
+        return max(self.pace, key=self.pace.__getitem__)
+
+    def look(self) -> None:
+        """Try the slower way that was not tried for longest, if looks have taken little enough of the time."""
+        slower = next(way for way in self.took if way is not self.fastest())
+        if self.looked + self.took[slower] <= LOOKING * (time.perf_counter() - self.began):
+            self.run(slower, slower.look)
+            self.looked += self.took[slower]
+
+    def _passed(self) -> int:
+        return sum(walk.headers for walk in self.walks)
+
+    def _position(self) -> int:
+        return sum(walk.position for walk in self.walks)
