@@ -1,6 +1,7 @@
 """What errors say of files that are absent or something else."""
 
 import os
+from collections.abc import Sequence
 
 from imagenet_reader.official import (
     CLASS_TAR,
@@ -27,6 +28,14 @@ TAR_DESCRIPTIONS = {  # by the name of the first member
     TRAIN_NAME: "a class tar, or the training images in one flat tar",
 }
 ENTRIES_SHOWN = 8
+NAMES_SHOWN = 20
+NAME_SHOWN = 80  # characters
+
+
+def listing(names: Sequence[str], most: int = NAMES_SHOWN) -> str:
+    """Names in words: up to 20 of them, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}..." for name in names[:most]) + more
 
 
 def describe_absent(path: str, hint: str = "") -> str:
