@@ -13,6 +13,7 @@ from makers.layouts import (
     kaggle_tar_gz,
     kaggle_tree,
     kaggle_zip,
+    partly_unpacked,
 )
 from makers.tfds import tfds
 from makers.webdataset import webdataset
@@ -25,6 +26,7 @@ TRAIN_LAYOUTS = {
     "class tars": class_tars,
     "class tars in a folder of the archive's name": lambda images, to: class_tars(images, to, "ILSVRC2012_img_train"),
     "class tars in data_dir": lambda images, to: class_tars(images, to, "."),
+    "partly unpacked": partly_unpacked,
     "extracted": extracted,
     "kaggle zip": kaggle_zip,
     "kaggle zip, deflated": lambda images, to: kaggle_zip(images, to, deflated=True),

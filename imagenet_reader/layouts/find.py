@@ -19,6 +19,7 @@ from imagenet_reader.layouts.kaggle_tar_gz import KaggleTarGz
 from imagenet_reader.layouts.kaggle_zip import KaggleZip
 from imagenet_reader.layouts.messages import describe_absent
 from imagenet_reader.layouts.official_tar import OfficialTar, first_name
+from imagenet_reader.layouts.partly_unpacked import PartlyUnpacked
 from imagenet_reader.layouts.tfds import Tfds
 from imagenet_reader.layouts.webdataset import WebDataset
 from imagenet_reader.official import FIRST_MEMBERS
@@ -26,6 +27,7 @@ from imagenet_reader.official import FIRST_MEMBERS
 LAYOUTS: tuple[type[Layout], ...] = (
     OfficialTar,
     ClassTars,
+    PartlyUnpacked,
     Folder,
     KaggleZip,
     KaggleTarGz,

@@ -4,7 +4,7 @@ import collections
 import os
 import stat
 
-from imagenet_reader.layouts.folders import entries_of
+from imagenet_reader.layouts.folders import SYSTEM_FILES, entries_of
 from imagenet_reader.layouts.messages import listing
 
 OTHER_SUFFIXES = ".jpeg", ".jpg", ".JPG"  # of images that were renamed
@@ -74,8 +74,10 @@ def _explain_renamed(paths: list[str]) -> str:
 def _explain_deeper(paths: list[str]) -> str:
     names = set(map(os.path.basename, paths))
     for folder in dict.fromkeys(map(os.path.dirname, paths)):
-        for deeper in sorted(os.path.join(folder, entry) for entry in entries_of(folder)):
-            if names.intersection(entries_of(deeper)):
+        for entry in sorted(entries_of(folder)):
+            deeper = os.path.join(folder, entry)
+            inside = () if entry.startswith(SYSTEM_FILES) else entries_of(deeper)
+            if names.intersection(inside):
                 return f"There is a folder {deeper}: move what is in such folders one level up."
     return ""
 

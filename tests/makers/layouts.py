@@ -117,6 +117,16 @@ def class_tars(images, target, folder="train"):
         _write(target / folder / f"{wnid}.tar", _tar(files.items()))
 
 
+def partly_unpacked(images, target, folder="train"):
+    """Class tars after an interrupted unpacking: every other class is a folder, and one is a tar and half a folder."""
+    classes = _kinds(images)[0]
+    wnids = sorted(classes)
+    unpacked = [name for wnid in wnids[::2] for name in classes[wnid]]
+    unpacked += list(classes[wnids[-1]])[: len(classes[wnids[-1]]) // 2]
+    class_tars({name: images[name] for wnid in {*wnids[1::2], wnids[-1]} for name in classes[wnid]}, target, folder)
+    extracted({name: images[name] for name in unpacked}, target, train=f"{folder}/{{wnid}}")
+
+
 def extracted(images, target, by_class=False, train="train/{wnid}", suffix=".JPEG", more=()):
     """``target/train/<wnid>/*.JPEG``, ``target/val/*.JPEG`` (by class: ``val/<wnid>/*.JPEG``), ``target/test/*.JPEG``.
 
