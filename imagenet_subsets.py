@@ -124,7 +124,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         key = {name: value for name, value in self.chosen_options().items() if name not in CUSTOM.values()}
         key |= self._plan.key
         if self.in_place:
-            key["data_dir"] = self.data_dir  # rows in place are those of this folder
+            key["data_dir"] = as_utf_8(self.data_dir)  # rows in place are those of this folder
         return super().create_config_id(key, custom_features)
 
     def take_plan(self):

@@ -1,13 +1,28 @@
 """Foreign files beside the images decide nothing; and what is wrong with a folder is said, with what to do."""
 
+import io
 import os
 import shutil
+import tarfile
 
+import fsspec
 import pytest
+from datasets import Image
 from layout_rows import contents, load, message_of, stream
 from makers.images import numbered_jpeg
-from makers.layouts import VALIDATION, WNIDS, extracted, label_of, partly_unpacked
+from makers.layouts import (
+    VALIDATION,
+    WNIDS,
+    extracted,
+    kaggle_tar_gz,
+    kaggle_zip,
+    label_of,
+    official_tars,
+    partly_unpacked,
+)
+from makers.tars import END, member
 
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError
 
 TRAIN = [f"{wnid}_{number}.JPEG" for wnid in WNIDS[:8] for number in range(1, 4)]
@@ -33,6 +48,21 @@ def rows_of(data_dir, **options):
 
 def by_class(images, data_dir):
     extracted(images, data_dir, by_class=True)
+
+
+def untar(content):
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        return {member.name: archive.extractfile(member).read() for member in archive}
+
+
+def with_apple_double(members):
+    """A tar as that of macOS makes it: a member of attributes comes before each."""
+    parts = [
+        part
+        for name, content in members.items()
+        for part in ((f"./._{name}", b"Mac OS X" * 20), (f"./{name}", content))
+    ]
+    return b"".join(member(name.encode(), content) for name, content in parts) + END
 
 
 # ------------------------------------------------------------------------- images that cannot be used
@@ -140,3 +170,36 @@ def test_a_partly_unpacked_folder_that_changes(tmp_path):
         with pytest.raises(ArchiveError, match="changed since"):
             rows[names.index(name)]
     assert rows[names.index(f"{WNIDS[0]}_2.JPEG")]["image"].size == (8, 8)
+
+
+# ----------------------------------------------------------------------------------- names and archives
+
+
+@pytest.mark.filterwarnings("ignore:.*can be read only from beginning to end")
+@pytest.mark.parametrize("make", [official_tars, extracted, by_class, half_unpacked, kaggle_zip, kaggle_tar_gz])
+def test_a_folder_whose_name_is_not_utf_8(make, tmp_path):
+    data_dir = tmp_path / os.fsdecode(b"latin-\xe9")
+    if make is half_unpacked:
+        make(data_dir)
+    else:
+        make(IMAGES, data_dir)
+    assert "test images" in error_of(data_dir, splits=["test"])
+    for _ in range(2):
+        assert rows_of(data_dir) == IMAGES
+    options = LISTS | {"image_bytes": "archive", "in_place": make is not kaggle_tar_gz}
+    copied = load(data_dir, cache_dir=tmp_path / "cache", **options)["train"].cast_column("image", Image(decode=False))
+    for row in copied:
+        if options["in_place"]:
+            with fsspec.open(row["image"]["path"]) as file:
+                assert file.read() == IMAGES[row["file_name"]]
+        else:
+            assert row["image"]["bytes"] == IMAGES[row["file_name"]]
+
+
+def test_archives_that_macos_packed(tmp_path):
+    official_tars(IMAGES, tmp_path)
+    train, validation = tmp_path / TRAIN_ARCHIVE, tmp_path / VALIDATION_ARCHIVE
+    class_tars = {name: with_apple_double(untar(content)) for name, content in untar(train.read_bytes()).items()}
+    train.write_bytes(with_apple_double(class_tars))
+    validation.write_bytes(with_apple_double(untar(validation.read_bytes())))
+    assert rows_of(tmp_path) == IMAGES

@@ -15,6 +15,7 @@ from imagenet_reader.layouts.class_tars import ClassTars
 from imagenet_reader.layouts.folder import Folder
 from imagenet_reader.layouts.hub_parquet import HubParquet
 from imagenet_reader.layouts.hub_tar_gz import HubTarGz
+from imagenet_reader.layouts.kaggle_tar import KaggleTar
 from imagenet_reader.layouts.kaggle_tar_gz import KaggleTarGz
 from imagenet_reader.layouts.kaggle_zip import KaggleZip
 from imagenet_reader.layouts.messages import describe_absent
@@ -30,6 +31,7 @@ LAYOUTS: tuple[type[Layout], ...] = (
     PartlyUnpacked,
     Folder,
     KaggleZip,
+    KaggleTar,
     KaggleTarGz,
     WebDataset,
     Tfds,

@@ -18,20 +18,26 @@ LOOK = 0.1  # seconds: how long to try the slower way, to see whether it still i
 LOOKING = 0.08  # the part of the time that such looks may take
 MEMORY_SPEED = 10e9  # bytes a second: no stream is faster
 FOREVER = float("inf")
+APPLE_DOUBLE = b"._"  # how the names of members begin that hold attributes of the next one
 CORES = os.cpu_count() or 2
 
 
 def first_member(fd, path, size):
     """The name of the first regular member of a tar of ``size`` bytes, ``bytes``; empty if it has none.
 
+    AppleDouble members, which the tar of macOS puts before others, do not count.
+
     Raises:
         ArchiveError: it is no tar.
     """
     walk, headers = TarWalk(path, fd, 0, size), 1
-    while not walk.done and not walk.members:
+    while True:
+        names = (name for name in _table(walk)["name"].to_pylist() if not name.startswith(APPLE_DOUBLE))
+        name = next(names, b"")
+        if name or walk.done:
+            return name
         walk.advance(fd, _hop_some(fd, headers))
         headers = walk.STEPS
-    return _table(walk)["name"][0].as_py() if walk.members else b""
 
 
 def _hop_some(fd, headers):

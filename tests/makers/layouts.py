@@ -195,6 +195,11 @@ def kaggle_tar_gz(images, target, more=()):
         file.write(content)
 
 
+def kaggle_tar(images, target):
+    """``target/imagenet_object_localization_patched2019.tar``: the ``tar.gz``, gunzipped."""
+    _write(target / KAGGLE_TAR_GZ.removesuffix(".gz"), _tar(_kaggle_members(images, ())))
+
+
 def _kaggle_members(images, more):
     return [*kaggle_members(images), *((f"{DATA}/{path}", content) for path, content in dict(more).items())]
 
