@@ -209,7 +209,7 @@ def _reader_importable():
 with _reader_importable():
     from imagenet_reader import lists
     from imagenet_reader.errors import ArchiveError
-    from imagenet_reader.files import check_space, note_use, unused_cache
+    from imagenet_reader.files import as_utf_8, check_space, note_use, unused_cache
     from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
     from imagenet_reader.hf.options import check_names
     from imagenet_reader.hf.record import RECORD, write_record

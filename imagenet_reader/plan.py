@@ -91,7 +91,7 @@ class Plan:
         self.config, self.subset, self.on_missing = config, subset, on_missing
         self._lists = _Lists(own_lists)
         sets = dict.fromkeys(self._lists.image_set(name) for name in subset.values())
-        self._layouts = {} if data_dir is None else {name: find_layout(name, data_dir) for name in sets}
+        self._layouts = {} if data_dir is None else {name: find_layout(name, data_dir, sets) for name in sets}
         for name, layout in self._layouts.items():
             logger.info("%s images: %s, %s", name, layout.name or "none", layout.path)
         self._wanted = {layout: Wanted(functools.partial(self._images_of, layout)) for layout in self.layouts}

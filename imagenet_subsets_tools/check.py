@@ -108,7 +108,7 @@ def _find_layouts(data_dir):
     """``list[tuple[Layout, list[str]]]``: where images are, and of which kinds."""
     layouts = {}
     for kind in IMAGE_SETS:
-        layout = find_layout(kind, data_dir)
+        layout = find_layout(kind, data_dir, ("train", "validation"))
         if kind != "test" or layout.exists:  # few people have the test images
             layouts.setdefault(layout, []).append(kind)
     return list(layouts.items())

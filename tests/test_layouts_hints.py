@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import tarfile
 
@@ -13,6 +14,7 @@ from makers.images import numbered_jpeg
 from makers.layouts import (
     VALIDATION,
     WNIDS,
+    class_tars,
     extracted,
     kaggle_tar_gz,
     kaggle_zip,
@@ -183,7 +185,7 @@ def test_a_folder_whose_name_is_not_utf_8(make, tmp_path):
         make(data_dir)
     else:
         make(IMAGES, data_dir)
-    assert "test images" in error_of(data_dir, splits=["test"])
+    assert str(data_dir) in error_of(data_dir, splits=["test"])
     for _ in range(2):
         assert rows_of(data_dir) == IMAGES
     options = LISTS | {"image_bytes": "archive", "in_place": make is not kaggle_tar_gz}
@@ -203,3 +205,137 @@ def test_archives_that_macos_packed(tmp_path):
     train.write_bytes(with_apple_double(class_tars))
     validation.write_bytes(with_apple_double(untar(validation.read_bytes())))
     assert rows_of(tmp_path) == IMAGES
+
+
+# ------------------------------------------------------------------------------------------------ hints
+
+VAL = {name: content for name, content in IMAGES.items() if name.startswith(VALIDATION)}
+FORMS = "Instead of an archive, data_dir may hold"
+
+
+def hint_of(data_dir, **options):
+    """The hint of an error, which does not begin with downloading, and ends with all forms."""
+    message = error_of(data_dir, **options)
+    hint, forms, _ = message.partition(FORMS)
+    assert forms and "image-net.org" not in message
+    return hint.partition("). ")[2].strip() or hint
+
+
+def test_validation_images_in_folders_of_labels(tmp_path):
+    extracted(IMAGES, tmp_path)
+    for name in VAL:
+        (tmp_path / "val" / str(label_of(name))).mkdir(exist_ok=True)
+        (tmp_path / "val" / name).rename(tmp_path / "val" / str(label_of(name)) / name)
+    for options in ({}, {"splits": ["validation"]}):
+        hint = hint_of(tmp_path, **options)
+        assert re.fullmatch(rf"But {tmp_path}/val/\d+, .* hold such images: .* directly into {tmp_path}/val\.", hint)
+
+
+def test_validation_images_one_level_too_deep(tmp_path):
+    extracted(IMAGES, tmp_path)
+    (tmp_path / "val").rename(tmp_path / "all")
+    (tmp_path / "val").mkdir()
+    (tmp_path / "all").rename(tmp_path / "val" / "all")
+    assert hint_of(tmp_path) == f"But {tmp_path}/val/all has such images: move what is in it to {tmp_path}/val."
+    assert f"pass data_dir='{tmp_path}/val/all'" in hint_of(tmp_path, splits=["validation"])
+
+
+def test_a_folder_is_recommended_only_if_it_has_all_that_is_needed(tmp_path):
+    half, complete = tmp_path / "a", tmp_path / "b"
+    official_tars({name: IMAGES[name] for name in TRAIN}, half)
+    official_tars(IMAGES, complete)
+    assert hint_of(tmp_path) == f"But {complete} has such images: pass data_dir={str(complete)!r}."
+    shutil.rmtree(complete)
+    official_tars(VAL, tmp_path)
+    assert hint_of(tmp_path) == f"But {half}/{TRAIN_ARCHIVE} has such images: move it to {tmp_path}."
+
+
+@pytest.mark.parametrize("tree", ["ILSVRC2015/Data/CLS-LOC", "downloads/ILSVRC2015/Data/CLS-LOC"])
+def test_images_three_levels_down(tree, tmp_path):
+    for number in range(300):
+        (tmp_path / "Annotations" / str(number)).mkdir(parents=True)
+    extracted(IMAGES, tmp_path / tree)
+    assert f"pass data_dir='{tmp_path / tree}'" in hint_of(tmp_path)
+
+
+def test_archives_of_other_names(tmp_path):
+    official_tars(VAL, tmp_path)
+    others = {wnid: member(f"{wnid}.tar".encode(), END) for wnid in WNIDS}
+    (tmp_path / "ILSVRC2012_img_train_t3.tar").write_bytes(b"".join(list(others.values())[151:271]) + END)
+    hint = hint_of(tmp_path)
+    assert "ILSVRC2012_img_train_t3.tar begins like that archive, but has 120 of its 1,000 members" in hint
+    assert "rename" not in hint
+    (tmp_path / "imagenet.tar").write_bytes(b"".join(others.values()) + END)
+    assert hint_of(tmp_path) == f"But {tmp_path}/imagenet.tar looks like that archive; rename it to {TRAIN_ARCHIVE}."
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("ILSVRC2017_CLS-LOC.tar.gz", "unpack it, and pass the folder .../Data/CLS-LOC"),
+        ("ILSVRC2015_CLS-LOC.tar.gz", "unpack it, and pass the folder .../Data/CLS-LOC"),
+        ("ILSVRC2015_VID.tar.gz", "holds other data"),
+        ("ILSVRC2012_img_train.tar.gz", f"decompress it to {TRAIN_ARCHIVE}"),
+        ("ILSVRC2012_img_train.tar.1", f"rename it to {TRAIN_ARCHIVE}"),
+        ("ILSVRC2012_img_train.tar.part0", f"join all pieces (cat PIECES > {TRAIN_ARCHIVE})"),
+        ("ILSVRC2012_img_train.tar.part", "finish it"),
+        ("ILSVRC2012_img_train.tar.crdownload", "finish it"),
+        ("ILSVRC.zip", "rename it to imagenet-object-localization-challenge.zip; unpack any other"),
+    ],
+)
+def test_files_that_cannot_be_read_as_they_are(name, advice, tmp_path):
+    (tmp_path / name).write_bytes(b"x" * 1000)
+    hint = hint_of(tmp_path)
+    assert hint.startswith(f"But {tmp_path / name} ") and advice in hint
+    assert "1,000" not in hint
+
+
+def test_a_broken_link_to_an_archive(tmp_path):
+    link = tmp_path / TRAIN_ARCHIVE
+    link.symlink_to("/mnt/gone/train.tar")
+    assert hint_of(tmp_path).startswith(f"{link} is a broken link, to /mnt/gone/train.tar. Put back what it leads to")
+    extracted(IMAGES, tmp_path)
+    assert rows_of(tmp_path) == IMAGES
+
+
+def test_an_unknown_folder(tmp_path):
+    for number in range(100):
+        (tmp_path / f"{number}{'x' * 200}").touch()
+    message = error_of(tmp_path)
+    for form in ("image-net.org", "class tars", "extracted images", "Kaggle", "Parquet", "WebDataset", "TFRecords"):
+        assert form in message
+    assert message.index("image-net.org") < message.index(FORMS)
+
+
+def test_no_such_folder(tmp_path):
+    extracted(IMAGES, tmp_path / "ImageNet" / "data")
+    there = str(tmp_path / "ImageNet" / "data")
+    for data_dir, advice in {
+        tmp_path / "imagnet" / "data": f"Did you mean {there!r}?",
+        tmp_path / "ImageNet" / "dat": f"Did you mean {there!r}?",
+        "/no/such/place": "(/ has no 'no'). Pass the folder of the images.",
+    }.items():
+        message = error_of(data_dir)
+        assert message.startswith(f"data_dir={str(data_dir)!r}: there is no such folder")
+        assert message.endswith(advice)
+    (tmp_path / "link").symlink_to("/mnt/gone")
+    assert "is a broken link, to /mnt/gone" in error_of(tmp_path / "link")
+
+
+# -------------------------------------------------------------------------------------- long messages
+
+
+def test_messages_are_short_and_end_with_what_to_do(tmp_path):
+    absent = [f"{wnid}_{number}.JPEG" for wnid in WNIDS for number in range(5000, 5012)]
+    for make in (official_tars, class_tars, extracted, half_unpacked, kaggle_zip):
+        data_dir = tmp_path / make.__name__
+        make(*((data_dir,) if make is half_unpacked else (IMAGES, data_dir)))
+        for name, options in {
+            "custom": {"train_list": absent, "splits": ["train"]},
+            "full": {"splits": ["train"]},
+        }.items():
+            message = message_of(data_dir, name, kind=ArchiveError, **options)
+            assert len(message) < 2000
+            assert "12,000 of the 12,000" in message or "1,281,167" in message
+            assert message.endswith("on_missing='skip'.") or name == "full"
+            assert len(re.findall(r"n\d{8}", message)) <= 45
