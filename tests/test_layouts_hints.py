@@ -9,9 +9,10 @@ import tarfile
 import fsspec
 import pytest
 from datasets import Image
-from layout_rows import contents, load, message_of, stream
+from layout_rows import TENCH, contents, load, message_of, stream
 from makers.images import numbered_jpeg
 from makers.layouts import (
+    DATA,
     VALIDATION,
     WNIDS,
     class_tars,
@@ -134,6 +135,14 @@ def test_a_synology_folder_is_not_taken_for_images_too_deep(tmp_path):
     foreign_entries(tmp_path)
     (tmp_path / "train" / WNIDS[0] / ONE).unlink()
     assert "@eaDir" not in error_of(tmp_path)
+
+
+@pytest.mark.parametrize("left_over", [ONE, f"train/{TENCH}/{ONE}", f"{TENCH}.tar", f"{DATA}/train/{TENCH}/{ONE}"])
+def test_what_is_left_over_beside_a_zip(left_over, tmp_path):
+    kaggle_zip(IMAGES, tmp_path)
+    (tmp_path / left_over).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / left_over).write_bytes(b"left over")
+    assert rows_of(tmp_path) == IMAGES
 
 
 # ------------------------------------------------------------------------------ an interrupted unpacking

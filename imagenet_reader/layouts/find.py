@@ -10,6 +10,7 @@ import pyarrow as pa
 from imagenet_reader.layouts.base import IMAGE_SETS, ImageSet, Layout, Snapshot, Wanted
 from imagenet_reader.layouts.class_tars import ClassTars
 from imagenet_reader.layouts.folder import Folder
+from imagenet_reader.layouts.folders import is_left_over
 from imagenet_reader.layouts.hub_parquet import HubParquet
 from imagenet_reader.layouts.hub_tar_gz import HubTarGz
 from imagenet_reader.layouts.kaggle_tar import KaggleTar
@@ -34,7 +35,7 @@ LAYOUTS: tuple[type[Layout], ...] = (
     Tfds,
     HubParquet,
     HubTarGz,
-)  # the first one counts
+)  # the first one counts, unless it is a few left-over files
 
 
 def find_layout(set_name: str, data_dir: str, needed: Iterable[str] = ()) -> Layout:
@@ -54,8 +55,10 @@ def find_layout(set_name: str, data_dir: str, needed: Iterable[str] = ()) -> Lay
 
 
 def _first(images: ImageSet, data_dir: str) -> Layout | None:
-    found = (layout.find(images, data_dir) for layout in LAYOUTS)
-    return next((layout for layout in found if layout is not None), None)
+    found = [layout for layout in (kind.find(images, data_dir) for kind in LAYOUTS) if layout is not None]
+    if len(found) > 1 and is_left_over(images, found[0].path):
+        return found[1]
+    return found[0] if found else None
 
 
 @dataclasses.dataclass(frozen=True)

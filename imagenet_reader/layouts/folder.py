@@ -18,7 +18,7 @@ from imagenet_reader.formats.hub_names import official_name
 from imagenet_reader.index.members import members_table
 from imagenet_reader.layouts.base import ImageSet, Index, Layout, Snapshot, Wanted
 from imagenet_reader.layouts.folder_faults import explain_files
-from imagenet_reader.layouts.folders import entries_of, find_form
+from imagenet_reader.layouts.folders import entries_of, fullest
 from imagenet_reader.lists import label_of_wnid, read_wnids
 from imagenet_reader.official import TRAIN_NAME, WNID
 from imagenet_reader.reading.reader import Reader
@@ -50,12 +50,13 @@ class Folder(Layout):
     @classmethod
     def find(cls, images: ImageSet, data_dir: str) -> "Folder | None":
         """The folder that holds most of the images, in class folders or side by side."""
-        found = find_form("folders", images, data_dir)
-        if found is not None:
+        found = fullest(images, data_dir)
+        if found is not None and found.form == "folders":
             by_label = images.name == "validation"
-            return cls(found.path, by_class=True, by_label=by_label, format=format_of_names(found.sample))
-        found = find_form("flat", images, data_dir)
-        return cls(found.path, format=format_of_names(found.flat)) if found else None
+            return cls(found.path, by_class=True, by_label=by_label, format=_format_of(found.sample))
+        if found is not None and found.form == "flat":
+            return cls(found.path, format=_format_of(found.flat))
+        return None
 
     def files(self) -> list[str]:
         """The folders that the images are in."""
@@ -120,7 +121,7 @@ def _look_up_some(folders: list[str], images: list[tuple[str, int, str]]) -> lis
 
     What is no regular file, or a broken link, has size 0.
     """
-    members = []
+    members: list[tuple] = []
     for name, number, file_name in images:
         path = os.path.join(folders[number], file_name)
         try:
@@ -134,7 +135,7 @@ def _look_up_some(folders: list[str], images: list[tuple[str, int, str]]) -> lis
     return members
 
 
-def format_of_names(names: list[str]) -> str:
+def _format_of(names: list[str]) -> str:
     """The format of images that are files, by their names: most of them decide."""
     hub_names = sum(map(bool, map(HUB_NAME.fullmatch, names)))
     return "hub_file" if 2 * hub_names > len(names) else "file"

@@ -13,6 +13,7 @@ from imagenet_reader.official import CLASS_TAR
 KAGGLE_TREE = "ILSVRC/Data/CLS-LOC"
 CLASS_FOLDER = re.compile(r"n\d{8}")
 SAMPLED = 5  # class folders that tell which set such folders hold
+FEW = 5  # classes, or images side by side
 SYSTEM_FILES = ".", "Thumbs.db", "desktop.ini", "@eaDir"  # prefixes of files that operating systems add
 
 
@@ -88,6 +89,11 @@ def fullest(images: ImageSet, data_dir: str) -> Holdings | None:
     return most if most.count else None
 
 
+def is_left_over(images: ImageSet, path: str) -> bool:
+    """Whether a folder holds so few of a set that they may be left over, if the set exists elsewhere."""
+    return os.path.isdir(path) and Holdings.of(images, path).count < FEW
+
+
 def find_form(form: str, images: ImageSet, data_dir: str) -> Holdings | None:
     """What ``fullest`` finds, if it has this form."""
     found = fullest(images, data_dir)
@@ -112,7 +118,7 @@ def _sample(images: ImageSet, path: str, class_folders: Iterable[str]) -> tuple[
 
     Folders without such images count as training images: their error says what is wrong.
     """
-    shares: collections.Counter[str] = collections.Counter()
+    shares: dict[str, float] = collections.defaultdict(float)
     told, others, sample = 0, False, []
     for wnid in class_folders:
         names = entries_of(os.path.join(path, wnid))

@@ -48,7 +48,7 @@ def describe_no_folder(data_dir: str) -> str:
         return f"data_dir={data_dir!r} is a file: pass the folder that it is in."
     if os.path.islink(data_dir):
         return f"data_dir={data_dir!r} is a broken link, to {os.readlink(data_dir)}: pass the folder of the images."
-    parent, rest = os.path.abspath(data_dir), []
+    parent, rest = os.path.abspath(data_dir), list[str]()
     while not os.path.isdir(parent):
         parent, name = os.path.split(parent)
         rest.insert(0, name)
