@@ -38,6 +38,11 @@ def listing(names: Sequence[str], most: int = NAMES_SHOWN) -> str:
     return ", ".join(name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}..." for name in names[:most]) + more
 
 
+def download_advice(archive: str) -> str:
+    """How to get an official archive."""
+    return TEST_DOWNLOAD if archive in TEST_ARCHIVES else MANUAL_DOWNLOAD
+
+
 def describe_absent(path: str, hint: str = "") -> str:
     """What to say if an archive is absent: what its folder holds, and a hint, or how to get it."""
     folder = os.path.dirname(os.path.abspath(path))
@@ -49,6 +54,5 @@ def describe_absent(path: str, hint: str = "") -> str:
     else:
         entries = listing(sorted(os.listdir(folder)), ENTRIES_SHOWN) if os.path.isdir(folder) else "no such folder"
         found = f"is not there (its folder holds: {entries or 'nothing'})"
-    download = TEST_DOWNLOAD if os.path.basename(path) in TEST_ARCHIVES else MANUAL_DOWNLOAD
-    advice = f"{hint or download} {OTHER_LAYOUTS}"
+    advice = f"{hint or download_advice(os.path.basename(path))} {OTHER_LAYOUTS}"
     return f"{path} {found}. {advice} To build only the splits that do not need it, pass splits=[...]."

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.layouts.base import IMAGE_SETS, ImageSet, Layout
 from imagenet_reader.layouts.folders import Holdings, entries_of
-from imagenet_reader.layouts.messages import listing
+from imagenet_reader.layouts.messages import download_advice, listing
 from imagenet_reader.layouts.official_tar import first_name
 from imagenet_reader.layouts.sightings import describe_sights
 from imagenet_reader.official import FIRST_MEMBERS, OFFICIAL_SIZES
@@ -48,7 +48,8 @@ def describe_no_folder(data_dir: str) -> str:
         return f"data_dir={data_dir!r} is a file: pass the folder that it is in."
     if os.path.islink(data_dir):
         return f"data_dir={data_dir!r} is a broken link, to {os.readlink(data_dir)}: pass the folder of the images."
-    parent, rest = os.path.abspath(data_dir), list[str]()
+    parent = os.path.abspath(data_dir)
+    rest: list[str] = []
     while not os.path.isdir(parent):
         parent, name = os.path.split(parent)
         rest.insert(0, name)
@@ -76,8 +77,7 @@ def _describe_deeper(find: Find, images: ImageSet, needed: tuple[str, ...], data
     alone = list(places) if len(places) == 1 else [layout for layout in places if _is_complete(layout, images)]
     if not alone:
         paths = sorted(layout.path for layout in places)
-        some = f"{listing(paths[:SHOWN])} hold" if len(paths) <= SHOWN else f"{listing(paths[:SHOWN])} and others hold"
-        return f"But {some} such images: move what is in these folders directly into {goal}."
+        return f"But {listing(paths, SHOWN)} hold such images: move what is in these folders directly into {goal}."
     for layout in alone:
         if all(find(IMAGE_SETS[name], places[layout]) is not None for name in needed):
             return f"But {places[layout]} has such images: pass data_dir={places[layout]!r}."
@@ -89,7 +89,7 @@ def _describe_deeper(find: Find, images: ImageSet, needed: tuple[str, ...], data
 
 def _folders_below(data_dir: str) -> Iterator[str]:
     for pattern in DEEPER:
-        for found in glob.iglob(os.path.join(glob.escape(data_dir), pattern, "")):
+        for found in sorted(glob.iglob(os.path.join(glob.escape(data_dir), pattern, ""))):
             yield found.rstrip("/")
 
 
@@ -108,12 +108,12 @@ def _describe_renamed(images: ImageSet, data_dir: str) -> str:
         with contextlib.suppress(ArchiveError, OSError):
             if not FIRST_MEMBERS[archive].fullmatch(first_name(path)):
                 continue
-            if os.path.getsize(path) == OFFICIAL_SIZES.get(archive) or _count(path, archive) == expected:
+            is_official = os.path.getsize(path) == OFFICIAL_SIZES.get(archive)
+            count = expected if is_official else _count(path, archive)
+            if count == expected:
                 return f"But {path} looks like that archive; rename it to {archive}."
-            others.append(
-                f"{path} begins like that archive, but has {_count(path, archive):,} of its {expected:,} members"
-            )
-    return f"{'; '.join(others[:SHOWN])}: that is another archive, or an incomplete one." if others else ""
+            others.append(f"{path} begins like that archive, but has {count:,} of its {expected:,} members")
+    return f"But {'; '.join(others[:SHOWN])}. {download_advice(archive)}" if others else ""
 
 
 def _count(path: str, archive: str) -> int:
