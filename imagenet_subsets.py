@@ -124,7 +124,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         key = {name: value for name, value in self.chosen_options().items() if name not in CUSTOM.values()}
         key |= self._plan.key
         if self.in_place:
-            key["data_dir"] = self.data_dir  # rows in place are those of this folder
+            key["data_dir"] = as_utf_8(self.data_dir)  # rows in place are those of this folder
         return super().create_config_id(key, custom_features)
 
     def take_plan(self):
@@ -209,7 +209,7 @@ def _reader_importable():
 with _reader_importable():
     from imagenet_reader import lists
     from imagenet_reader.errors import ArchiveError
-    from imagenet_reader.files import check_space, note_use, unused_cache
+    from imagenet_reader.files import as_utf_8, check_space, note_use, unused_cache
     from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
     from imagenet_reader.hf.options import check_names
     from imagenet_reader.hf.record import RECORD, write_record

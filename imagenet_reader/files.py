@@ -53,6 +53,11 @@ def note_use(path):
         os.utime(path)
 
 
+def as_utf_8(path: str | os.PathLike) -> str:
+    """A path as text that can be encoded: bytes that are not UTF-8 as ``\\xe9``."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def digest(value):
     """SHA-256 (hex) of a value's text."""
     return hashlib.sha256(repr(value).encode()).hexdigest()

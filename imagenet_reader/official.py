@@ -27,5 +27,6 @@ The test images are useful only with the evaluation server: download {TEST_ARCHI
 https://image-net.org/download-images.php."""
 OTHER_LAYOUTS = """\
 Instead of an archive, data_dir may hold the class tars (train/n01440764.tar), the extracted images \
-(train/n01440764/*.JPEG, val/*.JPEG or val/<wnid>/*.JPEG), or Kaggle's tree (ILSVRC/Data/CLS-LOC), its \
-imagenet-object-localization-challenge.zip or its imagenet_object_localization_patched2019.tar.gz."""
+(train/n01440764/*.JPEG, val/*.JPEG or val/<wnid>/*.JPEG), Kaggle's tree (ILSVRC/Data/CLS-LOC), its \
+imagenet-object-localization-challenge.zip or its imagenet_object_localization_patched2019.tar.gz (or .tar), or what \
+the Hugging Face Hub (Parquet, .tar.gz, WebDataset) or TensorFlow Datasets (TFRecords) have."""

@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 
 from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.files import digest
+from imagenet_reader.files import as_utf_8, digest
 from imagenet_reader.hf.log import logger
 from imagenet_reader.layouts.base import Images, Layout, Wanted
 from imagenet_reader.layouts.find import find_layout
+from imagenet_reader.layouts.messages import listing
 from imagenet_reader.official import VALIDATION_NAME, WNID
 from imagenet_reader.reading.reader import Reader
 from imagenet_reader.rows import locate, training_rows
@@ -91,13 +92,13 @@ class Plan:
         self.config, self.subset, self.on_missing = config, subset, on_missing
         self._lists = _Lists(own_lists)
         sets = dict.fromkeys(self._lists.image_set(name) for name in subset.values())
-        self._layouts = {} if data_dir is None else {name: find_layout(name, data_dir) for name in sets}
+        self._layouts = {} if data_dir is None else {name: find_layout(name, data_dir, sets) for name in sets}
         for name, layout in self._layouts.items():
             logger.info("%s images: %s, %s", name, layout.name or "none", layout.path)
         self._wanted = {layout: Wanted(functools.partial(self._images_of, layout)) for layout in self.layouts}
         self._snapshots = {layout: layout.snapshot(wanted) for layout, wanted in self._wanted.items()}
         self.key: dict[str, Any] = {
-            name: self._snapshots[layout].identity or layout.path for name, layout in self._layouts.items()
+            name: self._snapshots[layout].identity or as_utf_8(layout.path) for name, layout in self._layouts.items()
         }
         if own_lists:
             self.key["lists"] = digest([self._lists.images(name) for name in subset.values()])
@@ -212,11 +213,11 @@ class Plan:
     def _missing_error(self, split: str, layout: Layout, rows: np.ndarray) -> ArchiveError:
         absent = rows[rows["size"] == 0]
         missing = [(name.decode(), label) for name, label in absent[["name", "label"]].tolist()]
-        shown = missing if self._lists.own else missing[:3]  # a user's list may contain typos
-        which = "namely" if shown is missing else "such as"
+        names = [name for name, _ in missing]  # a user's list may contain typos: it gets more of them
+        shown = f"namely {listing(names)}" if self._lists.own else f"such as {', '.join(names[:3])}"
         return ArchiveError(
             f"{layout.path}: {len(missing):,} of the {len(rows):,} images that {self.config} lists for {split} are "
-            f"absent or empty, {which} {', '.join(name for name, _ in shown)}. {layout.explain(missing)} "
+            f"absent or empty, {shown}. {layout.explain(missing)} "
             "To leave out what is missing: on_missing='skip'."
         )
 

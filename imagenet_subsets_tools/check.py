@@ -108,7 +108,7 @@ def _find_layouts(data_dir):
     """``list[tuple[Layout, list[str]]]``: where images are, and of which kinds."""
     layouts = {}
     for kind in IMAGE_SETS:
-        layout = find_layout(kind, data_dir)
+        layout = find_layout(kind, data_dir, ("train", "validation"))
         if kind != "test" or layout.exists:  # few people have the test images
             layouts.setdefault(layout, []).append(kind)
     return list(layouts.items())
@@ -221,7 +221,8 @@ def _decode_part(reader, rows):
         for row in named_tuples(rows):
             error = _damage(opened, row)
             if error is not None:
-                name, offset = row.name.decode(), getattr(row, "offset", None)  # extracted images have none
+                name, shared = row.name.decode(), reader.format_of(row).shared
+                offset = row.offset if shared else None  # extracted images have none
                 damaged.append({"name": name, "offset": offset, "place": reader.describe(row), "error": error})
     return damaged
 

@@ -12,11 +12,11 @@ class Tar(Format):
         """Fill the buffer with a member."""
         header = bytearray(BLOCK)
         count = file.read_into(where.offset, memoryview(header), buffer)
-        if count != BLOCK + where.size or not _is_header_of(header, where):
+        if count != BLOCK + where.size or not _is_header_of(bytes(header), where):
             raise not_at_its_offset(where)
 
 
-def _is_header_of(header: bytearray, where: Where) -> bool:
+def _is_header_of(header: bytes, where: Where) -> bool:
     try:
         return base_name(header[NAME]) == where.name and payload_size(header) == where.size
     except ValueError:

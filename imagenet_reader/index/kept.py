@@ -44,7 +44,7 @@ def index_folder():
 
 def index_path(path):
     """Where the index of an archive is kept, ``str``: below ``HF_HOME``, by the archive's path without links."""
-    name = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:16]
     return os.path.join(index_folder(), f"{name}.index")
 
 

@@ -88,12 +88,14 @@ class Snapshot:
         files: the files that hold images.
         stamps: the stamp of each.
         members: the images, if they had to be looked up for this.
+        parts: the snapshots of the layouts that this one is made of, if it is.
     """
 
     identity: str
     files: tuple[str, ...] = ()
     stamps: tuple[Stamp, ...] = ()
     members: pa.Table | None = None
+    parts: "tuple[Snapshot, ...]" = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

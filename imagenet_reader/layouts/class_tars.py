@@ -6,7 +6,8 @@ from typing import ClassVar
 import pyarrow as pa
 
 from imagenet_reader.layouts.base import ImageSet, Layout
-from imagenet_reader.layouts.folders import Entries, candidates
+from imagenet_reader.layouts.folders import class_tars_in, find_form
+from imagenet_reader.layouts.messages import listing
 from imagenet_reader.official import WNID
 from imagenet_reader.walk.archive import walk_tars
 
@@ -18,18 +19,13 @@ class ClassTars(Layout):
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str) -> "ClassTars | None":
-        """The first folder that has class tars, and no more class folders than these."""
-        if images.name != "train":
-            return None
-        for path in candidates(images, data_dir):
-            entries = Entries.of(path)
-            if len(entries.class_tars) >= max(len(entries.class_folders), 1):
-                return cls(path)
-        return None
+        """The folder that holds most classes, if all of them are class tars."""
+        found = find_form("tars", images, data_dir)
+        return cls(found.path) if found else None
 
     def files(self) -> list[str]:
         """The class tars."""
-        return [os.path.join(self.path, name) for name in Entries.of(self.path).class_tars]
+        return class_tars_in(self.path)
 
     def list_members(self, files: list[str]) -> pa.Table:
         """Walk over all class tars."""
@@ -39,6 +35,9 @@ class ClassTars(Layout):
         """Which class tars are absent."""
         there = {os.path.basename(file) for file in self.files()}
         absent = sorted({f"{name[WNID]}.tar" for name, _ in missing} - there)
-        if absent:
-            return f"{len(absent):,} class tars are not there: {', '.join(absent)}."
-        return super().explain(missing)
+        if not absent:
+            return super().explain(missing)
+        links = [name for name in absent if os.path.islink(os.path.join(self.path, name))]
+        of_these = f" {len(links):,} of these are broken links, such as {links[0]}." if links else ""
+        advice = "Unpack the training archive again."
+        return f"{len(absent):,} class tars are not there: {listing(absent)}.{of_these} {advice}"

@@ -149,7 +149,8 @@ class Kept(Layout):
                 found = self._copy(names, tars, file, stream)
                 os.fsync(file.fileno())
             if not found and not tars:
-                raise ArchiveError(f"{self.path} holds none of the images that are asked for.")
+                advice = "Download those that hold them, or pass splits=[...] to build only other splits."
+                raise ArchiveError(f"{self.path} holds none of the images that are asked for. {advice}")
             if self.snapshot(Wanted(lambda: None)).identity != snapshot.identity:
                 raise ArchiveError(f"{self.path} has changed while it was read. Load again once it is complete.")
             os.replace(unfinished, tar)

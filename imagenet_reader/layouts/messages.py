@@ -1,6 +1,7 @@
 """What errors say of files that are absent or something else."""
 
 import os
+from collections.abc import Sequence
 
 from imagenet_reader.official import (
     CLASS_TAR,
@@ -27,14 +28,31 @@ TAR_DESCRIPTIONS = {  # by the name of the first member
     TRAIN_NAME: "a class tar, or the training images in one flat tar",
 }
 ENTRIES_SHOWN = 8
+NAMES_SHOWN = 20
+NAME_SHOWN = 80  # characters
+
+
+def listing(names: Sequence[str], most: int = NAMES_SHOWN) -> str:
+    """Names in words: up to 20 of them, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}..." for name in names[:most]) + more
+
+
+def download_advice(archive: str) -> str:
+    """How to get an official archive."""
+    return TEST_DOWNLOAD if archive in TEST_ARCHIVES else MANUAL_DOWNLOAD
 
 
 def describe_absent(path: str, hint: str = "") -> str:
-    """What to say if an archive is absent: what its folder holds, a hint, and how to get it."""
+    """What to say if an archive is absent: what its folder holds, and a hint, or how to get it."""
     folder = os.path.dirname(os.path.abspath(path))
-    entries = "no such folder"
-    if os.path.isdir(folder):
-        entries = ", ".join(sorted(os.listdir(folder))[:ENTRIES_SHOWN]) or "nothing"
-    found = "is a folder" if os.path.isdir(path) else f"is not there (its folder holds: {entries})"
-    download = TEST_DOWNLOAD if os.path.basename(path) in TEST_ARCHIVES else f"{MANUAL_DOWNLOAD} {OTHER_LAYOUTS}"
-    return f"{path} {found}.{hint} {download} To build only the splits that do not need it, pass splits=[...]."
+    if os.path.islink(path) and not os.path.exists(path):
+        found = f"is a broken link, to {os.readlink(path)}"
+        hint = hint or "Put back what it leads to, such as a disk that is not mounted, or replace the link."
+    elif os.path.isdir(path):
+        found = "is a folder"
+    else:
+        entries = listing(sorted(os.listdir(folder)), ENTRIES_SHOWN) if os.path.isdir(folder) else "no such folder"
+        found = f"is not there (its folder holds: {entries or 'nothing'})"
+    advice = f"{hint or download_advice(os.path.basename(path))} {OTHER_LAYOUTS}"
+    return f"{path} {found}. {advice} To build only the splits that do not need it, pass splits=[...]."

@@ -22,9 +22,9 @@ class OfficialTar(Layout):
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str) -> "OfficialTar | None":
-        """The archive of an official name, even if it is a broken link."""
+        """The archive of an official name."""
         paths = [os.path.join(data_dir, name) for name in images.archives]
-        return next((cls(path) for path in paths if os.path.lexists(path)), None)
+        return next((cls(path) for path in paths if os.path.isfile(path)), None)
 
     def list_members(self, files: list[str]) -> pa.Table:
         """Walk over the archive."""

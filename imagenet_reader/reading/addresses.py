@@ -90,7 +90,7 @@ def format_addresses(
     """
     size, number = rows["size"], _column(rows, "file", 0)
     file = _objects([urllib.parse.quote(os.fsencode(path), safe="/") for path in files])[number]
-    if "changed" in columns_of(rows):
+    if not format_of(format_name).shared:
         file_size, version = size, rows["changed"]
     else:
         file_size = _objects([str(stamp.size) for stamp in stamps])[number]

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from imagenet_reader.formats import format_of
-from imagenet_reader.formats.base import Where
+from imagenet_reader.formats.base import Format, Where
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.checked import read_checked
 from imagenet_reader.rows import columns_of, row_table
@@ -30,28 +30,40 @@ class Reader:
         files: paths of the files; folders, if each image is a file. A row's ``file`` is a number in it, 0 if absent.
         stamps: the stamp of each file when it was indexed; none for folders, whose rows have stamps.
         origin: what the files were made from, for messages; empty if they are originals.
+        formats: the format of each file, if they differ.
     """
 
     format: str
     files: tuple[str, ...]
     stamps: tuple[Stamp, ...] = ()
     origin: str = ""
+    formats: tuple[str, ...] = ()
+
+    def format_of(self, row: Any) -> Format:
+        """How the image of a row of ``rows.named_tuples`` lies in its file."""
+        return format_of(self.formats[row.file] if self.formats else self.format)
 
     def where(self, row: Any) -> Where:
         """Where the image of a row of ``rows.named_tuples`` is."""
         number = getattr(row, "file", 0)
         stamp = self.stamps[number] if self.stamps else None
-        return format_of(self.format).where(self.files[number], stamp, row)
+        return self.format_of(row).where(self.files[number], stamp, row)
 
     def describe(self, row: Any) -> str:
         """The place of the image of a row, in words."""
         if self.origin:
             return f"{self.origin}: the image {os.fsdecode(row.name)}"
-        return format_of(self.format).describe(self.where(row))
+        return self.format_of(row).describe(self.where(row))
 
     def paths(self, rows: np.ndarray, pixels: str) -> pa.StringArray:
         """The addresses of the images of rows, ``[n]``; ``pixels`` is ``"benchmark"`` or ``"archive"``."""
-        return addresses.format_addresses(self.format, self.files, self.stamps, rows, pixels)
+        if not self.formats:
+            return addresses.format_addresses(self.format, self.files, self.stamps, rows, pixels)
+        formats, paths = np.array(self.formats)[rows["file"]], np.empty(len(rows), object)
+        for name in set(self.formats):
+            some = addresses.format_addresses(name, self.files, self.stamps, rows[formats == name], pixels)
+            paths[formats == name] = some.to_pylist()
+        return pa.array(paths, pa.string())
 
     def tables(self, rows: np.ndarray, pixels: str) -> Iterator[pa.Table]:
         """Rows whose images stay where they are, as ``rows.row_table`` has them, up to 10,000 at a time."""
@@ -74,10 +86,10 @@ class OpenReader:
     """A reader whose files stay open; several threads may read at once."""
 
     def __init__(self, reader: Reader):
-        self._reader, self._format, self._pool = reader, format_of(reader.format), FilePool()
+        self._reader, self._pool = reader, FilePool()
 
     def read(self, row: Any, buffer: memoryview) -> memoryview | bytes:
         """Read the image of a row, see ``checked.read_checked``."""
-        where = self._reader.where(row)
-        file = self._pool.get(where.file) if self._format.shared else LocalFile(where.file)
-        return read_checked(self._format, file, where, buffer)
+        where, image_format = self._reader.where(row), self._reader.format_of(row)
+        file = self._pool.get(where.file) if image_format.shared else LocalFile(where.file)
+        return read_checked(image_format, file, where, buffer)

@@ -44,11 +44,42 @@ def no_folder(data_dir):
 
 
 def empty(data_dir):
+    (data_dir / "empty").mkdir()
+    load(data_dir / "empty")
+
+
+def no_such_folder(data_dir):
     load(data_dir / "nowhere")
 
 
 def too_high(data_dir):
     load(data_dir.parent)
+
+
+def images_deeper(data_dir):
+    write(data_dir / "val" / "all" / "ILSVRC2012_val_00000001.JPEG")
+    (data_dir / VALIDATION).unlink()
+    load(data_dir)
+
+
+def images_spread(data_dir):
+    for label in range(2):
+        write(data_dir / "val" / f"{label}" / f"ILSVRC2012_val_0000000{label}.JPEG")
+    (data_dir / VALIDATION).unlink()
+    load(data_dir)
+
+
+def other_archive(data_dir):
+    (data_dir / VALIDATION).unlink()
+    with tarfile.open(data_dir / "other.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("ILSVRC2012_val_00000001.JPEG"))
+    load(data_dir)
+
+
+def broken_link(data_dir):
+    (data_dir / TRAIN).unlink()
+    (data_dir / TRAIN).symlink_to("/nowhere")
+    load(data_dir)
 
 
 def other_name(data_dir):
@@ -137,6 +168,19 @@ def wrong_class(data_dir):
     write(data_dir / "val" / "n01440764" / name)
     (data_dir / "val" / "n01751748").mkdir()
     load_one(data_dir, name, "validation")
+
+
+def empty_file(data_dir):
+    (data_dir / TRAIN).unlink()
+    write(data_dir / "train" / "n01440764" / ONE, b"")
+    load_one(data_dir)
+
+
+def broken_links(data_dir):
+    (data_dir / TRAIN).unlink()
+    (data_dir / "train" / "n01440764").mkdir(parents=True)
+    (data_dir / "train" / "n01440764" / ONE).symlink_to("/nowhere")
+    load_one(data_dir)
 
 
 def no_image(data_dir):
@@ -247,8 +291,13 @@ def script_asks(data_dir):
 MESSAGES = {  # of the page's table, and what gets each
     "data_dir is missing": no_folder,
     "... is not there (its folder holds: ...)": empty,
+    "... there is no such folder": no_such_folder,
     "... has such images: pass data_dir=...": too_high,
+    "... has such images: move what is in it to ...": images_deeper,
+    "... hold such images: move what is in these folders directly into ...": images_spread,
+    "... begins like that archive, but has ... of its ... members": other_archive,
     "... looks like that archive; rename it to ...": other_name,
+    "... is a broken link, to ...": broken_link,
     "... is a file: pass the folder that it is in": not_a_folder,
     "... is a web page": web_page,
     "... is gzip data": gzipped,
@@ -261,6 +310,8 @@ MESSAGES = {  # of the page's table, and what gets each
     "... class tars are not there": class_tar_absent,
     "... rename the files, so that they end in .JPEG": renamed,
     "... There is a folder ...: move what is in such folders one level up": too_deep,
+    "... of them are empty files": empty_file,
+    "... of them are broken links": broken_links,
     "... of them are in the folder of a wrong class": wrong_class,
     "... is the name of no training or validation image": no_image,
     "... is damaged (...)": damaged,

@@ -10,9 +10,11 @@ from makers.layouts import (
     KAGGLE_ZIP,
     class_tars,
     extracted,
+    kaggle_tar,
     kaggle_tar_gz,
     kaggle_tree,
     kaggle_zip,
+    partly_unpacked,
 )
 from makers.tfds import tfds
 from makers.webdataset import webdataset
@@ -25,10 +27,12 @@ TRAIN_LAYOUTS = {
     "class tars": class_tars,
     "class tars in a folder of the archive's name": lambda images, to: class_tars(images, to, "ILSVRC2012_img_train"),
     "class tars in data_dir": lambda images, to: class_tars(images, to, "."),
+    "partly unpacked": partly_unpacked,
     "extracted": extracted,
     "kaggle zip": kaggle_zip,
     "kaggle zip, deflated": lambda images, to: kaggle_zip(images, to, deflated=True),
     "kaggle zip, streamed": lambda images, to: kaggle_zip(images, to, streamed=True),
+    "kaggle tar": kaggle_tar,
     "kaggle tar.gz": kaggle_tar_gz,
     "hub parquet": hub_parquet,
     "hub tar.gz": hub_tar_gz,
@@ -48,6 +52,7 @@ WHOLE_LAYOUTS = {
     "kaggle zip": kaggle_zip,
     "kaggle zip, deflated": TRAIN_LAYOUTS["kaggle zip, deflated"],
     "kaggle zip beyond 4 GiB": lambda images, to: kaggle_zip(images, to, start=5 << 30),
+    "kaggle tar": kaggle_tar,
     "kaggle tar.gz": kaggle_tar_gz,
     "side by side": lambda images, to: extracted(images, to, train="train"),
     "hub parquet": hub_parquet,

@@ -117,6 +117,16 @@ def class_tars(images, target, folder="train"):
         _write(target / folder / f"{wnid}.tar", _tar(files.items()))
 
 
+def partly_unpacked(images, target, folder="train"):
+    """Class tars after an interrupted unpacking: every other class is a folder, and one is a tar and half a folder."""
+    classes = _kinds(images)[0]
+    wnids = sorted(classes)
+    unpacked = [name for wnid in wnids[::2] for name in classes[wnid]]
+    unpacked += list(classes[wnids[-1]])[: len(classes[wnids[-1]]) // 2]
+    class_tars({name: images[name] for wnid in {*wnids[1::2], wnids[-1]} for name in classes[wnid]}, target, folder)
+    extracted({name: images[name] for name in unpacked}, target, train=f"{folder}/{{wnid}}")
+
+
 def extracted(images, target, by_class=False, train="train/{wnid}", suffix=".JPEG", more=()):
     """``target/train/<wnid>/*.JPEG``, ``target/val/*.JPEG`` (by class: ``val/<wnid>/*.JPEG``), ``target/test/*.JPEG``.
 
@@ -183,6 +193,11 @@ def kaggle_tar_gz(images, target, more=()):
     content = _tar(_kaggle_members(images, more))
     with gzip.open(target / KAGGLE_TAR_GZ, "wb", compresslevel=1) as file:
         file.write(content)
+
+
+def kaggle_tar(images, target):
+    """``target/imagenet_object_localization_patched2019.tar``: the ``tar.gz``, gunzipped."""
+    _write(target / KAGGLE_TAR_GZ.removesuffix(".gz"), _tar(_kaggle_members(images, ())))
 
 
 def _kaggle_members(images, more):

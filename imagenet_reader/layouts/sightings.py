@@ -1,0 +1,47 @@
+"""Files of ImageNet that cannot be read as they are: what they are, and what to do with them."""
+
+import os
+import re
+
+from imagenet_reader.layouts.base import ImageSet
+from imagenet_reader.layouts.folders import entries_of
+from imagenet_reader.layouts.messages import download_advice
+
+SHOWN = 3
+ZIP = "imagenet-object-localization-challenge.zip"
+# What follows the name of an archive without ".tar" -> what such a file is; {archive} is the name.
+OF_ARCHIVE = {
+    r"\.(?:tar\.(?:gz|bz2|xz|zst)|tgz)": "is the archive, compressed: decompress it to {archive}",
+    r"\.tar\.\d{1,2}": "is a repeated download: if it is complete, rename it to {archive}",
+    r"\.tar\.?(?:part|partial|crdownload|download|aria2|filepart|tmp|!ut)":
+        "is an unfinished download: finish it, as {archive}",
+    r"\.tar\.?(?:part[-_.]?\w+|[a-z]{2}|\d{3,})": "is a piece of the archive: join all pieces (cat PIECES > {archive})",
+}  # fmt: skip
+OF_ANY_SET = {
+    r"ILSVRC201\d_CLS-LOC\.(?:tar|tar\.gz|tgz)":
+        "holds these images as files: unpack it, and pass the folder .../Data/CLS-LOC that it makes as data_dir",
+    r"ILSVRC201\d_(?:DET|VID|LOC|place|Scene).*": "holds other data than the images of ILSVRC 2012",
+    r".*\.zip": f"is a zip: if it is Kaggle's, of ILSVRC/Data/CLS-LOC, rename it to {ZIP}; unpack any other",
+}  # fmt: skip
+
+
+def describe_sights(images: ImageSet, data_dir: str) -> str:
+    """What the files of a folder are that may hold a set of images, or look so, and how to get the set otherwise.
+
+    Empty if there are no such files.
+    """
+    sights = [sight for name in sorted(entries_of(data_dir)) if (sight := _sight(images, data_dir, name))]
+    if not sights:
+        return ""
+    more = f"{len(sights) - SHOWN:,} more files are alike. " if len(sights) > SHOWN else ""
+    return f"But {'; '.join(sights[:SHOWN])}. {more}{download_advice(images.archives[0])}"
+
+
+def _sight(images: ImageSet, data_dir: str, name: str) -> str:
+    path = os.path.join(data_dir, name)
+    for archive in images.archives:
+        for pattern, what in OF_ARCHIVE.items():
+            if re.fullmatch(re.escape(archive.removesuffix(".tar")) + pattern, name, re.IGNORECASE):
+                return f"{path} {what.format(archive=archive)}"
+    what = next((what for pattern, what in OF_ANY_SET.items() if re.fullmatch(pattern, name, re.IGNORECASE)), "")
+    return what and f"{path} {what}"
