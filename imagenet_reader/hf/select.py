@@ -57,7 +57,7 @@ def select_rows(
         source, rows = _source_of(sources, images)
         if (rows < 0).all() and not isinstance(dataset, dict):
             continue  # this dataset holds another set of images
-        found, expected = rows >= 0, max(plan.count(split), len(images))
+        found, expected = rows >= 0, max(plan.count(split) or 0, len(images))
         if found.sum() < expected and (plan.on_missing == "error" or not found.any()):
             raise _absent(plan.config, split, [name for (name, _), row in zip(images, rows) if row < 0], expected)
         kept = [image for image, row in zip(images, rows) if row >= 0]

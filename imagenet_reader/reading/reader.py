@@ -13,7 +13,7 @@ from imagenet_reader.formats import format_of
 from imagenet_reader.formats.base import Where
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.checked import read_checked
-from imagenet_reader.rows import columns_of, row_table
+from imagenet_reader.rows import PUBLISHED, Columns, columns_of
 from imagenet_reader.sources import Stamp
 from imagenet_reader.sources.local import LocalFile
 from imagenet_reader.sources.pool import FilePool
@@ -30,12 +30,14 @@ class Reader:
         files: paths of the files; folders, if each image is a file. A row's ``file`` is a number in it, 0 if absent.
         stamps: the stamp of each file when it was indexed; none for folders, whose rows have stamps.
         origin: what the files were made from, for messages; empty if they are originals.
+        columns: the columns of the rows.
     """
 
     format: str
     files: tuple[str, ...]
     stamps: tuple[Stamp, ...] = ()
     origin: str = ""
+    columns: Columns = PUBLISHED
 
     def where(self, row: Any) -> Where:
         """Where the image of a row of ``rows.named_tuples`` is."""
@@ -54,10 +56,10 @@ class Reader:
         return addresses.format_addresses(self.format, self.files, self.stamps, rows, pixels)
 
     def tables(self, rows: np.ndarray, pixels: str) -> Iterator[pa.Table]:
-        """Rows whose images stay where they are, as ``rows.row_table`` has them, up to 10,000 at a time."""
+        """Rows whose images stay where they are, as ``rows.Columns`` has them, up to 10,000 at a time."""
         for start in range(0, len(rows), ROWS_AT_ONCE):
             some = np.ascontiguousarray(rows[start : start + ROWS_AT_ONCE])
-            yield row_table(some, pa.nulls(len(some), pa.binary()), self.paths(some, pixels))
+            yield self.columns.table(some, pa.nulls(len(some), pa.binary()), self.paths(some, pixels))
 
     def reading_order(self, rows: np.ndarray) -> np.ndarray:
         """The order in which to read rows, ``int64 [n]``: by file, and as they lie in it."""
