@@ -408,11 +408,13 @@ def load_dataset(
         train_list: of ``custom``: the images of ``train``, the path of a text file with an image a line, or a list of
             such lines, see ``imagenet_reader.lists.read_image_list``.
         validation_list: of ``custom``: those of ``validation``; by default the official validation images.
-        classes: ``"imagenet100"``, the classes of ImageNet-100 (Tian et al. 2020), or a list of wnids: only rows of these
-            classes, whose labels count from 0 in the order of the sorted wnids.
-        real_labels: ``True`` adds the column ``real_labels`` to splits of official validation images: their ReaL labels
-            (Beyer et al. 2020), a list per row, which is empty for 3,163 images. With ``classes``, labels of other
-            classes are left out.
+        classes: ``"imagenet100"``, the classes of ImageNet-100 (Tian et al. 2020), or a list of wnids: only rows of
+            these classes, whose labels count from 0 in the order of the sorted wnids. No list has the number of
+            training images of each class, so ``full`` and ``unlabeled`` of some classes are checked against the
+            published lists, and against the 732 to 1,300 images that each class has.
+        real_labels: ``True`` adds the column ``real_labels`` to splits of official validation images: their ReaL
+            labels (Beyer et al. 2020), a list per row, which is empty for 3,163 images. With ``classes``, labels of
+            other classes are left out.
         in_place: ``True`` leaves the images in the archives: rows have their places, and no copy of them is written.
         trust_remote_code: is accepted and has no effect, as in datasets 4 and later.
 

@@ -31,11 +31,11 @@ def published_labels(classes: str | Sequence[str] | None) -> tuple[int, ...] | N
     unknown = [wnid for wnid in classes if not isinstance(wnid, str) or wnid not in label_of]
     if unknown:
         raise ValueError(
-            f"classes: {len(unknown):,} of the {len(classes):,} are none of the 1,000 wnids: {_shown(unknown)}."
+            f"classes: {len(unknown):,} of {len(classes):,} are not among the 1,000 wnids: {_shown(unknown)}."
         )
     twice = [wnid for wnid, count in collections.Counter(classes).items() if count > 1]
     if twice:
-        raise ValueError(f"classes: {len(twice):,} wnids are given twice: {_shown(twice)}. Expected each once.")
+        raise ValueError(f"classes: given twice, but expected once: {_shown(twice)}.")
     return tuple(sorted(label_of[wnid] for wnid in classes))
 
 
@@ -94,9 +94,7 @@ def incompleteness(names: Iterable[str], labels: Sequence[int], classes: tuple[i
     if wrong:
         wnids = lists.read_wnids()
         shown = ", ".join(f"{wnids[label]} has {count[label]:,}" for label in wrong[:SHOWN])
-        return (
-            f"has a wrong number of training images of {len(wrong):,} classes: {shown}; expected {fewest} to {most:,}"
-        )
+        return f"has too few or too many images of {len(wrong):,} classes: {shown}; expected {fewest} to {most:,} each"
     listed = {image for name in TRAIN_LISTS for image, _ in of_classes(lists.read_split_list(name), classes)}
     missing = sorted(listed.difference(names))
     return f"lacks {len(missing):,} images of the published lists: {_shown(missing)}" if missing else ""

@@ -175,6 +175,11 @@ class Plan:
         images = self._lists.read(self.subset[split].name)
         return None if images is None else dict(images)
 
+    def columns_of(self, split: str) -> Columns:
+        """The columns of a split: only official validation images have ReaL labels."""
+        has_real_labels = self.columns.real_labels and self.image_set(split) == "validation"
+        return dataclasses.replace(self.columns, real_labels=has_real_labels)
+
     def image_set(self, split: str) -> str:
         """The set of images that a split is from: ``"train"``, ``"validation"`` or ``"test"``."""
         return self._lists.image_set(self.subset[split])

@@ -9,8 +9,10 @@ from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.hf.datasets_private import indices_of, only_column
 from imagenet_reader.hf.names import OwnLabels, image_column, row_names
+from imagenet_reader.hf.split_info import info_of
 from imagenet_reader.official import WNID
 from imagenet_reader.plan import Plan
+from imagenet_reader.rows import Columns
 
 SHOWN = 3  # missing images that a message names
 
@@ -61,7 +63,8 @@ def select_rows(
         if found.sum() < expected and (plan.on_missing == "error" or not found.any()):
             raise _absent(plan.config, split, [name for (name, _), row in zip(images, rows) if row < 0], expected)
         kept = [image for image, row in zip(images, rows) if row >= 0]
-        splits[split] = _selected(source, rows[found], kept, info, split)
+        columns = plan.columns_of(split)
+        splits[split] = _selected(source, rows[found], kept, columns, info_of(info, columns), split)
     if not splits:
         raise ArchiveError(f"The dataset holds no image of {plan.config}.")
     plan.warn_of_missing({split: len(rows) for split, rows in splits.items()}, stacklevel=3)
@@ -96,35 +99,39 @@ def _absent(config: str, split: str, missing: list[str], count: int) -> ArchiveE
 
 
 def _selected(
-    source: Source, rows: np.ndarray, images: list[tuple[str, int]], info: datasets.DatasetInfo, split: str
+    source: Source,
+    rows: np.ndarray,
+    images: list[tuple[str, int]],
+    columns: Columns,
+    info: datasets.DatasetInfo,
+    split: str,
 ) -> datasets.Dataset:
     """Rows of a dataset as a dataset with the features of ``info``; its images stay in the files that they are in."""
     dataset, rows = source.dataset, source.table_rows(rows)
     _check_labels(dataset, rows, images)
     table = datasets.Dataset(dataset.data, split=datasets.NamedSplit(split))  # without indices: all columns align
-    column, features = image_column(dataset.features), info.features
+    column = image_column(dataset.features)
     pictures = only_column(table, column)
     if column != "image":
         pictures = pictures.rename_column(column, "image")
-    pictures = pictures.cast_column("image", features["image"])
-    beside = datasets.Dataset(datasets.table.InMemoryTable(_beside(len(table), rows, images, features)))
+    pictures = pictures.cast_column("image", info.features["image"])
+    beside = _beside(len(table), rows, images, columns)
+    beside_schema = datasets.Features({name: info.features[name] for name in beside}).arrow_schema
+    beside_table = datasets.Dataset(datasets.table.InMemoryTable(pa.table(beside, beside_schema)))
     joined = datasets.concatenate_datasets(
-        [pictures, beside], axis=1, info=info.copy(), split=datasets.NamedSplit(split)
+        [pictures, beside_table], axis=1, info=info.copy(), split=datasets.NamedSplit(split)
     )
     return joined.select(rows)
 
 
-def _beside(length: int, rows: np.ndarray, images: list[tuple[str, int]], features: datasets.Features) -> pa.Table:
+def _beside(length: int, rows: np.ndarray, images: list[tuple[str, int]], columns: Columns) -> dict[str, pa.Array]:
     """The columns beside the images, of all rows of a table: empty where a row is not selected."""
     place = np.full(length, -1, np.int64)
     place[rows] = np.arange(len(rows))
-    names, labels = map(list, zip(*images))
     taken = pa.array(place, mask=place < 0)
-    columns = {
-        "label": pa.array([*labels], pa.int64()).take(taken),
-        "file_name": pc.fill_null(pa.array(names, pa.string()).take(taken), ""),
-    }
-    return pa.table(columns, datasets.Features({name: features[name] for name in columns}).arrow_schema)
+    names, labels = map(list, zip(*images))
+    beside = {name: column.take(taken) for name, column in columns.beside(names, np.array(labels, np.int64)).items()}
+    return beside | {"file_name": pc.fill_null(beside["file_name"], "")}
 
 
 def _check_labels(dataset: datasets.Dataset, rows: np.ndarray, images: list[tuple[str, int]]) -> None:
