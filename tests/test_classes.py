@@ -6,7 +6,7 @@ import datasets
 import pytest
 from makers.images import numbered_jpeg
 from makers.layouts import official_tars
-from rows import RUNS_SCRIPTS, load, published_rows, rows_of, streamed
+from rows import WAYS, load, published_rows, rows_of, streamed
 
 import imagenet_subsets
 from imagenet_reader import lists
@@ -67,10 +67,8 @@ def test_real_labels_of_all_classes(standins_1pct, tmp_path):
     assert found == lists.read_real_labels() and found.count([]) == 3163
 
 
-@pytest.mark.parametrize("way", ["package", "script"])
+@pytest.mark.parametrize("way", WAYS)
 def test_streaming_gives_the_same(way, imagenet100, standins_1pct):
-    if way == "script" and not RUNS_SCRIPTS:
-        pytest.skip("datasets 4+ runs no scripts")
     options = {"classes": "imagenet100", "real_labels": True, "streaming": True}
     streams = load(way, "1pct", data_dir=str(standins_1pct), **options)
     for split, stream in streams.items():
@@ -79,6 +77,16 @@ def test_streaming_gives_the_same(way, imagenet100, standins_1pct):
         rows = list(stream.cast_column("image", datasets.Image(decode=False)).take(30))
         expected = imagenet100[split].select(range(30)).select_columns(columns)
         assert [{column: row[column] for column in columns} for row in rows] == list(expected)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_to_load(way, standins_1pct, tmp_path):
+    options = {"classes": FISHES, "real_labels": True, "cache_dir": str(tmp_path)}
+    loaded = load(way, "1pct", data_dir=str(standins_1pct), **options)
+    for split, dataset in loaded.items():
+        assert rows_of(dataset) == rows_due("1pct", split, FISHES)
+        assert dataset.features["label"].names == sorted(FISHES)
+    assert [split for split in loaded if "real_labels" in loaded[split].features] == ["validation"]
 
 
 def test_splits_that_are_joined_keep_the_column(standins_1pct, tmp_path):
