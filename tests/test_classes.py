@@ -4,14 +4,19 @@ import collections
 
 import datasets
 import pytest
+from datasets.info import DatasetInfosDict
+from huggingface_hub import DatasetCard
 from makers.images import numbered_jpeg
 from makers.layouts import official_tars
+from PIL import Image
 from rows import WAYS, load, published_rows, rows_of, streamed
 
 import imagenet_subsets
 from imagenet_reader import lists
 from imagenet_reader.class_sets import incompleteness
 from imagenet_subsets import ArchiveError
+from imagenet_subsets_tools.cli import main
+from imagenet_subsets_tools.pictures import draw_grid
 
 FISHES = ["n01443537", "n01440764", "n01484850"]  # labels 1, 0 and 2
 
@@ -156,6 +161,35 @@ def test_class_folders_of_validation_images(suffix, tmp_path):
     dataset = imagenet_subsets.load_dataset("1pct", data_dir=str(tmp_path / "data"), split="validation", **options)
     assert rows_of(dataset) == due
     assert dataset[149]["image"].mode == "RGB"
+
+
+def test_parquet_for_the_hub(standins_1pct, tmp_path):
+    build = ["build", "1pct", "--data-dir", str(standins_1pct), "--output-dir", str(tmp_path / "hub")]
+    assert main([*build, "--classes", *FISHES, "--real-labels"]) == 0
+    loaded = datasets.load_dataset(str(tmp_path / "hub"), "1pct", cache_dir=str(tmp_path / "cache"))
+    config = imagenet_subsets.ImagenetSubsetsConfig(name="1pct", classes=FISHES, real_labels=True)
+    for split, dataset in loaded.items():
+        assert dataset.features == config.features()
+        assert rows_of(dataset) == rows_due("1pct", split, FISHES)
+    assert set(map(type, loaded["train"]["real_labels"][:])) == {type(None)}
+    due = [
+        [label for label in real_labels_due(name) if label < len(FISHES)]
+        for name, _ in rows_due("1pct", "validation", FISHES)
+    ]
+    assert loaded["validation"]["real_labels"][:] == due
+    card = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    assert "`label`: 0 to 2" in card and "the 3 classes" in card and "| real.json | 50,000 |" in card
+    infos = DatasetInfosDict.from_dataset_card_data(DatasetCard(card).data)["1pct"]
+    assert {split: info.num_examples for split, info in infos.splits.items()} == {"train": 38, "validation": 150}
+
+
+def test_a_picture_of_some_classes(standins_1pct, tmp_path):
+    show = ["show", "1pct", "--data-dir", str(standins_1pct), "--output-dir", str(tmp_path)]
+    assert main([*show, "--classes", FISHES[0]]) == 0
+    with Image.open(tmp_path / "1pct-train.png") as shown:
+        drawn = draw_grid("1pct", str(standins_1pct), classes=FISHES[:1])
+        assert shown.tobytes() == drawn.tobytes() != draw_grid("1pct", str(standins_1pct)).tobytes()
+    assert main([*show, "--classes", "imagenet101"]) == 1
 
 
 # ------------------------------------------------------------------ all training images of some classes
