@@ -96,8 +96,10 @@ class Plan:
         self._layouts = {} if data_dir is None else {name: find_layout(name, data_dir) for name in sets}
         for name, layout in self._layouts.items():
             logger.info("%s images: %s, %s", name, layout.name or "none", layout.path)
-        wnids = None if columns.classes is None else frozenset(lists.read_wnids()[label] for label in columns.classes)
-        self._wanted = {layout: Wanted(functools.partial(self._images_of, layout), wnids) for layout in self.layouts}
+        self._wanted = {
+            layout: Wanted(functools.partial(self._images_of, layout), self._wnids_of(layout))
+            for layout in self.layouts
+        }
         self._snapshots = {layout: layout.snapshot(wanted) for layout, wanted in self._wanted.items()}
         self.key: dict[str, Any] = {
             name: self._snapshots[layout].identity or layout.path for name, layout in self._layouts.items()
@@ -193,12 +195,21 @@ class Plan:
             message = f"{self.config}: images that the archive lacks are left out: {text}."
             warnings.warn(message, stacklevel=stacklevel + 1)
 
+    def _lists_of(self, layout: Layout) -> list[SplitList]:
+        return [name for name in self.subset.values() if self._layouts[self._lists.image_set(name)] == layout]
+
     def _images_of(self, layout: Layout) -> Images | None:
-        """The images that the splits need from one layout."""
-        named = [name for name in self.subset.values() if self._layouts[self._lists.image_set(name)] == layout]
-        images = [self._lists.images(name) for name in named]
+        """The listed images that the splits need from one layout; ``None`` for all, if one is of all classes."""
+        images = [self._lists.images(name) for name in self._lists_of(layout)]
         known = [some for some in images if some is not None]
-        return set(itertools.chain.from_iterable(known)) if len(known) == len(images) else None
+        everything = len(known) < len(images) and self.columns.classes is None
+        return None if everything else set(itertools.chain.from_iterable(known))
+
+    def _wnids_of(self, layout: Layout) -> frozenset[str]:
+        """The classes of which the splits need all training images from one layout, if those are not all classes."""
+        unlisted = any(name.complement or name.name == "full" for name in self._lists_of(layout))
+        classes = self.columns.classes if unlisted and self.columns.classes is not None else ()
+        return frozenset(lists.read_wnids()[label] for label in classes)
 
     def _rows(self, split: str, layout: Layout, index: pa.Table) -> np.ndarray:
         """The rows of a split, in row order."""

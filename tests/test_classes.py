@@ -1,19 +1,22 @@
 """Some classes only, and the ReaL labels."""
 
 import collections
+import tarfile
+from pathlib import Path
 
 import datasets
 import pytest
 from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCard
 from makers.images import numbered_jpeg
-from makers.layouts import official_tars
+from makers.layouts import kaggle_tar_gz, official_tars
 from PIL import Image
 from rows import WAYS, load, published_rows, rows_of, streamed
 
 import imagenet_subsets
 from imagenet_reader import lists
 from imagenet_reader.class_sets import incompleteness
+from imagenet_reader.layouts.kept import origin_of
 from imagenet_subsets import ArchiveError
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.pictures import draw_grid
@@ -195,6 +198,11 @@ def test_a_picture_of_some_classes(standins_1pct, tmp_path):
 # ------------------------------------------------------------------ all training images of some classes
 
 
+def tar_names(path):
+    with tarfile.open(path) as tar:
+        return [name for name in tar.getnames() if name.endswith(".JPEG")]
+
+
 def listed(wnid):
     names = {name for key in ("10pct", "lt_train", "lt_validation") for name, _ in lists.read_split_list(key)}
     return sorted(name for name in names if name.startswith(wnid))
@@ -213,7 +221,8 @@ def all_of_two_classes(tmp_path_factory):
     return folder, images
 
 
-@pytest.mark.parametrize("form", ["archive", "class folders"])
+@pytest.mark.filterwarnings("ignore:.*read once")
+@pytest.mark.parametrize("form", ["archive", "class folders", "tar.gz"])
 def test_full_and_unlabeled_of_some_classes(form, all_of_two_classes, tmp_path):
     folder, images = all_of_two_classes
     if form == "class folders":
@@ -222,6 +231,9 @@ def test_full_and_unlabeled_of_some_classes(form, all_of_two_classes, tmp_path):
             path = folder / "train" / name[:9] / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+    elif form == "tar.gz":
+        folder = tmp_path / "data"
+        kaggle_tar_gz(images, folder)
     options = {"data_dir": str(folder), "classes": FISHES[:2], "cache_dir": str(tmp_path / "cache")}
     full = imagenet_subsets.load_dataset("full", splits=["train"], split="train", **options)
     assert collections.Counter(full["label"][:]) == {0: 800, 1: 800}
@@ -231,6 +243,10 @@ def test_full_and_unlabeled_of_some_classes(form, all_of_two_classes, tmp_path):
     ten = {name for name, _ in lists.read_split_list("10pct")}
     assert set(rest["file_name"][:]) == set(full["file_name"][:]) - ten
     assert set(rest["label"][:]) == {-1}
+    if form == "tar.gz":  # no image of another class is extracted, and none twice
+        tars = Path(imagenet_subsets.index_path(next(folder.glob("*.tar.gz")))).parent.glob("*.tar")
+        names = [name for tar in tars if origin_of(tar).startswith(str(tmp_path)) for name in tar_names(tar)]
+        assert sorted(names) == sorted(full["file_name"][:])
 
 
 def test_incomplete_classes(all_of_two_classes, tmp_path):

@@ -72,10 +72,10 @@ class Wanted:
 
     Args:
         find: gives the images; ``None`` for all of them.
-        wnids: if all of them, the classes whose training images are wanted; ``None`` for all 1,000.
+        wnids: classes whose training images are all wanted, beside the images.
     """
 
-    def __init__(self, find: Callable[[], Images | None], wnids: frozenset[str] | None = None):
+    def __init__(self, find: Callable[[], Images | None], wnids: frozenset[str] = frozenset()):
         self._find, self.wnids = find, wnids
 
     @functools.cached_property

@@ -74,7 +74,9 @@ class Folder(Layout):
 
     def snapshot(self, wanted: Wanted) -> Snapshot:
         """What is there of the images that are wanted: there may be a million others."""
-        images = self._everything(wanted.wnids) if wanted.images is None else wanted.images
+        images = self._everything(None) if wanted.images is None else wanted.images
+        if wanted.wnids:
+            images = (dict(self._everything(wanted.wnids)) | dict(images)).items()
         table = self._look_up(images)
         return Snapshot(digest(table.to_pydict()), members=table)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from imagenet_reader.formats.parquet_images import Piece, find_pieces, read_images
-from imagenet_reader.layouts.kept import Kept, Member, Stream
+from imagenet_reader.layouts.kept import Kept, Member, Names, Stream
 from imagenet_reader.layouts.sharded import Sharded
 
 
@@ -19,7 +19,7 @@ class HubParquet(Sharded, Kept):
     folders: ClassVar = ("", "data", "snapshots/*", "snapshots/*/data")
     patterns: ClassVar = {name: f"{name}-*-of-*.parquet" for name in ("train", "validation", "test")}
 
-    def stream(self, names: set[str] | None) -> Stream:
+    def stream(self, names: Names | None) -> Stream:
         """The images in the order of the files; names are read first."""
         pieces = find_pieces(self.files(), names)
         needed = sum(piece.wanted_size for piece in pieces)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from imagenet_reader.layouts.base import ImageSet
-from imagenet_reader.layouts.kept import Kept, Member, Stream
+from imagenet_reader.layouts.kept import Kept, Member, Names, Stream
 
 PATTERN = "imagenet_object_localization*.tar.gz"
 PIECE_BYTES = 1 << 20
@@ -23,12 +23,12 @@ class KaggleTarGz(Kept):
         """The last .tar.gz of Kaggle's name."""
         return cls.newest(data_dir, PATTERN)
 
-    def stream(self, names: set[str] | None) -> Stream:
+    def stream(self, names: Names | None) -> Stream:
         """The images in the order of the archive, which is read to its end, where its checksum is."""
         return Stream.of_files(self.files(), names, functools.partial(_members, self.path, names))
 
 
-def _members(path: str, names: set[str] | None, advance: Callable[[int], object]) -> Iterator[Member]:
+def _members(path: str, names: Names | None, advance: Callable[[int], object]) -> Iterator[Member]:
     for name, size, image in stream_tar_gz(path, advance):
         if name.endswith(".JPEG") if names is None else name in names:
             yield name, size, image

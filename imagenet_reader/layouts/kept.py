@@ -25,6 +25,8 @@ from imagenet_reader.files import check_space, digest, in_words, progress_bar
 from imagenet_reader.hf.log import logger
 from imagenet_reader.index.kept import archive_identity, index_folder, index_path, kept_index
 from imagenet_reader.layouts.base import Index, Layout, Snapshot, Wanted, changed_since
+from imagenet_reader.layouts.folders import CLASS_FOLDER
+from imagenet_reader.official import WNID
 from imagenet_reader.reading.reader import Reader
 from imagenet_reader.sources.local import naming, stamp_of
 from imagenet_reader.walk.archive import walk_archive
@@ -33,6 +35,21 @@ DAMAGED = tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile  # errors of 
 ORIGIN = "comment"  # the field of a kept tar's global header that has the path of what it was made from
 ASKED = "asked.txt"  # the first member of a kept tar; empty if all images were asked for
 IMAGE_BYTES = 150_000  # of an image, on average and generously
+
+
+CLASS_IMAGES = 1300  # of a class, at most
+
+
+class Names(set[str]):
+    """Official file names, and wnids, which stand for all training images of a class."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and super().__contains__(name[WNID]))
+
+    @property
+    def images(self) -> int:
+        """How many images these are, at most."""
+        return sum(CLASS_IMAGES if CLASS_FOLDER.fullmatch(name) else 1 for name in self)
 
 
 Member = tuple[str, int, IO[bytes]]  # official file name, size in bytes, file that is read from the image on
@@ -55,11 +72,11 @@ class Stream:
 
     @classmethod
     def of_files(
-        cls, files: list[str], names: set[str] | None, members: Callable[[Callable[[int], object]], Iterator[Member]]
+        cls, files: list[str], names: Names | None, members: Callable[[Callable[[int], object]], Iterator[Member]]
     ) -> "Stream":
         """A stream that reads all bytes of files, for images of these names; ``None`` for all images."""
         size = sum(map(os.path.getsize, files))
-        return cls(size, size if names is None else min(size, IMAGE_BYTES * len(names)), members)
+        return cls(size, size if names is None else min(size, IMAGE_BYTES * names.images), members)
 
 
 class Kept(Layout):
@@ -70,7 +87,7 @@ class Kept(Layout):
     way_out: ClassVar[str] = "Unpack it once to avoid this."
 
     @abstractmethod
-    def stream(self, names: set[str] | None) -> Stream:
+    def stream(self, names: Names | None) -> Stream:
         """The images of these official file names; ``None`` for all.
 
         Raises:
@@ -89,7 +106,7 @@ class Kept(Layout):
         """The kept images, once those that are wanted and were not asked for before have been extracted."""
         if self.snapshot(wanted).identity != snapshot.identity:
             raise changed_since(self.path)
-        names = None if wanted.images is None else {name for name, _ in wanted.images}
+        names = None if wanted.images is None else Names({name for name, _ in wanted.images} | wanted.wnids)
         with self._locked():
             self._forget_others(snapshot.identity)
             tars = self._tars(snapshot.identity)
@@ -134,7 +151,7 @@ class Kept(Layout):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
 
-    def _extract(self, names: set[str] | None, tars: list[str], snapshot: Snapshot) -> str:
+    def _extract(self, names: Names | None, tars: list[str], snapshot: Snapshot) -> str:
         """Extract images into a tar, whose path is returned, in addition to those in other ``tars``."""
         tar = f"{self._stem()}-{snapshot.identity[:16]}-{digest(names and sorted(names))[:16]}.tar"
         unfinished, stream = f"{self._stem()}.tar.tmp", self.stream(names)
@@ -161,9 +178,9 @@ class Kept(Layout):
                 os.unlink(unfinished)
         return tar
 
-    def _copy(self, names: set[str] | None, tars: list[str], file: IO[bytes], stream: Stream) -> int:
+    def _copy(self, names: Names | None, tars: list[str], file: IO[bytes], stream: Stream) -> int:
         """Copy images into an open file, as a tar; return how many there were."""
-        have = set(self.list_members(tars)["name"].to_pylist()) if tars and names is None else set()
+        have = set(self.list_members(tars)["name"].to_pylist()) if tars else set()
         headers, found = {ORIGIN: os.path.realpath(self.path)}, 0
         with (
             progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar,
@@ -185,16 +202,16 @@ def _add(target: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> N
     target.members = []  # type: ignore[attr-defined]  # else all headers stay in memory
 
 
-def _not_asked_for(names: set[str] | None, tars: list[str]) -> set[str] | None:
+def _not_asked_for(names: Names | None, tars: list[str]) -> Names | None:
     """The names that no kept tar was made for; ``None`` for all images, if no kept tar has all."""
     for tar in tars:
         with tarfile.open(tar, "r:") as kept:
             member = kept.next()
             content = kept.extractfile(member) if member is not None and member.name == ASKED else None
-            asked = content.read().decode().split() if content is not None else []
+            asked = Names(content.read().decode().split()) if content is not None else Names()
         if not asked:
-            return set()
-        names = None if names is None else names.difference(asked)
+            return Names()
+        names = None if names is None else Names(name for name in names if name not in asked)
     return names
 
 
