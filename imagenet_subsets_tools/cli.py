@@ -268,6 +268,7 @@ def _check_arguments(parser):
 
 
 def _show_arguments(parser):
+    parser.usage = "imagenet-subsets show [CONFIG] [options]"
     configs = ("1pct", "10pct", "lt", "full", "custom")
     parser.add_argument("config", metavar="CONFIG", nargs="?", choices=configs, help=f"one of {', '.join(configs)}")
     parser.add_argument("--data-dir", metavar="DIR", type=Path, help="folder that holds ImageNet")
@@ -280,7 +281,7 @@ def _show_arguments(parser):
     )
     parser.add_argument("--train-list", metavar="FILE", help="of custom: file with an image a line")
     parser.add_argument("--validation-list", metavar="FILE", help="of custom: the same, for validation")
-    parser.add_argument("--classes", metavar="NAME", nargs="+", help=_CLASSES_HELP)
+    parser.add_argument("--classes", metavar="C", nargs="+", help=_CLASSES_HELP)
     parser.set_defaults(wrong_usage=parser.error)
 
 
@@ -313,7 +314,7 @@ def _build_arguments(parser):
     parser.add_argument("--unlabeled", action="store_true", help="of 1pct, 10pct: add the split unlabeled")
     parser.add_argument("--train-list", metavar="F", help="of custom: file with the images of train")
     parser.add_argument("--validation-list", metavar="F", help="of custom: file with those of validation")
-    parser.add_argument("--classes", metavar="NAME", nargs="+", help=_CLASSES_HELP)
+    parser.add_argument("--classes", metavar="C", nargs="+", help=_CLASSES_HELP)
     parser.add_argument("--real-labels", action="store_true", help="add the ReaL labels of validation images")
     parser.set_defaults(wrong_usage=parser.error)
 

@@ -74,10 +74,9 @@ class Folder(Layout):
 
     def snapshot(self, wanted: Wanted) -> Snapshot:
         """What is there of the images that are wanted: there may be a million others."""
-        images = self._everything(None) if wanted.images is None else wanted.images
-        if wanted.wnids:
-            images = (dict(self._everything(wanted.wnids)) | dict(images)).items()
-        table = self._look_up(images)
+        listed = self._everything(None) if wanted.images is None else wanted.images
+        of_classes = self._everything(wanted.wnids) if wanted.wnids else ()
+        table = self._look_up((dict(of_classes) | dict(listed)).items())
         return Snapshot(digest(table.to_pydict()), members=table)
 
     def index(self, snapshot: Snapshot, wanted: Wanted) -> Index:

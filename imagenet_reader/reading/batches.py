@@ -38,7 +38,7 @@ class Batch:
         self.rows, self.columns = rows, columns
         self.begins = np.concatenate([[0], np.cumsum(rows["size"])]).astype(np.int32)
         self.buffer = buffer if len(buffer) >= self.begins[-1] else np.empty(self.begins[-1], np.uint8)
-        self.changed = {}
+        self.changed: dict[int, memoryview | bytes | None] = {}
 
     def view(self, k):
         """The bytes of row ``k`` in the buffer, ``memoryview``."""
