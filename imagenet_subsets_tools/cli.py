@@ -299,7 +299,7 @@ def _cache_arguments(parser):
 
 
 def _build_arguments(parser):
-    parser.usage = "imagenet-subsets build CONFIG ... --data-dir DIR --output-dir DIR\n       [options]"
+    parser.usage = "imagenet-subsets build CONFIG ... --data-dir D --output-dir D [options]"
     parser.add_argument("configs", metavar="CONFIG", nargs="+", help="1pct, 10pct, lt, full, custom: what to build")
     parser.add_argument("--data-dir", metavar="DIR", type=Path, required=True, help="folder that holds ImageNet")
     parser.add_argument("--output-dir", metavar="DIR", type=Path, required=True, help="folder to write")
