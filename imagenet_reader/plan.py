@@ -259,8 +259,8 @@ class Plan:
     def _wrong_count(self, split: str, rows: int) -> str:
         """What is wrong with the number of rows that no list names; empty if nothing is known to be."""
         count = self.count(split)
-        skips = self.on_missing == "skip" and rows > 0
-        if (count is None and rows) or rows == count or (count is not None and rows < count and skips):
+        fewest = 1 if count is None or self.on_missing == "skip" else count
+        if fewest <= rows <= (count or rows):
             return ""
         expected = "some" if count is None else f"{count:,}"
         return f"has {rows:,} training images for {split}; in ILSVRC 2012 there are {expected}"
