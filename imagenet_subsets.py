@@ -362,8 +362,9 @@ class ImagenetSubsets(TableBuilder):
             return type(loaded)({split: self._without_empty_columns(dataset) for split, dataset in loaded.items()})
         if isinstance(loaded, list):
             return [self._without_empty_columns(dataset) for dataset in loaded]
-        names = re.split(r"\W+", str(loaded.split))  # as in train[:10%]+validation
-        if any(self.plan().image_set(split) == "validation" for split in self.plan().subset if split in names):
+        names = re.split(r"\W+", str(loaded.split))  # as in train[:10%]+validation; streaming, "all" is not resolved
+        loaded_splits = [split for split in self.plan().subset if split in names or "all" in names]
+        if any(self.plan().image_set(split) == "validation" for split in loaded_splits):
             return loaded
         return loaded.select_columns([column for column in loaded.features if column != REAL_LABELS])
 

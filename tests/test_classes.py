@@ -11,7 +11,7 @@ from huggingface_hub import DatasetCard
 from makers.images import numbered_jpeg
 from makers.layouts import kaggle_tar_gz, official_tars
 from PIL import Image
-from rows import WAYS, load, published_rows, rows_of, streamed
+from rows import VERSION, WAYS, load, published_rows, rows_of, streamed
 
 import imagenet_subsets
 from imagenet_reader import lists
@@ -103,6 +103,14 @@ def test_splits_that_are_joined_keep_the_column(standins_1pct, tmp_path):
     labels = joined["real_labels"][:]
     assert labels[-1] is not None and set(map(type, labels[:-1])) == {type(None)}
     assert train.column_names == ["image", "label", "file_name"]
+
+
+@pytest.mark.skipif(VERSION < (5, 0), reason="streaming knows no split all")
+def test_all_splits_streamed_as_one_keep_the_column(standins_1pct):
+    options = {"classes": FISHES, "real_labels": True, "splits": ["train", "validation"], "streaming": True}
+    stream = imagenet_subsets.load_dataset("1pct", data_dir=str(standins_1pct), split="all", **options)
+    rows = list(stream.cast_column("image", datasets.Image(decode=False)))
+    assert [row["real_labels"] is None for row in rows] == [True] * 38 + [False] * 150
 
 
 def test_how_classes_are_named_changes_no_cache(standins_1pct):
