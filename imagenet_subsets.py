@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import inspect
 import os
+import re
 import sys
 
 import datasets
@@ -60,7 +61,9 @@ OPTIONS = {
     "on_missing": ("error", "skip"),
     "image_bytes": ("benchmark", "archive"),
 }
-SELECT_OPTIONS = {"label_names", "splits", "unlabeled", "train_list", "validation_list", "on_missing"}
+SELECT_OPTIONS = {
+    *("label_names", "splits", "unlabeled", "train_list", "validation_list", "on_missing", "classes", "real_labels"),
+}
 
 # -------------------------------------------------------------------------------------- the configs
 
@@ -77,6 +80,8 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
     train_list: str | list | None = None
     validation_list: str | list | None = None
     in_place: bool = False
+    classes: str | list | None = None
+    real_labels: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -91,18 +96,24 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         """
         self._check_options()
         own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
-        return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing)
+        return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing, self.columns())
+
+    def columns(self):
+        """The classes and columns of the rows, ``imagenet_reader.rows.Columns``.
+
+        Raises:
+            ValueError: the option ``classes`` names no classes.
+        """
+        return Columns(published_labels(self.classes), self.real_labels)
 
     def features(self):
         """The columns of the rows, ``datasets.Features``."""
-        names = lists.label_names(lists.read_classes(), self.label_names)
-        return datasets.Features(
-            {
-                "image": datasets.Image(mode="RGB"),
-                "label": datasets.ClassLabel(names=names),
-                "file_name": datasets.Value("string"),
-            }
-        )
+        names, classes = lists.label_names(lists.read_classes(), self.label_names), self.columns().classes
+        label = datasets.ClassLabel(names=names if classes is None else [names[label] for label in classes])
+        features = {"image": datasets.Image(mode="RGB"), "label": label, "file_name": datasets.Value("string")}
+        if self.real_labels:
+            features[REAL_LABELS] = datasets.Sequence(label)
+        return datasets.Features(features)
 
     def info(self):
         """What describes the dataset, ``datasets.DatasetInfo``."""
@@ -122,6 +133,8 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         """
         self._plan = self.make_plan()
         key = {name: value for name, value in self.chosen_options().items() if name not in CUSTOM.values()}
+        if self._plan.columns.classes is not None:
+            key["classes"] = self._plan.columns.classes  # however they were named, and in whatever order
         key |= self._plan.key
         if self.in_place:
             key["data_dir"] = as_utf_8(self.data_dir)  # rows in place are those of this folder
@@ -147,9 +160,16 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
             raise ValueError(
                 "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
             )
+        if self.real_labels not in (True, False):
+            raise ValueError(f"real_labels={self.real_labels!r}: expected True or False.")
         splits, known = self.splits, list(self._possible_subset())
         if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(known)):
             raise ValueError(f"splits={splits!r}: expected a list out of {known}, the splits of {self.name!r}.")
+        if self.classes is not None and any(of_list.name == "test" for of_list in self._subset().values()):
+            raise ValueError(
+                "The official test images have no labels, so classes=... cannot choose among them. Leave 'test' out of "
+                "splits."
+            )
 
     def _possible_subset(self):
         """All splits that this config can have, and their lists; only ``lt`` has a test split of its own."""
@@ -208,6 +228,7 @@ def _reader_importable():
 
 with _reader_importable():
     from imagenet_reader import lists
+    from imagenet_reader.class_sets import published_labels
     from imagenet_reader.errors import ArchiveError
     from imagenet_reader.files import as_utf_8, check_space, note_use, unused_cache
     from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
@@ -224,6 +245,7 @@ with _reader_importable():
     from imagenet_reader.reading.batches import BATCH_ROWS, Damage, read_batches
     from imagenet_reader.reading.filesystem import ImagenetFileSystem
     from imagenet_reader.reading.pixels import as_benchmark
+    from imagenet_reader.rows import REAL_LABELS, Columns
 
 # In a clone that isn't installed, no entry point does this.
 fsspec.register_implementation(SCHEME, ImagenetFileSystem, clobber=True)
@@ -233,7 +255,10 @@ fsspec.register_implementation(SCHEME, ImagenetFileSystem, clobber=True)
 
 
 class ImagenetSubsets(TableBuilder):
-    """Builder of the subsets. Rows: ``image`` (decodes to RGB), ``label`` (0 to 999), ``file_name``."""
+    """Builder of the subsets. Rows: ``image`` (decodes to RGB), ``label`` (0 to 999), ``file_name``.
+
+    The splits of official validation images also have ``real_labels`` if the config says so.
+    """
 
     VERSION = datasets.Version(ROWS_VERSION)
     BUILDER_CONFIG_CLASS = ImagenetSubsetsConfig
@@ -260,7 +285,8 @@ class ImagenetSubsets(TableBuilder):
 
     def _info(self):
         info = self.config.info()
-        info.splits = _split_infos({split: self.plan().count(split) for split in self.plan().subset})
+        counts = {split: self.plan().count(split) for split in self.plan().subset}
+        info.splits = _split_infos({split: count for split, count in counts.items() if count is not None})
         return info
 
     def _split_generators(self, dl_manager):
@@ -318,7 +344,7 @@ class ImagenetSubsets(TableBuilder):
         """As in ``datasets``; warns of images that were skipped."""
         self._warn_of_missing()
         note_use(os.path.join(self.cache_dir, RECORD))
-        return super().as_dataset(*args, **kwargs)
+        return self._without_empty_columns(super().as_dataset(*args, **kwargs))
 
     def as_streaming_dataset(self, *args, **kwargs):
         """As in ``datasets``; warns of images that are skipped."""
@@ -326,7 +352,21 @@ class ImagenetSubsets(TableBuilder):
             raise ValueError("in_place=True does not go with streaming=True, which copies no images anyway.")
         dataset = super().as_streaming_dataset(*args, **kwargs)
         self._warn_of_missing()
-        return dataset
+        return self._without_empty_columns(dataset)
+
+    def _without_empty_columns(self, loaded):
+        """Remove ``real_labels`` from splits of other than validation images; datasets builds all splits with it."""
+        if not self.config.real_labels:
+            return loaded
+        if isinstance(loaded, dict):
+            return type(loaded)({split: self._without_empty_columns(dataset) for split, dataset in loaded.items()})
+        if isinstance(loaded, list):
+            return [self._without_empty_columns(dataset) for dataset in loaded]
+        names = re.split(r"\W+", str(loaded.split))  # as in train[:10%]+validation; streaming, "all" is not resolved
+        loaded_splits = [split for split in self.plan().subset if split in names or "all" in names]
+        if any(self.plan().image_set(split) == "validation" for split in loaded_splits):
+            return loaded
+        return loaded.select_columns([column for column in loaded.features if column != REAL_LABELS])
 
     def _warn_of_missing(self):
         counts = {split: self.info.splits[split].num_examples for split in self.plan().subset}
@@ -369,6 +409,13 @@ def load_dataset(
         train_list: of ``custom``: the images of ``train``, the path of a text file with an image a line, or a list of
             such lines, see ``imagenet_reader.lists.read_image_list``.
         validation_list: of ``custom``: those of ``validation``; by default the official validation images.
+        classes: ``"imagenet100"``, the classes of ImageNet-100 (Tian et al. 2020), or a list of wnids: only rows of
+            these classes, whose labels count from 0 in the order of the sorted wnids. No list has the number of
+            training images of each class, so ``full`` and ``unlabeled`` of some classes are checked against the
+            published lists, and against the 732 to 1,300 images that each class has.
+        real_labels: ``True`` adds the column ``real_labels`` to splits of official validation images: their ReaL
+            labels (Beyer et al. 2020), a list per row, which is empty for 3,163 images. With ``classes``, labels of
+            other classes are left out.
         in_place: ``True`` leaves the images in the archives: rows have their places, and no copy of them is written.
         trust_remote_code: is accepted and has no effect, as in datasets 4 and later.
 
@@ -412,8 +459,8 @@ def select(dataset, name="1pct", split=None, **options):
             resized images. A streaming one gives a streaming result, in its own order.
         name: the config, as for ``load_dataset``.
         split: the one split to return.
-        options: ``label_names``, ``splits``, ``unlabeled``, ``train_list``, ``validation_list`` and ``on_missing``, as
-            for ``load_dataset``.
+        options: ``label_names``, ``splits``, ``unlabeled``, ``train_list``, ``validation_list``, ``on_missing``,
+            ``classes`` and ``real_labels``, as for ``load_dataset``.
 
     Returns:
         ``DatasetDict``, or the ``Dataset`` of ``split``. A ``Dataset`` gives only splits that it holds images of.

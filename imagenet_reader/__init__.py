@@ -3,6 +3,7 @@
 ==============  ================================================================================================
 ``official``    facts that image-net.org publishes: names, sizes, how to get the files
 ``lists``       the published lists, a user's own list, the classes
+``class_sets``  some of the classes: the option ``classes``, and labels that count from 0 in them
 ``sources``     the bytes of a file, wherever it is
 ``formats``     how one image lies in a file
 ``layouts``     the forms in which people have ImageNet, one module per form

@@ -3,6 +3,7 @@
 import collections
 import functools
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -19,7 +20,11 @@ LISTS = {
     "lt_validation": (20_000, "483be09644f9bbdc3967149a4d4e61c906ab840d7d94d76032cf69082ae26005"),
     "validation": (50_000, "7aec631d6f9e7e0e6b79804a178f00b5b42094a29e66ffa62955518dd740cb14"),
 }
+# The published sets of classes: the SHA-256 of their lines, a wnid per line in published order.
+CLASS_SETS = {"imagenet100": "79f3f1552ccc478ce24bd934b4573625db584ddc1f4643ae23c994a94cb11397"}
+REAL_SHA256 = "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b"  # of real.json, as TFDS pins it
 TRAIN_IMAGES = 1_281_167  # of ILSVRC 2012; no list names them all
+TRAIN_IMAGES_PER_CLASS = 732, 1300  # fewest and most, Russakovsky et al. 2015, table 2
 
 # An installed wheel keeps split_files/ in this package, a clone beside it.
 _HERE = pathlib.Path(__file__).resolve().parent
@@ -94,6 +99,49 @@ def read_split_list(name):
             "again."
         )
     return sorted(zip(images, labels))
+
+
+@functools.cache
+def read_class_set(name: str) -> list[str]:
+    """The wnids of a published set of classes, in published order.
+
+    Args:
+        name: a key of ``CLASS_SETS``.
+
+    Raises:
+        FileNotFoundError: ``split_files/`` has no such file.
+        ValueError: the file does not hold the published set.
+    """
+    wnids, path = read_wnids(), SPLIT_FILES / f"{name}.parquet"
+    chosen = [wnids[label] for label in read_table(path)["label"].to_pylist()]
+    _check_digest(path, "".join(f"{wnid}\n" for wnid in chosen), CLASS_SETS[name])
+    return chosen
+
+
+@functools.cache
+def read_real_labels() -> list[list[int]]:
+    """The ReaL labels of the 50,000 official validation images, in order of their file names.
+
+    They are those of Beyer et al., Are we done with ImageNet?, arXiv 2006.07159: labels from 0 to 999, in published
+    order, and none for 3,163 images.
+
+    Raises:
+        FileNotFoundError: ``split_files/`` has no such file.
+        ValueError: the file does not hold the published labels.
+    """
+    path = SPLIT_FILES / "real.parquet"
+    labels = read_table(path)["labels"].to_pylist()
+    _check_digest(path, json.dumps(labels), REAL_SHA256)
+    return labels
+
+
+def _check_digest(path: pathlib.Path, text: str, expected: str) -> None:
+    found = hashlib.sha256(text.encode()).hexdigest()
+    if found != expected:
+        raise ValueError(
+            f"{path} is not what was published: the SHA-256 of its content as text is {found}; expected {expected}. "
+            "Take split_files/ from the project again."
+        )
 
 
 def read_image_list(source):

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader import lists
+from imagenet_reader.class_sets import incompleteness, of_classes
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import as_utf_8, digest
 from imagenet_reader.hf.log import logger
@@ -21,7 +22,7 @@ from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.layouts.messages import listing
 from imagenet_reader.official import VALIDATION_NAME, WNID
 from imagenet_reader.reading.reader import Reader
-from imagenet_reader.rows import locate, training_rows
+from imagenet_reader.rows import PUBLISHED, Columns, locate, training_rows
 
 SHARDS = 128  # of each split: enough for 16 nodes of 8 workers, and still 100 rows each in the smallest
 MAX_IMAGE = 1 << 28  # bytes; the largest image of ImageNet has 16 MB
@@ -71,6 +72,7 @@ class Plan:
         own_lists: name -> the user's own list, as ``lists.read_image_list`` takes it.
         data_dir: the folder of the images; ``None`` if it is not known, and no rows are asked for.
         on_missing: ``"error"``, or ``"skip"`` to leave out images that are absent.
+        columns: those of the rows; only images of ``columns.classes`` are in the splits.
 
     Attributes:
         key: ``dict``, what the images and the user's lists are, instead of where they are: the same key gives the
@@ -88,14 +90,18 @@ class Plan:
         own_lists: dict[str, Any],
         data_dir: str | None,
         on_missing: str,
+        columns: Columns = PUBLISHED,
     ):
-        self.config, self.subset, self.on_missing = config, subset, on_missing
-        self._lists = _Lists(own_lists)
+        self.config, self.subset, self.on_missing, self.columns = config, subset, on_missing, columns
+        self._lists = _Lists(own_lists, columns.classes)
         sets = dict.fromkeys(self._lists.image_set(name) for name in subset.values())
         self._layouts = {} if data_dir is None else {name: find_layout(name, data_dir, sets) for name in sets}
         for name, layout in self._layouts.items():
             logger.info("%s images: %s, %s", name, layout.name or "none", layout.path)
-        self._wanted = {layout: Wanted(functools.partial(self._images_of, layout)) for layout in self.layouts}
+        self._wanted = {
+            layout: Wanted(functools.partial(self._images_of, layout), self._wnids_of(layout))
+            for layout in self.layouts
+        }
         self._snapshots = {layout: layout.snapshot(wanted) for layout, wanted in self._wanted.items()}
         self.key: dict[str, Any] = {
             name: self._snapshots[layout].identity or as_utf_8(layout.path) for name, layout in self._layouts.items()
@@ -105,7 +111,7 @@ class Plan:
 
     def __getstate__(self) -> dict[str, Any]:
         # Other processes are sent the rows that they read; lists and snapshots would take seconds to pickle.
-        sent = {"config": self.config, "subset": self.subset, "on_missing": self.on_missing, "key": self.key}
+        sent = {name: getattr(self, name) for name in ("config", "subset", "on_missing", "columns", "key")}
         return sent | {"_counts": {split: self.count(split) for split in self.subset}}
 
     @property
@@ -113,12 +119,12 @@ class Plan:
         """Where the images are, each layout once: one can have several sets of images."""
         return list(dict.fromkeys(self._layouts.values()))
 
-    def count(self, split: str) -> int:
-        """How many images a split has if none is missing."""
+    def count(self, split: str) -> int | None:
+        """How many images a split has if none is missing; ``None`` if no list says how many its classes have."""
         return self._counts[split]
 
     @functools.cached_property
-    def _counts(self) -> dict[str, int]:
+    def _counts(self) -> dict[str, int | None]:
         return {split: self._lists.count(name) for split, name in self.subset.items()}
 
     @functools.cached_property
@@ -140,38 +146,56 @@ class Plan:
             layout = self._layouts[self._lists.image_set(name)]
             rows = self._rows(split, layout, indexes[layout].table)
             logger.info("%s: %d rows", split, len(rows))
-            splits[split] = SplitRows(name, rows, layout, indexes[layout].reader)
+            reader = dataclasses.replace(indexes[layout].reader, columns=self.columns)
+            splits[split] = SplitRows(name, rows, layout, reader)
         return splits
 
     def listed(self, split: str, train_names: Callable[[], pa.Array]) -> tuple[pa.Array, np.ndarray]:
-        """The images of a split in row order: file names, ``string [n]``, and labels, ``int64 [n]``.
+        """The images of a split in row order: file names, ``string [n]``, and published labels, ``int64 [n]``.
 
         Args:
             split: the split.
             train_names: gives all names of training images that there are, sorted, for splits that no list names.
+
+        Raises:
+            ArchiveError: training images of the chosen classes are absent.
         """
-        split_list = self.subset[split]
-        images = self._lists.images(split_list)
-        if images is not None:
+        images = self._lists.images(self.subset[split])
+        if images is None:
+            names, labels = self._listed_by_none(self.subset[split], train_names())
+        else:
             names = pa.array([name for name, _ in images], pa.string())
             labels = np.array([label for _, label in images], np.int64)
-        else:
-            names = train_names()
-            if split_list.complement:
-                listed = pa.array([name for name, _ in self._lists.read(split_list.name)])
-                names = names.filter(pc.invert(pc.is_in(names, value_set=listed)))
-            wnids = pc.utf8_slice_codeunits(names, 0, WNID.stop)
-            labels = pc.index_in(wnids, value_set=pa.array(lists.read_wnids())).to_numpy().astype(np.int64)
-            labels = np.full(len(names), -1) if split_list.complement else labels
         if split not in SHUFFLED or not len(names):
             return names, labels
         order = _order_by_digest(np.array(names.to_pylist(), "S"))
         return names.take(pa.array(order)), labels[order]
 
+    def _listed_by_none(self, split_list: SplitList, names: pa.Array) -> tuple[pa.Array, np.ndarray]:
+        """Training images of the chosen classes, as ``listed`` returns them: all, or those that a list lacks."""
+        wnids = pc.utf8_slice_codeunits(names, 0, WNID.stop)
+        labels = pc.index_in(wnids, value_set=pa.array(lists.read_wnids())).to_numpy().astype(np.int64)
+        if self.columns.classes is not None:
+            chosen = np.isin(labels, self.columns.classes)
+            names, labels = names.filter(pa.array(chosen)), labels[chosen]
+            wrong = self._incompleteness(names.to_pylist(), labels) if len(names) else ""
+            if wrong:
+                raise ArchiveError(f"The dataset {wrong}. To leave out what is missing: on_missing='skip'.")
+        if split_list.complement:
+            listed = pa.array([name for name, _ in self._lists.read(split_list.name)], pa.string())
+            names = names.filter(pc.invert(pc.is_in(names, value_set=listed)))
+            labels = np.full(len(names), -1)
+        return names, labels
+
     def labels_by_name(self, split: str) -> dict[str, int] | None:
         """Name -> label of the images of a split's list, of which it may be the complement; ``None`` if it has none."""
         images = self._lists.read(self.subset[split].name)
         return None if images is None else dict(images)
+
+    def columns_of(self, split: str) -> Columns:
+        """The columns of a split: only official validation images have ReaL labels."""
+        has_real_labels = self.columns.real_labels and self.image_set(split) == "validation"
+        return dataclasses.replace(self.columns, real_labels=has_real_labels)
 
     def image_set(self, split: str) -> str:
         """The set of images that a split is from: ``"train"``, ``"validation"`` or ``"test"``."""
@@ -179,18 +203,28 @@ class Plan:
 
     def warn_of_missing(self, counts: dict[str, int], stacklevel: int) -> None:
         """Warn of images that are left out; ``counts`` has the rows of each split."""
-        missing = {split: self.count(split) - count for split, count in counts.items()}
-        text = ", ".join(f"{n:,} of {self.count(split):,} in {split}" for split, n in missing.items() if n)
+        expected = {split: n for split in counts if (n := self.count(split)) is not None}
+        missing = {split: n - counts[split] for split, n in expected.items()}
+        text = ", ".join(f"{n:,} of {expected[split]:,} in {split}" for split, n in missing.items() if n)
         if text:
             message = f"{self.config}: images that the archive lacks are left out: {text}."
             warnings.warn(message, stacklevel=stacklevel + 1)
 
+    def _lists_of(self, layout: Layout) -> list[SplitList]:
+        return [name for name in self.subset.values() if self._layouts[self._lists.image_set(name)] == layout]
+
     def _images_of(self, layout: Layout) -> Images | None:
-        """The images that the splits need from one layout."""
-        named = [name for name in self.subset.values() if self._layouts[self._lists.image_set(name)] == layout]
-        images = [self._lists.images(name) for name in named]
+        """The listed images that the splits need from one layout; ``None`` for all, if one is of all classes."""
+        images = [self._lists.images(name) for name in self._lists_of(layout)]
         known = [some for some in images if some is not None]
-        return set(itertools.chain.from_iterable(known)) if len(known) == len(images) else None
+        everything = len(known) < len(images) and self.columns.classes is None
+        return None if everything else set(itertools.chain.from_iterable(known))
+
+    def _wnids_of(self, layout: Layout) -> frozenset[str]:
+        """The classes of which the splits need all training images from one layout, if those are not all classes."""
+        unlisted = any(name.complement or name.name == "full" for name in self._lists_of(layout))
+        classes = self.columns.classes if unlisted and self.columns.classes is not None else ()
+        return frozenset(lists.read_wnids()[label] for label in classes)
 
     def _rows(self, split: str, layout: Layout, index: pa.Table) -> np.ndarray:
         """The rows of a split, in row order."""
@@ -223,32 +257,53 @@ class Plan:
 
     def _unlisted(self, split: str, layout: Layout, index: pa.Table) -> np.ndarray:
         """The rows that no list names: all training images, or those that are not in a list."""
-        name, count = self.subset[split], self.count(split)
+        name, wnids = self.subset[split], lists.read_wnids()
         listed = [image for image, _ in self._lists.read(name.name)] if name.complement else []
-        rows = training_rows(index, lists.read_wnids(), without=listed)
+        found = training_rows(index, wnids, classes=self.columns.classes)
+        rows = training_rows(index, wnids, without=listed, classes=self.columns.classes) if listed else found
+        wrong = self._wrong_count(split, len(rows)) or self._incompleteness(found["name"].astype(str), found["label"])
+        if wrong:
+            there = set(np.unique(found["label"]).tolist())
+            classes = range(len(wnids)) if self.columns.classes is None else self.columns.classes
+            absent = [(f"{wnids[label]}_1.JPEG", label) for label in classes if label not in there]
+            raise ArchiveError(f"{layout.path} {wrong}. {layout.explain_incomplete(absent)}")
         if name.complement:
             rows["label"] = -1
-        if len(rows) > count or (len(rows) < count and (self.on_missing == "error" or not len(rows))):
-            there = set(np.unique(training_rows(index, lists.read_wnids())["label"]).tolist())
-            absent = [(f"{wnid}_1.JPEG", label) for wnid, label in lists.label_of_wnid().items() if label not in there]
-            raise ArchiveError(
-                f"{layout.path} has {len(rows):,} training images for {split}; in ILSVRC 2012 there are {count:,}. "
-                f"{layout.explain_incomplete(absent)}"
-            )
         return rows
+
+    def _wrong_count(self, split: str, rows: int) -> str:
+        """What is wrong with the number of rows that no list names; empty if nothing is known to be."""
+        count = self.count(split)
+        fewest = 1 if count is None or self.on_missing == "skip" else count
+        if fewest <= rows <= (count or rows):
+            return ""
+        expected = "some" if count is None else f"{count:,}"
+        return f"has {rows:,} training images for {split}; in ILSVRC 2012 there are {expected}"
+
+    def _incompleteness(self, names: Iterable[str], labels: Sequence[int]) -> str:
+        """What all training images of the chosen classes lack; empty if nothing, or if that does not matter."""
+        if self.columns.classes is None or self.on_missing == "skip":
+            return ""
+        return incompleteness(names, labels, self.columns.classes)
 
 
 class _Lists:
-    """The lists of a plan, each read once: published ones, and ``own``, the user's own by name."""
+    """The lists of a plan, each read once: published ones, and ``own``, the user's own by name.
 
-    def __init__(self, own: dict[str, Any]):
-        self.own = own
+    Only their images of ``classes``, published labels, count, unless it is ``None``.
+    """
+
+    def __init__(self, own: dict[str, Any], classes: tuple[int, ...] | None):
+        self.own, self.classes = own, classes
         self._read: dict[str, Any] = {}
 
     def read(self, name: str) -> Any:
         """The images of a list, (file name, label); ``None`` of ``"full"``, which no list names."""
         if name not in self._read:
-            self._read[name] = self._read_list(name)
+            images = self._read_list(name)
+            self._read[name] = images and of_classes(images, self.classes)
+            if images and not self._read[name]:
+                raise ValueError(f"{name} has no image of the chosen classes.")
         return self._read[name]
 
     def _read_list(self, name: str) -> list[tuple[str, int]] | None:
@@ -262,10 +317,12 @@ class _Lists:
         """The images of a split; ``None`` if no list names them."""
         return None if split_list.complement else self.read(split_list.name)
 
-    def count(self, split_list: SplitList) -> int:
-        """How many images a split has if none is missing."""
+    def count(self, split_list: SplitList) -> int | None:
+        """How many images a split has if none is missing; ``None`` if no list says how many its classes have."""
         name, complement = split_list
-        if name in self.own:
+        if self.classes is not None and (complement or name == "full"):
+            return None
+        if name in self.own or self.classes is not None:
             return len(self.read(name))
         counts = {"full": lists.TRAIN_IMAGES, "test": lists.TEST_IMAGES} | {k: n for k, (n, _) in lists.LISTS.items()}
         return lists.TRAIN_IMAGES - counts[name] if complement else counts[name]

@@ -1,19 +1,24 @@
 """Where the image of each row is: a structured array with one record a row.
 
-Its fields are ``name`` (bytes) and ``label`` (int64, -1 if there is none), and the columns that the index of the
-layout has beside the name: ``size`` (bytes) always, and what else its reader needs. A size of 0 marks an image that the
-index lacks.
+Its fields are ``name`` (bytes) and ``label`` (int64, the published label, -1 if there is none), and the columns that
+the index of the layout has beside the name: ``size`` (bytes) always, and what else its reader needs. A size of 0 marks
+an image that the index lacks.
 """
 
 import collections
+import dataclasses
 import functools
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from imagenet_reader.class_sets import relabel
 from imagenet_reader.index.members import fixed_width
-from imagenet_reader.official import TRAIN_NAME, WNID
+from imagenet_reader.lists import read_real_labels
+from imagenet_reader.official import TRAIN_NAME, VALIDATION_NAME, WNID
+
+REAL_LABELS = "real_labels"  # a column
 
 
 def columns_of(rows: np.ndarray) -> tuple[str, ...]:
@@ -21,24 +26,65 @@ def columns_of(rows: np.ndarray) -> tuple[str, ...]:
     return rows.dtype.names or ()
 
 
-def row_table(rows: np.ndarray, image_bytes: pa.Array, paths: pa.Array) -> pa.Table:
-    """Rows as they are written: the one place that has their columns.
+def file_names(rows: np.ndarray) -> pa.Array:
+    """The file names of rows, ``string [n]``."""
+    return pa.array([name.decode() for name in rows["name"].tolist()], pa.string())
 
-    Args:
-        rows: structured array ``[n]``, see above.
-        image_bytes: ``binary [n]``, the images; null for those that stay where they are.
-        paths: ``string [n]``, their file names, or the addresses of those that stay where they are.
 
-    Returns:
-        ``pa.Table`` with ``image`` (struct of ``bytes`` and ``path``), ``label`` and ``file_name``.
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """The columns of a dataset's rows: the one place that spells them.
+
+    Attributes:
+        classes: the published labels of the classes, ascending; ``None`` for all 1,000. ``label`` is a rank in them.
+        real_labels: whether there is a column ``real_labels``.
     """
-    return pa.table(
-        {
-            "image": pa.StructArray.from_arrays([image_bytes, paths], ["bytes", "path"]),
-            "label": pa.array(rows["label"], pa.int64()),
-            "file_name": pa.array(rows["name"].tolist(), pa.binary()).cast(pa.string()),
-        }
-    )
+
+    classes: tuple[int, ...] | None = None
+    real_labels: bool = False
+
+    def table(self, rows: np.ndarray, image_bytes: pa.Array, paths: pa.Array) -> pa.Table:
+        """Rows as they are written.
+
+        Args:
+            rows: structured array ``[n]``, see above.
+            image_bytes: ``binary [n]``, the images; null for those that stay where they are.
+            paths: ``string [n]``, their file names, or the addresses of those that stay where they are.
+
+        Returns:
+            ``pa.Table`` with ``image`` (struct of ``bytes`` and ``path``), and the columns of ``beside``.
+        """
+        image = pa.StructArray.from_arrays([image_bytes, paths], ["bytes", "path"])
+        return pa.table({"image": image, **self.beside(file_names(rows), rows["label"])})
+
+    def beside(self, names: pa.Array, labels: np.ndarray) -> dict[str, pa.Array]:
+        """The columns beside the images.
+
+        Args:
+            names: ``string [n]``, their file names.
+            labels: ``int64 [n]``, their published labels; -1 where there is none.
+
+        Returns:
+            ``label`` (``int64 [n]``), ``file_name`` (``string [n]``), and ``real_labels`` (``list<int64> [n]``, null
+            for images that are not official validation images) if there is such a column.
+        """
+        columns = {"label": pa.array(relabel(labels, self.classes)), "file_name": names}
+        if self.real_labels:
+            columns[REAL_LABELS] = pa.array(map(self._real_labels, names.to_pylist()), pa.list_(pa.int64()))
+        return columns
+
+    def _real_labels(self, name: str) -> list[int] | None:
+        if not VALIDATION_NAME.fullmatch(name.encode()):
+            return None
+        labels = read_real_labels()[int(name[-len("00000001.JPEG") : -len(".JPEG")]) - 1]
+        return labels if self.classes is None else [self._rank[label] for label in labels if label in self._rank]
+
+    @functools.cached_property
+    def _rank(self) -> dict[int, int]:
+        return {label: rank for rank, label in enumerate(self.classes or ())}
+
+
+PUBLISHED = Columns()  # all classes, and no other columns
 
 
 def locate(images, index):
@@ -56,17 +102,20 @@ def locate(images, index):
     return _records(names, [label for _, label in images], index, places)
 
 
-def training_rows(index, wnids, without=()):
+def training_rows(index, wnids, without=(), classes=None):
     """All training images in the index of a layout, in its order, as ``locate`` returns them.
 
     Args:
         index: ``pa.Table``, the index of a layout.
         wnids: the 1,000 wnids in label order.
         without: file names to leave out.
+        classes: labels of the classes to choose; ``None`` for all.
     """
     names = index["name"].combine_chunks()
     labels = pc.index_in(pc.binary_slice(names, WNID.start, WNID.stop), pa.array(wnids, pa.string()).cast(pa.binary()))
     chosen = pc.and_(pc.match_substring_regex(names, f"^(?:{TRAIN_NAME.pattern.decode()})\\z"), pc.is_valid(labels))
+    if classes is not None:
+        chosen = pc.and_(chosen, pc.is_in(labels, value_set=pa.array(classes, labels.type)))
     if without:
         left_out = pa.array([name.encode() for name in without], pa.binary())
         chosen = pc.and_not(chosen, pc.is_in(names, value_set=left_out))

@@ -13,12 +13,19 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 
 import imagenet_subsets
-from imagenet_reader.lists import SPLIT_FILES, read_wnids
+from imagenet_reader.class_sets import published_labels
+from imagenet_reader.lists import CLASS_SETS, SPLIT_FILES, read_wnids
+from imagenet_reader.rows import REAL_LABELS, file_names
 from imagenet_subsets_tools.shards import unfinished
 
 _TITLE = "ImageNet subsets: 1pct, 10pct and LT"
 _TERMS = "https://image-net.org/download.php"
 _SIZES = ((10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+
+_REAL_LABELS_TEXT = """\
+- `real_labels`: the ReaL labels (Beyer et al. 2020) of an official validation image, a list that may be empty; null for
+  other images.
+"""
 
 _TEXT = """\
 # {title}
@@ -42,9 +49,9 @@ dataset = datasets.load_dataset("<namespace>/<name>", "{first}")
 - `image`: a JPEG file, decodes to RGB. It is the file of the archive, byte for byte, but where benchmarks see other
   pixels than its plain decoding gives: the few files in CMYK or PNG are re-encoded as RGB, and an orientation in the
   metadata is reset.
-- `label`: 0 to 999, the rank of the sorted WordNet ids{labels}.
+- `label`: 0 to {last_label}, the rank of the sorted WordNet ids{labels}.
 - `file_name`: the name in the archive, such as `n01440764_10026.JPEG`.
-
+{real_labels}
 Training rows are in the order of the SHA-256 of their file names, so that any run of rows mixes the classes. The
 other rows are sorted by file name.
 
@@ -126,9 +133,11 @@ def _bytes_in_memory(folder, part):
 
     Beside the values, 4 bytes for the offset of a value of variable size, and a bit a row, in whole bytes a row group.
     """
-    rows = part.images.rows
+    rows, columns = part.images.rows, part.images.reader.columns
     values = part.image_bytes(folder) + 2 * int(np.char.str_len(rows["name"]).sum()) + 8 * len(rows)
     bits = sum(-(-len(group) // 8) for groups in part.shards.values() for group in groups)
+    if columns.real_labels:
+        values += columns.beside(file_names(rows), rows["label"])[REAL_LABELS].nbytes
     return values + 3 * 4 * len(rows) + bits
 
 
@@ -153,13 +162,15 @@ def _text(plan, own_lists):
             for config, splits in plan.items()
             for split, part in splits.items()
         ),
+        last_label=_parts(plan)[0].features["label"].num_classes - 1,
         labels=_labels(plan),
+        real_labels=_REAL_LABELS_TEXT if _columns(plan).real_labels else "",
         published="" if lists & own_lists.keys() else "published ",
         version=imagenet_subsets.VERSION,
         datasets=datasets.__version__,
         pyarrow=pa.__version__,
         sources=_table(_source_rows(_parts(plan))),
-        lists=_table([*_published_rows(lists), *_own_rows(lists, own_lists)]),
+        lists=_table([*_published_rows(lists | _facts(_columns(plan))), *_own_rows(lists, own_lists)]),
         license=imagenet_subsets.LICENSE,
         citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
     )
@@ -167,8 +178,14 @@ def _text(plan, own_lists):
 
 def _labels(plan):
     """What the class names are, and which splits have no labels."""
-    named_by_wnid = _parts(plan)[0].features["label"].names == read_wnids()
-    text = ", which are the names of the classes" if named_by_wnid else "; classes are named by their words"
+    names = _parts(plan)[0].features["label"].names
+    text = (
+        ", which are the names of the classes"
+        if set(names) <= set(read_wnids())
+        else "; classes are named by their words"
+    )
+    if _columns(plan).classes is not None:
+        text = f" of the {len(names):,} classes\n  that this dataset has{text}"
     without = [
         f"`{split}` of `{config}`"
         for config, splits in plan.items()
@@ -176,6 +193,11 @@ def _labels(plan):
         if part.images.split_list.complement or part.images.split_list.name == "test"
     ]
     return f"{text}; -1 in {', '.join(without)}, which have no labels" if without else text
+
+
+def _columns(plan):
+    """The classes and columns, which all configs share."""
+    return _parts(plan)[0].images.reader.columns
 
 
 def _table(rows):
@@ -206,6 +228,12 @@ def _published_rows(names):
                     f"`{source['sha256']}`",
                     f"{source['paper']} ({source['address']}, {source['license']})",
                 )
+
+
+def _facts(columns):
+    """The names of what else was taken of ``split_files/``: a published set of these classes, and the ReaL labels."""
+    names = {name for name in CLASS_SETS if published_labels(name) == columns.classes}
+    return names | {"real"} if columns.real_labels else names
 
 
 def _own_rows(names, own_lists):

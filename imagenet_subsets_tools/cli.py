@@ -123,7 +123,9 @@ def _show(arguments):
     pictures = {}
     if arguments.config is not None:
         name = f"{arguments.config}-{arguments.split}.png"
-        pictures[name] = draw_grid(arguments.config, arguments.data_dir, arguments.split, **lists)
+        pictures[name] = draw_grid(
+            arguments.config, arguments.data_dir, arguments.split, classes=_classes(arguments), **lists
+        )
     if arguments.histogram:
         pictures["images-per-class.png"] = draw_images_per_class()
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
@@ -131,6 +133,14 @@ def _show(arguments):
         path = arguments.output_dir / name
         picture.save(path, optimize=True)
         print(f"{path}: {picture.width} x {picture.height} pixels")
+
+
+def _classes(arguments):
+    """The option ``classes`` of ``load_dataset``: the name of a set, or a list of wnids."""
+    from imagenet_reader.lists import label_of_wnid
+
+    classes = arguments.classes
+    return classes[0] if classes is not None and len(classes) == 1 and classes[0] not in label_of_wnid() else classes
 
 
 def _index(arguments):
@@ -174,8 +184,11 @@ def _build(arguments):
     """Build a repository for the Hub: Parquet shards and a card."""
     from imagenet_subsets_tools.parquet import build_parquet
 
-    names = ("configs", "num_proc", "part", "label_names", "splits", "unlabeled", "train_list", "validation_list")
-    options = {name: getattr(arguments, name) for name in names}
+    names = (
+        *("configs", "num_proc", "part", "label_names", "splits", "unlabeled", "train_list", "validation_list"),
+        "real_labels",
+    )
+    options = {name: getattr(arguments, name) for name in names} | {"classes": _classes(arguments)}
     with _dask_executor(arguments) as executor:
         folder = build_parquet(arguments.output_dir, arguments.data_dir, executor=executor, **options)
     if arguments.part is not None:
@@ -215,6 +228,9 @@ def _push(arguments):
         print(call)
 
 
+_CLASSES_HELP = "only these classes: imagenet100, or wnids"
+
+
 def _sample_arguments(parser):
     parser.add_argument("directory", metavar="DIR", type=Path, help="folder for the two archives, or the other layout")
     parser.add_argument(
@@ -252,6 +268,7 @@ def _check_arguments(parser):
 
 
 def _show_arguments(parser):
+    parser.usage = "imagenet-subsets show [CONFIG] [options]"
     configs = ("1pct", "10pct", "lt", "full", "custom")
     parser.add_argument("config", metavar="CONFIG", nargs="?", choices=configs, help=f"one of {', '.join(configs)}")
     parser.add_argument("--data-dir", metavar="DIR", type=Path, help="folder that holds ImageNet")
@@ -264,6 +281,7 @@ def _show_arguments(parser):
     )
     parser.add_argument("--train-list", metavar="FILE", help="of custom: file with an image a line")
     parser.add_argument("--validation-list", metavar="FILE", help="of custom: the same, for validation")
+    parser.add_argument("--classes", metavar="C", nargs="+", help=_CLASSES_HELP)
     parser.set_defaults(wrong_usage=parser.error)
 
 
@@ -281,7 +299,7 @@ def _cache_arguments(parser):
 
 
 def _build_arguments(parser):
-    parser.usage = "imagenet-subsets build CONFIG ... --data-dir DIR --output-dir DIR\n       [options]"
+    parser.usage = "imagenet-subsets build CONFIG ... --data-dir D --output-dir D [options]"
     parser.add_argument("configs", metavar="CONFIG", nargs="+", help="1pct, 10pct, lt, full, custom: what to build")
     parser.add_argument("--data-dir", metavar="DIR", type=Path, required=True, help="folder that holds ImageNet")
     parser.add_argument("--output-dir", metavar="DIR", type=Path, required=True, help="folder to write")
@@ -296,6 +314,8 @@ def _build_arguments(parser):
     parser.add_argument("--unlabeled", action="store_true", help="of 1pct, 10pct: add the split unlabeled")
     parser.add_argument("--train-list", metavar="F", help="of custom: file with the images of train")
     parser.add_argument("--validation-list", metavar="F", help="of custom: file with those of validation")
+    parser.add_argument("--classes", metavar="C", nargs="+", help=_CLASSES_HELP)
+    parser.add_argument("--real-labels", action="store_true", help="add the ReaL labels of validation images")
     parser.set_defaults(wrong_usage=parser.error)
 
 

@@ -122,8 +122,10 @@ def _parts(contents, config):
     return parts
 
 
-def config_options(configs, label_names, splits, unlabeled, train_list, validation_list):
-    """The options of each config, ``dict[str, dict]``: an option of ``load_dataset`` goes to the configs that have it.
+def config_options(
+    configs, label_names, splits, unlabeled, train_list, validation_list, classes=None, real_labels=False
+):
+    """The options of each config, ``dict[str, dict]``: an option of ``load_dataset`` is for the configs that have it.
 
     Raises:
         ValueError: none of the configs has an option or a split, or a config has none of the splits.
@@ -132,7 +134,8 @@ def config_options(configs, label_names, splits, unlabeled, train_list, validati
         raise ValueError(f"unlabeled=True is for {list(imagenet_subsets.UNLABELED)}; configs={configs!r} has neither.")
     if (train_list or validation_list) and "custom" not in configs:
         raise ValueError(f"train_list and validation_list are for the config 'custom'; configs={configs!r} lacks it.")
-    options = {config: {"label_names": label_names} for config in configs}
+    of_all = {"label_names": label_names, "classes": classes, "real_labels": real_labels}
+    options = {config: dict(of_all) for config in configs}
     for config in set(configs) & set(imagenet_subsets.UNLABELED):
         options[config]["unlabeled"] = unlabeled
     if "custom" in configs:

@@ -8,24 +8,27 @@ import functools
 
 import numpy as np
 
+from imagenet_reader.class_sets import published_labels
 from imagenet_reader.lists import LISTS, read_split_list, read_wnids
 from imagenet_subsets import SUBSETS
 
 MANY_MORE_THAN, FEW_FEWER_THAN = 100, 20  # training images of a class
 
 
-def images_per_class(config, split="train"):
+def images_per_class(config, split="train", classes=None):
     """How many images a split has of each class.
 
     Args:
         config: ``"1pct"``, ``"10pct"``, ``"lt"``, or another whose split is a published list.
         split: a split of the config.
+        classes: the option that the dataset was loaded with, as for ``imagenet_subsets.load_dataset``.
 
     Returns:
-        ``np.ndarray``, int64 ``[1000]``: images, in label order.
+        ``np.ndarray``, int64 ``[1000]``, or as many as ``classes``: images, in label order.
 
     Raises:
-        ValueError: no list names the images of this split, or ``split_files/`` does not hold the published one.
+        ValueError: no list names the images of this split, ``classes`` names no classes, or ``split_files/`` does not
+            hold the published list.
 
     Example:
 
@@ -38,7 +41,8 @@ def images_per_class(config, split="train"):
             f"the images per class of {config!r}, split {split!r}, are not known: no list has them. "
             f"Known are {', '.join(f'{config} {split}' for config, split in known)}."
         )
-    return _count(known[config, split]).copy()
+    chosen = published_labels(classes)
+    return _count(known[config, split])[slice(None) if chosen is None else list(chosen)].copy()
 
 
 def _listed_splits():
@@ -53,15 +57,16 @@ def _count(name):
     return np.bincount(labels, minlength=len(read_wnids())).astype(np.int64)
 
 
-def shot_groups(config="lt"):
+def shot_groups(config="lt", classes=None):
     """The classes with many, a medium number of, and few training images.
 
     Args:
         config: the config whose training images count.
+        classes: as for ``images_per_class``.
 
     Returns:
         ``dict[str, np.ndarray]``: the labels (int64, ascending) of ``"many"`` (more than 100 training images),
-        ``"medium"`` (20 to 100) and ``"few"`` (fewer than 20). Each of the 1,000 labels is in one of them.
+        ``"medium"`` (20 to 100) and ``"few"`` (fewer than 20). Each of the labels is in one of them.
 
     Raises:
         ValueError: as ``images_per_class``.
@@ -71,12 +76,12 @@ def shot_groups(config="lt"):
         >>> {name: len(labels) for name, labels in shot_groups("lt").items()}
         {'many': 385, 'medium': 479, 'few': 136}
     """
-    count = images_per_class(config)
+    count = images_per_class(config, classes=classes)
     many, few = count > MANY_MORE_THAN, count < FEW_FEWER_THAN
     return {name: np.flatnonzero(group) for name, group in (("many", many), ("medium", ~many & ~few), ("few", few))}
 
 
-def shot_accuracy(predicted, labels, config="lt"):
+def shot_accuracy(predicted, labels, config="lt", classes=None):
     """Accuracy over all images, and over those whose true class has many, a medium number of, or few training images.
 
     The mean is over images. The test splits have 50 images a class, and of those it is the mean over classes, too.
@@ -85,6 +90,7 @@ def shot_accuracy(predicted, labels, config="lt"):
         predicted: the predicted labels, ``[n]``, integers from 0 to 999: a list, an array, or a tensor on the CPU.
         labels: the true labels, in the same way.
         config: the config whose training images count.
+        classes: as for ``images_per_class``; labels are then from 0 to their number - 1.
 
     Returns:
         ``dict[str, float]``: the fraction of right predictions, 0 to 1, for ``"overall"``, ``"many"``, ``"medium"``
@@ -101,7 +107,7 @@ def shot_accuracy(predicted, labels, config="lt"):
         >>> shot_accuracy(predicted, labels)
         {'overall': 0.5, 'many': 0.75, 'medium': 0.5, 'few': 0.0}
     """
-    groups = shot_groups(config)
+    groups = shot_groups(config, classes)
     classes = sum(map(len, groups.values()))
     predicted, labels = _as_labels("predicted", predicted, classes), _as_labels("labels", labels, classes)
     if len(predicted) != len(labels):

@@ -68,6 +68,8 @@ def build_parquet(
     unlabeled=False,
     train_list=None,
     validation_list=None,
+    classes=None,
+    real_labels=False,
 ):
     """Write a folder that is a complete dataset repository for the Hub.
 
@@ -91,6 +93,9 @@ def build_parquet(
         unlabeled: as for ``load_dataset``; for ``1pct`` and ``10pct``.
         train_list: path of a list, as for ``load_dataset``; for ``custom``.
         validation_list: the same.
+        classes: as for ``load_dataset``.
+        real_labels: as for ``load_dataset``; the splits of a config share their columns, so that training splits have
+            the column, too, without values.
 
     Returns:
         ``Path``: ``output_dir``.
@@ -112,7 +117,9 @@ def build_parquet(
     configs = [configs] if isinstance(configs, str) else list(dict.fromkeys(configs))
     _check_arguments(configs, num_proc, executor)
     own_lists = {"train_list": _absolute(train_list), "validation_list": _absolute(validation_list)}
-    options = config_options(configs, label_names, splits, unlabeled, **own_lists)
+    options = config_options(
+        configs, label_names, splits, unlabeled, **own_lists, classes=classes, real_labels=real_labels
+    )
     contents = Contents(_absolute(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
     chosen = _chosen(part)
     _refuse_the_place_of_images(output_dir, contents.data_dir)

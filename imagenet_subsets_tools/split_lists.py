@@ -7,12 +7,14 @@ The texts are not part of this project. Whoever owns them (their addresses stand
 
 A training list holds one row an image, ``label`` (0 to 999, the rank of the sorted wnids) and
 ``number``: the file name is ``<wnid>_<number>.JPEG``. ``validation.parquet`` holds ``label``
-alone: its row k, counted from 1, is ``ILSVRC2012_val_<k, eight digits>.JPEG``.
+alone: its row k, counted from 1, is ``ILSVRC2012_val_<k, eight digits>.JPEG``. ``real.parquet`` holds the
+list ``labels`` of each of these images. A set of classes holds one row per class, ``label``, in published order.
 """
 
 import argparse
 import csv
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -21,6 +23,7 @@ import pyarrow.parquet as pq
 
 TRAIN_NAME = "{wnid}_{number}.JPEG"
 VALIDATION_NAME = "ILSVRC2012_val_{number:08d}.JPEG"
+JSON = "JSON"  # in place of how a line is written: the text is a list of the lists of labels
 
 SIMCLR_PAPER = "Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020"
 OLTR_PAPER = "Liu et al., Large-Scale Long-Tailed Recognition in an Open World, CVPR 2019"
@@ -30,6 +33,8 @@ OLTR_DRIVE = "https://drive.google.com/file/d/"
 OLTR_REPOSITORY = "https://github.com/zhmiao/OpenLongTailRecognition-OLTR"
 ILSVRC_PAGE = "https://image-net.org/challenges/LSVRC/2012/"
 ILSVRC_LICENSE = "ImageNet terms of access"
+CMC_PAPER = "Tian et al., Contrastive Multiview Coding, ECCV 2020"
+REAL_PAPER = "Beyer et al., Are we done with ImageNet?, arXiv 2006.07159, 2020"
 
 # (split file, published text, how a published line is written, address, paper, license)
 SOURCES = (
@@ -62,7 +67,24 @@ SOURCES = (
     ("validation.parquet", "validation_labels.txt", "{wnid}", ILSVRC_PAGE, ILSVRC_PAPER, ILSVRC_LICENSE),
     ("classes.parquet", "labels.txt", "{wnid}", ILSVRC_PAGE, ILSVRC_PAPER, ILSVRC_LICENSE),
     ("classes.parquet", "synset_words.txt", "{wnid} {words}", ILSVRC_PAGE, ILSVRC_PAPER, ILSVRC_LICENSE),
+    (
+        "imagenet100.parquet",
+        "imagenet100.txt",
+        "{wnid}",
+        "https://github.com/HobbitLong/CMC/blob/master/imagenet100.txt",
+        CMC_PAPER,
+        "BSD-2-Clause",
+    ),
+    (
+        "real.parquet",
+        "real.json",
+        JSON,
+        "https://github.com/google-research/reassessed-imagenet/blob/master/real.json",
+        REAL_PAPER,
+        "Apache-2.0",
+    ),
 )
+CLASS_SETS = ("imagenet100",)
 SOURCE_COLUMNS = ("split_file", "published_name", "rows", "bytes", "sha256", "address", "paper", "license")
 
 
@@ -72,10 +94,10 @@ def published_lines(split_files: Path, split_file: str, line: str) -> list:
     Args:
         split_files: the folder.
         split_file: a file in it, such as ``"lt_train.parquet"``.
-        line: how a line is written, from ``SOURCES``: ``{wnid}``, ``{words}``, ``{number}``, ``{label}``.
+        line: how a line is written, from ``SOURCES``: ``{wnid}``, ``{words}``, ``{number}``, ``{label}``; or ``JSON``.
 
     Returns:
-        ``list[str]``, a string a line, without line ends.
+        ``list[str]``, a string a line, without line ends; of ``JSON``, one.
 
     Raises:
         FileNotFoundError: ``split_files`` has no such file.
@@ -85,6 +107,8 @@ def published_lines(split_files: Path, split_file: str, line: str) -> list:
         >>> published_lines(Path("split_files"), "classes.parquet", "{wnid} {words}")[0]
         'n01440764 tench, Tinca tinca'
     """
+    if line == JSON:
+        return [json.dumps(pq.read_table(Path(split_files) / split_file)["labels"].to_pylist())]
     classes = pq.read_table(Path(split_files) / "classes.parquet").to_pylist()
     rows = pq.read_table(Path(split_files) / split_file).to_pylist()
     return [
@@ -93,11 +117,17 @@ def published_lines(split_files: Path, split_file: str, line: str) -> list:
     ]
 
 
+def published_text(split_files: Path, split_file: str, line: str) -> str:
+    """A published text with its line ends, see ``published_lines``; JSON has none."""
+    lines = published_lines(split_files, split_file, line)
+    return lines[0] if line == JSON else "".join(f"{line}\n" for line in lines)
+
+
 def make_split_files(texts: Path, split_files: Path) -> None:
     """Write ``split_files/`` from the folder of published texts.
 
     Args:
-        texts: folder with the eight texts that ``SOURCES`` names.
+        texts: folder with the texts that ``SOURCES`` names.
         split_files: folder to write; it is made if it is not there.
 
     Raises:
@@ -119,6 +149,11 @@ def make_split_files(texts: Path, split_files: Path) -> None:
             )
     labels = [label_of[wnid] for wnid in _lines(texts / "validation_labels.txt")]
     _write(split_files / "validation.parquet", label=pa.array(labels, pa.int16()))
+    for name in CLASS_SETS:
+        chosen = [label_of[wnid] for wnid in _lines(texts / f"{name}.txt")]
+        _write(split_files / f"{name}.parquet", label=pa.array(chosen, pa.int16()))
+    real = json.loads((texts / "real.json").read_text(encoding="utf-8"))
+    _write(split_files / "real.parquet", labels=pa.array(real, pa.list_(pa.int16())))
     _check_against(texts, split_files)
     _write_sources(texts, split_files / "sources.csv")
 
@@ -161,7 +196,8 @@ def _write_sources(texts: Path, path: Path) -> None:
         for split_file, name, _, address, paper, license_name in SOURCES:
             text = (texts / name).read_bytes()
             digest = hashlib.sha256(text).hexdigest()
-            writer.writerow((split_file, name, len(text.splitlines()), len(text), digest, address, paper, license_name))
+            rows = pq.read_metadata(path.parent / split_file).num_rows
+            writer.writerow((split_file, name, rows, len(text), digest, address, paper, license_name))
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The rows of a config out of a dataset that is already loaded: no image is decoded or copied."""
 
 import functools
+from typing import NamedTuple
 
 import datasets
 import numpy as np
@@ -11,10 +12,19 @@ from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.hf.datasets_private import indices_of, only_column
 from imagenet_reader.hf.names import OwnLabels, image_column, row_names
+from imagenet_reader.hf.split_info import info_of
 from imagenet_reader.official import WNID
 from imagenet_reader.plan import Plan
+from imagenet_reader.rows import Columns
 
 SHOWN = 3  # missing images that a message names
+
+
+class Images(NamedTuple):
+    """File names, ``string [n]``, and published labels, ``int64 [n]``, of images."""
+
+    names: pa.Array
+    labels: np.ndarray
 
 
 class Source:
@@ -68,12 +78,14 @@ def select_rows(
     for split in plan.subset if sources else ():
         names, labels = plan.listed(split, lambda: _train_names(sources))
         source, rows = _source_of(sources, names)
-        found, expected = rows >= 0, max(plan.count(split), len(names))
+        found, expected = rows >= 0, max(plan.count(split) or 0, len(names))
         if not found.any() and not isinstance(dataset, dict):
             continue  # this dataset holds another set of images
         if found.sum() < expected and (plan.on_missing == "error" or not found.any()):
             raise _absent(plan.config, split, names.filter(pa.array(~found)), expected)
-        splits[split] = _selected(source, rows[found], names.filter(pa.array(found)), labels[found], info, split)
+        images = Images(names.filter(pa.array(found)), labels[found])
+        columns = plan.columns_of(split)
+        splits[split] = _selected(source, rows[found], images, columns, info_of(info, columns), split)
     if not splits:
         raise ArchiveError(f"The dataset holds no image of {' or '.join(plan.subset)} of {plan.config}.")
     plan.warn_of_missing({split: len(rows) for split, rows in splits.items()}, stacklevel=3)
@@ -108,26 +120,30 @@ def _absent(config: str, split: str, missing: pa.Array, count: int) -> ArchiveEr
 
 
 def _selected(
-    source: Source, rows: np.ndarray, names: pa.Array, labels: np.ndarray, info: datasets.DatasetInfo, split: str
+    source: Source, rows: np.ndarray, images: Images, columns: Columns, info: datasets.DatasetInfo, split: str
 ) -> datasets.Dataset:
     """Rows of a dataset as a dataset with the features of ``info``; its images stay in the files that they are in."""
     rows, features = source.table_rows(rows), info.features
     own = OwnLabels(source.dataset.features)
     if own.column is not None:
         theirs = source.dataset.data.table[own.column].take(pa.array(rows)).combine_chunks()
-        own.check(names, theirs, labels)
-    images = source.images.cast_column("image", features["image"])
-    beside = datasets.Dataset(datasets.table.InMemoryTable(_beside(len(images), rows, names, labels, features)))
-    joined = datasets.concatenate_datasets([images, beside], axis=1, info=info.copy(), split=datasets.NamedSplit(split))
+        own.check(images.names, theirs, images.labels)
+    pictures = source.images.cast_column("image", features["image"])
+    beside = _beside(len(pictures), rows, columns.beside(*images), features)
+    joined = datasets.concatenate_datasets(
+        [pictures, beside], axis=1, info=info.copy(), split=datasets.NamedSplit(split)
+    )
     return joined.select(rows)
 
 
 def _beside(
-    length: int, rows: np.ndarray, names: pa.Array, labels: np.ndarray, features: datasets.Features
-) -> pa.Table:
+    length: int, rows: np.ndarray, columns: dict[str, pa.Array], features: datasets.Features
+) -> datasets.Dataset:
     """The columns beside the images, of all rows of a table: empty where a row is not selected."""
     place = np.full(length, -1, np.int64)
     place[rows] = np.arange(len(rows))
     taken = pa.array(place, mask=place < 0)
-    columns = {"label": pa.array(labels).take(taken), "file_name": pc.fill_null(names.take(taken), "")}
-    return pa.table(columns, datasets.Features({name: features[name] for name in columns}).arrow_schema)
+    taken_columns = {name: column.take(taken) for name, column in columns.items()}
+    taken_columns["file_name"] = pc.fill_null(taken_columns["file_name"], "")
+    schema = datasets.Features({name: features[name] for name in columns}).arrow_schema
+    return datasets.Dataset(datasets.table.InMemoryTable(pa.table(taken_columns, schema)))

@@ -9,6 +9,7 @@ import pyarrow as pa
 from imagenet_reader import lists
 from imagenet_reader.formats.hub_names import official_name
 from imagenet_reader.hf.names import FILENAME, JSON, KEY, LOOKED_FOR, OwnLabels, image_column
+from imagenet_reader.hf.split_info import info_of
 from imagenet_reader.official import TRAIN_NAME, WNID
 from imagenet_reader.plan import Plan
 
@@ -32,7 +33,8 @@ def select_stream(
     splits = {}
     for split in plan.subset:
         source = _source_of(dataset, plan.image_set(split)) if isinstance(dataset, dict) else dataset
-        splits[split] = _selected(source, Selection(plan, split, source.features), info)
+        selection = Selection(plan, split, source.features)
+        splits[split] = _selected(source, selection, info_of(info, selection.columns))
     return datasets.IterableDatasetDict(splits)
 
 
@@ -58,7 +60,7 @@ class Selection:
             raise ValueError("Expected a streaming dataset whose features are known: pass features= when it is made.")
         self.column, self.own = image_column(features), OwnLabels(features)
         self.label_of = plan.labels_by_name(split)
-        self.complement = plan.subset[split].complement
+        self.complement, self.columns = plan.subset[split].complement, plan.columns_of(split)
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         """The rows of the split in a batch, by column."""
@@ -66,24 +68,26 @@ class Selection:
         if not any(names):
             raise ValueError(f"The dataset does not say which image is which: looked for {LOOKED_FOR}.")
         rows = [(k, str(name), label) for k, name in enumerate(names) if (label := self._label(name)) is not None]
+        found = pa.array([name for _, name, _ in rows], pa.string())
+        labels = np.array([label for _, _, label in rows], np.int64)
         if self.own.column is not None:
-            own = pa.array([batch[self.own.column][k] for k, _, _ in rows])
-            self.own.check(pa.array([name for _, name, _ in rows]), own, np.array([label for _, _, label in rows]))
-        return {
-            "image": [batch[self.column][k] for k, _, _ in rows],
-            "label": [label for _, _, label in rows],
-            "file_name": [name for _, name, _ in rows],
-        }
+            self.own.check(found, pa.array([batch[self.own.column][k] for k, _, _ in rows]), labels)
+        images = [batch[self.column][k] for k, _, _ in rows]
+        beside = self.columns.beside(found, labels)
+        return {"image": images} | {name: column.to_pylist() for name, column in beside.items()}
 
     def _label(self, name: str | None) -> int | None:
-        """The label of an image of the split; ``None`` if it is not in the split."""
+        """The published label of an image of the split; ``None`` if it is not in the split."""
         if name is None:
             return None
         if self.label_of is not None and not self.complement:
             return self.label_of.get(name)
         if not TRAIN_NAME.fullmatch(name.encode()) or (self.label_of is not None and name in self.label_of):
             return None
-        return -1 if self.complement else lists.label_of_wnid().get(name[WNID])
+        label = lists.label_of_wnid().get(name[WNID])
+        if label is None or (self.columns.classes is not None and label not in self.columns.classes):
+            return None
+        return -1 if self.complement else label
 
     def _names(self, batch: dict[str, list]) -> list[str | None]:
         """The official file name of each row."""

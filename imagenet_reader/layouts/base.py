@@ -68,10 +68,15 @@ Images = set[tuple[str, int]]  # (file name, label)
 
 
 class Wanted:
-    """The images that are wanted of a layout; ``images`` is ``None`` for all of them."""
+    """The images that are wanted of a layout.
 
-    def __init__(self, find: Callable[[], Images | None]):
-        self._find = find
+    Args:
+        find: gives the images; ``None`` for all of them.
+        wnids: classes whose training images are all wanted, beside the images.
+    """
+
+    def __init__(self, find: Callable[[], Images | None], wnids: frozenset[str] = frozenset()):
+        self._find, self.wnids = find, wnids
 
     @functools.cached_property
     def images(self) -> Images | None:

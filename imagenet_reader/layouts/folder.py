@@ -64,11 +64,13 @@ class Folder(Layout):
 
     def list_members(self, files: list[str]) -> pa.Table:
         """Look up all training images."""
-        return self._look_up(self._everything())
+        return self._look_up(self._everything(None))
 
     def snapshot(self, wanted: Wanted) -> Snapshot:
         """What is there of the images that are wanted: there may be a million others."""
-        table = self.list_members([]) if wanted.images is None else self._look_up(wanted.images)
+        listed = self._everything(None) if wanted.images is None else wanted.images
+        of_classes = self._everything(wanted.wnids) if wanted.wnids else ()
+        table = self._look_up((dict(of_classes) | dict(listed)).items())
         return Snapshot(digest(table.to_pydict()), members=table)
 
     def index(self, snapshot: Snapshot, wanted: Wanted) -> Index:
@@ -81,12 +83,17 @@ class Folder(Layout):
             return 0
         return label if self.by_label else label_of_wnid()[name[WNID]]
 
-    def _everything(self) -> Iterator[tuple[str, int]]:
+    def _everything(self, wnids: frozenset[str] | None) -> Iterator[tuple[str, int]]:
+        """All training images of these classes; ``None`` for all classes."""
         for folder in self.files():
             wnid = os.path.basename(folder) if self.by_class else ""
+            if wnid and wnids is not None and wnid not in wnids:
+                continue
             for entry in entries_of(folder):
                 name = official_name(entry) if self.format == "hub_file" else entry
-                if name and TRAIN_NAME.fullmatch(os.fsencode(name)) and name.startswith(wnid):
+                if not name or not TRAIN_NAME.fullmatch(os.fsencode(name)) or not name.startswith(wnid):
+                    continue
+                if wnids is None or name[WNID] in wnids:
                     yield name, -1
 
     def _look_up(self, images: Iterable[tuple[str, int]]) -> pa.Table:

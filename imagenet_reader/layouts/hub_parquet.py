@@ -1,12 +1,10 @@
 """The Parquet files of ``ILSVRC/imagenet-1k`` on the Hub, also as links in a snapshot of the Hub's cache."""
 
 import functools
-import io
-from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-from imagenet_reader.formats.parquet_images import Piece, find_pieces, read_images
-from imagenet_reader.layouts.kept import Kept, Member, Stream
+from imagenet_reader.formats.parquet_images import find_pieces, read_images
+from imagenet_reader.layouts.kept import Kept, Names, Stream
 from imagenet_reader.layouts.sharded import Sharded
 
 
@@ -19,13 +17,8 @@ class HubParquet(Sharded, Kept):
     folders: ClassVar = ("", "data", "snapshots/*", "snapshots/*/data")
     patterns: ClassVar = {name: f"{name}-*-of-*.parquet" for name in ("train", "validation", "test")}
 
-    def stream(self, names: set[str] | None) -> Stream:
+    def stream(self, names: Names | None) -> Stream:
         """The images in the order of the files; names are read first."""
         pieces = find_pieces(self.files(), names)
         needed = sum(piece.wanted_size for piece in pieces)
-        return Stream(sum(piece.size for piece in pieces), needed, functools.partial(_members, pieces))
-
-
-def _members(pieces: list[Piece], advance: Callable[[int], object]) -> Iterator[Member]:
-    for name, content in read_images(pieces, advance):
-        yield name, len(content), io.BytesIO(content)
+        return Stream(sum(piece.size for piece in pieces), needed, functools.partial(read_images, pieces))

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from imagenet_reader.formats.hub_names import official_name
 from imagenet_reader.layouts.kaggle_tar_gz import stream_tar_gz
-from imagenet_reader.layouts.kept import Kept, Member, Stream
+from imagenet_reader.layouts.kept import Kept, Member, Names, Stream
 from imagenet_reader.layouts.sharded import Sharded
 
 
@@ -22,14 +22,15 @@ class HubTarGz(Sharded, Kept):
     }
     counts: ClassVar = {"train": 5}
 
-    def stream(self, names: set[str] | None) -> Stream:
+    def stream(self, names: Names | None) -> Stream:
         """The images in the order of the files."""
         return Stream.of_files(self.files(), names, functools.partial(_members, self.files(), names))
 
 
-def _members(files: list[str], names: set[str] | None, advance: Callable[[int], object]) -> Iterator[Member]:
+def _members(files: list[str], names: Names | None, advance: Callable[[int], object]) -> Iterator[Member]:
+    def name_of(member: str) -> str | None:
+        name = official_name(member.rpartition("/")[2])
+        return name if name is not None and (names is None or name in names) else None
+
     for file in files:
-        for path, size, image in stream_tar_gz(file, advance):
-            name = official_name(path)
-            if name is not None and (names is None or name in names):
-                yield name, size, image
+        yield from stream_tar_gz(file, name_of, advance)

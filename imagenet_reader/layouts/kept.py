@@ -7,12 +7,10 @@ looked for only once.
 import contextlib
 import dataclasses
 import glob
-import gzip
 import io
 import os
 import tarfile
 import warnings
-import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import IO, ClassVar
@@ -25,17 +23,33 @@ from imagenet_reader.files import check_space, digest, in_words, progress_bar
 from imagenet_reader.hf.log import logger
 from imagenet_reader.index.kept import archive_identity, index_folder, index_path, kept_index
 from imagenet_reader.layouts.base import Index, Layout, Snapshot, Wanted, changed_since
+from imagenet_reader.layouts.folders import CLASS_FOLDER
+from imagenet_reader.official import WNID
 from imagenet_reader.reading.reader import Reader
 from imagenet_reader.sources.local import naming, stamp_of
 from imagenet_reader.walk.archive import walk_archive
 
-DAMAGED = tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile  # errors of reading the files
 ORIGIN = "comment"  # the field of a kept tar's global header that has the path of what it was made from
 ASKED = "asked.txt"  # the first member of a kept tar; empty if all images were asked for
 IMAGE_BYTES = 150_000  # of an image, on average and generously
 
 
-Member = tuple[str, int, IO[bytes]]  # official file name, size in bytes, file that is read from the image on
+CLASS_IMAGES = 1300  # of a class, at most
+
+
+class Names(set[str]):
+    """Official file names, and wnids, which stand for all training images of a class."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and super().__contains__(name[WNID]))
+
+    @property
+    def images(self) -> int:
+        """How many images these are, at most."""
+        return sum(CLASS_IMAGES if CLASS_FOLDER.fullmatch(name) else 1 for name in self)
+
+
+Member = tuple[str, bytes]  # official file name, image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +59,8 @@ class Stream:
     Attributes:
         size: bytes that will be read.
         needed: bytes of the images, at most.
-        members: ``members(advance)`` yields the images, in any order, and calls ``advance`` with the bytes it has read;
-            an image must be read before the next one. Damaged files raise ``ArchiveError``, or one of ``DAMAGED``.
+        members: ``members(advance)`` yields the images, in any order, and calls ``advance`` with the bytes it has read.
+            Damaged files raise ``ArchiveError``.
     """
 
     size: int
@@ -55,11 +69,11 @@ class Stream:
 
     @classmethod
     def of_files(
-        cls, files: list[str], names: set[str] | None, members: Callable[[Callable[[int], object]], Iterator[Member]]
+        cls, files: list[str], names: Names | None, members: Callable[[Callable[[int], object]], Iterator[Member]]
     ) -> "Stream":
         """A stream that reads all bytes of files, for images of these names; ``None`` for all images."""
         size = sum(map(os.path.getsize, files))
-        return cls(size, size if names is None else min(size, IMAGE_BYTES * len(names)), members)
+        return cls(size, size if names is None else min(size, IMAGE_BYTES * names.images), members)
 
 
 class Kept(Layout):
@@ -70,7 +84,7 @@ class Kept(Layout):
     way_out: ClassVar[str] = "Unpack it once to avoid this."
 
     @abstractmethod
-    def stream(self, names: set[str] | None) -> Stream:
+    def stream(self, names: Names | None) -> Stream:
         """The images of these official file names; ``None`` for all.
 
         Raises:
@@ -89,7 +103,7 @@ class Kept(Layout):
         """The kept images, once those that are wanted and were not asked for before have been extracted."""
         if self.snapshot(wanted).identity != snapshot.identity:
             raise changed_since(self.path)
-        names = None if wanted.images is None else {name for name, _ in wanted.images}
+        names = None if wanted.images is None else Names({name for name, _ in wanted.images} | wanted.wnids)
         with self._locked():
             self._forget_others(snapshot.identity)
             tars = self._tars(snapshot.identity)
@@ -134,7 +148,7 @@ class Kept(Layout):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
 
-    def _extract(self, names: set[str] | None, tars: list[str], snapshot: Snapshot) -> str:
+    def _extract(self, names: Names | None, tars: list[str], snapshot: Snapshot) -> str:
         """Extract images into a tar, whose path is returned, in addition to those in other ``tars``."""
         tar = f"{self._stem()}-{snapshot.identity[:16]}-{digest(names and sorted(names))[:16]}.tar"
         unfinished, stream = f"{self._stem()}.tar.tmp", self.stream(names)
@@ -155,47 +169,45 @@ class Kept(Layout):
                 raise ArchiveError(f"{self.path} has changed while it was read. Load again once it is complete.")
             os.replace(unfinished, tar)
             logger.info("%d images of %s extracted into %s", found, self.path, tar)
-        except DAMAGED as error:
-            raise ArchiveError(f"{self.path} is cut off or damaged ({error}). Download it again.") from error
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(unfinished)
         return tar
 
-    def _copy(self, names: set[str] | None, tars: list[str], file: IO[bytes], stream: Stream) -> int:
+    def _copy(self, names: Names | None, tars: list[str], file: IO[bytes], stream: Stream) -> int:
         """Copy images into an open file, as a tar; return how many there were."""
-        have = set(self.list_members(tars)["name"].to_pylist()) if tars and names is None else set()
+        have = set(self.list_members(tars)["name"].to_pylist()) if tars else set()
         headers, found = {ORIGIN: os.path.realpath(self.path)}, 0
         with (
             progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar,
             tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers) as target,
         ):
             asked = "\n".join(sorted(names or ())).encode()
-            _add(target, ASKED, len(asked), io.BytesIO(asked))
-            for name, image_size, image in stream.members(bar.update):
+            _add(target, ASKED, asked)
+            for name, image in stream.members(bar.update):
                 if name.encode() not in have:
-                    _add(target, name, image_size, image)
+                    _add(target, name, image)
                     found += 1
         return found
 
 
-def _add(target: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
+def _add(target: tarfile.TarFile, name: str, content: bytes) -> None:
     member = tarfile.TarInfo(name)
-    member.size = size
-    target.addfile(member, content)
+    member.size = len(content)
+    target.addfile(member, io.BytesIO(content))
     target.members = []  # type: ignore[attr-defined]  # else all headers stay in memory
 
 
-def _not_asked_for(names: set[str] | None, tars: list[str]) -> set[str] | None:
+def _not_asked_for(names: Names | None, tars: list[str]) -> Names | None:
     """The names that no kept tar was made for; ``None`` for all images, if no kept tar has all."""
     for tar in tars:
         with tarfile.open(tar, "r:") as kept:
             member = kept.next()
             content = kept.extractfile(member) if member is not None and member.name == ASKED else None
-            asked = content.read().decode().split() if content is not None else []
+            asked = Names(content.read().decode().split()) if content is not None else Names()
         if not asked:
-            return set()
-        names = None if names is None else names.difference(asked)
+            return Names()
+        names = None if names is None else Names(name for name in names if name not in asked)
     return names
 
 

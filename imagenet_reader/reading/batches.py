@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from imagenet_reader.reading.checked import DamagedImage
 from imagenet_reader.reading.reader import OpenReader, Reader
-from imagenet_reader.rows import named_tuples, row_table
+from imagenet_reader.rows import Columns, named_tuples
 
 BATCH_ROWS = 100  # of a record batch: what one random access reads at the most
 BATCH_BYTES = 64 << 20
@@ -27,30 +27,32 @@ class Batch:
 
     Attributes:
         rows: structured array ``[n]``, see ``rows``.
+        columns: those of the table.
         buffer: ``uint8``, the images side by side as they were read.
         begins: ``int32 [n + 1]``, the byte at which each image begins in the buffer, and the end.
         changed: ``dict``, row number -> what counts instead of the bytes in the buffer: ``bytes``, or ``None`` for a
             damaged image that is left out.
     """
 
-    def __init__(self, rows, buffer):
-        self.rows = rows
+    def __init__(self, rows: np.ndarray, buffer: np.ndarray, columns: Columns):
+        self.rows, self.columns = rows, columns
         self.begins = np.concatenate([[0], np.cumsum(rows["size"])]).astype(np.int32)
         self.buffer = buffer if len(buffer) >= self.begins[-1] else np.empty(self.begins[-1], np.uint8)
-        self.changed = {}
+        self.changed: dict[int, memoryview | bytes | None] = {}
 
     def view(self, k):
         """The bytes of row ``k`` in the buffer, ``memoryview``."""
         return memoryview(self.buffer)[self.begins[k] : self.begins[k + 1]]
 
     def table(self) -> pa.Table:
-        """The rows without damaged ones, as ``rows.row_table`` has them.
+        """The rows without damaged ones, as ``rows.Columns`` has them.
 
         It shares the buffer, without a copy, if all images are as they were read.
         """
         kept = [k for k in range(len(self.rows)) if self.changed.get(k, b"") is not None]
         rows = self.rows[kept]
-        return row_table(rows, self._images(kept), pa.array([name.decode() for name in rows["name"].tolist()]))
+        paths = pa.array([name.decode() for name in rows["name"].tolist()])
+        return self.columns.table(rows, self._images(kept), paths)
 
     def _images(self, kept):
         # A table of one row is copied: datasets 5 keeps those to write them later, when the buffer has other images.
@@ -127,7 +129,7 @@ class _ReadAhead:
 
     def start(self, rows: np.ndarray) -> tuple[Batch, list[concurrent.futures.Future]]:
         """Start reading rows."""
-        batch = Batch(rows, self.buffers.pop() if self.buffers else np.empty(0, np.uint8))
+        batch = Batch(rows, self.buffers.pop() if self.buffers else np.empty(0, np.uint8), self.reader.columns)
         parts = np.array_split(self.reader.reading_order(rows), min(self.threads, len(rows)))
         return batch, [self.submit(batch, part.tolist()) for part in parts]
 

@@ -13,7 +13,7 @@ from imagenet_reader.formats import format_of
 from imagenet_reader.formats.base import Format, Where
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.checked import read_checked
-from imagenet_reader.rows import columns_of, row_table
+from imagenet_reader.rows import PUBLISHED, Columns, columns_of
 from imagenet_reader.sources import Stamp
 from imagenet_reader.sources.local import LocalFile
 from imagenet_reader.sources.pool import FilePool
@@ -31,6 +31,7 @@ class Reader:
         stamps: the stamp of each file when it was indexed; none for folders, whose rows have stamps.
         origin: what the files were made from, for messages; empty if they are originals.
         formats: the format of each file, if they differ.
+        columns: the columns of the rows.
     """
 
     format: str
@@ -38,6 +39,7 @@ class Reader:
     stamps: tuple[Stamp, ...] = ()
     origin: str = ""
     formats: tuple[str, ...] = ()
+    columns: Columns = PUBLISHED
 
     def format_of(self, row: Any) -> Format:
         """How the image of a row of ``rows.named_tuples`` lies in its file."""
@@ -66,10 +68,10 @@ class Reader:
         return pa.array(paths, pa.string())
 
     def tables(self, rows: np.ndarray, pixels: str) -> Iterator[pa.Table]:
-        """Rows whose images stay where they are, as ``rows.row_table`` has them, up to 10,000 at a time."""
+        """Rows whose images stay where they are, as ``rows.Columns`` has them, up to 10,000 at a time."""
         for start in range(0, len(rows), ROWS_AT_ONCE):
             some = np.ascontiguousarray(rows[start : start + ROWS_AT_ONCE])
-            yield row_table(some, pa.nulls(len(some), pa.binary()), self.paths(some, pixels))
+            yield self.columns.table(some, pa.nulls(len(some), pa.binary()), self.paths(some, pixels))
 
     def reading_order(self, rows: np.ndarray) -> np.ndarray:
         """The order in which to read rows, ``int64 [n]``: by file, and as they lie in it."""

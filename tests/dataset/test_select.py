@@ -11,6 +11,7 @@ from makers.layouts import train_images, validation_images
 from makers.webdataset import webdataset
 
 import imagenet_subsets
+from imagenet_reader import lists
 from imagenet_subsets import ArchiveError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*left out")
@@ -138,6 +139,25 @@ def test_streaming(files, expected):
         assert sorted((row["file_name"], row["label"]) for row in rows) == sorted(rows_of(expected[split]))
     assert next(iter(selected["train"]))["image"].mode == "RGB"
     assert selected["train"].features == expected["train"].features
+
+
+def test_some_classes_and_real_labels(files, imagenet, tmp_path):
+    options = {"classes": lists.read_wnids()[:40], "real_labels": True, "on_missing": "skip"}
+    loaded = imagenet_subsets.load_dataset(
+        "1pct", data_dir=str(files), image_bytes="archive", cache_dir=str(tmp_path), **options
+    )
+    selected = imagenet_subsets.select(imagenet, "1pct", **options)
+    data_files = {split: str(files / "data" / f"{split}-*.parquet") for split in ("train", "validation")}
+    stream = datasets.load_dataset("parquet", data_files=data_files, streaming=True)
+    streams = imagenet_subsets.select(stream, "1pct", **options)
+    for split, expected in loaded.items():
+        assert selected[split].features == streams[split].features == expected.features
+        columns = expected.remove_columns("image")
+        assert selected[split].remove_columns("image")[:] == columns[:]
+        assert images(selected[split]) == images(expected)
+        rows = [dict(row, image=None) for row in streams[split]]
+        assert sorted(rows, key=str) == sorted([dict(row, image=None) for row in columns], key=str)
+    assert loaded["validation"]["real_labels"][:].count([]) < len(loaded["validation"]) > 0
 
 
 def test_what_people_do_with_it(imagenet, expected, tmp_path):

@@ -17,6 +17,7 @@ from makers.hub_parquet import hub_parquet
 from makers.layouts import official_tars, train_images, unlabelled_images, validation_images
 
 import imagenet_subsets
+from imagenet_reader.lists import read_real_labels
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
@@ -36,6 +37,7 @@ SELECT = "imagenet_subsets.select(imagenet"
 IN_PLACE, IN_PLACE_LT = "shuffle(seed=0)[0])", 'load_dataset("lt", data_dir="/path/to/the/folder", in_place=True)'
 CLASSES, FOLDS, SPLIT_BY_SPLIT = "chosen = {0, 1, 388}", "# Five folds", 'folder, splits=["validation"]'
 EVALUATE, DDP, TIMM_FOLDER = "ResNet50_Weights.IMAGENET1K_V1", "DistributedDataParallel(", 'create_dataset("hfds/hub"'
+IMAGENET_100, REAL, FEW_SHOT = 'classes="imagenet100"', "ResNet50_Weights.IMAGENET1K_V2", 'train_list="5imgs_class.txt"'
 FILTER, EMBED, AT_ONCE = "fishes =", "embed_table_storage", 'filesystem("imagenet")'
 HUB, BUILD, DASK, NODES, RAY, SQL = (
     'load_dataset("hub"',
@@ -50,6 +52,7 @@ EVERY_BLOCK = (
     *(HUB, BUILD, DASK, NODES, RAY, SQL),
     *(SELECT, IN_PLACE, IN_PLACE_LT, FILTER, EMBED, AT_ONCE),
     *(CLASSES, FOLDS, SPLIT_BY_SPLIT, EVALUATE, DDP, TIMM_FOLDER),
+    *(IMAGENET_100, REAL, FEW_SHOT),
 )
 
 # A torchvision that is built for CUDA lacks its operators beside a CPU build of torch, and cannot be imported. Its
@@ -183,6 +186,34 @@ def test_evaluation(run):
     replace = {"weights=weights": "", 'split="validation")': 'split="validation[:96]")'}
     printed = run(block(EVALUATE), WITHOUT_OPERATORS, replace=replace)
     assert re.fullmatch(r"top-1 accuracy: \d\.\d\d %\n", printed)
+
+
+@pytest.mark.engines
+def test_real_accuracy(run):
+    """With random weights and on 96 images, of which a few have no ReaL labels."""
+    need("torch", "torchvision")
+    replace = {"weights=weights": "", 'split="validation"': 'split="validation[:96]"'}
+    printed = run(block(REAL), WITHOUT_OPERATORS, replace=replace)
+    counted = sum(map(bool, read_real_labels()[:96]))
+    pattern = rf"top-1 accuracy: \d\.\d\d % of 96\nReaL accuracy: \d\.\d\d % of {counted}\n"
+    assert re.fullmatch(pattern, printed), printed
+
+
+@pytest.mark.engines
+def test_imagenet100(run):
+    """With the training images of 1pct in place of all."""
+    need("torch", "torchvision")
+    printed = run(block(IMAGENET_100), WITHOUT_OPERATORS, "assert len(train) == 1278", replace={'"full"': '"1pct"'})
+    assert re.fullmatch(r"loss [45]\.\d\d, 100 classes\n", printed), printed
+
+
+@pytest.mark.once
+def test_published_list_of_a_few_images_per_class(run, tmp_path):
+    (tmp_path / "5imgs_class.txt").write_text("n01601694_21328.JPEG\nn01440764_10040.JPEG\n")
+    run(
+        block(FEW_SHOT),
+        after="assert few_shot['train']['label'][:] == [20, 0] and few_shot['validation'][1]['real_labels']",
+    )
 
 
 @pytest.mark.engines

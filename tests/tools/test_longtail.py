@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from imagenet_reader import lists
 from imagenet_reader.lists import SPLIT_FILES
 from imagenet_subsets_tools.longtail import images_per_class, shot_accuracy, shot_groups
 
@@ -104,3 +105,16 @@ def test_accuracy_by_the_groups_of_another_config():
 def test_labels_that_are_none(predicted, labels, message):
     with pytest.raises(ValueError, match=message):
         shot_accuracy(predicted, labels)
+
+
+def test_some_classes_count_from_0():
+    labels = [lists.label_of_wnid()[wnid] for wnid in sorted(lists.read_class_set("imagenet100"))]
+    counts = images_per_class("lt", classes="imagenet100")
+    assert counts.tolist() == images_per_class("lt")[labels].tolist() and counts.sum() == 10_806
+    groups = shot_groups("lt", classes="imagenet100")
+    assert sorted(label for group in groups.values() for label in group) == list(range(100))
+    few = labels[groups["few"][0]]
+    assert shot_accuracy([groups["few"][0]], [groups["few"][0]], classes="imagenet100")["few"] == 1
+    assert few in shot_groups("lt")["few"]
+    with pytest.raises(ValueError, match="expected is 0 to 99"):
+        shot_accuracy([100], [99], classes="imagenet100")

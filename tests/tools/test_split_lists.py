@@ -3,6 +3,7 @@
 import collections
 import csv
 import hashlib
+import json
 import shutil
 
 import pyarrow.parquet as pq
@@ -10,7 +11,14 @@ import pytest
 
 import imagenet_subsets
 from imagenet_reader import lists
-from imagenet_subsets_tools.split_lists import SOURCES, TRAIN_NAME, make_split_files, published_lines
+from imagenet_subsets_tools.split_lists import (
+    JSON,
+    SOURCES,
+    TRAIN_NAME,
+    make_split_files,
+    published_lines,
+    published_text,
+)
 
 pytestmark = pytest.mark.once
 
@@ -24,17 +32,21 @@ SORTED_SHA256 = {
     "validation_labels.txt": "21451569bccc2012ae447e30b1ae13429763f8c4d2b9fd59d2eaf7e809f0c45d",
     "labels.txt": "70002b0ff5de60a3a17a82dbfcff291931f96225ddf941ad2e182fc39e183d15",
     "synset_words.txt": "acf75ef0abe89694b19056e0796401068b459c457baa30335f240c7692857355",
+    "imagenet100.txt": "5ee5db69d488bb799a286d8e181801c3d02798776c1ce9203e5450f64e086e07",
+    "real.json": "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b",
 }
 # The SHA-256 of a published text itself, where its order is that of the split file.
 SHA256 = {
     "validation_labels.txt": "313fc3f23c864dde9183c9a368809065765dd1b657a6904fded44e3e46d34604",
     "labels.txt": "70002b0ff5de60a3a17a82dbfcff291931f96225ddf941ad2e182fc39e183d15",
     "synset_words.txt": "acf75ef0abe89694b19056e0796401068b459c457baa30335f240c7692857355",
+    "imagenet100.txt": "79f3f1552ccc478ce24bd934b4573625db584ddc1f4643ae23c994a94cb11397",
+    "real.json": "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b",
 }
 
 
-def sha256(lines):
-    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def names(split_file):
@@ -47,9 +59,9 @@ def per_class(split_file):
 
 @pytest.mark.parametrize(("split_file", "published", "line"), [source[:3] for source in SOURCES])
 def test_each_list_is_the_published_one(split_file, published, line):
-    lines = published_lines(lists.SPLIT_FILES, split_file, line)
-    assert sha256(sorted(lines)) == SORTED_SHA256[published]
-    assert sha256(lines) == SHA256.get(published, sha256(lines))
+    text = published_text(lists.SPLIT_FILES, split_file, line)
+    assert sha256("".join(sorted(text.splitlines(keepends=True)))) == SORTED_SHA256[published]
+    assert sha256(text) == SHA256.get(published, sha256(text))
 
 
 def test_sources_tell_where_each_list_is_from():
@@ -58,9 +70,9 @@ def test_sources_tell_where_each_list_is_from():
     assert set(sources) == set(SORTED_SHA256)
     assert all(source["address"].startswith("https://") and source["paper"] for source in sources.values())
     for split_file, published, line, *_ in SOURCES:
-        lines = published_lines(lists.SPLIT_FILES, split_file, line)
-        text = "".join(f"{line}\n" for line in lines)
-        assert (int(sources[published]["rows"]), int(sources[published]["bytes"])) == (len(lines), len(text.encode()))
+        text = published_text(lists.SPLIT_FILES, split_file, line)
+        rows = len(json.loads(text)) if line == JSON else len(text.splitlines())
+        assert (int(sources[published]["rows"]), int(sources[published]["bytes"])) == (rows, len(text.encode()))
         assert sources[published]["sha256"] == SHA256.get(published, sources[published]["sha256"])
 
 
@@ -96,9 +108,9 @@ def test_the_maker_makes_the_same_lists_again(tmp_path):
     texts = tmp_path / "texts"
     texts.mkdir()
     for split_file, published, line, *_ in SOURCES:
-        lines = published_lines(lists.SPLIT_FILES, split_file, line)
+        lines = published_text(lists.SPLIT_FILES, split_file, line).splitlines(keepends=True)
         ordered = lines if published in SHA256 else lines[::-1]
-        (texts / published).write_text("".join(f"{line}\n" for line in ordered), encoding="utf-8")
+        (texts / published).write_text("".join(ordered), encoding="utf-8")
     make_split_files(texts, tmp_path / "made")
     for split_file in {source[0] for source in SOURCES}:
         assert pq.read_table(tmp_path / "made" / split_file).equals(pq.read_table(lists.SPLIT_FILES / split_file))
@@ -108,8 +120,7 @@ def test_the_maker_refuses_a_line_of_another_form(tmp_path):
     texts = tmp_path / "texts"
     texts.mkdir()
     for split_file, published, line, *_ in SOURCES:
-        lines = published_lines(lists.SPLIT_FILES, split_file, line)
-        (texts / published).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        (texts / published).write_text(published_text(lists.SPLIT_FILES, split_file, line), encoding="utf-8")
     (texts / "1percent.txt").write_text("n01440764_10026.jpg\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"n01440764_10026\.jpg"):
         make_split_files(texts, tmp_path / "made")
@@ -122,3 +133,21 @@ def test_a_changed_list_is_not_loaded(tmp_path, standins_1pct, monkeypatch):
     monkeypatch.setattr(lists, "SPLIT_FILES", tmp_path / "split_files")
     with pytest.raises(ValueError, match="not the published list: it has 12,810 images"):
         imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, split="train", streaming=True)
+
+
+def test_a_set_of_classes_and_the_real_labels():
+    assert lists.read_class_set("imagenet100")[:2] == ["n02869837", "n01749939"]
+    real = lists.read_real_labels()
+    assert (len(real), sum(not labels for labels in real), real[1]) == (50_000, 3163, [970, 795])
+
+
+@pytest.mark.parametrize("name", ["imagenet100", "real"])
+def test_changed_ones_are_not_read(name, tmp_path, monkeypatch):
+    shutil.copytree(lists.SPLIT_FILES, tmp_path / "split_files")
+    path = tmp_path / "split_files" / f"{name}.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)
+    monkeypatch.setattr(lists, "SPLIT_FILES", tmp_path / "split_files")
+    lists.read_class_set.cache_clear()
+    lists.read_real_labels.cache_clear()
+    with pytest.raises(ValueError, match=rf"{name}\.parquet is not what was published"):
+        lists.read_real_labels() if name == "real" else lists.read_class_set(name)

@@ -1,0 +1,274 @@
+"""Some classes only, and the ReaL labels."""
+
+import collections
+import tarfile
+from pathlib import Path
+
+import datasets
+import pytest
+from datasets.info import DatasetInfosDict
+from helpers.rows import VERSION, WAYS, load, published_rows, rows_of, streamed
+from huggingface_hub import DatasetCard
+from makers.images import numbered_jpeg
+from makers.layouts import kaggle_tar_gz, official_tars
+from PIL import Image
+
+import imagenet_subsets
+from imagenet_reader import lists
+from imagenet_reader.class_sets import incompleteness
+from imagenet_reader.layouts.kept import origin_of
+from imagenet_subsets import ArchiveError
+from imagenet_subsets_tools.cli import main
+from imagenet_subsets_tools.pictures import draw_grid
+
+FISHES = ["n01443537", "n01440764", "n01484850"]  # labels 1, 0 and 2
+
+
+def rows_due(config, split, wnids):
+    """[(file name, new label)] in row order, from the published lists."""
+    label_of = {lists.label_of_wnid()[wnid]: label for label, wnid in enumerate(sorted(wnids))}
+    return [(name, label_of[label]) for name, label in published_rows(config, split) if label in label_of]
+
+
+def real_labels_due(name):
+    return lists.read_real_labels()[int(name[15:23]) - 1]
+
+
+@pytest.fixture(scope="module")
+def imagenet100(standins_1pct, tmp_path_factory):
+    options = {"classes": "imagenet100", "real_labels": True, "cache_dir": str(tmp_path_factory.mktemp("cache"))}
+    return load("package", "1pct", data_dir=str(standins_1pct), **options)
+
+
+def test_only_rows_of_the_classes(imagenet100):
+    wnids = lists.read_class_set("imagenet100")
+    assert (imagenet100["train"].num_rows, imagenet100["validation"].num_rows) == (1278, 5000)
+    for split, dataset in imagenet100.items():
+        assert rows_of(dataset) == rows_due("1pct", split, wnids)
+        assert dataset.features["label"].names == sorted(wnids)
+        assert all(is_the_image for _, _, is_the_image in streamed(dataset.select(range(300))))
+
+
+@pytest.mark.parametrize(
+    ("config", "counts"),
+    [("10pct", {"train": 12_812}), ("lt", {"train": 10_806, "validation": 2_000, "test": 5_000})],
+)
+def test_how_many_rows_imagenet100_has(config, counts):
+    infos = imagenet_subsets.ImagenetSubsets(config_name=config, classes="imagenet100").info.splits
+    assert {split: infos[split].num_examples for split in counts} == counts
+
+
+def test_real_labels_are_in_validation_splits_only(imagenet100):
+    assert "real_labels" not in imagenet100["train"].features
+    validation = imagenet100["validation"]
+    assert validation.features["real_labels"].feature.names == validation.features["label"].names
+    rank = {lists.label_of_wnid()[wnid]: k for k, wnid in enumerate(validation.features["label"].names)}
+    due = [[rank[label] for label in real_labels_due(name) if label in rank] for name in validation["file_name"][:]]
+    assert validation["real_labels"][:] == due
+    assert {label for labels in due for label in labels} == set(range(100))
+
+
+def test_real_labels_of_all_classes(standins_1pct, tmp_path):
+    options = {"splits": ["validation"], "real_labels": True, "in_place": True, "cache_dir": str(tmp_path)}
+    dataset = imagenet_subsets.load_dataset("1pct", data_dir=str(standins_1pct), split="validation", **options)
+    found = dataset["real_labels"][:]
+    assert found == lists.read_real_labels() and found.count([]) == 3163
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_streaming_gives_the_same(way, imagenet100, standins_1pct):
+    options = {"classes": "imagenet100", "real_labels": True, "streaming": True}
+    streams = load(way, "1pct", data_dir=str(standins_1pct), **options)
+    for split, stream in streams.items():
+        assert stream.features == imagenet100[split].features
+        columns = [column for column in stream.features if column != "image"]
+        rows = list(stream.cast_column("image", datasets.Image(decode=False)).take(30))
+        expected = imagenet100[split].select(range(30)).select_columns(columns)
+        assert [{column: row[column] for column in columns} for row in rows] == list(expected)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_to_load(way, standins_1pct, tmp_path):
+    options = {"classes": FISHES, "real_labels": True, "cache_dir": str(tmp_path)}
+    loaded = load(way, "1pct", data_dir=str(standins_1pct), **options)
+    for split, dataset in loaded.items():
+        assert rows_of(dataset) == rows_due("1pct", split, FISHES)
+        assert dataset.features["label"].names == sorted(FISHES)
+    assert [split for split in loaded if "real_labels" in loaded[split].features] == ["validation"]
+
+
+def test_splits_that_are_joined_keep_the_column(standins_1pct, tmp_path):
+    options = {"classes": FISHES, "real_labels": True, "cache_dir": str(tmp_path), "data_dir": str(standins_1pct)}
+    joined, train = imagenet_subsets.load_dataset("1pct", split=["train+validation[:1]", "train[:50%]"], **options)
+    labels = joined["real_labels"][:]
+    assert labels[-1] is not None and set(map(type, labels[:-1])) == {type(None)}
+    assert train.column_names == ["image", "label", "file_name"]
+
+
+@pytest.mark.skipif(VERSION < (5, 0), reason="streaming knows no split all")
+def test_all_splits_streamed_as_one_keep_the_column(standins_1pct):
+    options = {"classes": FISHES, "real_labels": True, "splits": ["train", "validation"], "streaming": True}
+    stream = imagenet_subsets.load_dataset("1pct", data_dir=str(standins_1pct), split="all", **options)
+    rows = list(stream.cast_column("image", datasets.Image(decode=False)))
+    assert [row["real_labels"] is None for row in rows] == [True] * 38 + [False] * 150
+
+
+def test_how_classes_are_named_changes_no_cache(standins_1pct):
+    def cache(classes):
+        return imagenet_subsets.ImagenetSubsets(
+            config_name="1pct", data_dir=str(standins_1pct), classes=classes
+        ).cache_dir
+
+    wnids = lists.read_class_set("imagenet100")
+    assert cache("imagenet100") == cache(wnids) == cache(sorted(wnids)) != cache(FISHES)
+
+
+def test_the_users_list_and_words(standins_1pct, tmp_path):
+    own = [name for name, _ in published_rows("1pct", "train")[:200]]
+    options = {"classes": [own[0][:9]], "label_names": "words", "splits": ["train"], "cache_dir": str(tmp_path)}
+    train = imagenet_subsets.load_dataset(
+        "custom", data_dir=str(standins_1pct), train_list=own, split="train", **options
+    )
+    assert rows_of(train)[0] == (own[0], 0)
+    assert train.features["label"].names == [dict(lists.read_classes())[own[0][:9]]]
+    other = next(wnid for wnid in lists.read_wnids() if wnid not in {name[:9] for name in own})
+    with pytest.raises(ValueError, match="train_list has no image of the chosen classes"):
+        imagenet_subsets.load_dataset("custom", train_list=own, **{**options, "classes": [other]})
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ("imagenet10", "'imagenet10' is not the name of a published set of classes. Did you mean 'imagenet100'?"),
+        ("fishes", r"'fishes' is not .* Expected one of \['imagenet100'\], or a list of wnids"),
+        ("n01440764", r"For one class, pass classes=\['n01440764'\]"),
+        (["n01440764", "n00000001"], "1 of 2 are not among the 1,000 wnids: n00000001"),
+        ([0], "1 of 1 are not among the 1,000 wnids: 0"),
+        ([], r"classes=\[\]: expected one of"),
+        (["n01440764", "n01443537", "n01440764"], "given twice, but expected once: n01440764"),
+    ],
+)
+def test_wrong_classes(classes, message):
+    with pytest.raises(ValueError, match=message):
+        imagenet_subsets.load_dataset("1pct", data_dir="/nowhere", classes=classes)
+    with pytest.raises(ValueError, match=message):
+        imagenet_subsets.select(datasets.DatasetDict(), "1pct", classes=classes)
+
+
+def test_test_images_have_no_classes():
+    with pytest.raises(ValueError, match="test images have no labels, so classes="):
+        imagenet_subsets.load_dataset("1pct", data_dir="/nowhere", classes=FISHES, splits=["test"])
+
+
+@pytest.mark.parametrize("suffix", ["", "_{wnid}"])
+def test_class_folders_of_validation_images(suffix, tmp_path):
+    due = rows_due("1pct", "validation", FISHES)
+    for k, (name, label) in enumerate(due):
+        wnid = sorted(FISHES)[label]
+        path = tmp_path / "data" / "val" / wnid / name.replace(".JPEG", f"{suffix.format(wnid=wnid)}.JPEG")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(numbered_jpeg(k))
+    options = {"classes": FISHES, "splits": ["validation"], "in_place": True, "cache_dir": str(tmp_path / "cache")}
+    dataset = imagenet_subsets.load_dataset("1pct", data_dir=str(tmp_path / "data"), split="validation", **options)
+    assert rows_of(dataset) == due
+    assert dataset[149]["image"].mode == "RGB"
+
+
+def test_parquet_for_the_hub(standins_1pct, tmp_path):
+    build = ["build", "1pct", "--data-dir", str(standins_1pct), "--output-dir", str(tmp_path / "hub")]
+    assert main([*build, "--classes", *FISHES, "--real-labels"]) == 0
+    loaded = datasets.load_dataset(str(tmp_path / "hub"), "1pct", cache_dir=str(tmp_path / "cache"))
+    config = imagenet_subsets.ImagenetSubsetsConfig(name="1pct", classes=FISHES, real_labels=True)
+    for split, dataset in loaded.items():
+        assert dataset.features == config.features()
+        assert rows_of(dataset) == rows_due("1pct", split, FISHES)
+    assert set(map(type, loaded["train"]["real_labels"][:])) == {type(None)}
+    due = [
+        [label for label in real_labels_due(name) if label < len(FISHES)]
+        for name, _ in rows_due("1pct", "validation", FISHES)
+    ]
+    assert loaded["validation"]["real_labels"][:] == due
+    card = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    assert "`label`: 0 to 2" in card and "the 3 classes" in card and "| real.json | 50,000 |" in card
+    infos = DatasetInfosDict.from_dataset_card_data(DatasetCard(card).data)["1pct"]
+    assert {split: info.num_examples for split, info in infos.splits.items()} == {"train": 38, "validation": 150}
+
+
+def test_a_picture_of_some_classes(standins_1pct, tmp_path):
+    show = ["show", "1pct", "--data-dir", str(standins_1pct), "--output-dir", str(tmp_path)]
+    assert main([*show, "--classes", FISHES[0]]) == 0
+    with Image.open(tmp_path / "1pct-train.png") as shown:
+        drawn = draw_grid("1pct", str(standins_1pct), classes=FISHES[:1])
+        assert shown.tobytes() == drawn.tobytes() != draw_grid("1pct", str(standins_1pct)).tobytes()
+    assert main([*show, "--classes", "imagenet101"]) == 1
+
+
+# ------------------------------------------------------------------ all training images of some classes
+
+
+def tar_names(path):
+    with tarfile.open(path) as tar:
+        return [name for name in tar.getnames() if name.endswith(".JPEG")]
+
+
+def listed(wnid):
+    names = {name for key in ("10pct", "lt_train", "lt_validation") for name, _ in lists.read_split_list(key)}
+    return sorted(name for name in names if name.startswith(wnid))
+
+
+@pytest.fixture(scope="module")
+def all_of_two_classes(tmp_path_factory):
+    """A folder with 800 images of each of two classes, and some of another."""
+    folder = tmp_path_factory.mktemp("full")
+    names = [name for wnid in FISHES[:2] for name in listed(wnid)]
+    count = collections.Counter(name[:9] for name in names)
+    names += [f"{wnid}_{99_000 + k}.JPEG" for wnid in FISHES[:2] for k in range(800 - count[wnid])]
+    names += [f"{FISHES[2]}_{k}.JPEG" for k in range(3)]
+    images = {name: numbered_jpeg(k) for k, name in enumerate(names)}
+    official_tars(images, folder)
+    return folder, images
+
+
+@pytest.mark.filterwarnings("ignore:.*read once")
+@pytest.mark.parametrize("form", ["archive", "class folders", "tar.gz"])
+def test_full_and_unlabeled_of_some_classes(form, all_of_two_classes, tmp_path):
+    folder, images = all_of_two_classes
+    if form == "class folders":
+        folder = tmp_path / "data"
+        for name, content in images.items():
+            path = folder / "train" / name[:9] / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    elif form == "tar.gz":
+        folder = tmp_path / "data"
+        kaggle_tar_gz(images, folder)
+    options = {"data_dir": str(folder), "classes": FISHES[:2], "cache_dir": str(tmp_path / "cache")}
+    full = imagenet_subsets.load_dataset("full", splits=["train"], split="train", **options)
+    assert collections.Counter(full["label"][:]) == {0: 800, 1: 800}
+    assert sorted(full["file_name"][:]) == sorted(name for name in images if name[:9] in FISHES[:2])
+    unlabeled = {"splits": ["unlabeled"], "unlabeled": True, "split": "unlabeled"}
+    rest = imagenet_subsets.load_dataset("10pct", **unlabeled, **options)
+    ten = {name for name, _ in lists.read_split_list("10pct")}
+    assert set(rest["file_name"][:]) == set(full["file_name"][:]) - ten
+    assert set(rest["label"][:]) == {-1}
+    if form == "tar.gz":  # no image of another class is extracted, and none twice
+        tars = Path(imagenet_subsets.index_path(next(folder.glob("*.tar.gz")))).parent.glob("*.tar")
+        names = [name for tar in tars if origin_of(tar).startswith(str(tmp_path)) for name in tar_names(tar)]
+        assert sorted(names) == sorted(full["file_name"][:])
+
+
+def test_incomplete_classes(all_of_two_classes, tmp_path):
+    options = {"data_dir": str(all_of_two_classes[0]), "splits": ["train"], "cache_dir": str(tmp_path)}
+    with pytest.raises(ArchiveError, match="too few or too many images of 1 classes: n01484850 has 3; expected 732"):
+        imagenet_subsets.load_dataset("full", classes=FISHES, **options)
+    skipping = imagenet_subsets.load_dataset("full", classes=FISHES, on_missing="skip", split="train", **options)
+    assert collections.Counter(skipping["label"][:]) == {0: 800, 1: 800, 2: 3}
+
+
+def test_published_images_of_the_classes_are_absent():
+    label = lists.label_of_wnid()[FISHES[0]]
+    names = listed(FISHES[0])
+    others = [f"{FISHES[0]}_{99_000 + k}.JPEG" for k in range(1300 - len(names))]
+    assert incompleteness([*names, *others], [label] * 1300, (label,)) == ""
+    found = incompleteness([*names[1:], *others], [label] * 1299, (label,))
+    assert found == f"lacks 1 images of the published lists: {names[0]}"
