@@ -2,7 +2,8 @@
 
 ==============  ================================================================================================
 ``official``    facts that image-net.org publishes: names, sizes, how to get the files
-``lists``       the published lists, a user's own list, the classes
+``lists``       the published lists, the classes
+``own_lists``   a user's own list
 ``sources``     the bytes of a file, wherever it is
 ``formats``     how one image lies in a file
 ``layouts``     the forms in which people have ImageNet, one module per form
