@@ -16,7 +16,7 @@ KAGGLE = "ImageId,PredictionString\nn01440764_190,n01440764 13 57 399 471 n01440
 
 
 def message_of(source):
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(ValueError, match=r"list of images|text") as raised:
         read_image_list(source)
     return str(raised.value)
 
