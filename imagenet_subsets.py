@@ -94,6 +94,8 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
             OSError: a file cannot be read.
             ValueError: an option or a list is not what it should be.
         """
+        for option in CUSTOM.values():  # neither an array nor a generator can be compared with a default
+            setattr(self, option, as_given(getattr(self, option)))
         self._check_options()
         own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
         return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing, self.columns())
@@ -240,6 +242,7 @@ with _reader_importable():
     from imagenet_reader.layouts.base import Wanted
     from imagenet_reader.layouts.official_tar import OfficialTar
     from imagenet_reader.official import MANUAL_DOWNLOAD, OTHER_LAYOUTS
+    from imagenet_reader.own_lists import as_given
     from imagenet_reader.plan import Plan, SplitList
     from imagenet_reader.reading.addresses import SCHEME
     from imagenet_reader.reading.batches import BATCH_ROWS, Damage, read_batches
@@ -406,8 +409,9 @@ def load_dataset(
             or ``"archive"``, the bytes of the archive.
         unlabeled: of ``1pct`` and ``10pct``: ``True`` adds the split ``unlabeled``, all other training images
             (label -1).
-        train_list: of ``custom``: the images of ``train``, the path of a text file with an image a line, or a list of
-            such lines, see ``imagenet_reader.lists.read_image_list``.
+        train_list: of ``custom``: the images of ``train``, the path of a text file with one image per line, or such
+            lines as a list, a NumPy array, a pandas Series or any iterable, see
+            ``imagenet_reader.own_lists.read_image_list``.
         validation_list: of ``custom``: those of ``validation``; by default the official validation images.
         classes: ``"imagenet100"``, the classes of ImageNet-100 (Tian et al. 2020), or a list of wnids: only rows of
             these classes, whose labels count from 0 in the order of the sorted wnids. No list has the number of

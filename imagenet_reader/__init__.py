@@ -2,7 +2,8 @@
 
 ==============  ================================================================================================
 ``official``    facts that image-net.org publishes: names, sizes, how to get the files
-``lists``       the published lists, a user's own list, the classes
+``lists``       the published lists, the classes
+``own_lists``   a user's own list
 ``class_sets``  some of the classes: the option ``classes``, and labels that count from 0 in them
 ``sources``     the bytes of a file, wherever it is
 ``formats``     how one image lies in a file

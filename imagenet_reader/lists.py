@@ -1,16 +1,14 @@
-"""The published lists, a user's own list, and the classes."""
+"""The published lists, and the classes."""
 
 import collections
 import functools
 import hashlib
 import json
-import os
 import pathlib
-import re
 
 import pyarrow.parquet as pq
 
-from imagenet_reader.official import TEST_IMAGES, WNID
+from imagenet_reader.official import TEST_IMAGES
 
 # The published lists: rows, and the SHA-256 of the sorted lines "<wnid>/<file name>".
 LISTS = {
@@ -29,12 +27,6 @@ TRAIN_IMAGES_PER_CLASS = 732, 1300  # fewest and most, Russakovsky et al. 2015, 
 # An installed wheel keeps split_files/ in this package, a clone beside it.
 _HERE = pathlib.Path(__file__).resolve().parent
 SPLIT_FILES = next(path for path in (_HERE / "split_files", _HERE.parent / "split_files") if path.is_dir())
-
-WRONG_SHOWN = 20  # lines of a user's list
-# A line of a user's list: folders, of which the last may be a class, the name, and perhaps a label.
-_LINE = re.compile(
-    r"(?:.*?/)??(?:(?P<wnid>n\d{8})/)?(?P<name>(?:n\d{8}_\d+|ILSVRC2012_val_\d{8})\.JPEG)(?:\s+(?P<label>\d+))?"
-)
 
 
 @functools.cache
@@ -142,64 +134,6 @@ def _check_digest(path: pathlib.Path, text: str, expected: str) -> None:
             f"{path} is not what was published: the SHA-256 of its content as text is {found}; expected {expected}. "
             "Take split_files/ from the project again."
         )
-
-
-def read_image_list(source):
-    """The images of a user's own list.
-
-    Args:
-        source: the path of a text file with an image a line, or a list of such lines: the image's name, after any
-            folders and before its label, if it has one, as in ``n01440764_190.JPEG`` and
-            ``train/n01440764/n01440764_190.JPEG 0``.
-
-    Returns:
-        ``list[tuple[str, int]]``, (file name, label) an image, sorted by file name.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a line is none of the above, or contradicts its image. The message has the first 20 such lines.
-    """
-    wnids, validation = read_wnids(), dict(read_split_list("validation"))
-    label_of = {wnid: label for label, wnid in enumerate(wnids)}
-    images, wrong = {}, []
-    described, lines = _lines_of(source)
-    for number, line in enumerate(map(str.strip, lines), start=1):
-        match = _LINE.fullmatch(line)
-        name = match["name"] if match else ""
-        label = validation.get(name, label_of.get(name[WNID]))
-        mistake = line and _mistake(line, match, label, wnids, name in images)
-        if mistake:
-            wrong.append(f"line {number}: {mistake}")
-        elif line:
-            images[name] = label
-    if wrong or not images:
-        more = f"; and {len(wrong) - WRONG_SHOWN:,} more" if len(wrong) > WRONG_SHOWN else ""
-        mistakes = "; ".join(wrong[:WRONG_SHOWN]) or "it is empty"
-        raise ValueError(f"{described} is not a list of images: {mistakes}{more}.")
-    if 0 < len(images.keys() & validation.keys()) < len(images):
-        raise ValueError(f"{described} lists training and validation images: make two lists of them.")
-    return sorted(images.items())
-
-
-def _lines_of(source):
-    """(what to call a user's list in messages, its lines)."""
-    if not isinstance(source, (str, os.PathLike)):
-        return "The list that was passed", [str(line) for line in source]
-    with open(os.path.expanduser(source), encoding="utf-8-sig", errors="replace") as file:
-        return source, file.readlines()
-
-
-def _mistake(line, match, label, wnids, again):
-    """What is wrong with a line of a user's list; ``None`` if nothing is."""
-    if label is None:
-        return f"{line!r} is the name of no training or validation image"
-    if again:
-        return f"{match['name']} is listed twice"
-    if (match["wnid"] or wnids[label]) != wnids[label]:
-        return f"{match['name']} is of class {wnids[label]}, not {match['wnid']}"
-    if int(match["label"] or label) != label:
-        return f"the label of {match['name']} is {label}, not {match['label']}"
-    return None
 
 
 def test_images():

@@ -21,6 +21,7 @@ from imagenet_reader.layouts.base import Images, Layout, Wanted
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.layouts.messages import listing
 from imagenet_reader.official import VALIDATION_NAME, WNID
+from imagenet_reader.own_lists import read_image_list
 from imagenet_reader.reading.reader import Reader
 from imagenet_reader.rows import PUBLISHED, Columns, locate, training_rows
 
@@ -69,7 +70,7 @@ class Plan:
     Args:
         config: the name of the config, for messages.
         subset: split -> list, in the order of the splits.
-        own_lists: name -> the user's own list, as ``lists.read_image_list`` takes it.
+        own_lists: name -> the user's own list, as ``own_lists.read_image_list`` takes it.
         data_dir: the folder of the images; ``None`` if it is not known, and no rows are asked for.
         on_missing: ``"error"``, or ``"skip"`` to leave out images that are absent.
         columns: those of the rows; only images of ``columns.classes`` are in the splits.
@@ -308,7 +309,7 @@ class _Lists:
 
     def _read_list(self, name: str) -> list[tuple[str, int]] | None:
         if name in self.own:
-            return lists.read_image_list(self.own[name])
+            return read_image_list(self.own[name])
         if name in lists.LISTS:
             return lists.read_split_list(name)
         return lists.test_images() if name == "test" else None

@@ -20,7 +20,7 @@ from imagenet_reader.layouts.base import IMAGE_SETS, Wanted
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.official import OFFICIAL_SIZES, TEST_IMAGES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.plan import MAX_IMAGE
-from imagenet_reader.reading.checked import DamagedImage, reason
+from imagenet_reader.reading.checked import DamagedImage, is_damage, reason
 from imagenet_reader.rows import locate, named_tuples, training_rows
 from imagenet_reader.sources.local import naming
 from imagenet_subsets import SUBSETS
@@ -234,7 +234,11 @@ def _damage(opened, row):
         _AS_IN_ROWS.decode_example({"path": None, "bytes": bytes(image)})
     except DamagedImage as error:
         return error.reason
+    except ArchiveError as error:
+        return reason(error)
     except Exception as error:  # Pillow's errors have no common base
+        if not is_damage(error):
+            raise
         return reason(error)
     return None
 

@@ -15,6 +15,7 @@ for name in ("HF_DATASETS_CACHE", "HF_MODULES_CACHE", "HF_TOKEN", "HF_DATASETS_T
 
 import huggingface_hub  # noqa: E402
 import pytest  # noqa: E402
+from helpers import short_messages  # noqa: E402
 from helpers.faults import NAMES, TRAIN  # noqa: E402
 from makers.images import numbered_jpeg  # noqa: E402
 from makers.layouts import VALIDATION, label_of, train_images, validation_images  # noqa: E402
@@ -23,6 +24,8 @@ from makers.tars import write_tar  # noqa: E402
 import imagenet_subsets  # noqa: E402
 from imagenet_reader import official  # noqa: E402
 from imagenet_subsets_tools.standins import make_standins  # noqa: E402
+
+pytest.raises, pytest.warns = short_messages.raises, short_messages.warns
 
 
 def pytest_unconfigure():

@@ -1,9 +1,14 @@
 """Reading one image: its bytes, whether they are those that were indexed, and whether they can be decoded."""
 
+import PIL.Image
+
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.formats.base import Format, Where
 from imagenet_reader.reading.pixels import as_benchmark
 from imagenet_reader.sources import File
+
+# Errors of text in metadata, limits of Pillow's that a program has set, and warnings that are made errors.
+NOT_DAMAGE = ArchiveError, MemoryError, UnicodeError, PIL.Image.DecompressionBombError, Warning
 
 
 class DamagedImage(ArchiveError):
@@ -64,8 +69,8 @@ def confirm(file: File, where: Where) -> None:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether an error of reading an image is due to the image, not to the archive or the system."""
-    return not isinstance(error, (ArchiveError, MemoryError)) and getattr(error, "errno", None) is None
+    """Whether an error of reading an image is due to its pixels, not to metadata, the archive or the system."""
+    return not isinstance(error, NOT_DAMAGE) and getattr(error, "errno", None) is None
 
 
 def reason(error: Exception) -> str:

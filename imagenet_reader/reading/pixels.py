@@ -11,21 +11,31 @@ JPEG_START, JPEG_END = b"\xff\xd8", re.compile(rb"\xff\xd9")
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SCAN, APP1, ADOBE, PADDING = 0xDA, 0xE1, 0xEE, 0xFF
 TELLING = FRAMES | {SCAN, APP1, ADOBE}  # markers of the segments that decide what an image becomes
-# An orientation other than "as it is", in EXIF (of either byte order) or XMP, and what makes it "as it is".
+# Where metadata may have an orientation that turns the image, or are broken.
+SUSPECT = re.compile(
+    rb"\x01\x12\0(?!\x03\0\0\0\x01\0[\0\x01])[\x01-\x10]|\x12\x01(?!\x03\0\x01\0\0\0[\0\x01]\0)[\x01-\x10]\0"
+    rb"|tiff:Orientation(?:=\"|>)[2-8]|Exif\0\0(?!II\*\0|MM\0\*)"
+)
+# The usual forms of such an orientation, in EXIF (of either byte order) or XMP, and what makes it "as it is".
 ORIENTATION = re.compile(
     rb"\x01\x12\0\x03\0\0\0\x01(\0[\2-\x08])|\x12\x01\x03\0\x01\0\0\0([\2-\x08]\0)|tiff:Orientation(?:=\"|>)([2-8])"
 )
+XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=\"|>)[2-8]")
 UPRIGHT = {1: b"\0\1", 2: b"\1\0", 3: b"1"}  # by the group that matches
+TURNING = range(2, 9)
+# What a segment of metadata begins with -> what hides it from readers of metadata.
+HIDDEN = {b"Exif\0\0": b"exif\0\0", b"http://ns.adobe.com/xap/1.0/\0": b"HTTP://ns.adobe.com/xap/1.0/\0"}
 
 
-def as_benchmark(data):
+def as_benchmark(data: bytes | memoryview) -> bytes | memoryview:
     """An image as TFDS and torchvision users see it once ``datasets`` has decoded it.
 
     A JPEG of four colours (CMYK, YCCK), or anything but a JPEG, becomes an RGB JPEG (quality 100, 4:4:4). An EXIF or
-    XMP orientation, which only ``datasets`` would heed, becomes 1, "as it is". Other bytes stay as they are.
+    XMP orientation, which only ``datasets`` would heed, becomes 1, "as it is"; metadata that have it in an unusual
+    form, or cannot be read, get another identifier, so that they are ignored. Other bytes stay as they are.
 
     Args:
-        data: ``bytes``, or a view of bytes: an image file.
+        data: an image file.
 
     Returns:
         ``data`` itself in all but a few cases in a thousand, else ``bytes`` of a JPEG file.
@@ -33,26 +43,57 @@ def as_benchmark(data):
     Raises:
         OSError: Pillow cannot decode it all (other errors of Pillow's come through, too).
     """
-    colours, adobe, turned, whole = 0, False, None, False
+    colours, adobe, suspect, whole = 0, False, False, False
     for marker, start, end in _segments(data):
         if marker in FRAMES:
             colours = data[start + 5]
         elif marker == ADOBE:
             adobe = True
         elif marker == APP1:
-            turned = turned or ORIENTATION.search(data, start, end)
+            suspect = suspect or SUSPECT.search(data, start, end) is not None
         elif marker == SCAN:
-            whole = JPEG_END.match(data, len(data) - 2) or JPEG_END.search(data, end)
-    if whole and colours in (1, 3) and not turned:
-        return data
+            whole = bool(JPEG_END.match(data, len(data) - 2) or JPEG_END.search(data, end))
+    if whole and colours in (1, 3):
+        return _upright(data) if suspect else data
     with PIL.Image.open(io.BytesIO(data)) as image:
         image.load()  # the judge of what is damaged
         if colours not in (1, 3):
             return _as_rgb_jpeg(image, inverted=colours == 4 and not adobe)
-        if turned and image.getexif().get(PIL.ExifTags.Base.Orientation, 1) != 1:
-            start, end = turned.span(turned.lastindex)
-            return b"".join((data[:start], UPRIGHT[turned.lastindex], data[end:]))
+    return _upright(data) if suspect else data
+
+
+def _upright(data: bytes | memoryview) -> bytes | memoryview:
+    """A JPEG file that ``datasets`` does not turn, with the pixels of ``data`` and as many bytes."""
+    metadata = [(start, end) for marker, start, end in _segments(data) if marker == APP1]
+    while _is_turned(data, metadata):
+        turned = next(filter(None, (ORIENTATION.search(data, *segment) for segment in metadata)), None)
+        if turned is None or turned.lastindex is None:
+            return _without_metadata(data, metadata)
+        start, end = turned.span(turned.lastindex)
+        data = b"".join((data[:start], UPRIGHT[turned.lastindex], data[end:]))
     return data
+
+
+def _is_turned(data: bytes | memoryview, metadata: list[tuple[int, int]]) -> bool:
+    """Whether ``datasets`` would turn the image, or fail to read its metadata, with any version of Pillow."""
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        try:
+            orientation = image.getexif().get(PIL.ExifTags.Base.Orientation)
+        except Exception:  # Pillow's errors have no common base
+            return True
+    if orientation is None:  # before version 11, Pillow did not look into the XMP of a JPEG
+        return any(XMP_ORIENTATION.search(data, *segment) for segment in metadata)
+    return orientation in TURNING
+
+
+def _without_metadata(data: bytes | memoryview, metadata: list[tuple[int, int]]) -> bytes:
+    """A JPEG file whose metadata are hidden from their readers."""
+    hidden = bytearray(data)
+    for start, _ in metadata:
+        for identifier, other in HIDDEN.items():
+            if hidden.startswith(identifier, start):
+                hidden[start : start + len(other)] = other
+    return bytes(hidden)
 
 
 def _as_rgb_jpeg(image, inverted):

@@ -313,7 +313,7 @@ MESSAGES = {  # of the page's table, and what gets each
     "... of them are empty files": empty_file,
     "... of them are broken links": broken_links,
     "... of them are in the folder of a wrong class": wrong_class,
-    "... is the name of no training or validation image": no_image,
+    "... Lines that name no training or validation image": no_image,
     "... is damaged (...)": damaged,
     "... GB are free (to write none of them, pass in_place=True; ...)": disk_too_small,
     "The indexes of archives cannot be kept in ...": no_home,

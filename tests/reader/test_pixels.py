@@ -2,7 +2,9 @@
 
 import io
 import itertools
+import struct
 import tarfile
+import warnings
 
 import datasets
 import numpy as np
@@ -10,6 +12,7 @@ import PIL.Image
 import PIL.ImageChops
 import pytest
 from datasets.exceptions import DatasetGenerationError
+from makers.tars import write_tar
 
 import imagenet_subsets
 from imagenet_reader import official
@@ -30,6 +33,7 @@ n04033995_2932 n04258138_17003 n04264628_27969 n04336792_7448 n04371774_5854 n04
 n13037406_4650
 """.split()
 PNG = "n02105855_2933"
+FIRST = "ILSVRC2012_val_00000001.JPEG"
 PICTURE = PIL.Image.radial_gradient("L").resize((64, 48))
 PICTURE = PIL.Image.merge("RGB", (PICTURE, PICTURE.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT).rotate(9), PICTURE))
 
@@ -115,21 +119,74 @@ def test_an_exif_orientation_is_neutralised_in_place(orientation):
     assert changed == ([] if orientation == 1 else [(orientation, 1)])
 
 
-def test_an_orientation_in_xmp_is_neutralised():
-    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+def with_metadata(*segments):
+    """A JPEG file with these APP1 segments."""
     data = encoded(PICTURE)
-    segment = b"http://ns.adobe.com/xap/1.0/\0" + packet
-    data = data[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + data[2:]
+    return data[:2] + b"".join(b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in segments) + data[2:]
+
+
+def exif(order, kind, count, value):
+    """An EXIF segment that has an orientation as ``count`` values of a type of TIFF."""
+    number, form = TIFF_TYPES[kind]
+    values = [(value, 1) if kind == "RATIONAL" else (value,)] * count
+    packed = b"".join(struct.pack(order + form, *one) for one in values)
+    entry = struct.pack(f"{order}HHI", 0x0112, number, count)
+    entry += packed.ljust(4, b"\0") if len(packed) <= 4 else struct.pack(f"{order}I", 26)
+    header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
+    return b"Exif\0\0" + header + struct.pack(f"{order}H", 1) + entry + bytes(4) + packed
+
+
+def xmp(orientation):
+    return b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta><rdf:Description tiff:Orientation="%d"/>' % orientation
+
+
+TIFF_TYPES = {
+    "BYTE": (1, "B"),
+    "SHORT": (3, "H"),
+    "LONG": (4, "I"),
+    "RATIONAL": (5, "II"),
+    "SBYTE": (6, "b"),
+    "SSHORT": (8, "h"),
+    "SLONG": (9, "i"),
+    "FLOAT": (11, "f"),
+}
+FORMS = [  # 64 of EXIF, and those of XMP and of both
+    *([exif(*form)] for form in itertools.product("<>", TIFF_TYPES, (1, 2), (3, 6))),
+    [xmp(6)],
+    [xmp(6).replace(b'="6"/', b">6<")],
+    [xmp(6), xmp(8)],
+    [xmp(1), xmp(8)],
+    [xmp(8), xmp(1)],
+    [exif("<", "LONG", 1, 6), xmp(8)],
+    [xmp(8), exif(">", "SHORT", 1, 1)],
+    [xmp(8).replace(b"<x", b"\xff<x")],
+    [exif("<", "LONG", 1, 6)[:20], b"Exif\0\0" + exif("<", "LONG", 1, 6)[20:]],
+    [b"Exif\0\0" + exif("<", "LONG", 1, 6)],
+    [b"Exif\0\0no TIFF"],
+]
+
+
+@pytest.mark.parametrize("segments", FORMS, ids=range(len(FORMS)))
+@pytest.mark.filterwarnings("ignore:Metadata Warning")
+def test_no_form_of_orientation_turns_an_image(segments):
+    data = with_metadata(*segments)
     upright = as_benchmark(data)
+    assert len(upright) == len(data)
     assert (as_datasets_decodes(upright) == as_torchvision_decodes(data)).all()
+    assert as_benchmark(upright) is upright
 
 
-def test_big_endian_exif():
-    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x08\0\0\0\0\0\0"
-    data = encoded(PICTURE)
-    data = data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:]
-    assert PIL.Image.open(io.BytesIO(data)).getexif()[0x0112] == 8
-    assert (as_datasets_decodes(as_benchmark(data)) == as_torchvision_decodes(data)).all()
+def test_datasets_turns_most_forms():
+    def turned(segments):
+        data = with_metadata(*segments)
+        try:
+            return as_datasets_decodes(data).tobytes() != as_torchvision_decodes(data).tobytes()
+        except SyntaxError:  # no TIFF
+            return True
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert sum(map(turned, FORMS)) > 50
 
 
 def test_a_jpeg_that_ends_without_its_marker_but_decodes_is_kept():
@@ -222,6 +279,28 @@ def test_one_warning_tells_how_many_images_are_damaged(streaming, few, tmp_path)
     if not streaming:
         assert f"left out: {len(damaged)}. " in messages[0]
         assert f"And {len(damaged) - 3} more." in messages[0]
+
+
+@pytest.mark.parametrize("error", [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), UserWarning("Corrupt EXIF")])
+def test_an_error_that_is_not_about_pixels_is_not_damage(error, images, tmp_path, monkeypatch):
+    def fail(*args, **options):
+        raise error
+
+    write_tar(tmp_path / VALIDATION_ARCHIVE, images | {FIRST: with_metadata(exif("<", "LONG", 1, 6))})
+    options = {"data_dir": tmp_path, "splits": ["validation"], "split": "validation", "on_missing": "skip"}
+    stream = imagenet_subsets.load_dataset("1pct", streaming=True, **options)
+    monkeypatch.setattr(PIL.Image, "open", fail)
+    with pytest.raises(type(error)):
+        next(iter(stream))
+
+
+def test_an_image_larger_than_pillows_limit_is_not_damage(images, tmp_path, monkeypatch):
+    write_tar(tmp_path / VALIDATION_ARCHIVE, images | {FIRST: with_metadata(exif("<", "LONG", 1, 6))})
+    options = {"data_dir": tmp_path, "splits": ["validation"], "split": "validation", "on_missing": "skip"}
+    stream = imagenet_subsets.load_dataset("1pct", streaming=True, **options)
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(PIL.Image.DecompressionBombError):
+        next(iter(stream))
 
 
 def test_archive_bytes_on_demand(standins_all):

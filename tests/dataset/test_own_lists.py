@@ -1,0 +1,133 @@
+"""Lists of images that people have: what they may be, and what a message says of those that cannot be read."""
+
+import datasets
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import imagenet_subsets
+from imagenet_reader.own_lists import read_image_list
+
+IMAGES = [("n01440764_10040.JPEG", 0), ("n01440764_190.JPEG", 0), ("n01443537_2.JPEG", 1)]
+NAMES = [name for name, _ in IMAGES]
+VALIDATION = [("ILSVRC2012_val_00000001.JPEG", 65), ("ILSVRC2012_val_00000003.JPEG", 230)]
+KAGGLE = "ImageId,PredictionString\nn01440764_190,n01440764 13 57 399 471 n01440764 1 2 3 4 \nn01443537_2,\n"
+
+
+def message_of(source):
+    with pytest.raises(ValueError, match=r"list of images|text") as raised:
+        read_image_list(source)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        tuple,
+        iter,
+        np.array,
+        lambda names: np.array(names, object),
+        lambda names: np.array(names, "S"),
+        pd.Series,
+        pd.Index,
+        pa.array,
+        lambda names: dict.fromkeys(names).keys(),
+        lambda names: datasets.Dataset.from_dict({"name": names})["name"],
+    ],
+    ids="tuple iterator array objects bytes Series Index arrow keys column".split(),
+)
+def test_any_iterable_is_a_list(make, standins_1pct, tmp_path):
+    names = ["n01601694_21328.JPEG", "n01440764_10040.JPEG"]
+    options = {"data_dir": str(standins_1pct), "splits": ["train"], "split": "train", "cache_dir": str(tmp_path)}
+    rows, same = (
+        imagenet_subsets.load_dataset("custom", train_list=given, in_place=True, **options)
+        for given in (make(names), names)
+    )
+    assert rows["file_name"][:] == names
+    assert rows.cache_files == same.cache_files
+
+
+@pytest.mark.parametrize("make", [str, bytes, lambda path: path, np.str_], ids=["str", "bytes", "Path", "NumPy"])
+def test_any_path_is_a_path(make, tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("\n".join(NAMES), encoding="utf-8-sig")  # as Notepad writes
+    assert read_image_list(make(bytes(path) if make is bytes else path)) == IMAGES
+
+
+@pytest.mark.parametrize("wrong", [5, 2.5, np.array("list.txt"), object()])
+def test_what_is_no_list_is_refused_in_words(wrong, standins_1pct):
+    with pytest.raises(ValueError, match="expected the path of a text file, or names"):
+        imagenet_subsets.load_dataset("custom", data_dir=standins_1pct, train_list=wrong)
+
+
+def test_text_in_place_of_a_path():
+    assert "Pass text.splitlines()" in message_of("\n".join(NAMES))
+    assert "Pass text.splitlines()" in message_of(" ".join(NAMES * 1000))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("n01440764/n01440764_10040 1\nn01440764/n01440764_190 2\nn01443537/n01443537_2 3\n", IMAGES),
+        ("ILSVRC2012_val_00000001 1\nILSVRC2012_val_00000003 3\n", VALIDATION),
+        (KAGGLE, IMAGES[1:]),
+        (KAGGLE.replace("\n", "\r\n"), IMAGES[1:]),
+        ("ImageId,PredictionString\nILSVRC2012_val_00000003,n02105855 5 4 3 2 \n", VALIDATION[1:]),
+    ],
+    ids=["train_cls.txt", "val.txt", "LOC_train_solution.csv", "with carriage returns", "LOC_val_solution.csv"],
+)
+def test_lists_of_imagenet_and_kaggle(text, expected, tmp_path):
+    (tmp_path / "list").write_bytes(text.encode())
+    assert read_image_list(tmp_path / "list") == expected
+
+
+@pytest.mark.parametrize(
+    ("form", "fault"),
+    [
+        ('"{}",', "have quotes, commas or brackets"),
+        ("('{}', 0)", "have quotes, commas or brackets"),
+        ("train\\n01440764\\{}", "have backslashes instead of /"),
+        ("{:.9}.jpg", "name no training or validation image"),
+    ],
+)
+def test_what_is_amiss_in_all_lines_is_said_once(form, fault):
+    lines = [form.format(f"n01440764_{k}.JPEG") for k in range(12_811)]
+    message = message_of(lines)
+    assert message.count(fault) == 1 and "(12,811 in all): line 1 " in message
+    assert ", line 20 " in message and "line 21 " not in message and "; and 12,791 more." in message
+
+
+def test_another_suffix_is_said_once():
+    message = message_of([f"train/n01440764/n01440764_{k}.jpg 0" for k in range(1000)])
+    assert message.count("have another suffix than .JPEG") == 1 and "and 980 more" in message
+
+
+def test_mistakes_of_several_kinds():
+    good = [f"n01440764_{k}.JPEG" for k in range(100)]
+    wrong = [f"n01443537/n01440764_{k}.JPEG" for k in range(100, 150)] + good[:50]
+    message = message_of(good + wrong + ["n01440764_200.JPEG 7", "tench"])
+    assert "(50 in all): line 101 'n01443537/n01440764_100.JPEG' (n01440764), line 102" in message
+    assert "listed twice (50 in all): line 151 'n01440764_0.JPEG', " in message
+    assert "(1 in all): line 201 'n01440764_200.JPEG 7' (0)" in message
+    assert "no training or validation image (1 in all): line 202 'tench'" in message
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_a_list_of_another_encoding(encoding, tmp_path):
+    (tmp_path / "list.txt").write_text("\n".join(NAMES), encoding=encoding)  # PowerShell writes the first
+    message = message_of(tmp_path / "list.txt")
+    assert str(tmp_path / "list.txt") in message
+    assert ("UTF-16" if encoding == "utf-16" else "is no text file") in message
+
+
+def test_a_list_as_json(tmp_path):
+    path = tmp_path / "list.json"
+    path.write_text(str([f"n01440764_{k}.JPEG" for k in range(12_811)]).replace("'", '"'))
+    message = message_of(path)
+    assert f"{path} is JSON" in message and "json.load" in message
+
+
+def test_one_long_line(tmp_path):
+    (tmp_path / "list.txt").write_text(" ".join(NAMES * 10_000))
+    assert "line 1 'n01440764_10040.JPEG n01440764_190.JPEG" in message_of(tmp_path / "list.txt")
