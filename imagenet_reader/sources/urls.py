@@ -1,0 +1,69 @@
+"""URLs: which they are, how they are shown, and the file system of each."""
+
+import os
+import re
+from typing import Any
+
+import fsspec
+
+_options: dict[str, dict[str, Any]] = {}
+
+
+def is_url(path: str) -> bool:
+    """Whether ``path`` is a URL to be read through ``fsspec``, and not a path of this machine."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)", path) is not None
+
+
+def set_storage_options(url: str, options: dict[str, Any]) -> None:
+    """Use ``options`` for all URLs with the protocol of ``url``, in this process and in those forked from it."""
+    _options[_protocol(url)] = dict(options)
+
+
+def shown(text: str) -> str:
+    """A URL, or a message with URLs, without user names, passwords, query strings and fragments."""
+    return re.sub(r"(://)[^\s/'\"]*@", r"\1", re.sub(r"(://[^\s?#'\"]*)[?#][^\s'\"]*", _without_query, text))
+
+
+def _without_query(match: re.Match) -> str:
+    # A "?" or "#" before the "@" is part of a password, not the start of a query.
+    url = re.sub(r"^://[^/]*@", "://", match.group())
+    return re.split(r"[?#]", url)[0]
+
+
+def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of a URL and the path in it; ``fsspec`` keeps one per process, so that forks get their own.
+
+    Raises:
+        ImportError: the package for this protocol is missing; the message says which.
+        ValueError: ``fsspec`` does not know the protocol.
+    """
+    options = _options.get(_protocol(url), {})
+    if _protocol(url) in ("http", "https"):
+        options = {"client_kwargs": {"timeout": _http_timeout()}} | options
+    try:
+        return fsspec.core.url_to_fs(url, **options)
+    except ImportError as error:
+        raise type(error)(f"{shown(url)} cannot be opened: {error}{_install(_protocol(url))}") from None
+    except ValueError as error:
+        raise ValueError(f"{shown(url)} cannot be opened: {shown(str(error))}") from None
+
+
+def _protocol(url: str) -> str:
+    return url.split("::")[-1].split("://")[0].lower()
+
+
+def _install(protocol: str) -> str:
+    package = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}.get(protocol)
+    return f". Install it: pip install {package}" if package else ""
+
+
+def _http_timeout():
+    import aiohttp  # only once an HTTP server is asked
+
+    # No limit for the transfer, as long as bytes arrive.
+    return aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=30)
+
+
+def join(url: str, name: str) -> str:
+    """The URL or path of a file in a folder."""
+    return f"{url.rstrip('/')}/{name}" if is_url(url) else os.path.join(url, name)
