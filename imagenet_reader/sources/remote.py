@@ -10,8 +10,27 @@ from imagenet_reader.sources.urls import file_system, shown
 
 AT_ONCE = 64  # requests in flight
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before a request is tried again
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotImplementedError, ImportError, ValueError, TypeError)
-_VERSIONS = ("ETag", "etag", "blob_id", "version_id", "md5", "LastModified", "last_modified", "mtime", "updated", "created")
+_FINAL = (
+    FileNotFoundError,
+    PermissionError,
+    IsADirectoryError,
+    NotImplementedError,
+    ImportError,
+    ValueError,
+    TypeError,
+)
+_VERSIONS = (
+    "ETag",
+    "etag",
+    "blob_id",
+    "version_id",
+    "md5",
+    "LastModified",
+    "last_modified",
+    "mtime",
+    "updated",
+    "created",
+)
 
 
 class RemoteFile:
@@ -108,7 +127,9 @@ def remote_stamp(url: str) -> Stamp:
                 raise _explained(error, url, tries) from None
             time.sleep(pause)
     if info.get("size") is None:
-        raise OSError(f"{shown(url)}: the server does not say how many bytes this file has, so it cannot be read by parts")
+        raise OSError(
+            f"{shown(url)}: the server does not say how many bytes this file has, so it cannot be read by parts"
+        )
     return Stamp(info["size"], next((str(info[key]) for key in _VERSIONS if info.get(key)), ""))
 
 

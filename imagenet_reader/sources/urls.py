@@ -21,13 +21,8 @@ def set_storage_options(url: str, options: dict[str, Any]) -> None:
 
 def shown(text: str) -> str:
     """A URL, or a message with URLs, without user names, passwords, query strings and fragments."""
-    return re.sub(r"(://)[^\s/'\"]*@", r"\1", re.sub(r"(://[^\s?#'\"]*)[?#][^\s'\"]*", _without_query, text))
-
-
-def _without_query(match: re.Match) -> str:
-    # A "?" or "#" before the "@" is part of a password, not the start of a query.
-    url = re.sub(r"^://[^/]*@", "://", match.group())
-    return re.split(r"[?#]", url)[0]
+    without_users = re.sub(r"://[^/\s?#'\"]*@", "://", text)
+    return re.sub(r"(://[^\s?#'\"]*)[?#][^\s'\"]*", r"\1", without_users)
 
 
 def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
