@@ -127,9 +127,7 @@ def remote_stamp(url: str) -> Stamp:
                 raise _explained(error, url, tries) from None
             time.sleep(pause)
     if info.get("size") is None:
-        raise OSError(
-            f"{shown(url)}: the server does not say how many bytes this file has, so it cannot be read by parts"
-        )
+        raise OSError(f"{shown(url)}: the server does not say the size of this file, so it cannot be read by ranges")
     return Stamp(info["size"], next((str(info[key]) for key in _VERSIONS if info.get(key)), ""))
 
 
