@@ -5,8 +5,13 @@ import re
 from typing import Any
 
 import fsspec
+import fsspec.asyn
 
 _options: dict[str, dict[str, Any]] = {}
+
+if hasattr(os, "register_at_fork"):
+    # Some versions of fsspec (2025.3 is one) wait forever in a fork for the event loop of a thread that the fork does not have.
+    os.register_at_fork(after_in_child=fsspec.asyn.reset_lock)
 
 
 def is_url(path: str) -> bool:
