@@ -2,6 +2,7 @@
 
 import multiprocessing
 import random
+import subprocess
 import sys
 
 import fsspec
@@ -9,7 +10,8 @@ import pytest
 
 from imagenet_reader.sources import open_file, remote
 from imagenet_reader.sources.folders import exists, listdir, stamp_of
-from imagenet_reader.sources.urls import join, set_storage_options, shown
+from imagenet_reader.sources.systems import set_storage_options
+from imagenet_reader.sources.urls import join, shown
 from tests.makers.server import running_server
 
 CONTENT = random.Random(0).randbytes(3 << 20)
@@ -157,3 +159,8 @@ def test_storage_options_reach_the_file_system(server):
 )
 def test_shown(url, expected):
     assert shown(url) == expected
+
+
+def test_local_files_need_no_fsspec():
+    program = "import sys, imagenet_reader.sources; sys.exit('fsspec' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

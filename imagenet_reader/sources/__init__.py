@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from imagenet_reader.sources.local import LocalFile
-from imagenet_reader.sources.remote import RemoteFile
 from imagenet_reader.sources.stamp import Stamp
 from imagenet_reader.sources.urls import is_url
 
@@ -45,8 +44,14 @@ def open_file(url: str) -> Iterator[File]:
         OSError: it cannot be opened.
         ImportError: the package that ``fsspec`` needs for this URL is missing.
     """
-    file = RemoteFile(url) if is_url(url) else LocalFile(url)
+    file = _remote(url) if is_url(url) else LocalFile(url)
     try:
         yield file
     finally:
         file.close()
+
+
+def _remote(url: str) -> File:
+    from imagenet_reader.sources.remote import RemoteFile  # fsspec: slow, and walks of local tars start processes
+
+    return RemoteFile(url)

@@ -5,7 +5,8 @@ import os
 from imagenet_reader.sources import local
 from imagenet_reader.sources.remote import remote_stamp
 from imagenet_reader.sources.stamp import Stamp
-from imagenet_reader.sources.urls import file_system, is_url, shown
+from imagenet_reader.sources.systems import file_system
+from imagenet_reader.sources.urls import is_url, shown
 
 
 def listdir(url: str) -> list[str]:

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from imagenet_reader.sources.ranges import Piece, merged
 from imagenet_reader.sources.stamp import Stamp
-from imagenet_reader.sources.urls import file_system, shown
+from imagenet_reader.sources.systems import file_system
+from imagenet_reader.sources.urls import shown
 
 AT_ONCE = 64  # requests in flight
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before a request is tried again
