@@ -4,11 +4,12 @@ A path of this machine is read with ``preadv``, see ``local``; any other URL is 
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from imagenet_reader.sources.local import LocalFile
 from imagenet_reader.sources.stamp import Stamp
+from imagenet_reader.sources.urls import is_url
 
 
 class File(Protocol):
@@ -25,6 +26,9 @@ class File(Protocol):
     def read_into(self, offset: int, *buffers: memoryview) -> int:
         """Fill buffers one after the other, from byte ``offset`` on; return how many bytes were read."""
 
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes of ranges ``(offset, size)``, in their order; remote ones are fetched at once."""
+
     def stamp(self) -> Stamp:
         """The stamp of what is open."""
 
@@ -34,13 +38,20 @@ class File(Protocol):
 
 @contextlib.contextmanager
 def open_file(url: str) -> Iterator[File]:
-    """Open a file for reading by position, and close it at the end of the context.
+    """Open a file, at a path or URL, for reading by position, and close it at the end of the context.
 
     Raises:
         OSError: it cannot be opened.
+        ImportError: the package that ``fsspec`` needs for this URL is missing.
     """
-    file = LocalFile(url)
+    file = _remote(url) if is_url(url) else LocalFile(url)
     try:
         yield file
     finally:
         file.close()
+
+
+def _remote(url: str) -> File:
+    from imagenet_reader.sources.remote import RemoteFile  # fsspec: slow, and walks of local tars start processes
+
+    return RemoteFile(url)

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from imagenet_reader.sources.stamp import Stamp
 
@@ -27,6 +27,10 @@ class LocalFile:
             return os.preadv(self.fd, buffers, offset)
         except OSError as error:
             raise named(error, self.path, "reading") from error
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes of ranges ``(offset, size)``."""
+        return [self.read(offset, size) for offset, size in ranges]
 
     def stamp(self) -> Stamp:
         """Size and modification time (ns) of what is open."""

@@ -1,0 +1,128 @@
+"""An HTTP server on loopback that answers ranges, with latency, a rate, and failures on demand."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Server:
+    """What the server has and does; all of it can be changed while it runs.
+
+    ``fail(number)`` is asked for each GET, numbered from 1: an HTTP status, ``"reset"``, ``"short"`` or
+    ``None``. ``latency`` is in seconds, ``rate`` in bytes per second over all connections.
+    """
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    fail: object = staticmethod(lambda number: None)
+    latency: float = 0
+    rate: float = 0
+    ranges: bool = True
+    listing: bool = True
+    requests: int = 0
+    sent: int = 0
+    in_flight: int = 0
+    most_in_flight: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    free_at: float = 0
+
+    def wait(self, size: int) -> None:
+        """Sleep until ``size`` more bytes may have been sent."""
+        if self.rate:
+            with self.lock:
+                self.free_at = max(self.free_at, time.monotonic()) + size / self.rate
+                until = self.free_at
+            time.sleep(max(0, until - time.monotonic()))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def do_HEAD(self):
+        self._answer(False)
+
+    def do_GET(self):
+        with self.state.lock:
+            self.state.requests += 1
+            number = self.state.requests
+            self.state.in_flight += 1
+            self.state.most_in_flight = max(self.state.most_in_flight, self.state.in_flight)
+        try:
+            time.sleep(self.state.latency)
+            self._answer(True, self.state.fail(number))
+        finally:
+            with self.state.lock:
+                self.state.in_flight -= 1
+
+    def _answer(self, get, failure=None):
+        name = self.path.split("?")[0].lstrip("/")
+        content = self.state.files.get(name)
+        if isinstance(failure, int):
+            return self._send(failure, b"", get)
+        if content is None and self.state.listing and (name == "" or name.endswith("/")):
+            inside = [file[len(name) :] for file in self.state.files if file.startswith(name)]
+            return self._send(200, "".join(f'<a href="{file}">{file}</a>' for file in inside).encode(), get)
+        if content is None:
+            return self._send(404, b"", get)
+        etag = {"ETag": f'"{self.state.versions.get(name, "1")}"'}
+        if self.state.ranges and (asked := self.headers.get("Range")):
+            start, end = asked.removeprefix("bytes=").split("-")
+            start, end = int(start), min(int(end or len(content)), len(content) - 1)
+            if start >= len(content):
+                return self._send(416, b"", get)
+            etag["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
+            return self._send(206, memoryview(content)[start : end + 1], get, etag, failure)
+        return self._send(200, memoryview(content), get, etag, failure)
+
+    def _send(self, status, content, get, headers=(), failure=None):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        for name, value in dict(headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if not get:
+            return
+        if failure:
+            content = content[: len(content) // 2]
+            self.close_connection = True
+        for start in range(0, len(content), 1 << 16):
+            part = content[start : start + (1 << 16)]
+            self.state.wait(len(part))
+            self.wfile.write(part)
+        with self.state.lock:
+            self.state.sent += len(content)
+        if failure == "reset":
+            self.wfile.flush()
+            self.connection.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")  # SO_LINGER 0: close() sends a reset
+            self.connection.close()
+
+
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, request, client_address):
+        pass  # clients that hang up, and resets on demand
+
+
+@contextlib.contextmanager
+def running_server(**settings) -> Iterator[Server]:
+    """A running server; ``settings`` are the fields of ``Server``."""
+    state = Server(**settings)
+    server = _Quiet(("127.0.0.1", 0), type("Handler", (_Handler,), {"state": state}))
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()

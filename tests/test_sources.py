@@ -1,0 +1,166 @@
+"""Files by path or URL: the same bytes, few requests, and clear errors without secrets."""
+
+import multiprocessing
+import random
+import subprocess
+import sys
+
+import fsspec
+import pytest
+
+from imagenet_reader.sources import open_file, remote
+from imagenet_reader.sources.folders import exists, listdir, stamp_of
+from imagenet_reader.sources.systems import set_storage_options
+from imagenet_reader.sources.urls import join, shown
+from tests.makers.server import running_server
+
+CONTENT = random.Random(0).randbytes(3 << 20)
+FAR = [(k * 100_000 + 3, 1_000) for k in range(30)]  # further apart than what is fetched as one
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(remote, "PAUSES", (0, 0, 0))
+    with running_server(files={"a.tar": CONTENT}) as server:
+        yield server
+
+
+@pytest.fixture(params=["local", "http", "memory"])
+def url(request, tmp_path):
+    if request.param == "http":
+        yield join(request.getfixturevalue("server").url, "a.tar")
+    elif request.param == "memory":
+        fsspec.filesystem("memory").pipe("/folder/a.tar", CONTENT)
+        yield "memory://folder/a.tar"
+        fsspec.filesystem("memory").rm("/folder", recursive=True)
+    else:
+        (tmp_path / "a.tar").write_bytes(CONTENT)
+        yield str(tmp_path / "a.tar")
+
+
+def cut(ranges):
+    return [CONTENT[offset : offset + size] for offset, size in ranges]
+
+
+def test_same_bytes_wherever_the_file_is(url):
+    ranges = [(5, 10), (0, 3), *FAR, (8, 20), (len(CONTENT) - 4, 100), (len(CONTENT) + 9, 5), (7, 0)]
+    first, second = bytearray(4), bytearray(7)
+    with open_file(url) as file:
+        assert file.read_many(ranges) == cut(ranges)
+        assert file.read(1 << 20, 99) == CONTENT[1 << 20 :][:99]
+        assert file.read_into(50, memoryview(first), memoryview(second)) == 11
+        assert file.stamp() == stamp_of(url) and file.stamp().size == len(CONTENT)
+    assert first + second == CONTENT[50:61]
+
+
+def test_names_and_existence_wherever_the_file_is(url):
+    folder = url.rpartition("/")[0]
+    assert listdir(folder + "/" if folder.startswith("http") else folder) == ["a.tar"]
+    assert exists(url) and not exists(join(folder, "b.tar"))
+    with pytest.raises(FileNotFoundError, match=r"b\.tar"), open_file(join(folder, "b.tar")):
+        pass
+
+
+def test_ranges_that_nearly_touch_are_one_request_and_others_are_in_flight_together(server):
+    with open_file(join(server.url, "a.tar")) as file:
+        before = server.requests
+        near = [(k * 1000, 500) for k in range(100)]
+        assert file.read_many(near) == cut(near)
+        assert server.requests == before + 1
+        server.latency = 0.3
+        ranges = [(k * 80_000, 10) for k in range(36)]
+        assert file.read_many(ranges) == cut(ranges)
+        assert server.most_in_flight >= 32
+
+
+@pytest.mark.parametrize("failure", [503, 429, "reset", "short"])
+def test_failed_requests_are_tried_again(server, failure):
+    with open_file(join(server.url, "a.tar")) as file:
+        before = server.requests
+        server.fail = lambda number: failure if number % 5 == 0 else None
+        assert file.read_many(FAR) == cut(FAR)
+    assert server.requests > before + len(FAR)
+
+
+@pytest.mark.parametrize(("failure", "tries"), [(503, 4), (403, 1)])
+def test_final_failures_name_the_url_without_secrets(server, failure, tries):
+    url = server.url.replace("//", "//user:pass@") + "/a.tar?sig=secret"
+    with open_file(url) as file:
+        before, server.fail = server.requests, lambda number: failure
+        with pytest.raises(OSError, match=f"{server.url}/a.tar failed.*{failure}") as caught:
+            file.read(0, 10)
+        assert server.requests - before >= tries
+    assert "secret" not in str(caught.value) and "pass" not in str(caught.value)
+    assert isinstance(caught.value, PermissionError) == (failure == 403)
+
+
+def test_shorter_object_in_place_of_the_opened_one(server):
+    with open_file(join(server.url, "a.tar")) as file:
+        server.files["a.tar"], server.versions["a.tar"] = CONTENT[:1000], "2"
+        with pytest.raises(OSError, match=r"a\.tar has been replaced"):
+            file.read(500, 1000)
+
+
+def test_stamp_tells_a_replaced_object_of_the_same_size(server):
+    with open_file(join(server.url, "a.tar")) as file:
+        before = file.stamp()
+        server.versions["a.tar"] = "2"
+        assert file.stamp() != before
+
+
+def test_server_without_ranges(server):
+    server.ranges = False
+    with open_file(join(server.url, "a.tar")) as file, pytest.raises(OSError, match="ignores ranges"):
+        file.read(10, 10)
+
+
+def read_in_worker(url):
+    with open_file(url) as file:
+        return file.read_many(FAR)
+
+
+def read_open(file):
+    return file.read_many(FAR)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers(server, method):
+    url = join(server.url, "a.tar")
+    with open_file(url) as file:
+        assert file.read_many(FAR) == cut(FAR)  # the event loop of this process runs before the fork
+        with multiprocessing.get_context(method).Pool(1) as pool:
+            assert pool.apply_async(read_in_worker, (url,)).get(60) == cut(FAR)
+            assert pool.apply_async(read_open, (file,)).get(60) == cut(FAR)
+
+
+def test_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(ImportError, match="pip install s3fs"), open_file("s3://key:secret@bucket/a.tar"):
+        pass
+
+
+def test_storage_options_reach_the_file_system(server):
+    set_storage_options("http://", {"client_kwargs": {"no_such": 1}})
+    try:
+        with pytest.raises(OSError, match=r"TypeError.*no_such"):
+            exists(join(server.url, "a.tar"))
+    finally:
+        set_storage_options("http://", {})
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://u:p@h/a?sig=1#x", "https://h/a"),
+        ("https://h/a?sig=u@v", "https://h/a"),
+        ("GET 'http://u@h/a?s=1': 503", "GET 'http://h/a': 503"),
+        ("hf://datasets/team/a@main/x.tar", "hf://datasets/team/a@main/x.tar"),
+    ],
+)
+def test_shown(url, expected):
+    assert shown(url) == expected
+
+
+def test_local_files_need_no_fsspec():
+    program = "import sys, imagenet_reader.sources; sys.exit('fsspec' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
