@@ -79,7 +79,7 @@ def _expected(error):
 
 
 def _sample(arguments):
-    """Make stand-ins of the two archives, or of another layout, with drawn pictures."""
+    """Make stand-ins of ImageNet, in any form of it, with drawn pictures."""
     from imagenet_subsets_tools.standins import ARCHIVES, make_standins
 
     names = "configs", "image_bytes", "members", "layout"

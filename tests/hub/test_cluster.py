@@ -203,7 +203,7 @@ def raised_by_a_host_where(act, arguments, tmp_path, data_dir, **options):
 def test_archives_at_another_path_on_the_workers(archives, tmp_path):
     """The error names the path and the host; nothing is written."""
     error = raised_by_a_host_where(os.rename, (archives, tmp_path / "elsewhere"), tmp_path, archives, **TRAIN)
-    assert f"{archives}/{official.TRAIN_ARCHIVE} is not there" in error
+    assert f"data_dir='{archives}': there is no such folder" in error
     assert f"Every host needs the same files at {archives}" in error
 
 

@@ -212,12 +212,12 @@ def test_wrong_arguments(arguments, message, standins_1pct, tmp_path):
 
 
 def test_build_from_the_command_line(copy, standins_1pct, small_shards, tmp_path, capsys):
-    """``build`` tells what it wrote; a missing archive is one line on stderr."""
+    """``build`` tells what it wrote; a missing folder is one line on stderr."""
     arguments = ["build", "1pct", "--output-dir", str(copy), "--num-proc", "2"]
     assert main([*arguments, "--data-dir", str(standins_1pct)]) == 0
     assert capsys.readouterr().out == f"{copy}: 17 shards (0.1 GB) and README.md\n"
     assert main([*arguments, "--data-dir", str(tmp_path / "nowhere")]) == 1
-    assert "ILSVRC2012_img_train.tar is not there" in capsys.readouterr().err
+    assert "there is no such folder" in capsys.readouterr().err
 
 
 # -------------------------------------------------------------------------------------- card
