@@ -79,7 +79,7 @@ def _expected(error):
 
 
 def _sample(arguments):
-    """Make stand-ins of ImageNet, in any form of it, with drawn pictures."""
+    """Make drawn stand-ins of the archives, or of another form of ImageNet."""
     from imagenet_subsets_tools.standins import ARCHIVES, make_standins
 
     names = "configs", "image_bytes", "members", "layout"
