@@ -79,7 +79,7 @@ def _expected(error):
 
 
 def _sample(arguments):
-    """Make drawn stand-ins of the archives, or of another form of ImageNet."""
+    """Make stand-ins of ImageNet, drawn, in any of its forms."""
     from imagenet_subsets_tools.standins import ARCHIVES, make_standins
 
     names = "configs", "image_bytes", "members", "layout"
