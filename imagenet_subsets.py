@@ -15,7 +15,6 @@ import dataclasses
 import functools
 import inspect
 import os
-import re
 import sys
 
 import datasets
@@ -236,11 +235,10 @@ with _reader_importable():
     from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
     from imagenet_reader.hf.options import check_names
     from imagenet_reader.hf.record import RECORD, write_record
-    from imagenet_reader.hf.select import select_rows
-    from imagenet_reader.hf.select_stream import select_stream
+    from imagenet_reader.hf.select import select_splits
+    from imagenet_reader.hf.split_info import without_empty_columns
     from imagenet_reader.index.kept import index_path
-    from imagenet_reader.layouts.base import Wanted
-    from imagenet_reader.layouts.official_tar import OfficialTar
+    from imagenet_reader.layouts.official_tar import read_index
     from imagenet_reader.official import MANUAL_DOWNLOAD, OTHER_LAYOUTS
     from imagenet_reader.own_lists import as_given
     from imagenet_reader.plan import Plan, SplitList
@@ -347,7 +345,7 @@ class ImagenetSubsets(TableBuilder):
         """As in ``datasets``; warns of images that were skipped."""
         self._warn_of_missing()
         note_use(os.path.join(self.cache_dir, RECORD))
-        return self._without_empty_columns(super().as_dataset(*args, **kwargs))
+        return without_empty_columns(super().as_dataset(*args, **kwargs), self.plan())
 
     def as_streaming_dataset(self, *args, **kwargs):
         """As in ``datasets``; warns of images that are skipped."""
@@ -355,21 +353,7 @@ class ImagenetSubsets(TableBuilder):
             raise ValueError("in_place=True does not go with streaming=True, which copies no images anyway.")
         dataset = super().as_streaming_dataset(*args, **kwargs)
         self._warn_of_missing()
-        return self._without_empty_columns(dataset)
-
-    def _without_empty_columns(self, loaded):
-        """Remove ``real_labels`` from splits of other than validation images; datasets builds all splits with it."""
-        if not self.config.real_labels:
-            return loaded
-        if isinstance(loaded, dict):
-            return type(loaded)({split: self._without_empty_columns(dataset) for split, dataset in loaded.items()})
-        if isinstance(loaded, list):
-            return [self._without_empty_columns(dataset) for dataset in loaded]
-        names = re.split(r"\W+", str(loaded.split))  # as in train[:10%]+validation; streaming, "all" is not resolved
-        loaded_splits = [split for split in self.plan().subset if split in names or "all" in names]
-        if any(self.plan().image_set(split) == "validation" for split in loaded_splits):
-            return loaded
-        return loaded.select_columns([column for column in loaded.features if column != REAL_LABELS])
+        return without_empty_columns(dataset, self.plan())
 
     def _warn_of_missing(self):
         counts = {split: self.info.splits[split].num_examples for split in self.plan().subset}
@@ -485,41 +469,5 @@ def select(dataset, name="1pct", split=None, **options):
         raise ValueError(f"select has no option {unknown[0]!r}; the options are {', '.join(sorted(SELECT_OPTIONS))}.")
     if name not in SUBSETS and name != "custom":
         raise ValueError(f"Unknown config {name!r}; choose one of {[*SUBSETS, 'custom']}.")
-    streams = isinstance(dataset, (datasets.IterableDataset, datasets.IterableDatasetDict))
-    if not streams and not isinstance(dataset, (datasets.Dataset, datasets.DatasetDict)):
-        raise TypeError(
-            f"Expected a dataset, as datasets.load_dataset returns it; found {type(dataset).__name__}. For a folder of "
-            "images, use imagenet_subsets.load_dataset."
-        )
     config = ImagenetSubsetsConfig(name=name, version=ROWS_VERSION, **options)
-    plan = config.make_plan()
-    if split is not None:
-        if split not in plan.subset:
-            raise ValueError(f"Unknown split {split!r}. Should be one of {list(plan.subset)}.")
-        plan.subset = {split: plan.subset[split]}  # the others may be absent
-    selected = (select_stream if streams else select_rows)(dataset, plan, config.info())
-    return selected if split is None else selected[split]
-
-
-def read_index(path):
-    """The members of an archive, from its index, which is made by walking the archive if there is none yet.
-
-    Args:
-        path: a tar of images, or a tar of class tars.
-
-    Returns:
-        ``pa.Table`` with columns ``name`` (without folders), ``offset`` (of the header in the archive, in bytes) and
-        ``size`` (of the image, in bytes), each name once.
-
-    Raises:
-        FileNotFoundError: there is no archive at ``path``.
-        ArchiveError: it is not a tar, damaged, or not the one that its name says.
-
-    Example:
-
-        >>> read_index("/data/ILSVRC2012_img_val.tar").num_rows
-        50000
-    """
-    archive, wanted = OfficialTar(os.fspath(path)), Wanted(lambda: None)
-    archive.check()
-    return archive.index(archive.snapshot(wanted), wanted).table
+    return select_splits(dataset, config.make_plan(), config.info(), split)

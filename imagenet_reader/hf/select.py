@@ -1,7 +1,7 @@
 """The rows of a config out of a dataset that is already loaded: no image is decoded or copied."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import datasets
 import numpy as np
@@ -12,6 +12,7 @@ from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.hf.datasets_private import indices_of, only_column
 from imagenet_reader.hf.names import OwnLabels, image_column, row_names
+from imagenet_reader.hf.select_stream import select_stream
 from imagenet_reader.hf.split_info import info_of
 from imagenet_reader.official import WNID
 from imagenet_reader.plan import Plan
@@ -56,6 +57,34 @@ class Source:
         column = image_column(self.dataset.features)
         images = only_column(self.table, column)
         return images if column == "image" else images.rename_column(column, "image")
+
+
+def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: str | None) -> Any:
+    """The splits of a plan out of a dataset, or one of them, streaming if the dataset is.
+
+    Args:
+        dataset: any ImageNet.
+        plan: a plan without a ``data_dir``.
+        info: of the result, with its features.
+        split: the one to return, as a dataset; ``None`` for a dict of all.
+
+    Raises:
+        ArchiveError: images are absent.
+        TypeError: ``dataset`` is no dataset.
+        ValueError: there is no such split, the dataset does not name its images, or its labels say other classes.
+    """
+    streams = isinstance(dataset, (datasets.IterableDataset, datasets.IterableDatasetDict))
+    if not streams and not isinstance(dataset, (datasets.Dataset, datasets.DatasetDict)):
+        raise TypeError(
+            f"Expected a dataset, as datasets.load_dataset returns it; found {type(dataset).__name__}. For a folder of "
+            "images, use imagenet_subsets.load_dataset."
+        )
+    if split is not None:
+        if split not in plan.subset:
+            raise ValueError(f"Unknown split {split!r}. Should be one of {list(plan.subset)}.")
+        plan.subset = {split: plan.subset[split]}  # the others may be absent
+    selected = (select_stream if streams else select_rows)(dataset, plan, info)
+    return selected if split is None else selected[split]
 
 
 def select_rows(

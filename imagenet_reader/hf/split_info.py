@@ -1,7 +1,11 @@
-"""The info of one split, whose columns may be fewer than those of the config."""
+"""The columns of one split, which may be fewer than those of the config."""
+
+import re
+from typing import Any
 
 import datasets
 
+from imagenet_reader.plan import Plan
 from imagenet_reader.rows import REAL_LABELS, Columns
 
 
@@ -11,3 +15,23 @@ def info_of(info: datasets.DatasetInfo, columns: Columns) -> datasets.DatasetInf
     copied = info.copy()
     copied.features = datasets.Features({name: of for name, of in info.features.items() if name not in left_out})
     return copied
+
+
+def without_empty_columns(loaded: Any, plan: Plan) -> Any:
+    """Datasets without ``real_labels`` where no row has them; ``datasets`` builds all splits with the same columns.
+
+    Args:
+        loaded: what ``as_dataset`` or ``as_streaming_dataset`` returns: a dataset, or a dict or list of them.
+        plan: their plan.
+    """
+    if not plan.columns.real_labels:
+        return loaded
+    if isinstance(loaded, dict):
+        return type(loaded)({split: without_empty_columns(dataset, plan) for split, dataset in loaded.items()})
+    if isinstance(loaded, list):
+        return [without_empty_columns(dataset, plan) for dataset in loaded]
+    names = re.split(r"\W+", str(loaded.split))  # as in train[:10%]+validation; streaming, "all" is not resolved
+    loaded_splits = [split for split in plan.subset if split in names or "all" in names]
+    if any(plan.image_set(split) == "validation" for split in loaded_splits):
+        return loaded
+    return loaded.select_columns([column for column in loaded.features if column != REAL_LABELS])

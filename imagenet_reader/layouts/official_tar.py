@@ -86,3 +86,27 @@ def first_name(path: str) -> bytes:
         if len(start) < BLOCK or start == ZERO_BLOCK:
             raise ArchiveError(f"{path} is no tar archive: it has {size:,} bytes and no member. Download it again.")
         return first_member(file)
+
+
+def read_index(path: str | os.PathLike) -> pa.Table:
+    """The members of an archive, from its index, which is made by walking the archive if there is none yet.
+
+    Args:
+        path: a tar of images, or a tar of class tars.
+
+    Returns:
+        ``pa.Table`` with columns ``name`` (without folders), ``offset`` (of the header in the archive, in bytes) and
+        ``size`` (of the image, in bytes), each name once.
+
+    Raises:
+        FileNotFoundError: there is no archive at ``path``.
+        ArchiveError: it is not a tar, damaged, or not the one that its name says.
+
+    Example:
+
+        >>> read_index("/data/ILSVRC2012_img_val.tar").num_rows
+        50000
+    """
+    archive, wanted = OfficialTar(os.fspath(path)), Wanted(lambda: None)
+    archive.check()
+    return archive.index(archive.snapshot(wanted), wanted).table
