@@ -124,7 +124,7 @@ def write_shard(task, stop=None):
 
     Args:
         task: the ``Task``.
-        stop: ``threading.Event``; once it is set, the shard is given up.
+        stop: ``processes.Stop``; once it is set, the shard is given up.
 
     Returns:
         ``int``, the bytes of its images.

@@ -1,6 +1,5 @@
 """Processes that end with the one that started them: else they would write, and hold locks, for ever."""
 
-import _thread
 import concurrent.futures
 import contextlib
 import multiprocessing
@@ -80,48 +79,50 @@ def ending_with_this():
         del family
 
 
-def interruptible(work):
-    """What ``work(stop)`` returns or raises, done in a thread, so that Ctrl-C does no harm at any moment.
+class Stop:
+    """Whether work is to stop: ``is_set()``, once ``numbers`` has a signal."""
 
-    An interrupt reaches the main thread, which here only waits. Amid the work of a pool it would leave a lock held for
-    which others wait for ever; amid Arrow's, it would get lost.
+    def __init__(self):
+        self.numbers = []
+
+    def is_set(self):
+        """Whether a signal was received."""
+        return bool(self.numbers)
+
+
+def interruptible(work):
+    """What ``work(stop)`` returns or raises, where a signal that would raise an exception sets ``stop`` instead.
+
+    Amid the work of a pool, an exception would leave a lock held for which others wait for ever; amid Arrow's, it would
+    get lost. So the work is done in a thread, which signals do not reach. They are raised once it has ended.
 
     Args:
-        work: gets a ``threading.Event``, and ends soon after it is set: on ``KeyboardInterrupt`` and ``SystemExit``,
-            which are raised then.
+        work: gets a ``Stop``, and ends soon after it is set.
     """
-    stop, begun, outcome = threading.Event(), [], []
-    ended = _thread.allocate_lock()  # no interrupt comes amid its methods, as it does in those of others
-    ended.acquire()
+    stop = Stop()
+    with _collecting_signals(stop.numbers), concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(work, stop).result()
 
-    def run():
-        begun.append(True)
-        try:
-            outcome.append((None if stop.is_set() else work(stop), None))
-        except BaseException as error:  # raised where it is waited for
-            outcome.append((None, error))
-        ended.release()
 
-    def wait():
-        while not outcome:
-            ended.acquire(timeout=_SECONDS)
-
+@contextlib.contextmanager
+def _collecting_signals(numbers):
+    """Context in which signals with a Python handler are only noted; the first is raised at the end."""
+    before = {}
     try:
-        _thread.start_new_thread(run, ())
-        wait()
-    except (KeyboardInterrupt, SystemExit):
-        stop.set()
-        if begun:  # if it begins only now, it finds stop set
-            wait()
-        raise
-    result, error = outcome[0]
-    if error is not None:
-        raise error
-    return result
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers, or gets signals
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if callable(signal.getsignal(number)):
+                    before[number] = signal.signal(number, lambda number, frame: numbers.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if numbers:
+            signal.raise_signal(numbers[0])
 
 
 def finished(futures, stop):
-    """Futures, as each is done, until ``stop``, a ``threading.Event``, is set."""
+    """Futures, as each is done, until ``stop``, a ``Stop``, is set."""
     pending = set(futures)
     while pending and not stop.is_set():
         done, pending = concurrent.futures.wait(pending, _SECONDS, concurrent.futures.FIRST_COMPLETED)
@@ -132,7 +133,7 @@ def finished(futures, stop):
 def worker_pool(num_proc, stop):
     """A ``ProcessPoolExecutor`` whose processes end with this one.
 
-    When the context ends, work that has not begun is cancelled; if ``stop``, a ``threading.Event``, is set, work that
+    When the context ends, work that has not begun is cancelled; if ``stop``, a ``Stop``, is set, work that
     has begun is cut short.
     """
     end, ending = multiprocessing.Pipe(duplex=False)
