@@ -82,10 +82,6 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
     classes: str | list | None = None
     real_labels: bool = False
 
-    def __post_init__(self):
-        super().__post_init__()
-        self._plan = None
-
     def make_plan(self):
         """What follows from the options, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows.
 
@@ -93,8 +89,6 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
             OSError: a file cannot be read.
             ValueError: an option or a list is not what it should be.
         """
-        for option in CUSTOM.values():  # neither an array nor a generator can be compared with a default
-            setattr(self, option, as_given(getattr(self, option)))
         self._check_options()
         own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
         return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing, self.columns())
@@ -128,23 +122,23 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         )
 
     def create_config_id(self, config_kwargs, custom_features=None):
+        """Any id that is not the name of a config; ``cache_id`` is made of the plan, once there is one."""
+        return f"{self.name}-"
+
+    def cache_id(self, plan, features=None):
         """The key of the cache: the options, and what the images and lists are instead of where they are.
 
-        ``datasets`` calls this once, when the options are complete. The plan is kept for ``take_plan``.
+        Args:
+            plan: the plan of this config.
+            features: those that the user passed, or ``None``.
         """
-        self._plan = self.make_plan()
         key = {name: value for name, value in self.chosen_options().items() if name not in CUSTOM.values()}
-        if self._plan.columns.classes is not None:
-            key["classes"] = self._plan.columns.classes  # however they were named, and in whatever order
-        key |= self._plan.key
+        if plan.columns.classes is not None:
+            key["classes"] = plan.columns.classes  # however they were named, and in whatever order
+        key |= plan.key
         if self.in_place:
             key["data_dir"] = as_utf_8(self.data_dir)  # rows in place are those of this folder
-        return super().create_config_id(key, custom_features)
-
-    def take_plan(self):
-        """The plan that the key of the cache was made from, for the one builder of this config."""
-        plan, self._plan = self._plan, None
-        return plan or self.make_plan()
+        return super().create_config_id(key, features)
 
     def chosen_options(self):
         """The options that are not as they are by default, ``dict``."""
@@ -269,6 +263,8 @@ class ImagenetSubsets(TableBuilder):
 
     def __init__(self, *args, data_dir=None, **kwargs):
         check_names(self.BUILDER_CONFIG_CLASS, kwargs)
+        for option in CUSTOM.values():  # neither an array nor a generator can be compared with a default
+            kwargs[option] = as_given(kwargs.get(option))
         if data_dir is not None:  # one place, one cache, however it is written
             data_dir = os.path.abspath(os.path.expanduser(data_dir))
             if "::" in data_dir:
@@ -276,13 +272,14 @@ class ImagenetSubsets(TableBuilder):
         kwargs["hash"] = ROWS_VERSION  # datasets passes that of a script's text: no comment shall cost a rebuild
         super().__init__(*args, data_dir=data_dir, **kwargs)
 
+    def configured(self, config, features):
+        """Make the plan, once the options are complete; return the key of the cache."""
+        self._plan = config.make_plan()
+        return config.cache_id(self._plan, features)
+
     def plan(self):
         """What follows from the config, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows."""
         return self._plan
-
-    @functools.cached_property
-    def _plan(self):
-        return self.config.take_plan()
 
     def _info(self):
         info = self.config.info()
@@ -469,5 +466,6 @@ def select(dataset, name="1pct", split=None, **options):
         raise ValueError(f"select has no option {unknown[0]!r}; the options are {', '.join(sorted(SELECT_OPTIONS))}.")
     if name not in SUBSETS and name != "custom":
         raise ValueError(f"Unknown config {name!r}; choose one of {[*SUBSETS, 'custom']}.")
+    options |= {option: as_given(options.get(option)) for option in CUSTOM.values()}
     config = ImagenetSubsetsConfig(name=name, version=ROWS_VERSION, **options)
     return select_splits(dataset, config.make_plan(), config.info(), split)

@@ -38,6 +38,19 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
 
     resumable = True
 
+    def configured(self, config, features):
+        """The key of the cache. Subclasses make here what follows from the options, which are complete.
+
+        Args:
+            config: the ``datasets.BuilderConfig``.
+            features: those that the user passed, or ``None``.
+        """
+        return config.name
+
+    def _create_builder_config(self, *args, **kwargs):
+        config, _ = super()._create_builder_config(*args, **kwargs)
+        return config, self.configured(config, kwargs.get("custom_features"))
+
     @property
     def unfinished_dir(self):
         """The folder that is written while a dataset is prepared; ``None`` if it is not on this machine."""
