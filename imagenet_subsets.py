@@ -235,7 +235,8 @@ with _reader_importable():
     from imagenet_reader.layouts.official_tar import read_index
     from imagenet_reader.official import MANUAL_DOWNLOAD, OTHER_LAYOUTS
     from imagenet_reader.own_lists import as_given
-    from imagenet_reader.plan import Plan, SplitList
+    from imagenet_reader.plan import Plan
+    from imagenet_reader.plan_lists import SplitList
     from imagenet_reader.reading.addresses import SCHEME
     from imagenet_reader.reading.batches import BATCH_ROWS, Damage, read_batches
     from imagenet_reader.reading.filesystem import ImagenetFileSystem

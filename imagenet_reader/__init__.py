@@ -11,6 +11,7 @@
 ``walk``        the walk over all headers of an archive
 ``index``       the members of an archive as a table, and the index kept of them
 ``plan``        the rows that follow from a config
+``plan_lists``  the lists that the splits of a config are from
 ``rows``        rows: their names, labels and where their images are
 ``reading``     reading images, ahead in row order or one at a time
 ``hf``          all that depends on ``datasets``

@@ -2,44 +2,31 @@
 
 import dataclasses
 import functools
-import hashlib
 import itertools
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader import lists
-from imagenet_reader.class_sets import incompleteness, of_classes
+from imagenet_reader.class_sets import incompleteness
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import as_utf_8, digest
 from imagenet_reader.hf.log import logger
 from imagenet_reader.layouts.base import Images, Layout, Wanted
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.layouts.messages import listing
-from imagenet_reader.official import VALIDATION_NAME, WNID
-from imagenet_reader.own_lists import read_image_list
+from imagenet_reader.official import WNID
+from imagenet_reader.plan_lists import PlanLists, SplitList
 from imagenet_reader.reading.reader import Reader
-from imagenet_reader.rows import PUBLISHED, Columns, locate, training_rows
+from imagenet_reader.rows import PUBLISHED, Columns, locate, order_by_digest, training_rows
 
 SHARDS = 128  # of each split: enough for 16 nodes of 8 workers, and still 100 rows each in the smallest
 MAX_IMAGE = 1 << 28  # bytes; the largest image of ImageNet has 16 MB
-NAMES_AT_ONCE = 1 << 16
 SHUFFLED = "train", "unlabeled"  # splits whose rows mix the classes
-
-
-class SplitList(NamedTuple):
-    """The list that a split is from.
-
-    ``name`` is a key of ``lists.LISTS``; ``"full"``, all training images; ``"test"``, the official test images; or the
-    name of a user's own list. With ``complement``, the split has all training images that the list lacks, label -1.
-    """
-
-    name: str
-    complement: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,7 +81,7 @@ class Plan:
         columns: Columns = PUBLISHED,
     ):
         self.config, self.subset, self.on_missing, self.columns = config, subset, on_missing, columns
-        self._lists = _Lists(own_lists, columns.classes)
+        self._lists = PlanLists(own_lists, columns.classes)
         sets = dict.fromkeys(self._lists.image_set(name) for name in subset.values())
         self._layouts = {} if data_dir is None else {name: find_layout(name, data_dir, sets) for name in sets}
         for name, layout in self._layouts.items():
@@ -169,7 +156,7 @@ class Plan:
             labels = np.array([label for _, label in images], np.int64)
         if split not in SHUFFLED or not len(names):
             return names, labels
-        order = _order_by_digest(np.array(names.to_pylist(), "S"))
+        order = order_by_digest(np.array(names.to_pylist(), "S"))
         return names.take(pa.array(order)), labels[order]
 
     def _listed_by_none(self, split_list: SplitList, names: pa.Array) -> tuple[pa.Array, np.ndarray]:
@@ -179,7 +166,7 @@ class Plan:
         if self.columns.classes is not None:
             chosen = np.isin(labels, self.columns.classes)
             names, labels = names.filter(pa.array(chosen)), labels[chosen]
-            wrong = self._incompleteness(names.to_pylist(), labels) if len(names) else ""
+            wrong = self._incompleteness(names.to_pylist, labels) if len(names) else ""
             if wrong:
                 raise ArchiveError(f"The dataset {wrong}. To leave out what is missing: on_missing='skip'.")
         if split_list.complement:
@@ -232,7 +219,7 @@ class Plan:
         images = self._lists.images(self.subset[split])
         rows = self._unlisted(split, layout, index) if images is None else locate(images, index)
         if split in SHUFFLED:  # by the SHA-256 of the name, so that any run of rows mixes the classes
-            rows = rows[_order_by_digest(rows["name"])]
+            rows = rows[order_by_digest(rows["name"])]
         if rows["size"].max() > MAX_IMAGE:
             largest = rows[rows["size"].argmax()]
             raise ArchiveError(
@@ -262,7 +249,9 @@ class Plan:
         listed = [image for image, _ in self._lists.read(name.name)] if name.complement else []
         found = training_rows(index, wnids, classes=self.columns.classes)
         rows = training_rows(index, wnids, without=listed, classes=self.columns.classes) if listed else found
-        wrong = self._wrong_count(split, len(rows)) or self._incompleteness(found["name"].astype(str), found["label"])
+        wrong = self._wrong_count(split, len(rows)) or self._incompleteness(
+            lambda: found["name"].astype(str), found["label"]
+        )
         if wrong:
             there = set(np.unique(found["label"]).tolist())
             classes = range(len(wnids)) if self.columns.classes is None else self.columns.classes
@@ -281,69 +270,8 @@ class Plan:
         expected = "some" if count is None else f"{count:,}"
         return f"has {rows:,} training images for {split}; in ILSVRC 2012 there are {expected}"
 
-    def _incompleteness(self, names: Iterable[str], labels: Sequence[int]) -> str:
+    def _incompleteness(self, names: Callable[[], Iterable[str]], labels: Sequence[int]) -> str:
         """What all training images of the chosen classes lack; empty if nothing, or if that does not matter."""
         if self.columns.classes is None or self.on_missing == "skip":
             return ""
-        return incompleteness(names, labels, self.columns.classes)
-
-
-class _Lists:
-    """The lists of a plan, each read once: published ones, and ``own``, the user's own by name.
-
-    Only their images of ``classes``, published labels, count, unless it is ``None``.
-    """
-
-    def __init__(self, own: dict[str, Any], classes: tuple[int, ...] | None):
-        self.own, self.classes = own, classes
-        self._read: dict[str, Any] = {}
-
-    def read(self, name: str) -> Any:
-        """The images of a list, (file name, label); ``None`` of ``"full"``, which no list names."""
-        if name not in self._read:
-            images = self._read_list(name)
-            self._read[name] = images and of_classes(images, self.classes)
-            if images and not self._read[name]:
-                raise ValueError(f"{name} has no image of the chosen classes.")
-        return self._read[name]
-
-    def _read_list(self, name: str) -> list[tuple[str, int]] | None:
-        if name in self.own:
-            return read_image_list(self.own[name])
-        if name in lists.LISTS:
-            return lists.read_split_list(name)
-        return lists.test_images() if name == "test" else None
-
-    def images(self, split_list: SplitList) -> list[tuple[str, int]] | None:
-        """The images of a split; ``None`` if no list names them."""
-        return None if split_list.complement else self.read(split_list.name)
-
-    def count(self, split_list: SplitList) -> int | None:
-        """How many images a split has if none is missing; ``None`` if no list says how many its classes have."""
-        name, complement = split_list
-        if self.classes is not None and (complement or name == "full"):
-            return None
-        if name in self.own or self.classes is not None:
-            return len(self.read(name))
-        counts = {"full": lists.TRAIN_IMAGES, "test": lists.TEST_IMAGES} | {k: n for k, (n, _) in lists.LISTS.items()}
-        return lists.TRAIN_IMAGES - counts[name] if complement else counts[name]
-
-    def image_set(self, split_list: SplitList) -> str:
-        """The set of images that a split is from: ``"train"``, ``"validation"`` or ``"test"``."""
-        if split_list.name in self.own:
-            first, _ = self.read(split_list.name)[0]
-            return "validation" if VALIDATION_NAME.fullmatch(first.encode()) else "train"
-        return split_list.name if split_list.name in ("validation", "test") else "train"
-
-
-def _order_by_digest(names):
-    """The order of the SHA-256 of names, ``int64 [n]``; ``names`` is an array of bytes ``[n]``."""
-    digests = bytearray()
-    for start in range(0, len(names), NAMES_AT_ONCE):
-        some = names[start : start + NAMES_AT_ONCE].tolist()
-        digests += b"".join([hashlib.sha256(name).digest() for name in some])
-    parts = np.frombuffer(digests, ">u8").reshape(-1, 4)
-    order = np.argsort(parts[:, 0], kind="stable")
-    if (np.diff(parts[order, 0]) == 0).any():  # one time in ten million
-        order = np.lexsort(parts.T[::-1])
-    return order
+        return incompleteness(names(), labels, self.columns.classes)
