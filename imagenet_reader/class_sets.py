@@ -31,7 +31,8 @@ def published_labels(classes: str | Sequence[str] | None) -> tuple[int, ...] | N
     unknown = [wnid for wnid in classes if not isinstance(wnid, str) or wnid not in label_of]
     if unknown:
         raise ValueError(
-            f"classes: {len(unknown):,} of {len(classes):,} are not among the 1,000 wnids: {_shown(unknown)}."
+            f"classes: {len(unknown):,} of {len(classes):,} are not among the 1,000 wnids: {_shown(unknown)}. "
+            "imagenet_reader.lists.read_classes() has all, with their words."
         )
     twice = [wnid for wnid, count in collections.Counter(classes).items() if count > 1]
     if twice:

@@ -24,6 +24,7 @@ from imagenet_reader.hf.log import logger
 from imagenet_reader.index.kept import archive_identity, index_folder, index_path, kept_index
 from imagenet_reader.layouts.base import Index, Layout, Snapshot, Wanted, changed_since
 from imagenet_reader.layouts.folders import CLASS_FOLDER
+from imagenet_reader.lists import TRAIN_IMAGES_PER_CLASS
 from imagenet_reader.official import WNID
 from imagenet_reader.reading.reader import Reader
 from imagenet_reader.sources.local import naming, stamp_of
@@ -32,9 +33,6 @@ from imagenet_reader.walk.archive import walk_archive
 ORIGIN = "comment"  # the field of a kept tar's global header that has the path of what it was made from
 ASKED = "asked.txt"  # the first member of a kept tar; empty if all images were asked for
 IMAGE_BYTES = 150_000  # of an image, on average and generously
-
-
-CLASS_IMAGES = 1300  # of a class, at most
 
 
 class Names(set[str]):
@@ -46,7 +44,7 @@ class Names(set[str]):
     @property
     def images(self) -> int:
         """How many images these are, at most."""
-        return sum(CLASS_IMAGES if CLASS_FOLDER.fullmatch(name) else 1 for name in self)
+        return sum(TRAIN_IMAGES_PER_CLASS[1] if CLASS_FOLDER.fullmatch(name) else 1 for name in self)
 
 
 Member = tuple[str, bytes]  # official file name, image
