@@ -1,12 +1,14 @@
-"""``push_to_hub`` of datasets puts the images of rows in place into the repository, as it does those of a copy."""
+"""``push_to_hub`` of datasets pushes the images of in-place rows and of selected rows, as it does those of a copy."""
 
 import io
 
 import pyarrow.parquet as pq
 from helpers.hub import Hub
 from helpers.programs import output
+from makers.hub_parquet import hub_parquet
 
 TOKEN = "hf_writer"
+SETTINGS = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN}
 
 
 def shard(repo):
@@ -15,14 +17,24 @@ def shard(repo):
     return pq.read_table(io.BytesIO(content))
 
 
+def images_in(rows):
+    return dict(zip(rows["file_name"].to_pylist(), (image["bytes"] for image in rows["image"].to_pylist())))
+
+
 def test_pushed_rows_have_their_images(few, images, tmp_path):
-    settings = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "home")}
     with Hub({TOKEN: "write"}) as hub:
-        output("push_in_place", few.parent, cwd=tmp_path, HF_ENDPOINT=hub.url, **settings)
+        home = str(tmp_path / "home")
+        output("push_in_place", few.parent, cwd=tmp_path, HF_ENDPOINT=hub.url, HF_HOME=home, **SETTINGS)
         assert hub.repos["team/in-place"].private
         in_place, copied = (shard(hub.repos[f"team/{name}"]) for name in ("in-place", "copied"))
     assert in_place.equals(copied)
-    assert (
-        dict(zip(in_place["file_name"].to_pylist(), (image["bytes"] for image in in_place["image"].to_pylist())))
-        == images
-    )
+    assert images_in(in_place) == images
+
+
+def test_selected_rows_are_pushed_with_their_images(images, tmp_path):
+    hub_parquet(images, tmp_path)
+    with Hub({TOKEN: "write"}) as hub:
+        pattern, home = tmp_path / "data" / "validation-*.parquet", str(tmp_path / "home")
+        output("push_selected", pattern, cwd=tmp_path, HF_ENDPOINT=hub.url, HF_HOME=home, **SETTINGS)
+        assert hub.repos["team/selected"].private
+        assert images_in(shard(hub.repos["team/selected"])) == images
