@@ -60,6 +60,7 @@ OPTIONS = {
     "on_missing": ("error", "skip"),
     "image_bytes": ("benchmark", "archive"),
 }
+LISTS_OF_CUSTOM = "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
 SELECT_OPTIONS = {
     *("label_names", "splits", "unlabeled", "train_list", "validation_list", "on_missing", "classes", "real_labels"),
 }
@@ -151,10 +152,10 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
                 raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose one of {list(allowed)}.")
         if self.unlabeled and self.name not in UNLABELED:
             raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
-        if bool(self.train_list) != (self.name == "custom") or (self.validation_list and not self.train_list):
-            raise ValueError(
-                "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
-            )
+        only_described = self.name == "custom" and self.data_dir is None and self.train_list is None
+        wrong = bool(self.train_list) != (self.name == "custom") or (self.validation_list and not self.train_list)
+        if wrong and not only_described:
+            raise ValueError(LISTS_OF_CUSTOM)
         if self.real_labels not in (True, False):
             raise ValueError(f"real_labels={self.real_labels!r}: expected True or False.")
         splits, known = self.splits, list(self._possible_subset())
@@ -171,6 +172,8 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         names = dict(SUBSETS.get(self.name, CUSTOM))
         if self.name == "custom" and self.validation_list is None:
             names["validation"] = "validation"
+        if self.name == "custom" and self.train_list is None:  # as datasets.get_dataset_infos asks for it
+            del names["train"]
         subset = {split: SplitList(name) for split, name in names.items()}
         if self.unlabeled:
             subset["unlabeled"] = SplitList(names["train"], complement=True)
@@ -227,7 +230,7 @@ with _reader_importable():
     from imagenet_reader.errors import ArchiveError
     from imagenet_reader.files import as_utf_8, check_space, note_use, unused_cache
     from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
-    from imagenet_reader.hf.options import check_names
+    from imagenet_reader.hf.options import check_config_name, check_names
     from imagenet_reader.hf.record import RECORD, write_record
     from imagenet_reader.hf.select import select_splits
     from imagenet_reader.hf.split_info import without_empty_columns
@@ -264,6 +267,7 @@ class ImagenetSubsets(TableBuilder):
 
     def __init__(self, *args, data_dir=None, **kwargs):
         check_names(self.BUILDER_CONFIG_CLASS, kwargs)
+        check_config_name(kwargs.get("config_name"), self.builder_configs)
         for option in CUSTOM.values():  # neither an array nor a generator can be compared with a default
             kwargs[option] = as_given(kwargs.get(option))
         if data_dir is not None:  # one place, one cache, however it is written
@@ -467,6 +471,8 @@ def select(dataset, name="1pct", split=None, **options):
         raise ValueError(f"select has no option {unknown[0]!r}; the options are {', '.join(sorted(SELECT_OPTIONS))}.")
     if name not in SUBSETS and name != "custom":
         raise ValueError(f"Unknown config {name!r}; choose one of {[*SUBSETS, 'custom']}.")
+    if name == "custom" and options.get("train_list") is None:
+        raise ValueError(LISTS_OF_CUSTOM)
     options |= {option: as_given(options.get(option)) for option in CUSTOM.values()}
     config = ImagenetSubsetsConfig(name=name, version=ROWS_VERSION, **options)
     return select_splits(dataset, config.make_plan(), config.info(), split)

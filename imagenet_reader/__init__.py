@@ -15,7 +15,7 @@
 ``rows``        rows: their names, labels and where their images are
 ``reading``     reading images, ahead in row order or one at a time
 ``hf``          all that depends on ``datasets``
-``files``       disk space, temporary folders and the progress bar
+``files``       disk space, temporary folders, digests
 ``errors``      the error of an archive that is not what it should be
 ==============  ================================================================================================
 """

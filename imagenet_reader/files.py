@@ -1,4 +1,4 @@
-"""Files: opening them, naming them in errors, noticing that they changed; and the progress bar."""
+"""Files: opening them, the space that they need, temporary folders, digests."""
 
 import contextlib
 import errno
@@ -7,8 +7,6 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-
-import datasets
 
 from imagenet_reader.sources.local import naming
 
@@ -61,8 +59,3 @@ def as_utf_8(path: str | os.PathLike) -> str:
 def digest(value):
     """SHA-256 (hex) of a value's text."""
     return hashlib.sha256(repr(value).encode()).hexdigest()
-
-
-def progress_bar(doing, size, unit="B"):
-    """The progress bar of ``datasets``, over ``size`` bytes or other units."""
-    return datasets.utils.tqdm(total=size, desc=doing, unit=unit, unit_scale=True)

@@ -9,12 +9,11 @@ import warnings
 
 import datasets
 import numpy as np
-from datasets.utils import tqdm
 
 from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.files import progress_bar
 from imagenet_reader.hf.processes import finished, interruptible, worker_pool
+from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.index.members import MEMBERS
 from imagenet_reader.layouts.base import IMAGE_SETS, Wanted
 from imagenet_reader.layouts.find import find_layout
@@ -196,7 +195,7 @@ def _decode_images(path, reader, rows, num_proc):
     rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_AT_ONCE] for start in range(0, len(rows), _DECODED_AT_ONCE)]
     try:
-        with tqdm(total=len(rows), desc=f"Decoding {os.path.basename(path)}", unit=" images") as bar:
+        with progress_bar(f"Decoding {os.path.basename(path)}", len(rows), unit=" images") as bar:
             return interruptible(functools.partial(_decode_parts, reader, parts, num_proc, bar.update))
     except concurrent.futures.BrokenExecutor as error:
         raise ChildProcessError(f"{path}: a process that decoded its images died, out of memory perhaps.") from error

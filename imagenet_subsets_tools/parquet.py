@@ -13,8 +13,10 @@ import time
 from pathlib import Path
 
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.files import check_space, progress_bar
+from imagenet_reader.files import check_space
+from imagenet_reader.hf.options import check_num_proc
 from imagenet_reader.hf.processes import finished, interruptible, worker_pool
+from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.layouts.base import IMAGE_SETS
 from imagenet_reader.layouts.find import find_layout
 from imagenet_subsets_tools.card import write_card
@@ -116,6 +118,7 @@ def build_parquet(
     output_dir = Path(output_dir)
     configs = [configs] if isinstance(configs, str) else list(dict.fromkeys(configs))
     _check_arguments(configs, num_proc, executor)
+    _refuse_a_pattern(output_dir)
     own_lists = {"train_list": _absolute(train_list), "validation_list": _absolute(validation_list)}
     options = config_options(
         configs, label_names, splits, unlabeled, **own_lists, classes=classes, real_labels=real_labels
@@ -145,10 +148,15 @@ def _check_arguments(configs, num_proc, executor):
     unknown = [config for config in configs if config not in CONFIGS]
     if unknown or not configs:
         raise ValueError(f"configs={configs!r}: expected one or more of {list(CONFIGS)}.")
-    if num_proc is not None and num_proc < 1:
-        raise ValueError(f"num_proc={num_proc!r}: expected 1 or more.")
+    check_num_proc(num_proc)
     if num_proc is not None and executor is not None:
         raise ValueError("num_proc and executor: expected one of them, for the executor has processes of its own.")
+
+
+def _refuse_a_pattern(output_dir):
+    path = os.path.abspath(os.path.expanduser(output_dir))
+    if re.search(r"\[.+\]", path):
+        raise ValueError(f"output_dir={path!r}: datasets cannot load a folder below [...], a pattern to it. Rename it.")
 
 
 def _absolute(path):

@@ -23,7 +23,9 @@ from datasets.iterable_dataset import ExamplesIterable
 from datasets.table import ConcatenationTable
 from datasets.utils.info_utils import is_small_dataset
 
+from imagenet_reader.hf.options import check_num_proc
 from imagenet_reader.hf.processes import end_with, ending_with_this
+from imagenet_reader.hf.progress import without_bars_in_files
 
 __all__ = ["TableBuilder", "indices_of", "is_small_dataset", "only_column"]
 
@@ -56,13 +58,18 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
         """The folder that is written while a dataset is prepared; ``None`` if it is not on this machine."""
         return self._output_dir if self._output_dir.endswith(".incomplete") else None
 
+    def download_and_prepare(self, *args, num_proc=None, **kwargs):
+        """As in ``datasets``; raises ``ValueError`` if ``num_proc`` is no number of processes."""
+        check_num_proc(num_proc)
+        super().download_and_prepare(*args, num_proc=num_proc, **kwargs)
+
     def _download_and_prepare(self, *args, **kwargs):
         self._preparing_process = os.getpid()
         for left in os.scandir(self.unfinished_dir) if self.unfinished_dir else ():
             os.unlink(left.path)  # by a preparation that was killed; it must not become part of this one
         handled = sys.exc_info()[1]  # whoever loads again in an except block has an error already
         try:
-            with ending_with_this():
+            with ending_with_this(), without_bars_in_files():
                 super()._download_and_prepare(*args, **kwargs)
         except Exception as error:
             interrupt = _interrupt_before(error, handled)

@@ -19,8 +19,9 @@ import filelock
 import pyarrow as pa
 
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.files import check_space, digest, in_words, progress_bar
+from imagenet_reader.files import check_space, digest, in_words
 from imagenet_reader.hf.log import logger
+from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.index.kept import archive_identity, index_folder, index_path, kept_index
 from imagenet_reader.layouts.base import Index, Layout, Snapshot, Wanted, changed_since
 from imagenet_reader.layouts.folders import CLASS_FOLDER

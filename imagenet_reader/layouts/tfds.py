@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from imagenet_reader.files import progress_bar
 from imagenet_reader.formats.tfrecord import list_examples
+from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.layouts.sharded import Sharded, joined
 from imagenet_reader.sources import open_file
 

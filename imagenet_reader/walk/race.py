@@ -3,10 +3,9 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from datasets.utils import tqdm
-
-from imagenet_reader.files import progress_bar
+from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.sources.pool import FilePool
 from imagenet_reader.walk.tar_walk import TarWalk
 from imagenet_reader.walk.ways import THREADS, Hop, HopByThreads, Stream, Way, unfinished
@@ -46,7 +45,7 @@ class _Race:
     are what is left to be passed, so they are the measure of both.
     """
 
-    def __init__(self, walks: Sequence[TarWalk], bar: tqdm):
+    def __init__(self, walks: Sequence[TarWalk], bar: Any):
         self.walks, self.bar, self.began, self.looked = walks, bar, time.perf_counter(), 0.0
         # Of each way, in the order of their last use: headers per second, and the seconds of the last time.
         self.pace: dict[Way, float] = {}

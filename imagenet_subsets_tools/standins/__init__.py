@@ -23,9 +23,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from datasets.utils import tqdm
 
 from imagenet_reader.files import check_space
+from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.lists import SPLIT_FILES, TRAIN_IMAGES
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets_tools.split_lists import TRAIN_NAME, VALIDATION_NAME
@@ -102,7 +102,7 @@ def make_standins(directory, configs=("1pct", "10pct", "lt"), image_bytes=None, 
 
     images = Images(image_bytes)
     with _made(directory) as made, tempfile.TemporaryDirectory(dir=directory, prefix=".standins-") as temporary:
-        with tqdm(total=total, unit=" images", desc="Making stand-ins") as progress:
+        with progress_bar("Making stand-ins", total, unit=" images") as progress:
             if layout == ARCHIVES:
                 _write_train(Path(temporary, TRAIN_ARCHIVE), train, images, progress)
                 _write_validation(Path(temporary, VALIDATION_ARCHIVE), validation, images, progress)

@@ -70,3 +70,16 @@ def test_stand_ins_are_not_to_be_downloaded_again(config, options, standins_1pct
     with pytest.raises(ArchiveError, match=r"the official archive 147,897,477,120: it is a stand-in, or") as raised:
         imagenet_subsets.load_dataset(config, data_dir=standins_1pct, streaming=True, **options)
     assert "ownload it again" not in str(raised.value)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("num_proc", [-1, 0, 1.5, "4", True])
+def test_num_proc_is_a_number_of_processes(way, num_proc, standins_1pct, tmp_path):
+    with pytest.raises(ValueError, match=f"num_proc={num_proc!r}: expected 1 or more"):
+        load(way, "1pct", data_dir=str(standins_1pct), cache_dir=str(tmp_path), num_proc=num_proc)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_name_of_a_config_is_text(way, standins_1pct):
+    with pytest.raises(ValueError, match=r"name=1: expected the name of a config, one of \['1pct', "):
+        load(way, 1, data_dir=str(standins_1pct))

@@ -11,7 +11,7 @@ import datasets
 import pytest
 from helpers.hub import Hub
 from helpers.programs import command
-from helpers.rows import RUNS_SCRIPTS, SCRIPT, VERSION
+from helpers.rows import RUNS_SCRIPTS, SCRIPT, TRUST, VERSION
 
 import imagenet_subsets
 from imagenet_reader import lists
@@ -98,6 +98,13 @@ def test_the_call_runs_verbatim_and_unasked(python, standins_1pct, tmp_path):
 def test_datasets_4_and_later_refuse_scripts(standins_1pct):
     with pytest.raises(RuntimeError, match="scripts are no longer supported"):
         datasets.load_dataset(str(SCRIPT), "1pct", data_dir=str(standins_1pct))
+
+
+@runs_scripts
+def test_infos_of_all_configs_need_no_images():
+    infos = datasets.get_dataset_infos(str(SCRIPT), **TRUST)
+    assert infos["lt"].splits["train"].num_examples == 115_846
+    assert {split: info.num_examples for split, info in infos["custom"].splits.items()} == {"validation": 50_000}
 
 
 def test_dataset_infos_agrees_with_the_builder():

@@ -211,6 +211,12 @@ def test_wrong_arguments(arguments, message, standins_1pct, tmp_path):
     assert not (tmp_path / "hub").exists()
 
 
+def test_a_folder_that_datasets_cannot_load(standins_1pct, tmp_path):
+    with pytest.raises(ValueError, match=r"hub\[1\]/a.*Rename it"):
+        build_parquet(tmp_path / "hub[1]" / "a", standins_1pct, configs=["1pct"])
+    assert not (tmp_path / "hub[1]").exists()
+
+
 def test_build_from_the_command_line(copy, standins_1pct, small_shards, tmp_path, capsys):
     """``build`` tells what it wrote; a missing folder is one line on stderr."""
     arguments = ["build", "1pct", "--output-dir", str(copy), "--num-proc", "2"]

@@ -1,0 +1,42 @@
+"""Progress bars are for people: a terminal shows them, a file or pipe has none."""
+
+import contextlib
+import fcntl
+import os
+import struct
+import subprocess
+import termios
+
+from helpers.programs import command, environment
+
+BARS = b"Indexing ILSVRC2012_img_val.tar", b"validation split"
+
+
+def load(few, tmp_path, stderr, asked_for=False):
+    home = str(tmp_path / "home")
+    variables = environment(HF_HOME=home, HF_DATASETS_DISABLE_PROGRESS_BARS="0")
+    if not asked_for:
+        del variables["HF_DATASETS_DISABLE_PROGRESS_BARS"]
+    loading = command("load_small", few.parent, tmp_path / "cache")
+    return subprocess.run(loading, env=variables, stderr=stderr, check=True, timeout=240)
+
+
+def test_a_pipe_has_no_bars(few, tmp_path):
+    assert b"\r" not in load(few, tmp_path, subprocess.PIPE).stderr
+
+
+def test_a_pipe_has_bars_if_they_are_asked_for(few, tmp_path):
+    shown = load(few, tmp_path, subprocess.PIPE, asked_for=True).stderr
+    assert [bar for bar in BARS if bar not in shown] == [], shown
+
+
+def test_a_terminal_shows_bars(few, tmp_path):
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 200, 0, 0))
+    load(few, tmp_path, theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError), os.fdopen(ours, "rb", 0) as terminal:  # it has an error at its end
+        while piece := terminal.read(1 << 12):
+            shown += piece
+    assert [bar for bar in BARS if bar not in shown] == [], shown
