@@ -103,13 +103,15 @@ class Kept(Layout):
         if self.snapshot(wanted).identity != snapshot.identity:
             raise changed_since(self.path)
         names = None if wanted.images is None else Names({name for name, _ in wanted.images} | wanted.wnids)
-        with self._locked():
-            self._forget_others(snapshot.identity)
-            tars = self._tars(snapshot.identity)
-            missing = _not_asked_for(names, tars)
-            if missing is None or missing:
-                tars = sorted([*tars, self._extract(missing, tars, snapshot)])
-            stamps = tuple(map(stamp_of, tars))
+        tars = self._tars(snapshot.identity)
+        if _not_asked_for(names, tars) != set():
+            with self._locked():
+                self._forget_others(snapshot.identity)
+                tars = self._tars(snapshot.identity)  # another process may have added some
+                missing = _not_asked_for(names, tars)
+                if missing is None or missing:
+                    tars = sorted([*tars, self._extract(missing, tars, snapshot)])
+        stamps = tuple(map(stamp_of, tars))
         return Index(self.list_members(tars), Reader(self.format, tuple(tars), stamps, self.path))
 
     def explain(self, missing: list[tuple[str, int]]) -> str:

@@ -1,6 +1,7 @@
 """Each message that docs/troubleshooting.md explains really comes."""
 
 import gzip
+import inspect
 import os
 import re
 import shutil
@@ -256,6 +257,12 @@ def script_alone(data_dir):
     raise RuntimeError(result.stderr)
 
 
+def cache_read_only(data_dir, read_only):
+    (data_dir / "cache").mkdir()
+    read_only(data_dir / "cache")
+    imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(data_dir / "cache"))
+
+
 def unknown_option(data_dir):
     load(data_dir, on_missing="ignore")
 
@@ -316,6 +323,7 @@ MESSAGES = {  # of the page's table, and what gets each
     "... Lines that name no training or validation image": no_image,
     "... is damaged (...)": damaged,
     "... GB are free (to write none of them, pass in_place=True; ...)": disk_too_small,
+    "...: '....lock'": cache_read_only,
     "The indexes of archives cannot be kept in ...": no_home,
     "... are kept in a folder below HF_HOME, which cannot be written": no_home_for_a_tar_gz,
     "... is not the published list": unpublished,
@@ -338,7 +346,9 @@ def test_the_table_has_these_messages():
 
 
 @pytest.mark.parametrize("message", MESSAGES)
-def test_the_message_comes(message, data_dir):
+def test_the_message_comes(message, data_dir, request):
     pattern = ".*".join(map(re.escape, message.split("...")))
+    needs_it = "read_only" in inspect.signature(MESSAGES[message]).parameters
+    arguments = [request.getfixturevalue("read_only")] if needs_it else []
     with pytest.raises((ValueError, OSError, RuntimeError), match=re.compile(pattern, re.DOTALL)):
-        MESSAGES[message](data_dir)
+        MESSAGES[message](data_dir, *arguments)

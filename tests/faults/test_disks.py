@@ -111,6 +111,20 @@ def test_the_images_of_a_tar_gz_need_a_home(few, tmp_path, hf_home):
         load(tmp_path / "kaggle" / KAGGLE_TAR_GZ, streaming=True, **FEW)
 
 
+@pytest.mark.filterwarnings("ignore:.*are read once")
+def test_kept_images_and_their_index_may_be_read_only(few, images, tmp_path, hf_home, read_only, monkeypatch):
+    (tmp_path / "kaggle").mkdir()
+    with gzip.open(tmp_path / "kaggle" / KAGGLE_TAR_GZ, "wb", 1) as archive:
+        archive.write(few.read_bytes())
+    load(tmp_path / "kaggle" / KAGGLE_TAR_GZ, streaming=True, **FEW)
+    load(few, streaming=True, **FEW)
+    read_only(hf_home)
+    monkeypatch.setattr("imagenet_reader.layouts.official_tar.walk_archive", None)
+    monkeypatch.setattr("imagenet_reader.layouts.kept.walk_archive", None)
+    for path in (few, tmp_path / "kaggle" / KAGGLE_TAR_GZ):
+        assert dict(images_of(load(path, streaming=True, **FEW))) == images
+
+
 def test_a_cache_that_cannot_be_written(few, tmp_path, read_only):
     cache = tmp_path / "cache"
     cache.mkdir()
