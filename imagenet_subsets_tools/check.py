@@ -78,18 +78,18 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
     published = {name: lists.read_split_list(name) for name in lists.LISTS}
     archives, list_reports = [], {}
     for layout, kinds in _find_layouts(data_dir):
-        archive, index = _check_layout(layout, kinds, published["validation"], full)
-        rows = {name: _locate(images, index) for name, images in published.items() if _kind(name) in kinds}
-        if decode and rows and index is not None:
+        wanted = _wanted(kinds, published["validation"])
+        archive, table = _check_layout(layout, kinds, wanted, full)
+        rows = {name: _locate(images, table) for name, images in published.items() if _kind(name) in kinds}
+        if decode and rows and table is not None:
             with _noting(archive):
-                archive["damaged"] = _decode_images(
-                    layout.path, index.reader, np.concatenate(list(rows.values())), num_proc
-                )
+                reader = _reader_of(layout, wanted)
+                archive["damaged"] = _decode_images(layout.path, reader, np.concatenate(list(rows.values())), num_proc)
         archive["ok"] = not archive["errors"] and archive["sha256"] in (None, archive["official_sha256"])
         archives.append(archive)
         list_reports |= {name: _check_list(list_rows, archive, wnids) for name, list_rows in rows.items()}
         if "train" in kinds:
-            list_reports["full"] = _check_all(index, archive, wnids)
+            list_reports["full"] = _check_all(table, archive, wnids)
     splits = [
         {"config": config, "split": split, **list_reports[name]}
         for config, subset in SUBSETS.items()
@@ -122,25 +122,32 @@ def _noting(archive):
         archive["errors"].append(str(error))
 
 
-def _check_layout(layout, kinds, validation, full):
-    """What the report says of an archive or a folder, and its index, or ``None`` if it cannot be read."""
-    name, index = os.path.basename(layout.path), None
+def _wanted(kinds, validation):
+    wanted = {"validation": set(validation), "test": set(lists.test_images())}
+    return Wanted(lambda: wanted.get(kinds[0]))
+
+
+def _reader_of(layout, wanted):
+    if not layout.in_place:
+        raise ArchiveError(f"The images of {layout.path} cannot be decoded where they are. Unpack it, and check that.")
+    return layout.index(layout.snapshot(wanted), wanted).reader
+
+
+def _check_layout(layout, kinds, wanted, full):
+    """What the report says of an archive or a folder, and a table of its images, ``None`` if it cannot be read."""
+    name, table = os.path.basename(layout.path), None
     archive = {"kinds": kinds, "layout": layout.name, "path": layout.path, "name": name, "bytes": None}
     archive |= {"official_bytes": OFFICIAL_SIZES.get(name), "images": None, "classes": None, "sha256": None}
     archive |= {"official_sha256": OFFICIAL_SHA256.get(name), "errors": [], "damaged": None}
     with _noting(archive):
         layout.check()
-        if not layout.checkable:
-            raise ArchiveError(f"{layout.path} can be read only as a whole. To check it, unpack it.")
-        wanted = {"validation": set(validation), "test": set(lists.test_images())}
-        images = Wanted(lambda: wanted.get(kinds[0]))
-        index = layout.index(layout.snapshot(images), images)
-        archive["images"] = index.table.num_rows
+        table = layout.list_images(wanted)
+        archive["images"] = table.num_rows
     if os.path.isfile(layout.path):
         archive["bytes"] = os.path.getsize(layout.path)
         with _noting(archive), naming(layout.path, "hashing"):
             archive["sha256"] = _sha256(layout.path) if full and archive["official_sha256"] else None
-    return archive, index
+    return archive, table
 
 
 def _sha256(path):
@@ -153,18 +160,18 @@ def _sha256(path):
     return digest.hexdigest()
 
 
-def _locate(images, index):
+def _locate(images, table):
     """The rows of a list, of size 0 where the loader would take no such image."""
-    rows = locate(images, MEMBERS.empty_table() if index is None else index.table)
+    rows = locate(images, MEMBERS.empty_table() if table is None else table)
     rows["size"][rows["size"] > MAX_IMAGE] = 0
     return rows
 
 
-def _check_all(index, archive, wnids):
+def _check_all(table, archive, wnids):
     """What the report says of all training images."""
     found, listed = None, lists.TRAIN_IMAGES
-    if index is not None:
-        rows = training_rows(index.table, wnids)
+    if table is not None:
+        rows = training_rows(table, wnids)
         found, archive["classes"] = len(rows), len(np.unique(rows["label"]))
     unknown = {"damaged": None, "absent": [], "lacking_classes": None}
     return {"archive": archive["name"], "listed": listed, "found": found, **unknown, "ok": found == listed}

@@ -119,14 +119,14 @@ class Layout(ABC):
         name: what to call the form.
         format: how its images lie in their files, a key of ``formats.FORMATS``.
         exists: whether there are images at all.
-        checkable: whether all images can be listed without reading everything.
+        in_place: whether images are read where they are, and not extracted first.
     """
 
     path: str
     name: ClassVar[str] = ""
     format: ClassVar[str] = "tar"
     exists: ClassVar[bool] = True
-    checkable: ClassVar[bool] = True
+    in_place: ClassVar[bool] = True
 
     @classmethod
     @abstractmethod
@@ -154,6 +154,14 @@ class Layout(ABC):
         Raises:
             ArchiveError: a file is not what it should be.
         """
+
+    def list_images(self, wanted: Wanted) -> pa.Table:
+        """All images, or of a folder those that are wanted, with ``name`` and ``size``; nothing is extracted.
+
+        Raises:
+            ArchiveError: a file is not what it should be.
+        """
+        return self.index(self.snapshot(wanted), wanted).table
 
     def check(self) -> None:  # noqa: B027 (most have nothing to check)
         """Fail early: raise any error of listing the images that is cheap to detect."""

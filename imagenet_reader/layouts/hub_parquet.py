@@ -3,7 +3,10 @@
 import functools
 from typing import ClassVar
 
+import pyarrow as pa
+
 from imagenet_reader.formats.parquet_images import find_pieces, read_images
+from imagenet_reader.layouts.base import Wanted
 from imagenet_reader.layouts.kept import Kept, Names, Stream
 from imagenet_reader.layouts.sharded import Sharded
 
@@ -16,6 +19,13 @@ class HubParquet(Sharded, Kept):
     way_out: ClassVar = ""
     folders: ClassVar = ("", "data", "snapshots/*", "snapshots/*/data")
     patterns: ClassVar = {name: f"{name}-*-of-*.parquet" for name in ("train", "validation", "test")}
+
+    def list_images(self, wanted: Wanted) -> pa.Table:
+        """All images, of which only the names are read; sizes are estimates."""
+        pieces = find_pieces(self.files(), None)
+        sizes = [max(1, piece.wanted_size // len(piece.names)) for piece in pieces for _ in piece.names]
+        names = pa.chunked_array([piece.names.cast(pa.binary()) for piece in pieces], pa.binary())
+        return pa.table({"name": names, "size": pa.array(sizes, pa.int64())})
 
     def stream(self, names: Names | None) -> Stream:
         """The images in the order of the files; names are read first."""

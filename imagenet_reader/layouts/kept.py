@@ -78,7 +78,7 @@ class Stream:
 class Kept(Layout):
     """A form of ImageNet from which images are extracted once: each config adds those that no other has asked for."""
 
-    checkable: ClassVar = False
+    in_place: ClassVar = False
     obstacle: ClassVar[str] = "can be read only from beginning to end"
     way_out: ClassVar[str] = "Unpack it once to avoid this."
 
@@ -89,6 +89,14 @@ class Kept(Layout):
         Raises:
             ArchiveError: a file is not what it should be.
         """
+
+    def list_images(self, wanted: Wanted) -> pa.Table:
+        """All images, which reads all files to their ends."""
+        stream, sizes = self.stream(None), {}
+        with progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar:
+            for name, image in stream.members(bar.update):
+                sizes[name.encode()] = len(image)
+        return pa.table({"name": pa.array(sizes, pa.binary()), "size": pa.array(sizes.values(), pa.int64())})
 
     def list_members(self, files: list[str]) -> pa.Table:
         """The images in kept tars."""

@@ -12,6 +12,10 @@ import tarfile
 
 import pytest
 from helpers.programs import PROJECT
+from makers.hub_parquet import hub_parquet
+from makers.hub_tar_gz import hub_tar_gz
+from makers.images import numbered_jpeg
+from makers.layouts import kaggle_tar_gz
 
 import imagenet_subsets
 from imagenet_reader import lists, official
@@ -297,3 +301,19 @@ def test_the_command_prints_json_alone_on_stdout(folder):
     assert json.loads(result.stdout)["splits"][1]["found"] == 50_000
     assert f"Indexing {VALIDATION}" in result.stderr and f"Hashing {VALIDATION}: 100%" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("make", "layout"),
+    [(hub_parquet, "Hub Parquet"), (hub_tar_gz, "Hub .tar.gz"), (kaggle_tar_gz, "Kaggle's .tar.gz")],
+)
+def test_layouts_whose_images_are_extracted(make, layout, images, tmp_path, kept):
+    """Their images are listed, and none is extracted."""
+    train = {f"n01440764_{k}.JPEG": numbered_jpeg(k) for k in (10040, 10043, 7)}
+    make(images | train, tmp_path / "data")
+    report = check.check_archives(tmp_path / "data", decode=True)
+    assert {archive["layout"] for archive in report["archives"]} == {layout}
+    assert all("cannot be decoded where they are" in archive["errors"][0] for archive in report["archives"])
+    found = {(split["config"], split["split"]): split["found"] for split in report["splits"]}
+    assert found["1pct", "validation"] == 300 and found["full", "train"] == 3
+    assert kept() == []
