@@ -86,7 +86,7 @@ class RemoteFile:
             for k, result in zip(rest, _request(self.path, [pieces[k] for k in rest])):
                 error = _wrong(result, pieces[k])
                 if error is None:
-                    found[k] = result
+                    found[k] = result  # type: ignore[assignment]  # an exception is wrong
                 elif not _may_pass(error):
                     raise self._failure(error)
                 else:
