@@ -39,6 +39,7 @@ from benchmarks.groups import (
     WALKS,
     WORST,
 )
+from benchmarks.picture import draw_picture
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -140,12 +141,16 @@ def main():
         "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--scale", choices=SCALES, default="laptop")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw how long it takes until 1pct is ready")
     parser.add_argument("--workdir", type=Path, help="a folder that keeps the stand-ins for the next time")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         workdir = (arguments.workdir or Path(temporary)) / f"imagenet-subsets-{arguments.scale}"
         workdir.mkdir(parents=True, exist_ok=True)
         results = run_all(SCALES[arguments.scale], workdir.resolve())
+    if arguments.picture:
+        seconds = {name: statistics.median(run["seconds"] for run in runs) for name, runs in results.items() if runs}
+        draw_picture(arguments.picture, seconds)
     libraries = ("datasets", "pyarrow", "ratarmountcore", "tensorflow-datasets")
     versions = [f"{library} {_version(library)}" for library in libraries]
     print(

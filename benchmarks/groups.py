@@ -90,6 +90,11 @@ GROUPS = [  # the runs of a group take turns
         "selected at random": Run("random_rows_of_subset", "loaded photos", {"selected": True}),
         "given at random": Run("random_rows_of_subset", "loaded photos", {"selected": False}),
     },
+    {
+        "Parquet read": Run("read_parquet", "loaded photos", indexed=False),
+        "1 % extracted": Run("extract_from_parquet", "loaded photos", {"share": 0.01}, indexed=False),
+        "all extracted": Run("extract_from_parquet", "loaded photos", {"share": 1}, indexed=False),
+    },
     *(
         {
             f"{name}, {workers} workers": Run(function, arguments=arguments | {"workers": workers}, library=library)
@@ -114,7 +119,7 @@ WALKS = [
 
 # label, run, run that it is compared with, target; the fields compared and their unit
 SECONDS = ("seconds", "seconds", "{:.2f} s")
-SECONDS_A_GB = ("seconds_a_gb", "seconds_a_gb", "{:.2f} s/GB")
+SECONDS_PER_GB = ("seconds_per_gb", "seconds_per_gb", "{:.2f} s/GB")
 BYTES = ("read_mb", "wanted_mb", "{:,.0f} MB")
 RATIOS = [
     ("1pct: num_proc=4 / floor", "ours, num_proc=4", "floor", "<= 1.3", SECONDS),
@@ -124,15 +129,17 @@ RATIOS = [
     ("1pct: TFDS / floor", "TFDS", "floor", "", SECONDS),
     ("1pct: streaming / one process", "ours, streaming", "ours", "<= 1", SECONDS),
     ("index: ratarmountcore / ours", "ratarmountcore", "index", ">= 10", SECONDS),
-    ("time per byte wanted: 10pct / 1pct", "10pct", "1pct", "<= 1", SECONDS_A_GB),
-    ("5 ms a read: one by one / ours", "one by one, from afar", "ours, from afar", ">= 8", SECONDS),
+    ("time per byte wanted: 10pct / 1pct", "10pct", "1pct", "<= 1", SECONDS_PER_GB),
+    ("5 ms per read: one by one / ours", "one by one, from afar", "ours, from afar", ">= 8", SECONDS),
     ("random access: in place / copied", "in place at random", "copied at random", "<= 1.1", SECONDS),
     ("random access: any path at least / copied", "in memory at random", "copied at random", "", SECONDS),
     ("random access: in place, directly / copied", "in place at random, directly", "copied at random", "", SECONDS),
     ("random access: copied, directly / copied", "copied at random, directly", "copied at random", "", SECONDS),
     ("random access: selected / given", "selected at random", "given at random", "<= 1.02", SECONDS),
+    ("Parquet: 1 % extracted / read by pyarrow", "1 % extracted", "Parquet read", "<= 1.3", SECONDS),
+    ("Parquet: all extracted / read by pyarrow", "all extracted", "Parquet read", "<= 1.3", SECONDS),
     (
-        "batches, 5 ms a read: one by one / together",
+        "batches, 5 ms per read: one by one / together",
         "batches one by one, from afar",
         "batches together, from afar",
         ">= 4",
@@ -166,6 +173,7 @@ VALUES = [
     ("full in place: cache", "full in place", "< 300 MB", "cache_mb", "{:.0f} MB"),
     *((f"select {config}: ready after", f"{config}, selected", "< 5 s", "seconds", "{:.2f} s") for config in SELECTED),
     *((f"select {config}: memory", f"{config}, selected", "< 700 MB", "memory_mb", "{:.0f} MB") for config in SELECTED),
+    ("Parquet: memory of extracting all", "all extracted", "< 600 MB", "peak_mb", "{:.0f} MB"),
     ("streaming: first row after", "first row", "< 3 s", "seconds", "{:.2f} s"),
     ("index: memory", "index, in memory", "< 350 MB", "peak_mb", "{:.0f} MB"),
     ("largest process: plan of full", "plan of full", "< 600 MB", "peak_mb", "{:.0f} MB"),
