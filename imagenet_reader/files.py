@@ -13,7 +13,7 @@ from imagenet_reader.sources.local import naming
 
 @contextlib.contextmanager
 def opened(path):
-    """The file descriptor of a file that is read."""
+    """Context of the descriptor of a file, open for reading."""
     fd = os.open(path, os.O_RDONLY)
     try:
         with naming(path, "reading"):
@@ -31,22 +31,22 @@ def check_space(folder, needed, what, advice=""):
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if free < needed:
-        message = f"{what} take {in_words(needed)}, and {in_words(free)} are free{advice}"
+        message = f"{what} need {in_words(needed)}, but only {in_words(free)} are free{advice}"
         raise OSError(errno.ENOSPC, message, str(existing))
 
 
 def in_words(size):
-    """A number of bytes as people say it, ``"8.2 GB"`` or ``"31.0 MB"``."""
+    """A number of bytes in words, ``"8.2 GB"`` or ``"31.0 MB"``."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def unused_cache():
-    """Context of an empty folder for builders that prepare nothing: each wants a ``cache_dir`` that it can write."""
+    """Context of an empty folder, for builders that prepare nothing but need a writable ``cache_dir``."""
     return tempfile.TemporaryDirectory(prefix="imagenet-subsets-")
 
 
 def note_use(path):
-    """Note in a file's time of change that it is used now, where that can be written."""
+    """Touch a file to record its last use; ignore failures."""
     with contextlib.suppress(OSError):
         os.utime(path)
 
@@ -57,5 +57,5 @@ def as_utf_8(path: str | os.PathLike) -> str:
 
 
 def digest(value):
-    """SHA-256 (hex) of a value's text."""
+    """SHA-256 (hex) of the ``repr`` of a value."""
     return hashlib.sha256(repr(value).encode()).hexdigest()

@@ -69,7 +69,7 @@ def read_split_list(name):
         name: a key of ``LISTS``.
 
     Returns:
-        ``list[tuple[str, int]]``, (file name, label) an image, sorted by file name.
+        ``list[tuple[str, int]]``, (file name, label) per image, sorted by file name.
 
     Raises:
         FileNotFoundError: ``split_files/`` has no such file.
@@ -137,7 +137,7 @@ def _check_digest(path: pathlib.Path, text: str, expected: str) -> None:
 
 
 def test_images():
-    """The official test images, ``list[tuple[str, int]]``, (file name, -1) an image: no labels were published."""
+    """The official test images, ``list[tuple[str, int]]``, (file name, -1) per image: no labels were published."""
     return [(f"ILSVRC2012_test_{k:08d}.JPEG", -1) for k in range(1, TEST_IMAGES + 1)]
 
 

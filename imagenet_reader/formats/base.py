@@ -1,4 +1,4 @@
-"""Where an image is, and what a format has to do with that."""
+"""Where an image is, and how a format reads it."""
 
 import os
 from abc import ABC, abstractmethod
@@ -15,9 +15,9 @@ class Where(NamedTuple):
         file: path of the file that holds it.
         stamp: the stamp that this file had when it was indexed.
         name: the image's official file name.
-        offset: the byte at which the image, or its header, begins in the file.
+        offset: the offset of the image, or of its header, in the file, in bytes.
         size: bytes of the image.
-        packed: bytes that it takes in the file, fewer than ``size`` if it is compressed.
+        packed: its size in the file in bytes, smaller than ``size`` if it is compressed.
     """
 
     file: str
@@ -49,7 +49,7 @@ class Format(ABC):
         return Where(file, stamp, row.name, row.offset, row.size, row.size)
 
     def file_name(self, name: bytes, label: int) -> bytes:
-        """The last part of an image's address, which is its official file name, unless its own file has another."""
+        """The last part of an image's address: its official file name, or the name of its own file."""
         return name
 
     @abstractmethod
@@ -69,5 +69,5 @@ def not_at_its_offset(where: Where) -> ArchiveError:
     """The error that an image is not where the index has it."""
     return ArchiveError(
         f"{where.file} does not hold {where.file_name} ({where.size:,} bytes) at byte {where.offset:,}, where its "
-        "index has it: the archive was changed or cut off. Load again once the file is complete."
+        "index has it: the archive was changed or truncated. Load again once the file is complete."
     )

@@ -11,7 +11,7 @@ from imagenet_reader.sources import File, Stamp
 class WholeFile(Format):
     """An extracted image.
 
-    Its row names a folder in place of a file, and has the modification time (ns) of the image in ``changed``.
+    Its row names a folder instead of a file, and has the modification time (ns) of the image in ``changed``.
     """
 
     columns: ClassVar = ("changed",)

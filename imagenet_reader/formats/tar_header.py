@@ -20,7 +20,7 @@ PAX_OVERRULES = re.compile(rb"\d (?:path|size|GNU\.sparse\.[a-z]+)=")
 
 
 def padded(size: int) -> int:
-    """The bytes that a payload of ``size`` bytes takes, which is a multiple of ``BLOCK``."""
+    """The bytes that a payload of ``size`` bytes occupies, a multiple of ``BLOCK``."""
     return size + BLOCK - 1 & -BLOCK
 
 
@@ -50,12 +50,12 @@ def _number(field: bytes) -> int:
 
 
 def checksum_fits(header: bytes) -> bool:
-    """Whether a header holds the checksum of its own bytes."""
+    """Whether the checksum in a header is right."""
     return sum(header) == _stated_sum(header[CHECKSUM])
 
 
 def first_wrong_checksum(headers: Sequence[bytes]) -> int | None:
-    """The number of the first header, of 512 bytes each, whose checksum does not fit; ``None`` if all fit."""
+    """The number of the first header, of 512 bytes each, whose checksum is wrong; ``None`` if all are right."""
     sums = np.frombuffer(b"".join(headers), np.uint8).reshape(-1, BLOCK).sum(axis=1, dtype=np.uint32)
     wrong = np.flatnonzero(sums != [_stated_sum(header[CHECKSUM]) for header in headers])
     return int(wrong[0]) if len(wrong) else None

@@ -43,5 +43,5 @@ class Zip(Format):
             crc = int.from_bytes(behind.removeprefix(FOLLOWS_MAGIC)[:4], "little")
         data = zlib.decompress(packed, -zlib.MAX_WBITS) if method == zipfile.ZIP_DEFLATED else packed
         if len(data) != where.size or zlib.crc32(data) != crc:
-            raise zlib.error("its size or checksum is not that of the zip")
+            raise zlib.error("its size or checksum differs from the zip's")
         buffer[:] = data

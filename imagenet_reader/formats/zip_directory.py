@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from imagenet_reader.sources import File
 
 PIECE_BYTES = 4 << 20
-# magic; disk numbers and entries; bytes of the directory; byte at which it begins; bytes of the comment
+# magic; disk numbers and entries; bytes of the directory; its offset; bytes of the comment
 END = struct.Struct("<4s8xIIH")
-END_64_PLACE = struct.Struct("<4sIQI")  # magic, disk, byte at which the end record of 64 bits stands, disks
-END_64 = struct.Struct("<4s36xQQ")  # magic, bytes of the directory, byte at which it begins
+END_64_PLACE = struct.Struct("<4sIQI")  # magic, disk, offset of the 64-bit end record, disks
+END_64 = struct.Struct("<4s36xQQ")  # magic, bytes of the directory, its offset
 END_MAGIC, END_64_PLACE_MAGIC, END_64_MAGIC = b"PK\5\6", b"PK\6\7", b"PK\6\6"
 MAX_COMMENT = 1 << 16
 # magic, flags, method, packed size, size, bytes of the name, of the extra fields, of the comment, offset of the header
 ENTRY, ENTRY_MAGIC = struct.Struct("<4s4xHH8xIIHHH8xI"), b"PK\1\2"
-EXTRA, EXTRA_64 = struct.Struct("<HH"), 1  # kind and bytes; the kind that has the numbers of 64 bits
-MORE = 0xFFFFFFFF  # the number has 64 bits, and stands in an extra field
+EXTRA, EXTRA_64 = struct.Struct("<HH"), 1  # kind and bytes; the kind of 64-bit numbers
+MORE = 0xFFFFFFFF  # the number has 64 bits and is in an extra field
 
 
 class Entry(typing.NamedTuple):
@@ -55,12 +55,12 @@ def entries(file: File) -> Iterator[Entry]:
 
 
 def _entry(content, at, before):
-    """The entry at a byte of a piece of the directory, and the byte at which the next is."""
+    """The entry at an offset in a piece of the directory, and the offset of the next."""
     if len(content) - at < ENTRY.size:
         raise zipfile.BadZipFile("its central directory is cut off")
     magic, flags, method, packed, size, *lengths, offset = ENTRY.unpack_from(content, at)
     if magic != ENTRY_MAGIC:
-        raise zipfile.BadZipFile("its central directory has something else in place of an entry")
+        raise zipfile.BadZipFile("its central directory has something other than an entry")
     name_end = at + ENTRY.size + lengths[0]
     extra_end = name_end + lengths[1]
     if extra_end + lengths[2] > len(content):
@@ -72,7 +72,7 @@ def _entry(content, at, before):
 
 
 def _numbers_64(extra, numbers):
-    """The numbers of an entry, of which those of 64 bits stand in an extra field, in this order."""
+    """The numbers of an entry; those of 64 bits are in an extra field, in this order."""
     at = 0
     while at + EXTRA.size <= len(extra):
         kind, length = EXTRA.unpack_from(extra, at)
@@ -80,7 +80,7 @@ def _numbers_64(extra, numbers):
             field = extra[at + EXTRA.size : at + EXTRA.size + length]
             count = sum(number == MORE for number in numbers)
             if len(field) < 8 * count:
-                raise zipfile.BadZipFile("an entry of its central directory lacks a number of 64 bits")
+                raise zipfile.BadZipFile("an entry of its central directory lacks a 64-bit number")
             found = iter(struct.unpack_from(f"<{count}Q", field))
             return [next(found) if number == MORE else number for number in numbers]
         at += EXTRA.size + length
@@ -88,7 +88,7 @@ def _numbers_64(extra, numbers):
 
 
 def _directory(file):
-    """Where the central directory begins and ends, and how many bytes stand before the zip in its file."""
+    """The offsets of the beginning and end of the central directory, and how many bytes of the file precede the zip."""
     file_size = file.stamp().size
     place, size, begin = _end_record(file, file_size)
     end = place
@@ -98,7 +98,7 @@ def _directory(file):
         _, disk, _, disks = END_64_PLACE.unpack(locator)
         if disk != 0 or disks > 1:
             raise zipfile.BadZipFile("it is one of several parts")
-        position -= END_64.size  # where it stands unless it was extended, as zipfile takes for granted
+        position -= END_64.size  # its offset, unless it was extended, as zipfile assumes
         record = file.read(position, END_64.size) if position >= 0 else b""
         if len(record) == END_64.size and record.startswith(END_64_MAGIC):
             _, size, begin = END_64.unpack(record)
@@ -110,12 +110,12 @@ def _directory(file):
 
 
 def _end_record(file, file_size):
-    """Where the end record stands, and the size and beginning of the directory as it has them."""
+    """The offset of the end record, and the size and offset of the directory that it states."""
     begin = max(0, file_size - END.size - MAX_COMMENT)
     tail = file.read(begin, file_size - begin)
     last = tail[-END.size :]
-    whole = last.startswith(END_MAGIC) and last.endswith(b"\0\0")  # at the very end, with an empty comment
-    at = len(tail) - END.size if whole else tail.rfind(END_MAGIC)
+    at_end = last.startswith(END_MAGIC) and last.endswith(b"\0\0")  # without a comment
+    at = len(tail) - END.size if at_end else tail.rfind(END_MAGIC)
     if at < 0 or at + END.size > len(tail):
         raise zipfile.BadZipFile("File is not a zip file")
     _, size, directory, _ = END.unpack_from(tail, at)

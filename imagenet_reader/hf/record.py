@@ -1,6 +1,6 @@
-"""A record beside each dataset in the cache, whose folder is named by a digest there: what the dataset is.
+"""The record of a cached dataset: what it is, since the name of its folder is only a digest.
 
-The record's time of change is when the dataset was used last, see ``files.note_use``.
+The record's modification time is when the dataset was last used, see ``files.note_use``.
 """
 
 import json
@@ -17,8 +17,8 @@ def write_record(folder, config, options, archives):
 
     Args:
         config: the name of the config.
-        options: ``dict``, the options that are not as they are by default; a long list is noted by its length.
-        archives: ``list[str]``, the paths of the archives or folders that the images are from.
+        options: ``dict``, the non-default options; a long list is noted by its length.
+        archives: ``list[str]``, the paths of the archives or folders that hold the images.
 
     Raises:
         OSError: the folder cannot be written.
@@ -41,5 +41,5 @@ def read_record(folder):
     try:
         with open(os.path.join(folder, RECORD), encoding="utf-8") as file:
             return json.load(file)
-    except (FileNotFoundError, ValueError):  # none, or none that is whole
+    except (FileNotFoundError, ValueError):  # none, or an incomplete one
         return None

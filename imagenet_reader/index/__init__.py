@@ -1,1 +1,1 @@
-"""The kept index of an archive."""
+"""The cached index of an archive."""

@@ -1,7 +1,7 @@
-"""The kept index of an archive: what the walk over it has found, so that nobody walks it twice.
+"""The cached index of an archive: the members that a walk found, so that no archive is walked twice.
 
-One place a user, one file a path, which the index of a newer archive replaces. A file is the SHA-256 of what follows,
-and a Parquet file, whose metadata has the identity of the archive.
+One folder per user, one file per archive path, overwritten when the archive changes. A file begins with the SHA-256 of
+the rest, a Parquet file whose metadata has the identity of the archive.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from imagenet_reader.lists import read_table
 from imagenet_reader.sources import open_file
 from imagenet_reader.sources.local import naming
 
-INDEX_VERSION = "1"  # part of every identity: raised when an index is made in another way
-SAMPLES = 16  # places in the archive whose bytes are part of its identity
+INDEX_VERSION = "1"  # part of every identity: raised when indexes change
+SAMPLES = 16  # of an archive's bytes, which are part of its identity
 SAMPLE_BYTES = 4096
 ROW_GROUP = 1 << 17
 
 
 def archive_identity(path):
-    """What distinguishes an archive from others: SHA-256 (hex) over size, time of change and 16 samples of 4 KiB."""
+    """The identity of an archive: SHA-256 (hex) over size, modification time and 16 samples of 4 KiB."""
     with open_file(path) as file:
         size, version = file.stamp()
         digest = hashlib.sha256(f"{INDEX_VERSION} {size} {version}".encode())
@@ -38,25 +38,25 @@ def archive_identity(path):
 
 
 def index_folder():
-    """The folder below ``HF_HOME`` in which indexes are kept, and what is taken out of a tar.gz, ``str``."""
+    """The folder below ``HF_HOME`` for indexes and extracted images, ``str``."""
     return os.path.join(huggingface_hub.constants.HF_HOME, "imagenet_subsets")
 
 
 def index_path(path):
-    """Where the index of an archive is kept, ``str``: below ``HF_HOME``, by the archive's path without links."""
+    """The path of the index of an archive, ``str``: below ``HF_HOME``, by the archive's path without links."""
     name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:16]
     return os.path.join(index_folder(), f"{name}.index")
 
 
 def kept_index(path, identity, find):
-    """The index that is kept of the archive at ``path``, ``pa.Table``; if there is none, ``find()`` makes it.
+    """The cached index of the archive at ``path``, ``pa.Table``; if there is none, ``find()`` makes it.
 
-    Where it cannot be kept, a warning says so, and the next load makes it again.
+    Where it cannot be cached, a warning says so, and the next load makes it again.
 
     Args:
         path: the archive, or a folder of archives.
-        identity: what distinguishes it from others that were at this path.
-        find: gives the table of its members.
+        identity: distinguishes it from others that were at this path.
+        find: returns the table of its members.
     """
     file = index_path(path)
     table = _load(file, identity)
@@ -106,13 +106,13 @@ def indexed_archive(file):
 def _load(file, identity):
     try:
         table = _read(file)
-    except OSError:  # none is kept, or nothing can be read there
+    except OSError:  # there is none, or it cannot be read
         return None
     return table if table is not None and table.schema.metadata[b"identity"] == identity.encode() else None
 
 
 def _read(file):
-    """The table in a kept index, ``None`` if the file is damaged."""
+    """The table in a cached index; ``None`` if the file is damaged."""
     with open(file, "rb") as stream:
         digest, content = stream.read(32), stream.read()
     if hashlib.sha256(content).digest() != digest:

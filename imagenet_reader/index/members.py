@@ -5,14 +5,14 @@ import warnings
 import numpy as np
 import pyarrow as pa
 
-# The name without folders, the byte at which the header stands in the archive, and the size of the image in bytes.
+# The name without folders, the offset of the header in the archive and the size of the image, in bytes.
 MEMBERS = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64()})
 
-A_CLASS = 2000  # names: there are 1,300 in a class of ImageNet at the most
+A_CLASS = 2000  # names: a class of ImageNet has up to 1,300
 
 
 def names_array(names, lengths):
-    """Names as ``pa.BinaryArray [n]``, out of all of them side by side, ``bytes``, and their ``lengths``, ``[n]``."""
+    """Names as ``pa.BinaryArray [n]``, from their concatenation, ``bytes``, and their ``lengths``, ``[n]``."""
     ends = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=ends[1:])
     return pa.Array.from_buffers(pa.binary(), len(lengths), [None, pa.py_buffer(ends), pa.py_buffer(names)])
@@ -36,7 +36,7 @@ def fixed_width(names):
 
 
 def members_table(members, schema):
-    """A table of members, of tuples in the order of the schema's columns."""
+    """A table of members, from tuples in the order of the schema's columns."""
     columns = zip(*members) if members else ((),) * len(schema)
     return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema)], schema)
 
@@ -50,10 +50,10 @@ def _distinct(names):
 
 
 def last_of_each_name(table, path):
-    """A table of members without all but the last of each name: the one that unpacking leaves. It warns of the rest."""
+    """Keep only the last member of each name, as unpacking would, with a warning."""
     count = len(table) - _distinct(table["name"])
     if count == 0:
         return table
     last = {name: row for row, name in enumerate(table["name"].to_pylist())}
-    warnings.warn(f"{path} holds {count:,} members twice; the later one counts, as in tar.", stacklevel=2)
+    warnings.warn(f"{path} has {count:,} duplicate member names; the last one wins, as in tar.", stacklevel=2)
     return table.take(sorted(last.values()))

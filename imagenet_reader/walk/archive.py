@@ -59,12 +59,12 @@ def walk_tars(paths: Sequence[str], prefixes: Sequence[bytes] | None = None) -> 
 
     Args:
         paths: the tars.
-        prefixes: what the names of the members that count begin with, per tar, such as ``b"n01440764_"`` in a class
+        prefixes: per tar, the prefix of the names of members that count, such as ``b"n01440764_"`` in a class
             tar; any member counts by default.
 
     Returns:
-        ``pa.Table`` with the columns of ``MEMBERS``, and ``file``, ``int64``, the number in ``paths``; of each tar each
-        name once.
+        ``pa.Table`` with the columns of ``MEMBERS``, and ``file``, ``int64``, the number in ``paths``; each name once per
+        tar.
 
     Raises:
         ArchiveError: a tar is damaged, truncated, or of a kind that ImageNet's are not, or holds images of another

@@ -1,4 +1,4 @@
-"""The race between the ways to walk: the fastest is taken."""
+"""The race between the ways to walk: the fastest one is used."""
 
 import time
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ from imagenet_reader.walk.tar_walk import TarWalk
 from imagenet_reader.walk.ways import THREADS, Hop, HopByThreads, Stream, Way, unfinished
 
 ALONE = 0.05  # seconds: an archive that is done by then needs no other way
-SLICE = 1.0  # seconds: how long the fastest way is taken before it is compared again
-LOOKING = 0.05  # the part of the time in which slower ways are tried, to see whether they still are slower
+SLICE = 1.0  # seconds: how long the fastest way runs before the next comparison
+LOOKING = 0.05  # fraction of the time spent on trying slower ways, which may have become faster
 
 
 def finish(walks: Sequence[TarWalk], files: FilePool, what: str) -> None:
-    """Advance all walks to their ends, in whichever way is fastest meanwhile, with a progress bar.
+    """Advance all walks to their ends, always in the way that is fastest at the time, with a progress bar.
 
     Raises:
-        ArchiveError, OSError: the error of the first walk that has one, whichever was met first.
+        ArchiveError, OSError: the error of the first walk, in their order, that has one.
     """
     total = sum(walk.end - walk.position for walk in walks)
     with progress_bar(f"Indexing {what}", total) as bar, ThreadPoolExecutor(THREADS) as pool:
@@ -41,18 +41,18 @@ def finish(walks: Sequence[TarWalk], files: FilePool, what: str) -> None:
 class _Race:
     """Measures the pace of ways, in headers per second.
 
-    Hopping takes as long for any image, and streaming as long for any byte, except in holes of a sparse file. Headers
-    are what is left to be passed, so they are the measure of both.
+    Hopping costs the same per image, streaming the same per byte, except in holes of a sparse file. Headers are what
+    remains to be passed, so they measure both.
     """
 
     def __init__(self, walks: Sequence[TarWalk], bar: Any):
         self.walks, self.bar, self.began, self.looked = walks, bar, time.perf_counter(), 0.0
-        # Of each way, in the order of their last use: headers per second, and the seconds of the last time.
+        # By way, in the order of their last use: headers per second, and seconds of the last run.
         self.pace: dict[Way, float] = {}
         self.took: dict[Way, float] = {}
 
     def expect(self, way: Way) -> None:
-        """Enter a way that will be looked at, as soon as looks have taken little enough of the time."""
+        """Add a way that ``look`` will try once its share of the time permits."""
         self.pace[way], self.took[way] = 0.0, way.look
 
     def run(self, way: Way, seconds: float) -> None:
@@ -65,11 +65,11 @@ class _Race:
         self.bar.update(self._position() - position)
 
     def fastest(self) -> Way:
-        """The way with the best pace when it was last taken."""
+        """The way with the best pace in its last run."""
         return max(self.pace, key=self.pace.__getitem__)
 
     def look(self) -> None:
-        """Try the slower way that was not tried for longest, if looks have taken little enough of the time."""
+        """Try the slower way that was used least recently, if ``LOOKING`` permits."""
         slower = next(way for way in self.took if way is not self.fastest())
         if self.looked + self.took[slower] <= LOOKING * (time.perf_counter() - self.began):
             self.run(slower, slower.look)

@@ -29,7 +29,7 @@ OCTAL, NUL = slice(124, 135), 135
 DIGITS = b"01234567"
 CHUNK = 1024  # headers that are checked together
 MAX_PAX = 1 << 16  # bytes
-NO_HEADER = "no tar header, where one should be"
+NO_HEADER = "no tar header"
 
 Read = Callable[[int, int], bytes]
 GoOn = Callable[[int], bool]
@@ -40,13 +40,13 @@ class TarWalk:
 
     Args:
         path: the file.
-        prefix: what the names of the members that count begin with.
+        prefix: the prefix of the names of members that count.
 
     Attributes:
         position: the offset of the next header.
-        headers: how many headers were passed.
+        headers: how many headers the walk has passed.
         done: whether the end is reached.
-        error: the ``ArchiveError`` or ``OSError`` that has ended the walk, or ``None``.
+        error: the ``ArchiveError`` or ``OSError`` that ended the walk, or ``None``.
     """
 
     def __init__(self, path: str, position: int, end: int, prefix: bytes = b""):
@@ -60,7 +60,7 @@ class TarWalk:
         self._sizes: list[int] = []
 
     def advance(self, read: Read, go_on: GoOn) -> None:
-        """Pass headers up to the end or an error, or until ``go_on`` refuses.
+        """Pass headers up to the end or an error, or until ``go_on`` returns false.
 
         Args:
             read: ``read(offset, size)``, as of ``sources.File``.
@@ -74,12 +74,12 @@ class TarWalk:
             self._check_headers()  # which may find an earlier error
 
     def take_members(self) -> pa.Table:
-        """The regular members passed since the last call, ``MEMBERS``, of each name the last; it warns of others."""
+        """The regular members passed since the last call, ``MEMBERS``; the last of each name, with a warning."""
         tables, self._tables = [MEMBERS.empty_table(), *self._tables], []
         return last_of_each_name(pa.concat_tables(tables).combine_chunks(), self.path)
 
     def take_names(self) -> list[bytes]:
-        """The names of what ``take_members`` would give, without a warning."""
+        """The names of the members that ``take_members`` would return, without a warning."""
         tables, self._tables = self._tables, []
         return [name for table in tables for name in table["name"].to_pylist()]
 
@@ -124,7 +124,7 @@ class TarWalk:
         elif kind in EXTENSIONS and (
             kind in b"LS" or size > MAX_PAX or PAX_OVERRULES.search(read(position + BLOCK, padded(size)))
         ):
-            found = "a header for long names or sparse files, which ImageNet's archives don't have"
+            found = "a header for long names or sparse files, which no archive of ImageNet has"
             raise self._error(position, found)
         return size
 
@@ -155,7 +155,7 @@ class TarWalk:
 
     def _cut_off(self, position: int, header: bytes, size: int) -> ArchiveError:
         name = base_name(header[NAME]).decode(errors="replace")
-        found = f"that {name!r} is said to have {size:,} bytes, but its tar ends at byte"
+        found = f"a header that says that {name!r} has {size:,} bytes, but its tar ends at byte"
         return self._error(position, f"{found} {self.end:,}: the archive is cut off or damaged")
 
     def _error(self, position: int, found: str) -> ArchiveError:

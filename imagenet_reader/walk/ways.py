@@ -30,7 +30,7 @@ class Way(Protocol):
 
 
 def unfinished(walks: Iterable[TarWalk]) -> list[TarWalk]:
-    """The walks that are not done, up to the first that has met an error: nobody asks for what follows."""
+    """The walks that are not done, up to the first that has an error: what follows is not needed."""
     sound = itertools.takewhile(lambda walk: walk.error is None, walks)
     return [walk for walk in sound if not walk.done]
 
@@ -75,7 +75,7 @@ class HopByThreads(Hop):
             for future in futures:
                 future.result()
         finally:
-            self.deadline = STOPPED  # after an interrupt, no thread goes on
+            self.deadline = STOPPED  # after an interrupt, no thread continues
 
 
 class Stream:
@@ -96,7 +96,7 @@ class Stream:
             walk.advance(functools.partial(self._read, self.files.get(walk.path)), self._goes_on)
 
     def _goes_on(self, offset: int) -> bool:
-        """Whether there is time; a piece that was read is used up in any case."""
+        """Whether there is time; a piece that was read is always used up."""
         return self._holds(offset, 1) or time.perf_counter() < self.deadline
 
     def _holds(self, offset: int, size: int) -> bool:
@@ -105,7 +105,7 @@ class Stream:
     def _read(self, file: File, offset: int, size: int) -> bytes:
         if not self._holds(offset, size):
             end = self.start + len(self.piece)
-            # The next piece begins where this one ends, if that will do.
+            # The next piece begins where this one ends, if it then holds the header.
             self.start = end if end <= offset <= end + STREAM_BYTES - size else offset
             self.piece = b""  # free the memory first
             self.piece = file.read(self.start, STREAM_BYTES)

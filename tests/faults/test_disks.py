@@ -41,7 +41,7 @@ def test_a_disk_that_is_too_small_is_found_before_anything_is_written(standins_1
     disk = small_disk("4m")
     monkeypatch.setattr(imagenet_subsets.ImagenetSubsets, "_generate_tables", lambda *_: pytest.fail("it is written"))
     options = {"data_dir": standins_1pct, "cache_dir": str(disk), **TRAIN}
-    expected = rf"1pct take \d+\.\d MB, and \d\.\d MB are free \(.*in_place=True.*cache_dir=.*HF_HOME\): '{disk}"
+    expected = rf"1pct need \d+\.\d MB, but only \d\.\d MB are free \(.*in_place=True.*cache_dir=.*HF_HOME\): '{disk}"
     with pytest.raises(OSError, match=expected) as raised:
         imagenet_subsets.load_dataset("1pct", **options)
     assert raised.value.errno == errno.ENOSPC

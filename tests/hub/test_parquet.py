@@ -187,7 +187,7 @@ def test_a_disk_too_small_is_noticed_before_writing(standins_1pct, tmp_path, mon
     """The error has both sizes."""
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
-    with pytest.raises(OSError, match=r"take 48\.\d MB, and 1\.0 MB are free"):
+    with pytest.raises(OSError, match=r"need 48\.\d MB, but only 1\.0 MB are free"):
         build_parquet(tmp_path / "hub", standins_1pct, ["1pct"])
     assert not list(tmp_path.rglob("*.parquet*"))
 

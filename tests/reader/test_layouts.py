@@ -241,7 +241,7 @@ def test_members_that_come_twice(small, lists, tmp_path):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Duplicate name")  # of zipfile, which writes it
             make(small, data_dir, more={f"train/{name[:9]}/{name}": later})
-        with pytest.warns(UserWarning, match="1 members twice; the later one counts"):
+        with pytest.warns(UserWarning, match="1 duplicate member names; the last one wins"):
             rows = stream(data_dir, image_bytes="archive", **lists)["train"]
         given = [(row["file_name"], row["image"]["bytes"]) for row in rows]
         assert len(given) == len(dict(given)) and dict(given)[name] == later

@@ -27,7 +27,7 @@ def test_of_members_of_one_name_the_last_counts_and_it_is_said_once(write, tmp_p
     names = [IMAGES[0], IMAGES[1], "folder/" + IMAGES[0], IMAGES[0]]
     parts = [member(name.encode(), jpeg(colour)) for name, colour in zip(names, colours)]
     path = write(*parts, END, name=official.VALIDATION_ARCHIVE)
-    with pytest.warns(UserWarning, match="holds 2 members twice; the later one counts") as message:
+    with pytest.warns(UserWarning, match="has 2 duplicate member names; the last one wins") as message:
         assert found(path) == by_tarfile(path)[1:2] + by_tarfile(path)[3:]
     assert len(message) == 1
     assert path in str(message[0].message)
@@ -41,7 +41,7 @@ def test_of_two_class_tars_of_one_name_the_last_counts(write):
         return member(b"n01440764.tar", b"".join(member(b"n01440764_%d.JPEG" % k, b"x") for k in names) + END)
 
     path = write(class_tar(1, 2), class_tar(2, 3), END)
-    with pytest.warns(UserWarning, match="holds 1 members twice; the later one counts"):
+    with pytest.warns(UserWarning, match="has 1 duplicate member names; the last one wins"):
         assert [entry[:2] for entry in found(path)] == [
             ("n01440764_2.JPEG", len(class_tar(1, 2)) + BLOCK),
             ("n01440764_3.JPEG", len(class_tar(1, 2)) + 3 * BLOCK),
@@ -113,7 +113,7 @@ def test_what_stands_after_a_zero_block_is_not_in_the_tar(write):
 def test_a_cut_within_an_image_is_refused(cut, write):
     good, last = member(b"a", b"abc"), member(b"b", b"x" * 2 * BLOCK)
     message = refusal(write(good, last[:-cut]), len(good))
-    assert f"'b' is said to have 1,024 bytes, but its tar ends at byte {len(good + last) - cut:,}" in message
+    assert f"that 'b' has 1,024 bytes, but its tar ends at byte {len(good + last) - cut:,}" in message
 
 
 @pytest.mark.parametrize("left", [0, 1, 130, 140, 157, 200, 511])
