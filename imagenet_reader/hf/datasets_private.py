@@ -1,12 +1,12 @@
-"""Everything private in ``datasets`` that is used here, for 2.19 to 5.x: a new release may need changes in this file.
+"""All private names of ``datasets`` that are used, in 2.19 to 5.x: a new release may need changes in this file.
 
 =====================================  ===================================================================
-``_prepare_split_single``              2.19 to 5.x: writes the rows that one process is given
+``_prepare_split_single``              2.19 to 5.x: writes the rows of one process
 ``_download_and_prepare``              2.19 to 5.x: writes all splits into a temporary folder
 ``_output_dir``                        2.19 to 5.x: that folder, whose name ends in ``.incomplete``
 ``_get_examples_iterable_for_split``   2.19 to 5.x: the rows of a streaming dataset
 ``ExamplesIterable``                   2.19 to 5.x; ``_state_dict`` in it from 2.20 on
-``is_small_dataset``                   2.19 to 5.x: whether a dataset is to be kept in memory
+``is_small_dataset``                   2.19 to 5.x: whether to keep a dataset in memory
 ``ConcatenationTable``                 2.19 to 5.x: a table of rows of blocks
 ``_indices``                           2.19 to 5.x: which rows of its table a dataset has, and in which order
 =====================================  ===================================================================
@@ -31,11 +31,11 @@ __all__ = ["TableBuilder", "indices_of", "is_small_dataset", "only_column"]
 
 
 class TableBuilder(datasets.GeneratorBasedBuilder):
-    """A builder of examples that prepares tables, which takes half the time, and leaves nothing behind.
+    """A builder of examples that prepares tables, in half the time, and leaves no files behind.
 
-    Subclasses have ``_generate_tables`` beside ``_generate_examples``, with the same arguments, as
-    ``datasets.ArrowBasedBuilder`` has it. The examples serve streaming, which resumes at once after a
-    ``load_state_dict`` if ``resumable`` is true: an example a record of ``shards``.
+    Subclasses have ``_generate_tables`` as well as ``_generate_examples``, with the same arguments, as
+    ``datasets.ArrowBasedBuilder`` has it. The examples are for streaming, which resumes at once after a
+    ``load_state_dict`` if ``resumable`` is true: each record of ``shards`` then yields one example.
     """
 
     resumable = True
@@ -66,8 +66,8 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
     def _download_and_prepare(self, *args, **kwargs):
         self._preparing_process = os.getpid()
         for left in os.scandir(self.unfinished_dir) if self.unfinished_dir else ():
-            os.unlink(left.path)  # by a preparation that was killed; it must not become part of this one
-        handled = sys.exc_info()[1]  # whoever loads again in an except block has an error already
+            os.unlink(left.path)  # left by a killed preparation; it must not become part of this one
+        handled = sys.exc_info()[1]  # a caller in an except block already has an error
         try:
             with ending_with_this(), without_bars_in_files():
                 super()._download_and_prepare(*args, **kwargs)
@@ -79,7 +79,7 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
 
     def _prepare_split_single(self, gen_kwargs, fpath, file_format, max_shard_size, job_id, **of_examples):
         if os.getpid() != self._preparing_process:
-            end_with(multiprocess.parent_process())  # it may have spawned this process, and not forked it
+            end_with(multiprocess.parent_process())  # which may have spawned this process, not forked it
         prepared = datasets.ArrowBasedBuilder._prepare_split_single(
             self, gen_kwargs, fpath, file_format, max_shard_size, job_id
         )
@@ -99,9 +99,9 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
 
 
 def only_column(dataset, column):
-    """A dataset without indices, of one of its columns.
+    """One column of a dataset, without indices.
 
-    Blocks of its table that then have no columns are left out, with which ``datasets`` could not concatenate it.
+    Blocks of its table without that column are left out, because ``datasets`` could not concatenate them.
     """
     chosen = dataset.select_columns([column])
     if not isinstance(chosen.data, ConcatenationTable):
@@ -116,7 +116,7 @@ def indices_of(dataset):
 
 
 def _quietly_closed(prepared):
-    """Yield from a generator of ``datasets`` that yields in a ``finally`` clause, so that Python complains of it."""
+    """Yield from a generator of ``datasets`` that yields in a ``finally`` clause, without Python's complaint."""
     try:
         for progress in prepared:  # noqa: UP028 (it would be closed first)
             yield progress
@@ -129,7 +129,7 @@ def _quietly_closed(prepared):
 def _interrupt_before(error, handled):
     """The ``KeyboardInterrupt`` or ``SystemExit`` that led to an error, after the one that was ``handled`` before.
 
-    ``datasets`` waits for the results of its processes on the way out, which ends in a ``TimeoutError`` instead.
+    After it, ``datasets`` still waits for the results of its processes, which ends in a ``TimeoutError``.
     """
     seen = []  # a cause may have its effect as context: a ring
     while error is not None and error is not handled and error not in seen:
@@ -141,7 +141,7 @@ def _interrupt_before(error, handled):
 
 
 class _ResumingExamples(ExamplesIterable):
-    """Examples that go on from a ``state_dict()`` at once, where ``datasets`` reads the shard up to there again."""
+    """Examples that resume from a ``state_dict()`` at once; ``datasets`` would read the shard again up to there."""
 
     def __iter__(self):
         state = getattr(self, "_state_dict", None)  # datasets 2.19 has none

@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them: else they would write, and hold locks, for ever."""
+"""Workers that exit when their parent does, so that none keeps writing or holding locks."""
 
 import concurrent.futures
 import contextlib
@@ -14,39 +14,39 @@ import multiprocess.util
 
 from imagenet_reader.hf.signals import sending_again
 
-_SECONDS = 0.2  # between two looks at the parent
+_SECONDS = 0.2  # between two checks of the parent
 
 
 def end_with(parent, stop=None):
-    """Let this process end once the one that started it has ended, and leave Ctrl-C to that one.
+    """Exit this process once its parent has exited, and let the parent handle Ctrl-C.
 
-    A terminal sends Ctrl-C to all processes: one that ended by itself might hold a lock, and be replaced.
+    A terminal sends Ctrl-C to all processes: a worker that exited by itself might hold a lock, and be replaced.
 
     Args:
         parent: ``parent_process()`` of ``multiprocessing`` or ``multiprocess``, whichever started this process.
-        stop: a ``Connection``; once it has something to read, this process ends, too.
+        stop: a ``Connection``; once it has something to read, this process exits, too.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pools end their processes by it, whatever it means to a program
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pools end their processes with it, whatever handler a program has
     threading.Thread(target=_watch, args=(parent, stop), daemon=True, name="ends with the parent").start()
 
 
 def _watch(parent, stop):
-    # Of a process that was forked, the number counts: others that were forked keep its pipe to the parent open.
-    # A process that a fork server started is no child of its parent.
+    # A forked process compares process ids: other forks keep its pipe to the parent open.
+    # A process that a fork server started is not a child of its parent.
     is_child = os.getppid() == parent.pid
     while os.getppid() == parent.pid if is_child else parent.is_alive():
         if stop is not None and stop.poll():
             break
         time.sleep(_SECONDS)
     try:
-        shutil.rmtree(multiprocess.util.get_temp_dir(), ignore_errors=True)  # where a manager has its socket
+        shutil.rmtree(multiprocess.util.get_temp_dir(), ignore_errors=True)  # which has a manager's socket
     finally:
         os._exit(1)
 
 
 class _Family:
-    """Lets the processes that ``multiprocess`` forks end with the one that forks them, as long as the object lives."""
+    """As long as this object lives, processes that ``multiprocess`` forks exit when their parent does."""
 
     def __init__(self):
         multiprocess.util.register_after_fork(self, _Family._after_fork)
@@ -61,16 +61,16 @@ def _number_of(error):
 
 @contextlib.contextmanager
 def ending_with_this():
-    """Context in which the processes that ``datasets`` starts end with this one, and before an error leaves it.
+    """Context whose processes, started by ``datasets``, exit when this one does, or when an error ends the context.
 
-    It forks them with ``multiprocess``. Where it spawns them instead (macOS), each calls ``end_with`` when it begins.
+    ``datasets`` forks them with ``multiprocess``. Where it spawns them instead (macOS), each calls ``end_with`` first.
     """
     family, before = _Family(), set(multiprocess.active_children())
     try:
         with sending_again(_number_of):
             yield
     except (KeyboardInterrupt, SystemExit):
-        # A manager that is interrupted while it starts would be waited for when Python ends, for ever.
+        # Python would wait forever for a manager that is interrupted while it starts.
         for process in set(multiprocess.active_children()) - before:
             process.terminate()
             process.join()
@@ -80,7 +80,7 @@ def ending_with_this():
 
 
 class Stop:
-    """Whether work is to stop: ``is_set()``, once ``numbers`` has a signal."""
+    """Tells work to stop: ``is_set()`` is true once ``numbers`` has a signal."""
 
     def __init__(self):
         self.numbers = []
@@ -91,13 +91,13 @@ class Stop:
 
 
 def interruptible(work):
-    """What ``work(stop)`` returns or raises, where a signal that would raise an exception sets ``stop`` instead.
+    """Return what ``work(stop)`` returns, and turn signals that would raise an exception into a ``stop``.
 
-    Amid the work of a pool, an exception would leave a lock held for which others wait for ever; amid Arrow's, it would
-    get lost. So the work is done in a thread, which signals do not reach. They are raised once it has ended.
+    Inside a pool, an exception could leave a lock held forever; inside Arrow, it would be swallowed. So the work runs in
+    a thread, which signals do not reach. They are raised once it has ended.
 
     Args:
-        work: gets a ``Stop``, and ends soon after it is set.
+        work: is called with a ``Stop``, and ends soon after it is set.
     """
     stop = Stop()
     with _collecting_signals(stop.numbers), concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -122,7 +122,7 @@ def _collecting_signals(numbers):
 
 
 def finished(futures, stop):
-    """Futures, as each is done, until ``stop``, a ``Stop``, is set."""
+    """Yield futures as they finish, until ``stop``, a ``Stop``, is set."""
     pending = set(futures)
     while pending and not stop.is_set():
         done, pending = concurrent.futures.wait(pending, _SECONDS, concurrent.futures.FIRST_COMPLETED)
@@ -131,10 +131,10 @@ def finished(futures, stop):
 
 @contextlib.contextmanager
 def worker_pool(num_proc, stop):
-    """A ``ProcessPoolExecutor`` whose processes end with this one.
+    """Context of a ``ProcessPoolExecutor`` whose processes exit when this one does.
 
-    When the context ends, work that has not begun is cancelled; if ``stop``, a ``Stop``, is set, work that
-    has begun is cut short.
+    When the context ends, work that has not begun is cancelled; if ``stop``, a ``Stop``, is set, work that has begun is
+    aborted.
     """
     end, ending = multiprocessing.Pipe(duplex=False)
     pool = concurrent.futures.ProcessPoolExecutor(num_proc, initializer=_begin, initargs=(end,))

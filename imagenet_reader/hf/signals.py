@@ -1,6 +1,6 @@
 """Signals whose exceptions Python drops.
 
-It imports next to nothing: commands need it before they import the rest.
+This module imports little, because commands need it before they import the rest.
 """
 
 import contextlib
@@ -8,14 +8,14 @@ import os
 import sys
 import threading
 
-AGAIN = 0.05  # seconds, after which a signal whose exception was dropped is sent again
+AGAIN = 0.05  # seconds until a signal is sent again
 
 
 @contextlib.contextmanager
 def sending_again(number_of):
-    """Context in which a signal is sent again if Python drops its exception, as it does in callbacks: a fork has some.
+    """Context that re-sends a signal whose exception Python swallowed, as in at-fork callbacks.
 
-    ``number_of`` gives the number of the signal that raised an exception, or ``None``.
+    ``number_of`` returns the number of the signal that raised an exception, or ``None``.
     """
     before = sys.unraisablehook
 

@@ -1,1 +1,1 @@
-"""Reading images: ahead in row order, or one by one through the file system."""
+"""Reading images: ahead, in row order, or one by one through the file system."""

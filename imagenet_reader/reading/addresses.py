@@ -8,7 +8,7 @@ A path holds all that a read needs, and is valid in every process of the machine
 - ``OFFSET``, ``SIZE``, ``PACKED``: bytes, see ``formats.base.Where``.
 - ``FILE_SIZE``, ``FILE_VERSION``: the stamp of the file when it was indexed; a version that is no number, such as an
   ETag, is percent-encoded, after ``e``.
-- ``PIXELS``: ``benchmark``, the image as ``pixels.as_benchmark`` gives it, or ``archive``, the bytes of the archive.
+- ``PIXELS``: ``benchmark``, the image as ``pixels.as_benchmark`` returns it, or ``archive``, the bytes of the archive.
 - ``/FOLDERS/FILE``: the absolute path of the file, percent-encoded; without the file's name if that is ``NAME``.
 - ``NAME``: the file name of the image.
 """
@@ -32,7 +32,7 @@ PREFIX = f"{SCHEME}://"
 
 
 class Address(NamedTuple):
-    """What a path says, see above."""
+    """A parsed path, see above."""
 
     format: str
     where: Where
@@ -40,7 +40,7 @@ class Address(NamedTuple):
 
 
 def parse(path: str) -> Address:
-    """The address that a path says, with or without ``imagenet://``.
+    """Parse a path, with or without ``imagenet://``.
 
     Raises:
         ValueError: the path is not an address.

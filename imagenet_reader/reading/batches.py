@@ -1,4 +1,4 @@
-"""Reading ahead: images in the order of the archive, by several threads, given out in row order."""
+"""Reading ahead: several threads read images in the order of the archive; batches come in row order."""
 
 import collections
 import concurrent.futures
@@ -15,7 +15,7 @@ from imagenet_reader.reading.checked import DamagedImage
 from imagenet_reader.reading.reader import OpenReader, Reader
 from imagenet_reader.rows import Columns, named_tuples
 
-BATCH_ROWS = 100  # of a record batch: what one random access reads at the most
+BATCH_ROWS = 100  # of a record batch: the most that one random access reads
 BATCH_BYTES = 64 << 20
 THREADS = 16
 DAMAGE_SHOWN = 3  # images that a warning names
@@ -23,14 +23,14 @@ SKIP_ADVICE = "Download the archive again, or pass on_missing='skip'."
 
 
 class Batch:
-    """Rows and their images, which ``table`` gives as they are written.
+    """Rows and their images; ``table`` has them as they are written.
 
     Attributes:
         rows: structured array ``[n]``, see ``rows``.
         columns: those of the table.
-        buffer: ``uint8``, the images side by side as they were read.
-        begins: ``int32 [n + 1]``, the byte at which each image begins in the buffer, and the end.
-        changed: ``dict``, row number -> what counts instead of the bytes in the buffer: ``bytes``, or ``None`` for a
+        buffer: ``uint8``, the images as they were read, one after the other.
+        begins: ``int32 [n + 1]``, the offset of each image in the buffer, and the end.
+        changed: ``dict``, row number -> what to use instead of the buffer's bytes: ``bytes``, or ``None`` for a
             damaged image that is left out.
     """
 
@@ -47,7 +47,7 @@ class Batch:
     def table(self) -> pa.Table:
         """The rows without damaged ones, as ``rows.Columns`` has them.
 
-        It shares the buffer, without a copy, if all images are as they were read.
+        It shares the buffer, without a copy, if no image was changed.
         """
         kept = [k for k in range(len(self.rows)) if self.changed.get(k, b"") is not None]
         rows = self.rows[kept]
@@ -63,17 +63,17 @@ class Batch:
 
 
 class Damage:
-    """The damaged images that are left out, of which it warns together: ``messages`` has what is said of each."""
+    """The damaged images that are left out, with one warning for all: ``messages`` has a sentence per image."""
 
     def __init__(self):
         self.messages, self._due = [], 1
 
     def add(self, damaged):
-        """Take in damaged images, {row number: what is said of it}, in the order of the rows, whoever came first."""
+        """Add damaged images, {row number: message}, in row order, whichever thread finished first."""
         self.messages += [damaged[k] for k in sorted(damaged)]
 
     def warn(self, stacklevel):
-        """Warn of them at the end of a reading: not again before they are ten times as many, as in each shard."""
+        """Warn of them; then only once the count has grown tenfold, or every shard would repeat it."""
         count = len(self.messages)
         if count >= self._due:
             self._due = 10 * count
@@ -90,12 +90,12 @@ def read_batches(
     Args:
         reader: reads the images.
         rows: structured array, see ``rows``.
-        image_bytes: ``"benchmark"``, the images as ``pixels.as_benchmark`` gives them, or ``"archive"``, the bytes of
+        image_bytes: ``"benchmark"``, the images as ``pixels.as_benchmark`` returns them, or ``"archive"``, the bytes of
             the archive.
-        damage: collects the images that cannot be decoded, which are left out; without it, one is an error.
+        damage: collects the images that cannot be decoded, which are left out; without it, the first is an error.
 
     Yields:
-        ``Batch`` of up to 100 rows, whose buffer is reused by the next batch; copy what you keep.
+        ``Batch`` of up to 100 rows, whose buffer the next batch reuses; copy what you keep.
 
     Raises:
         ArchiveError: an archive has changed, does not hold an image where the index has it, or the image is damaged.
@@ -134,7 +134,7 @@ class _ReadAhead:
         return batch, [self.submit(batch, part.tolist()) for part in parts]
 
     def finish(self, batch: Batch, reads: list[concurrent.futures.Future]) -> Iterator[Batch]:
-        """Yield a batch once it is read, and take its buffer back."""
+        """Yield a batch once it is read, and reuse its buffer afterwards."""
         asked, damaged = time.perf_counter(), {}
         for part in reads:
             changed, left_out = part.result()
@@ -143,7 +143,7 @@ class _ReadAhead:
         if self.damage is not None:
             self.damage.add(damaged)
         given = time.perf_counter()
-        if given - asked > self.used_for:  # the storage keeps us waiting: more threads hide its latency
+        if given - asked > self.used_for:  # slow storage: more threads hide its latency
             self.threads = min(2 * self.threads, THREADS)
         yield batch
         self.buffers.append(batch.buffer)

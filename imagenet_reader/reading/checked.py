@@ -1,4 +1,4 @@
-"""Reading one image: its bytes, whether they are those that were indexed, and whether they can be decoded."""
+"""Reading one image: its bytes, checked against the index, and whether they can be decoded."""
 
 import PIL.Image
 
@@ -7,7 +7,7 @@ from imagenet_reader.formats.base import Format, Where
 from imagenet_reader.reading.pixels import as_benchmark
 from imagenet_reader.sources import File
 
-# Errors of text in metadata, limits of Pillow's that a program has set, and warnings that are made errors.
+# Errors of text in metadata, Pillow's limits that a program has set, and warnings that were turned into errors.
 NOT_DAMAGE = ArchiveError, MemoryError, UnicodeError, PIL.Image.DecompressionBombError, Warning
 
 
@@ -43,7 +43,7 @@ def read_checked(image_format: Format, file: File, where: Where, buffer: memoryv
         buffer: ``where.size`` bytes, filled with the image as it is in the file.
 
     Returns:
-        The image as ``pixels.as_benchmark`` gives it: ``buffer`` itself, if that changes nothing.
+        The image as ``pixels.as_benchmark`` returns it: ``buffer`` itself if nothing changes.
 
     Raises:
         DamagedImage: it cannot be decoded.
@@ -74,5 +74,5 @@ def is_damage(error: Exception) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """What an error of Pillow's says, without the address in memory that it may end with."""
+    """The text of an error of Pillow's, without the memory address at its end."""
     return str(error).partition(" <_io")[0]

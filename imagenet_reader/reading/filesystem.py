@@ -1,11 +1,11 @@
-"""The read-only file system of ``fsspec`` for images in place, whose paths are those of ``places``.
+"""The read-only ``fsspec`` file system of in-place images, whose paths are those of ``addresses``.
 
     >>> import fsspec
     >>> path = dataset.cast_column("image", datasets.Image(decode=False))[0]["image"]["path"]
     >>> with fsspec.open(path) as file:
     ...     image = PIL.Image.open(file)
 
-Where this package is installed, the entry point ``fsspec.specs`` makes the scheme known to every process.
+Where this package is installed, the entry point ``fsspec.specs`` registers the scheme in every process.
 """
 
 import concurrent.futures
@@ -25,17 +25,17 @@ from imagenet_reader.reading.checked import read_checked
 from imagenet_reader.sources.local import LocalFile, stamp_of_status
 from imagenet_reader.sources.pool import FilePool
 
-SLOW = 0.001  # seconds to read an image: below, threads would only wait for each other
-OPEN_ARCHIVES = 8  # a process keeps at most; a config reads from three
+SLOW = 0.001  # seconds per image; if reads are faster, threads only wait for each other
+OPEN_ARCHIVES = 8  # at most, per process; a config reads from three
 
 
 class ImagenetFileSystem(AbstractFileSystem):
-    """Images in archives as files. It can't list: its paths are in the rows of a dataset.
+    """Images in archives as files. It cannot list them: their paths are in the rows of a dataset.
 
     Raises, when it reads:
         FileNotFoundError: the archive no longer exists.
         ArchiveError: it was replaced or changed since the dataset was made, or the image is damaged.
-        ValueError: this is no path of ``places``.
+        ValueError: this is no path of ``addresses``.
     """
 
     protocol = addresses.SCHEME
@@ -60,7 +60,7 @@ class ImagenetFileSystem(AbstractFileSystem):
     def cat(self, path, recursive=False, on_error="raise", **options):
         """As in ``fsspec``: the bytes of one image, or ``{path: bytes}`` of several.
 
-        As soon as the storage keeps it waiting for one of several, it reads the rest by threads.
+        After the first slow read, the rest use a thread pool.
         """
         if isinstance(path, str):
             return self.cat_file(path)
@@ -112,7 +112,7 @@ _FILES = FilePool(OPEN_ARCHIVES)
 def read_image(path: str) -> bytes:
     """The bytes of an image; raises as ``ImagenetFileSystem``.
 
-    Safe to call from several threads and after a fork: nothing depends on the position in an open file.
+    Safe to call from several threads and after a fork: no read depends on a file position.
     """
     address = addresses.parse(path)
     where, image_format = address.where, format_of(address.format)
@@ -122,7 +122,7 @@ def read_image(path: str) -> bytes:
 
 
 def _open_unchanged(where: Where, image_format: Format) -> LocalFile:
-    """The open file of an image, which must be the one that was indexed."""
+    """The open file of an image; an error if it is not the one that was indexed."""
     try:
         status = os.stat(where.file)
     except FileNotFoundError:

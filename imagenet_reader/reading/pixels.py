@@ -10,20 +10,20 @@ import PIL.ImageChops
 JPEG_START, JPEG_END = b"\xff\xd8", re.compile(rb"\xff\xd9")
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SCAN, APP1, ADOBE, PADDING = 0xDA, 0xE1, 0xEE, 0xFF
-TELLING = FRAMES | {SCAN, APP1, ADOBE}  # markers of the segments that decide what an image becomes
+TELLING = FRAMES | {SCAN, APP1, ADOBE}  # markers of the segments that matter here
 # Where metadata may have an orientation that turns the image, or are broken.
 SUSPECT = re.compile(
     rb"\x01\x12\0(?!\x03\0\0\0\x01\0[\0\x01])[\x01-\x10]|\x12\x01(?!\x03\0\x01\0\0\0[\0\x01]\0)[\x01-\x10]\0"
     rb"|tiff:Orientation(?:=\"|>)[2-8]|Exif\0\0(?!II\*\0|MM\0\*)"
 )
-# The usual forms of such an orientation, in EXIF (of either byte order) or XMP, and what makes it "as it is".
+# The usual forms of such an orientation, in EXIF (of either byte order) or XMP.
 ORIENTATION = re.compile(
     rb"\x01\x12\0\x03\0\0\0\x01(\0[\2-\x08])|\x12\x01\x03\0\x01\0\0\0([\2-\x08]\0)|tiff:Orientation(?:=\"|>)([2-8])"
 )
 XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=\"|>)[2-8]")
-UPRIGHT = {1: b"\0\1", 2: b"\1\0", 3: b"1"}  # by the group that matches
+UPRIGHT = {1: b"\0\1", 2: b"\1\0", 3: b"1"}  # orientation 1, by the group that matches
 TURNING = range(2, 9)
-# What a segment of metadata begins with -> what hides it from readers of metadata.
+# How a segment of metadata begins -> a beginning that readers of metadata ignore.
 HIDDEN = {b"Exif\0\0": b"exif\0\0", b"http://ns.adobe.com/xap/1.0/\0": b"HTTP://ns.adobe.com/xap/1.0/\0"}
 
 
@@ -31,19 +31,19 @@ def as_benchmark(data: bytes | memoryview) -> bytes | memoryview:
     """An image as TFDS and torchvision users see it once ``datasets`` has decoded it.
 
     A JPEG of four colours (CMYK, YCCK), or anything but a JPEG, becomes an RGB JPEG (quality 100, 4:4:4). An EXIF or
-    XMP orientation, which only ``datasets`` would heed, becomes 1, "as it is"; metadata that have it in an unusual
-    form, or cannot be read, get another identifier, so that they are ignored. Other bytes stay as they are.
+    XMP orientation, which only ``datasets`` would apply, becomes 1 (upright); metadata that have it in an unusual form,
+    or cannot be read, get another identifier, so that they are ignored. Other bytes do not change.
 
     Args:
         data: an image file.
 
     Returns:
-        ``data`` itself in all but a few cases in a thousand, else ``bytes`` of a JPEG file.
+        ``data`` itself for all but a few images in a thousand, else ``bytes`` of a JPEG file.
 
     Raises:
-        OSError: Pillow cannot decode it all (other errors of Pillow's come through, too).
+        OSError: Pillow cannot decode all of it (other errors of Pillow's are passed on, too).
     """
-    colours, adobe, suspect, whole = 0, False, False, False
+    colours, adobe, suspect, complete = 0, False, False, False
     for marker, start, end in _segments(data):
         if marker in FRAMES:
             colours = data[start + 5]
@@ -52,18 +52,18 @@ def as_benchmark(data: bytes | memoryview) -> bytes | memoryview:
         elif marker == APP1:
             suspect = suspect or SUSPECT.search(data, start, end) is not None
         elif marker == SCAN:
-            whole = bool(JPEG_END.match(data, len(data) - 2) or JPEG_END.search(data, end))
-    if whole and colours in (1, 3):
+            complete = bool(JPEG_END.match(data, len(data) - 2) or JPEG_END.search(data, end))
+    if complete and colours in (1, 3):
         return _upright(data) if suspect else data
     with PIL.Image.open(io.BytesIO(data)) as image:
-        image.load()  # the judge of what is damaged
+        image.load()  # Pillow decides what counts as damaged
         if colours not in (1, 3):
             return _as_rgb_jpeg(image, inverted=colours == 4 and not adobe)
     return _upright(data) if suspect else data
 
 
 def _upright(data: bytes | memoryview) -> bytes | memoryview:
-    """A JPEG file that ``datasets`` does not turn, with the pixels of ``data`` and as many bytes."""
+    """A JPEG file that ``datasets`` does not turn, with the same pixels and size as ``data``."""
     metadata = [(start, end) for marker, start, end in _segments(data) if marker == APP1]
     while _is_turned(data, metadata):
         turned = next(filter(None, (ORIENTATION.search(data, *segment) for segment in metadata)), None)
@@ -81,7 +81,7 @@ def _is_turned(data: bytes | memoryview, metadata: list[tuple[int, int]]) -> boo
             orientation = image.getexif().get(PIL.ExifTags.Base.Orientation)
         except Exception:  # Pillow's errors have no common base
             return True
-    if orientation is None:  # before version 11, Pillow did not look into the XMP of a JPEG
+    if orientation is None:  # before version 11, Pillow ignored the XMP of a JPEG
         return any(XMP_ORIENTATION.search(data, *segment) for segment in metadata)
     return orientation in TURNING
 
@@ -97,7 +97,7 @@ def _without_metadata(data: bytes | memoryview, metadata: list[tuple[int, int]])
 
 
 def _as_rgb_jpeg(image, inverted):
-    if inverted:  # Pillow takes every CMYK JPEG for inverted, as Adobe writes them
+    if inverted:  # Pillow assumes that every CMYK JPEG is inverted, as Adobe writes them
         image = PIL.ImageChops.invert(image)
     file = io.BytesIO()
     image.convert("RGB").save(file, "JPEG", quality=100, subsampling=0)

@@ -1,4 +1,4 @@
-"""The reader of the images of one layout; small, and sent to other processes."""
+"""The reader of the images of one layout: small, since it is sent to other processes."""
 
 import contextlib
 import dataclasses
@@ -68,7 +68,7 @@ class Reader:
         return pa.array(paths, pa.string())
 
     def tables(self, rows: np.ndarray, pixels: str) -> Iterator[pa.Table]:
-        """Rows whose images stay where they are, as ``rows.Columns`` has them, up to 10,000 at a time."""
+        """In-place rows, as ``rows.Columns`` has them, up to 10,000 at a time."""
         for start in range(0, len(rows), ROWS_AT_ONCE):
             some = np.ascontiguousarray(rows[start : start + ROWS_AT_ONCE])
             yield self.columns.table(some, pa.nulls(len(some), pa.binary()), self.paths(some, pixels))

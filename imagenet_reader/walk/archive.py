@@ -63,8 +63,8 @@ def walk_tars(paths: Sequence[str], prefixes: Sequence[bytes] | None = None) -> 
             tar; any member counts by default.
 
     Returns:
-        ``pa.Table`` with the columns of ``MEMBERS``, and ``file``, ``int64``, the number in ``paths``; each name once per
-        tar.
+        ``pa.Table`` with the columns of ``MEMBERS``, and ``file``, ``int64``, the number in ``paths``; each name once
+        per tar.
 
     Raises:
         ArchiveError: a tar is damaged, truncated, or of a kind that ImageNet's are not, or holds images of another
