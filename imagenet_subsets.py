@@ -412,7 +412,7 @@ def load_dataset(
     The other arguments, and what is returned, are those of ``datasets.load_dataset``.
 
     Raises:
-        FileNotFoundError: an archive is not there.
+        FileNotFoundError: an archive does not exist.
         ArchiveError: an archive is not what it should be, or lacks images.
         OSError: the disk of the cache has too little space, or cannot be written.
         ValueError: an unknown name or option.

@@ -315,7 +315,7 @@ def _remarks(archive):
     if archive["official_bytes"] is not None and archive["bytes"] not in (None, archive["official_bytes"]):
         yield f"{name}: the official one has {archive['official_bytes']:,} bytes; this is a stand-in, or not whole."
     if archive["kinds"] == ["test"] and archive["images"] not in (None, TEST_IMAGES):
-        yield f"{name}: {archive['images']:,} of the {TEST_IMAGES:,} test images are there."
+        yield f"{name}: {archive['images']:,} of the {TEST_IMAGES:,} test images exist."
     if archive["sha256"] not in (None, archive["official_sha256"]):
         yield f"{name}: its SHA-256, {archive['sha256']}, is not the official one."
         yield "Download it again, unless it is a stand-in."

@@ -104,7 +104,7 @@ class Contents:
         """The splits of a config, ``dict[str, Part]``. A process makes them once; the index must be made or is kept.
 
         Raises:
-            OSError: an archive is not there, or cannot be read.
+            OSError: an archive does not exist, or cannot be read.
             ValueError: an archive is not what it should be, or an option is not.
         """
         with _PLANNING:  # the threads of a process wait for the first, and take what it has made

@@ -81,7 +81,7 @@ def build_parquet(
     last row groups equal what the archive gives now. Several builds of one folder may run at once.
 
     Args:
-        output_dir: the folder; it is made if it is not there. It takes as many bytes as the images.
+        output_dir: the folder; it is made if it does not exist. It takes as many bytes as the images.
         data_dir: the folder that holds the images, as for ``imagenet_subsets.load_dataset``.
         configs: names from ``"1pct"``, ``"10pct"``, ``"lt"``, ``"full"``, ``"custom"``.
         num_proc: how many processes write shards, 1 by default. As with any use of several processes, a
@@ -103,7 +103,7 @@ def build_parquet(
         ``Path``: ``output_dir``.
 
     Raises:
-        FileNotFoundError: an archive is not there.
+        FileNotFoundError: an archive does not exist.
         FileExistsError: the folder holds a config that is not in ``configs``, or the images themselves.
         imagenet_subsets.ArchiveError: an archive is not what it should be, or lacks images.
         BuildError: a shard could not be written; those that are finished stay for the next build.

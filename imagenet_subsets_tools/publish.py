@@ -32,7 +32,7 @@ def push_to_hub(folder, repo_id, token=None, public_i_have_the_right_to_distribu
 
     Args:
         folder: the folder that ``build_parquet`` wrote.
-        repo_id: the repository, ``"<namespace>/<name>"``; it is created, private, if it is not there.
+        repo_id: the repository, ``"<namespace>/<name>"``; it is created, private, if it does not exist.
         token: as in ``huggingface_hub``: by default the one of ``hf auth login`` or ``HF_TOKEN``.
         public_i_have_the_right_to_distribute: allow an existing public repository. Leave this out
             unless ImageNet has granted you the right to distribute the images to anybody.

@@ -128,10 +128,10 @@ def make_split_files(texts: Path, split_files: Path) -> None:
 
     Args:
         texts: folder with the texts that ``SOURCES`` names.
-        split_files: folder to write; it is made if it is not there.
+        split_files: folder to write; it is made if it does not exist.
 
     Raises:
-        FileNotFoundError: a text is not there.
+        FileNotFoundError: a text does not exist.
         ValueError: a text holds a line of another form than ``SOURCES`` says, or the texts
             contradict each other.
     """

@@ -91,10 +91,10 @@ class Stop:
 
 
 def interruptible(work):
-    """Return what ``work(stop)`` returns, and turn signals that would raise an exception into a ``stop``.
+    """Return what ``work(stop)`` returns; signals that would raise an exception set ``stop`` instead.
 
-    Inside a pool, an exception could leave a lock held forever; inside Arrow, it would be swallowed. So the work runs in
-    a thread, which signals do not reach. They are raised once it has ended.
+    Inside a pool, an exception could leave a lock held forever; inside Arrow, it would be swallowed. So the work runs
+    in a thread, which signals do not reach. They are raised once it has ended.
 
     Args:
         work: is called with a ``Stop``, and ends soon after it is set.

@@ -86,14 +86,14 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Snapshot:
-    """What was in a layout at a moment.
+    """The state of a layout at one moment.
 
     Attributes:
-        identity: SHA-256 (hex), which distinguishes it from any other moment; empty if nothing could be read.
+        identity: SHA-256 (hex), which differs after any change; empty if nothing could be read.
         files: the files that hold images.
         stamps: the stamp of each.
-        members: the images, if they had to be looked up for this.
-        parts: the snapshots of the layouts that this one is made of, if it is.
+        members: the images, if they had to be looked up.
+        parts: the snapshots of the layouts that this one consists of, if any.
     """
 
     identity: str
@@ -118,7 +118,7 @@ class Layout(ABC):
     Attributes:
         name: what to call the form.
         format: how its images lie in their files, a key of ``formats.FORMATS``.
-        exists: whether there are images at all.
+        exists: whether it has any images.
         in_place: whether images are read where they are, and not extracted first.
     """
 
@@ -175,7 +175,7 @@ class Layout(ABC):
         return self.explain(missing)
 
     def snapshot(self, wanted: Wanted) -> Snapshot:
-        """What is there now.
+        """The current state of the files.
 
         Raises:
             OSError: a file cannot be read.
@@ -190,7 +190,7 @@ class Layout(ABC):
         return digest([(os.path.basename(file), *stamp) for file, stamp in zip(files, stamps)])
 
     def index(self, snapshot: Snapshot, wanted: Wanted) -> Index:
-        """The index of what was there, made now or taken from the cache.
+        """The index of the images of a snapshot, made now or taken from the cache.
 
         Raises:
             ArchiveError: a file is not what it should be, or has changed since.

@@ -40,4 +40,4 @@ class ClassTars(Layout):
         links = [name for name in absent if os.path.islink(os.path.join(self.path, name))]
         of_these = f" {len(links):,} of these are broken links, such as {links[0]}." if links else ""
         advice = "Unpack the training archive again."
-        return f"{len(absent):,} class tars are not there: {listing(absent)}.{of_these} {advice}"
+        return f"{len(absent):,} class tars are missing: {listing(absent)}.{of_these} {advice}"

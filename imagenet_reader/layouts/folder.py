@@ -25,7 +25,7 @@ from imagenet_reader.reading.reader import Reader
 from imagenet_reader.sources.local import stamp_of_status
 
 LOOKED_UP_AT_ONCE = 100
-WARM = 50e-6  # seconds per image: below, the answers come from memory and threads would only wait for each other
+WARM = 50e-6  # seconds per image; if look-ups are faster, threads only wait for each other
 THREADS = 16
 HUB_NAME = re.compile(r"(?:n\d{8}|ILSVRC2012_val)_\d+_n\d{8}\.JPEG")
 # changed: the modification time of the image's file, in ns; file: the number of its folder
@@ -67,7 +67,7 @@ class Folder(Layout):
         return self._look_up(self._everything(None))
 
     def snapshot(self, wanted: Wanted) -> Snapshot:
-        """What is there of the images that are wanted: there may be a million others."""
+        """Those of the wanted images that exist; a folder may hold a million others."""
         listed = self._everything(None) if wanted.images is None else wanted.images
         of_classes = self._everything(wanted.wnids) if wanted.wnids else ()
         table = self._look_up((dict(of_classes) | dict(listed)).items())
@@ -97,7 +97,7 @@ class Folder(Layout):
                     yield name, -1
 
     def _look_up(self, images: Iterable[tuple[str, int]]) -> pa.Table:
-        """The table of the images that exist; by threads, if the storage keeps one waiting."""
+        """The table of the images that exist, looked up by threads if the storage is slow."""
         images, folders = sorted(images), self.files()
         placed = [(name, self._folder_number(name, label), self._file_name(name, label)) for name, label in images]
         starts = range(0, len(placed), LOOKED_UP_AT_ONCE)
@@ -114,7 +114,7 @@ class Folder(Layout):
         return os.fsdecode(format_of(self.format).file_name(name.encode(), label))
 
     def explain(self, missing: list[tuple[str, int]]) -> str:
-        """Which class folders are absent, or what is wrong with the images or where they are."""
+        """Which class folders are absent, or what is wrong with the images or their folders."""
         folders = self.files()
         paths = [
             os.path.join(folders[self._folder_number(name, label)], self._file_name(name, label))

@@ -11,7 +11,7 @@ OTHER_SUFFIXES = ".jpeg", ".jpg", ".JPG"  # of images that were renamed
 EMPTY, IRREGULAR, BROKEN = "empty files", "no regular files", "broken links"
 CURES = {
     EMPTY: "unpack them again; a disk that was full leaves such files",
-    IRREGULAR: "put the images in their place",
+    IRREGULAR: "replace them by the images",
     BROKEN: "put back what they lead to, or unpack them again",
 }
 
@@ -28,7 +28,7 @@ def explain_files(paths: list[str], top: str, class_folders: list[str], by_label
     folders = set(map(os.path.dirname, paths))
     absent = sorted(os.path.basename(folder) for folder in folders if not os.path.isdir(folder))
     if absent:
-        return f"{len(absent):,} class folders are not there: {listing(absent)}. Unpack these classes again."
+        return f"{len(absent):,} class folders are missing: {listing(absent)}. Unpack these classes again."
     return (
         _explain_unusable(paths)
         or _explain_renamed(paths)

@@ -1,4 +1,4 @@
-"""The folders of a ``data_dir`` that may hold images, and what they hold, whatever else lies there."""
+"""The folders of a ``data_dir`` that may hold images, and what they hold, whatever other files they have."""
 
 import collections
 import contextlib
@@ -65,12 +65,12 @@ class Holdings:
 
     @property
     def count(self) -> int:
-        """How many classes there are, or images side by side."""
+        """The number of classes, or of images side by side."""
         return max(self._classes, len(self.flat))
 
     @property
     def form(self) -> str:
-        """In what most of the images are: ``"flat"``, ``"folders"``, ``"tars"`` or ``"tars and folders"``."""
+        """The form of most of the images: ``"flat"``, ``"folders"``, ``"tars"`` or ``"tars and folders"``."""
         if len(self.flat) > self._classes:
             return "flat"
         if not self.class_tars:
@@ -83,7 +83,7 @@ class Holdings:
 
 
 def fullest(images: ImageSet, data_dir: str) -> Holdings | None:
-    """What holds most of a set of images in a ``data_dir``: left-over files elsewhere do not count."""
+    """The folder of a ``data_dir`` that holds most of a set of images; left-over files elsewhere do not count."""
     holdings = [Holdings.of(images, path) for path in candidates(images, data_dir)]
     most = max(holdings, key=lambda holding: holding.count)
     return most if most.count else None

@@ -33,18 +33,18 @@ from imagenet_reader.walk.archive import walk_archive
 
 ORIGIN = "comment"  # the field of a kept tar's global header that has the path of what it was made from
 ASKED = "asked.txt"  # the first member of a kept tar; empty if all images were asked for
-IMAGE_BYTES = 150_000  # of an image, on average and generously
+IMAGE_BYTES = 150_000  # per image: more than the average
 
 
 class Names(set[str]):
-    """Official file names, and wnids, which stand for all training images of a class."""
+    """Official file names, and wnids, each of which means all training images of that class."""
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or (isinstance(name, str) and super().__contains__(name[WNID]))
 
     @property
     def images(self) -> int:
-        """How many images these are, at most."""
+        """The most images that these can be."""
         return sum(TRAIN_IMAGES_PER_CLASS[1] if CLASS_FOLDER.fullmatch(name) else 1 for name in self)
 
 
@@ -162,7 +162,7 @@ class Kept(Layout):
         tar = f"{self._stem()}-{snapshot.identity[:16]}-{digest(names and sorted(names))[:16]}.tar"
         unfinished, stream = f"{self._stem()}.tar.tmp", self.stream(names)
         warnings.warn(
-            f"{self.path} {self.obstacle}: {in_words(stream.size)} are read once. The images that are wanted are kept "
+            f"{self.path} {self.obstacle}: {in_words(stream.size)} are read once. The wanted images are cached "
             f"in {index_folder()}. {self.way_out}",
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""What errors say of files that are absent or something else."""
+"""Parts of messages about files that are absent or something else."""
 
 import os
 from collections.abc import Sequence
@@ -30,12 +30,13 @@ TAR_DESCRIPTIONS = {  # by the name of the first member
 ENTRIES_SHOWN = 8
 NAMES_SHOWN = 20
 NAME_SHOWN = 80  # characters
+PATH_SHOWN = 400  # characters
 
 
-def listing(names: Sequence[str], most: int = NAMES_SHOWN) -> str:
-    """Names in words: up to 20 of them, and how many more there are."""
+def listing(names: Sequence[str], most: int = NAMES_SHOWN, longest: int = NAME_SHOWN) -> str:
+    """Names in words: up to 20 of them, shortened if they are long, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}..." for name in names[:most]) + more
+    return ", ".join(name if len(name) <= longest else f"{name[:longest]}..." for name in names[:most]) + more
 
 
 def download_advice(archive: str) -> str:
@@ -44,7 +45,7 @@ def download_advice(archive: str) -> str:
 
 
 def describe_absent(path: str, hint: str = "") -> str:
-    """What to say if an archive is absent: what its folder holds, and a hint, or how to get it."""
+    """The message for an absent archive: what its folder holds, and a hint, or how to get it."""
     folder = os.path.dirname(os.path.abspath(path))
     if os.path.islink(path) and not os.path.exists(path):
         found = f"is a broken link, to {os.readlink(path)}"
@@ -53,6 +54,6 @@ def describe_absent(path: str, hint: str = "") -> str:
         found = "is a folder"
     else:
         entries = listing(sorted(os.listdir(folder)), ENTRIES_SHOWN) if os.path.isdir(folder) else "no such folder"
-        found = f"is not there (its folder holds: {entries or 'nothing'})"
+        found = f"does not exist (its folder holds: {entries or 'nothing'})"
     advice = f"{hint or download_advice(os.path.basename(path))} {OTHER_LAYOUTS}"
     return f"{path} {found}. {advice} To build only the splits that do not need it, pass splits=[...]."

@@ -1,4 +1,4 @@
-"""Where images are after all, if a ``data_dir`` has none in any known form."""
+"""Hints where images are, if a ``data_dir`` has none in any known form."""
 
 import contextlib
 import difflib
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.layouts.base import IMAGE_SETS, ImageSet, Layout
 from imagenet_reader.layouts.folders import Holdings, entries_of
-from imagenet_reader.layouts.messages import download_advice, listing
+from imagenet_reader.layouts.messages import PATH_SHOWN, download_advice, listing
 from imagenet_reader.layouts.official_tar import first_name
 from imagenet_reader.layouts.sightings import describe_sights
 from imagenet_reader.official import FIRST_MEMBERS, OFFICIAL_SIZES
@@ -43,7 +43,7 @@ def describe_near(find: Find, images: ImageSet, needed: tuple[str, ...], data_di
 
 
 def describe_no_folder(data_dir: str) -> str:
-    """What to say of a ``data_dir`` that is no folder."""
+    """The message for a ``data_dir`` that is no folder."""
     if os.path.isfile(data_dir):
         return f"data_dir={data_dir!r} is a file: pass the folder that it is in."
     if os.path.islink(data_dir):
@@ -64,7 +64,7 @@ def describe_no_folder(data_dir: str) -> str:
 
 
 def _describe_deeper(find: Find, images: ImageSet, needed: tuple[str, ...], data_dir: str) -> str:
-    """Which folders below have such images, of which one is recommended if it would do for the config."""
+    """Which folders below have such images; one is recommended if it has all that the config needs."""
     places: dict[Layout, str] = {}
     for folder in itertools.islice(_folders_below(data_dir), MAX_FOLDERS):
         with contextlib.suppress(PermissionError):
@@ -77,7 +77,8 @@ def _describe_deeper(find: Find, images: ImageSet, needed: tuple[str, ...], data
     alone = list(places) if len(places) == 1 else [layout for layout in places if _is_complete(layout, images)]
     if not alone:
         paths = sorted(layout.path for layout in places)
-        return f"But {listing(paths, SHOWN)} hold such images: move what is in these folders directly into {goal}."
+        shown = listing(paths, SHOWN, PATH_SHOWN)
+        return f"But {shown} hold such images: move what is in these folders directly into {goal}."
     for layout in alone:
         if all(find(IMAGE_SETS[name], places[layout]) is not None for name in needed):
             return f"But {places[layout]} has such images: pass data_dir={places[layout]!r}."

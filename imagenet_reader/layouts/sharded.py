@@ -87,7 +87,7 @@ def joined(tables: list[pa.Table], files: list[str]) -> pa.Table:
     if twice:
         holders = table.filter(pa.compute.equal(table["name"], twice[0]))["file"].to_pylist()
         raise ArchiveError(
-            f"{len(twice):,} images are there twice, such as {os.fsdecode(twice[0])}, in "
+            f"{len(twice):,} images exist twice, such as {os.fsdecode(twice[0])}, in "
             f"{' and in '.join(files[number] for number in holders[:2])}; expected each image once. Remove the files "
             "that are copies or of another download."
         )

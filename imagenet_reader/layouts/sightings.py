@@ -1,4 +1,4 @@
-"""Files of ImageNet that cannot be read as they are: what they are, and what to do with them."""
+"""Files of ImageNet that cannot be read unchanged: what they are, and what to do with them."""
 
 import os
 import re
@@ -26,14 +26,11 @@ OF_ANY_SET = {
 
 
 def describe_sights(images: ImageSet, data_dir: str) -> str:
-    """What the files of a folder are that may hold a set of images, or look so, and how to get the set otherwise.
-
-    Empty if there are no such files.
-    """
+    """Name the files of a folder that may hold a set of images, with what to do; empty if there are none."""
     sights = [sight for name in sorted(entries_of(data_dir)) if (sight := _sight(images, data_dir, name))]
     if not sights:
         return ""
-    more = f"{len(sights) - SHOWN:,} more files are alike. " if len(sights) > SHOWN else ""
+    more = f"{len(sights) - SHOWN:,} more files look like these. " if len(sights) > SHOWN else ""
     return f"But {'; '.join(sights[:SHOWN])}. {more}{download_advice(images.archives[0])}"
 
 

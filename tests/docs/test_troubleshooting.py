@@ -297,7 +297,7 @@ def script_asks(data_dir):
 
 MESSAGES = {  # of the page's table, and what gets each
     "data_dir is missing": no_folder,
-    "... is not there (its folder holds: ...)": empty,
+    "... does not exist (its folder holds: ...)": empty,
     "... there is no such folder": no_such_folder,
     "... has such images: pass data_dir=...": too_high,
     "... has such images: move what is in it to ...": images_deeper,
@@ -313,8 +313,8 @@ MESSAGES = {  # of the page's table, and what gets each
     "... found no tar header": no_tar,
     "... images that ... lists for ... are absent or empty": images_absent,
     "... has ... training images for ...; in ILSVRC 2012 there are ...": not_all_images,
-    "... class folders are not there": class_folder_absent,
-    "... class tars are not there": class_tar_absent,
+    "... class folders are missing": class_folder_absent,
+    "... class tars are missing": class_tar_absent,
     "... rename the files, so that they end in .JPEG": renamed,
     "... There is a folder ...: move what is in such folders one level up": too_deep,
     "... of them are empty files": empty_file,

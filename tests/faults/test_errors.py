@@ -42,7 +42,7 @@ def test_an_archive_is_missing(archive, data_dir):
     (data_dir / archive).unlink()
     message = load_error(data_dir)
     other = {TRAIN: VALIDATION, VALIDATION: TRAIN}[archive]
-    assert f"{data_dir / archive} is not there (its folder holds: {other})" in message
+    assert f"{data_dir / archive} does not exist (its folder holds: {other})" in message
     assert "splits=[...]" in message
 
 

@@ -166,7 +166,7 @@ def test_what_a_partly_unpacked_folder_lacks(tmp_path):
     (tmp_path / "train" / WNIDS[2] / f"{WNIDS[2]}_1.JPEG").write_bytes(b"")
     assert "1 of them are empty files" in error_of(tmp_path)
     shutil.rmtree(tmp_path / "train" / WNIDS[2])
-    assert f"1 class folders are not there: {WNIDS[2]}." in error_of(tmp_path)
+    assert f"1 class folders are missing: {WNIDS[2]}." in error_of(tmp_path)
 
 
 def test_a_partly_unpacked_folder_that_changes(tmp_path):

@@ -185,7 +185,7 @@ def test_a_missing_archive_leaves_the_other(folder, missing, run_check):
     absent = next(archive for archive in report["archives"] if archive["name"] == missing)
     assert (absent["bytes"], absent["images"], absent["sha256"], absent["ok"]) == (None, None, None, False)
     (error,) = absent["errors"]
-    assert f"{folder / missing} is not there" in error and error in text
+    assert f"{folder / missing} does not exist" in error and error in text
     unknown = {(split["config"], split["split"]) for split in report["splits"] if split["found"] is None}
     assert unknown == (OF_VALIDATION if missing == VALIDATION else {*SPLITS} - OF_VALIDATION)
     assert row(text, *sorted(unknown)[0]) == ["-", "-", missing, "cannot", "be", "read"]

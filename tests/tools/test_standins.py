@@ -278,7 +278,7 @@ def test_sample_makes_the_same_bytes_again(tmp_path, standins_1pct, capsys):
 def test_demo_shows_rows_and_leaves_nothing(tmp_path):
     temporary, home = tmp_path / "tmp", tmp_path / "home"
     temporary.mkdir()
-    environment = {name: value for name, value in os.environ.items() if "PROGRESS_BARS" not in name}
+    environment = os.environ | {"HF_DATASETS_DISABLE_PROGRESS_BARS": "0"}  # as on a terminal
     result = run("demo", env={**environment, "TMPDIR": str(temporary), "HF_HOME": str(home)})
     assert result.returncode == 0, result.stderr
     assert "num_rows: 12811" in result.stdout and "num_rows: 50000" in result.stdout
