@@ -1,7 +1,7 @@
 """The console command ``imagenet-subsets``.
 
-A command is one function: its name after ``_`` is the command, its docstring the help, what it returns the
-exit code (``None``: 0), and ``COMMANDS`` names it with its arguments and an example.
+Each command is a function: its name after ``_`` is the name of the command, its docstring the help text, and its
+return value the exit code (``None`` means 0). ``COMMANDS`` lists the functions with their arguments and an example.
 """
 
 import argparse
@@ -14,20 +14,18 @@ from pathlib import Path
 
 from imagenet_subsets_tools.interrupts import ending_at_once, ending_in_order
 
-# The modules of the commands import datasets, which takes a second: each command imports its own, so
-# that --help answers at once.
+# Importing datasets takes a second, so each command imports the modules that it needs: --help answers at once.
 
 
 def main(argv=None) -> int:
     """Run the command line.
 
     Args:
-        argv: the arguments, ``sys.argv[1:]`` if ``None``.
+        argv: the arguments; ``None`` means ``sys.argv[1:]``.
 
     Returns:
-        ``int``, the exit code: 0, 1 after an error (one line on stderr) or a check that is not passed,
-        130 after Ctrl-C. Wrong usage leaves with ``SystemExit(2)``, as ``argparse`` does, and SIGTERM with
-        ``SystemExit(143)``.
+        ``int``, the exit code: 0 on success, 1 after an error (one line on stderr) or a failed check, 130 after
+        Ctrl-C. Wrong usage raises ``SystemExit(2)``, as in ``argparse``, and SIGTERM raises ``SystemExit(143)``.
 
     Example:
 
@@ -40,7 +38,7 @@ def main(argv=None) -> int:
             arguments = parser().parse_args(argv)
             if arguments.command is None:
                 return _print_overview(arguments.version)
-            import imagenet_subsets  # noqa: F401, for it imports what takes long
+            import imagenet_subsets  # noqa: F401, slow import, done here so that Ctrl-C is handled
         with ending_in_order():
             return _run(arguments)
     except KeyboardInterrupt:
@@ -51,15 +49,15 @@ def _run(arguments):
     try:
         return arguments.command(arguments) or 0
     except Exception as error:
-        reason = _expected(error)
-        if reason is None:
+        user_error = _as_user_error(error)
+        if user_error is None:
             raise
-        print(f"imagenet-subsets: error: {reason}", file=sys.stderr)
+        print(f"imagenet-subsets: error: {user_error}", file=sys.stderr)
         return 1
 
 
 def _print_overview(version):
-    """Print the version, or else the list of commands."""
+    """Print the version if it is asked for, otherwise the list of commands."""
     if version:
         import imagenet_subsets
 
@@ -69,17 +67,17 @@ def _print_overview(version):
     return 0
 
 
-def _expected(error):
-    """The error to print in one line; ``None`` if it is none of those that users can cause."""
+def _as_user_error(error):
+    """The error to print as one line; ``None`` if users cannot cause it."""
     from datasets.exceptions import DatasetGenerationError, DatasetsError
 
     if isinstance(error, DatasetGenerationError) and error.__cause__ is not None:
-        error = error.__cause__  # what the loader raised; datasets says only "an error occurred"
+        error = error.__cause__  # the loader's error; datasets says only "an error occurred"
     return error if isinstance(error, (OSError, ValueError, DatasetsError)) else None
 
 
 def _sample(arguments):
-    """Make stand-ins of ImageNet, drawn, in any of its forms."""
+    """Make stand-ins for ImageNet with drawn images, in any layout."""
     from imagenet_subsets_tools.standins import ARCHIVES, make_standins
 
     names = "configs", "image_bytes", "members", "layout"
@@ -89,18 +87,18 @@ def _sample(arguments):
         print(f"{folder}: " + ", ".join(f"{path.name} ({path.stat().st_size / 1e6:.0f} MB)" for path in archives))
         return
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-    print(f"{folder}: {arguments.layout}, files: {len(sizes):,} ({sum(sizes) / 1e6:.0f} MB)")
+    print(f"{folder}: {arguments.layout}, {len(sizes):,} files ({sum(sizes) / 1e6:.0f} MB)")
 
 
 def _demo(arguments):
-    """Make stand-ins, load them, show the rows, and remove them again."""
+    """Make stand-ins, load them, show some rows and clean up."""
     from imagenet_subsets_tools.demo import run_demo
 
     run_demo()
 
 
 def _check(arguments):
-    """Check whether a folder that holds ImageNet can give each config."""
+    """Check which configs can be loaded from a folder."""
     from imagenet_subsets_tools.check import check_archives, format_report
 
     report = check_archives(arguments.data_dir, arguments.full, arguments.decode)
@@ -109,15 +107,15 @@ def _check(arguments):
 
 
 def _show(arguments):
-    """Draw examples of a config, and how many images each class has."""
+    """Draw examples of a config, or the number of images per class."""
     if arguments.config is None and not arguments.histogram:
-        arguments.wrong_usage("name a config, or pass --histogram")
+        arguments.wrong_usage("pass a config or --histogram")
     if arguments.config is not None and arguments.data_dir is None:
-        arguments.wrong_usage("the examples of a config need --data-dir")
+        arguments.wrong_usage("drawing examples of a config needs --data-dir")
     lists = {"train_list": arguments.train_list, "validation_list": arguments.validation_list}
     lists = {name: path for name, path in lists.items() if path is not None}
     if (arguments.config == "custom") != ("train_list" in lists) or (lists and arguments.config != "custom"):
-        arguments.wrong_usage("custom needs --train-list, and may have --validation-list; no other config has")
+        arguments.wrong_usage("custom needs --train-list and accepts --validation-list; other configs accept neither")
     from imagenet_subsets_tools.pictures import draw_grid, draw_images_per_class
 
     pictures = {}
@@ -136,7 +134,7 @@ def _show(arguments):
 
 
 def _classes(arguments):
-    """The option ``classes`` of ``load_dataset``: the name of a set, or a list of wnids."""
+    """The value for the option ``classes`` of ``load_dataset``: the name of a class set, or a list of wnids."""
     from imagenet_reader.lists import label_of_wnid
 
     classes = arguments.classes
@@ -144,32 +142,32 @@ def _classes(arguments):
 
 
 def _index(arguments):
-    """Index archives ahead of the first load."""
+    """Index archives before the first load."""
     import imagenet_subsets
 
     failed = False
     for archive in [archive for path in arguments.archives for archive in _archives(path)]:
         members, index = imagenet_subsets.read_index(archive).num_rows, imagenet_subsets.index_path(archive)
-        kept = os.path.exists(index)
-        print(f"{archive}: {members:,} images, " + (f"index {index}" if kept else "its index is not kept"))
-        failed = failed or not kept
+        cached = os.path.exists(index)
+        print(f"{archive}: {members:,} images, " + (f"index {index}" if cached else "the index was not cached"))
+        failed = failed or not cached
     return 1 if failed else 0
 
 
 def _archives(path):
-    """The archive at ``path``, or those in the folder at ``path``."""
+    """The archive at ``path``, or the archives in the folder at ``path``."""
     from imagenet_reader.official import FIRST_MEMBERS
 
     if not path.is_dir():
         return [path]
     found = [path / name for name in FIRST_MEMBERS if (path / name).exists()]
     if not found:
-        raise FileNotFoundError(f"{path} holds none of {', '.join(FIRST_MEMBERS)}: pass the archives that it holds.")
+        raise FileNotFoundError(f"{path} holds none of {', '.join(FIRST_MEMBERS)}: pass the paths of the archives.")
     return found
 
 
 def _cache(arguments):
-    """List what the caches hold, or remove what is named."""
+    """List what the caches hold, or remove entries."""
     from imagenet_subsets_tools.cache import format_entries, list_cache, remove
 
     entries = list_cache(arguments.cache_dir)
@@ -192,7 +190,7 @@ def _build(arguments):
     with _dask_executor(arguments) as executor:
         folder = build_parquet(arguments.output_dir, arguments.data_dir, executor=executor, **options)
     if arguments.part is not None:
-        print(f"{folder}: the shards of part {arguments.part} are finished; build without --part when all parts are")
+        print(f"{folder}: part {arguments.part} is finished; once all parts are, run the build without --part")
         return
     shards = [path.stat().st_size for path in folder.glob("*/*.parquet")]
     print(f"{folder}: {len(shards)} shards ({sum(shards) / 1e9:.1f} GB) and README.md")
@@ -200,7 +198,7 @@ def _build(arguments):
 
 @contextlib.contextmanager
 def _dask_executor(arguments):
-    """The executor of the Dask cluster that ``--dask`` names; ``None`` without."""
+    """The executor of the Dask cluster that ``--dask`` names; ``None`` without ``--dask``."""
     if arguments.dask is None:
         yield None
         return
@@ -216,13 +214,13 @@ def _push(arguments):
     """Upload a built folder to the Hub, as a private repository."""
     from imagenet_subsets_tools.publish import load_calls, push_to_hub
 
-    with ending_at_once():  # the Hub takes a commit as a whole or not at all
+    with ending_at_once():  # commits on the Hub are atomic
         revision = push_to_hub(
             arguments.folder,
             arguments.repo_id,
             public_i_have_the_right_to_distribute=arguments.public_i_have_the_right_to_distribute,
         )
-    print(f"{arguments.repo_id}: all files have arrived, with the sizes and hashes of {arguments.folder}")
+    print(f"{arguments.repo_id}: all files have arrived; their sizes and hashes match {arguments.folder}")
     print(f"revision {revision}")
     for call in load_calls(arguments.folder, arguments.repo_id):
         print(call)
@@ -232,7 +230,7 @@ _CLASSES_HELP = "only these classes: imagenet100, or wnids"
 
 
 def _sample_arguments(parser):
-    parser.add_argument("directory", metavar="DIR", type=Path, help="folder for the two archives, or the other layout")
+    parser.add_argument("directory", metavar="DIR", type=Path, help="folder for the archives, or the other layout")
     parser.add_argument(
         "--layout",
         metavar="NAME",
@@ -245,7 +243,7 @@ def _sample_arguments(parser):
         metavar="CONFIG",
         nargs="+",
         default=["1pct", "10pct", "lt"],
-        help="configs whose images are made (default: 1pct 10pct lt)",
+        help="configs to make images of (default: 1pct 10pct lt)",
     )
     parser.add_argument(
         "--image-bytes", metavar="N", type=int, help="average size of an image in bytes (default: about 800)"
@@ -254,14 +252,14 @@ def _sample_arguments(parser):
         "--members",
         choices=("listed", "full"),
         default="listed",
-        help="full: 1,281,167 training images, the unlisted ones as holes of a sparse file (default: listed)",
+        help="full: 1,281,167 training images, the unlisted ones as holes in a sparse file (default: listed)",
     )
 
 
 def _check_arguments(parser):
     parser.add_argument("data_dir", metavar="DIR", type=Path, help="folder that holds ImageNet")
     parser.add_argument(
-        "--full", action="store_true", help="also compare the SHA-256 of the whole files with the official ones"
+        "--full", action="store_true", help="also compare the SHA-256 of the archives with the official ones"
     )
     parser.add_argument("--decode", action="store_true", help="also decode every listed image, on all cores")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -272,66 +270,66 @@ def _show_arguments(parser):
     configs = ("1pct", "10pct", "lt", "full", "custom")
     parser.add_argument("config", metavar="CONFIG", nargs="?", choices=configs, help=f"one of {', '.join(configs)}")
     parser.add_argument("--data-dir", metavar="DIR", type=Path, help="folder that holds ImageNet")
-    parser.add_argument("--split", default="train", help="split whose examples are drawn (default: train)")
+    parser.add_argument("--split", default="train", help="split to draw examples of (default: train)")
     parser.add_argument(
         "--histogram", action="store_true", help="also draw the training images per class; needs no ImageNet"
     )
     parser.add_argument(
         "--output-dir", metavar="DIR", type=Path, default=Path(), help="folder for the PNG files (default: here)"
     )
-    parser.add_argument("--train-list", metavar="FILE", help="of custom: file with an image a line")
-    parser.add_argument("--validation-list", metavar="FILE", help="of custom: the same, for validation")
+    parser.add_argument("--train-list", metavar="FILE", help="for custom: file with one image per line")
+    parser.add_argument("--validation-list", metavar="FILE", help="for custom: the same, for validation")
     parser.add_argument("--classes", metavar="C", nargs="+", help=_CLASSES_HELP)
     parser.set_defaults(wrong_usage=parser.error)
 
 
 def _index_arguments(parser):
     parser.add_argument(
-        "archives", metavar="ARCHIVE", nargs="+", type=Path, help="archive to index, or a folder that holds some"
+        "archives", metavar="ARCHIVE", nargs="+", type=Path, help="archive to index, or a folder with archives"
     )
 
 
 def _cache_arguments(parser):
-    parser.add_argument("--remove", metavar="NAME", nargs="+", default=[], help="what to remove, as listed")
+    parser.add_argument("--remove", metavar="NAME", nargs="+", default=[], help="entries to remove, as listed")
     parser.add_argument(
-        "--cache-dir", metavar="DIR", type=Path, help="as passed to load_dataset (default: the datasets cache)"
+        "--cache-dir", metavar="DIR", type=Path, help="the cache_dir of load_dataset (default: the datasets cache)"
     )
 
 
 def _build_arguments(parser):
     parser.usage = "imagenet-subsets build CONFIG ... --data-dir D --output-dir D [options]"
-    parser.add_argument("configs", metavar="CONFIG", nargs="+", help="1pct, 10pct, lt, full, custom: what to build")
+    parser.add_argument("configs", metavar="CONFIG", nargs="+", help="configs to build: 1pct, 10pct, lt, full, custom")
     parser.add_argument("--data-dir", metavar="DIR", type=Path, required=True, help="folder that holds ImageNet")
-    parser.add_argument("--output-dir", metavar="DIR", type=Path, required=True, help="folder to write")
+    parser.add_argument("--output-dir", metavar="DIR", type=Path, required=True, help="folder to write to")
     writers = parser.add_mutually_exclusive_group()
     writers.add_argument("--num-proc", metavar="N", type=int, help="processes that write shards (default: 1)")
     writers.add_argument("--dask", metavar="ADDRESS", help="Dask scheduler whose workers write shards")
-    parser.add_argument("--part", metavar="K/N", help="the K-th of N parts of the shards, and no card")
+    parser.add_argument("--part", metavar="K/N", help="write only the K-th of N parts of the shards, no card")
     parser.add_argument(
         "--label-names", metavar="KIND", choices=("wnid", "words"), default="wnid", help="wnid (default) or words"
     )
-    parser.add_argument("--splits", metavar="S", nargs="+", help="only these; the official test only if named")
-    parser.add_argument("--unlabeled", action="store_true", help="of 1pct, 10pct: add the split unlabeled")
-    parser.add_argument("--train-list", metavar="F", help="of custom: file with the images of train")
-    parser.add_argument("--validation-list", metavar="F", help="of custom: file with those of validation")
+    parser.add_argument("--splits", metavar="S", nargs="+", help="only these; the official test only if listed")
+    parser.add_argument("--unlabeled", action="store_true", help="for 1pct, 10pct: add the split unlabeled")
+    parser.add_argument("--train-list", metavar="F", help="for custom: file with the training images")
+    parser.add_argument("--validation-list", metavar="F", help="for custom: file with the validation images")
     parser.add_argument("--classes", metavar="C", nargs="+", help=_CLASSES_HELP)
-    parser.add_argument("--real-labels", action="store_true", help="add the ReaL labels of validation images")
+    parser.add_argument("--real-labels", action="store_true", help="add a column with the ReaL labels")
     parser.set_defaults(wrong_usage=parser.error)
 
 
 def _push_arguments(parser):
-    parser.add_argument("folder", metavar="DIR", type=Path, help="folder that build wrote")
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder written by build")
     parser.add_argument(
-        "repo_id", metavar="REPO", help="repository, <namespace>/<name>; created, private, if it doesn't exist"
+        "repo_id", metavar="REPO", help="repository, <namespace>/<name>; created as private if it doesn't exist"
     )
     parser.add_argument(
         "--public-i-have-the-right-to-distribute",
         action="store_true",
-        help="allow an existing public repository; ImageNet's terms forbid it, unless it granted you that right",
+        help="allow an existing public repository; ImageNet's terms forbid it unless they granted you the right",
     )
 
 
-# (command, its arguments, an example)
+# (function of the command, function that adds its arguments, example)
 COMMANDS = (
     (_sample, _sample_arguments, "imagenet-subsets sample standins --configs 1pct --image-bytes 110000"),
     (_demo, None, "imagenet-subsets demo"),
@@ -345,11 +343,11 @@ COMMANDS = (
 
 
 def parser():
-    """The parser of the command line, ``argparse.ArgumentParser``."""
+    """Make the ``argparse.ArgumentParser`` of the command line."""
     parser = argparse.ArgumentParser(
         prog="imagenet-subsets",
         description="ImageNet and its subsets as Hugging Face datasets.",
-        epilog="example:\n  imagenet-subsets demo\n\nimagenet-subsets COMMAND --help says more.",
+        epilog="example:\n  imagenet-subsets demo\n\nRun imagenet-subsets COMMAND --help for details.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version")

@@ -458,7 +458,7 @@ def test_prepared_tfds_describe_their_records(images, tmp_path):
 
 def test_sample_writes_a_form_of_all_standins(tmp_path, capsys):
     assert main(["sample", str(tmp_path / "new"), "--configs", "1pct", "--layout", "hub-parquet"]) == 0
-    assert "hub-parquet, files: 308" in capsys.readouterr().out
+    assert "hub-parquet, 308 files" in capsys.readouterr().out
     files = parquet_files(tmp_path / "new")
     assert len(files) == 308 and sum(pq.read_metadata(file).num_rows for file in files) == 65_834
 

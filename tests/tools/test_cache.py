@@ -149,11 +149,11 @@ def test_index_takes_a_folder(few, hf_home, capsys, tmp_path):
     assert f"{VALIDATION_ARCHIVE}: 300 images" in capsys.readouterr().out
     (tmp_path / "empty").mkdir()
     assert main(["index", str(tmp_path / "empty")]) == 1
-    assert "pass the archives that it holds" in capsys.readouterr().err
+    assert "pass the paths of the archives" in capsys.readouterr().err
 
 
 def test_index_says_that_no_index_is_kept(few, hf_home, capsys):
     hf_home.touch()
     with pytest.warns(UserWarning, match="Set HF_HOME"):
         assert main(["index", str(few)]) == 1
-    assert capsys.readouterr().out == f"{few}: 300 images, its index is not kept\n"
+    assert capsys.readouterr().out == f"{few}: 300 images, the index was not cached\n"
