@@ -101,7 +101,10 @@ def interruptible(work):
     """
     stop = Stop()
     with _collecting_signals(stop.numbers), concurrent.futures.ThreadPoolExecutor(1) as pool:
-        return pool.submit(work, stop).result()
+        future = pool.submit(work, stop)
+        while not future.done():
+            concurrent.futures.wait([future], _SECONDS)  # a signal amid a system call waits for the next line of Python
+        return future.result()
 
 
 @contextlib.contextmanager
