@@ -1,4 +1,4 @@
-"""How one image lies in a file: ``format_of`` gives a format by its name, and imports it when it is asked for."""
+"""How one image is stored in a file: ``format_of`` returns a format by name, and imports it on first use."""
 
 import functools
 import importlib
@@ -16,6 +16,6 @@ FORMATS = {
 
 @functools.cache
 def format_of(name: str) -> Format:
-    """The format of this name, a key of ``FORMATS``."""
+    """The format with this name, a key of ``FORMATS``."""
     module, _, class_name = FORMATS[name].partition(":")
     return getattr(importlib.import_module(module), class_name)()

@@ -1,4 +1,4 @@
-"""Images that are files under the Hub's names, such as ``n01440764_10026_n01440764.JPEG``."""
+"""Images in files with the Hub's names, such as ``n01440764_10026_n01440764.JPEG``."""
 
 from imagenet_reader.formats.file import WholeFile
 from imagenet_reader.lists import read_wnids
@@ -6,10 +6,10 @@ from imagenet_reader.official import TRAIN_NAME, WNID
 
 
 class HubFile(WholeFile):
-    """An extracted image whose name ends in its class."""
+    """An extracted image whose name ends with its class."""
 
     def file_name(self, name: bytes, label: int) -> bytes:
-        """The Hub's name of an image; test images, which have no label, keep theirs."""
+        """The Hub's name of an image; test images, which have no label, keep their official names."""
         if TRAIN_NAME.fullmatch(name):
             wnid = name[WNID]
         elif label >= 0:

@@ -1,8 +1,8 @@
-"""Official file names in the names that images have on the Hub.
+"""Official file names from the names that images have on the Hub.
 
-The Hub's ImageNet adds the class to the names of training and validation images: ``n01440764_10026_n01440764.JPEG`` and
-``ILSVRC2012_val_00000001_n01751748.JPEG``; test images keep theirs, ``ILSVRC2012_test_00000001.JPEG``. See the script
-``imagenet-1k.py`` of ``ILSVRC/imagenet-1k``, which takes the labels from there.
+The Hub's ImageNet adds the class to the names of training and validation images, ``n01440764_10026_n01440764.JPEG`` and
+``ILSVRC2012_val_00000001_n01751748.JPEG``, but not to those of test images, ``ILSVRC2012_test_00000001.JPEG``. See the
+script ``imagenet-1k.py`` of ``ILSVRC/imagenet-1k``, which takes the labels from these names.
 """
 
 import re
@@ -10,7 +10,7 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# In Arrow's and in Python's dialect. Copies of other encodings have other extensions.
+# Valid in the dialects of Arrow and of Python. Re-encoded copies have other extensions.
 PATTERN = (
     r"^(?:.*/)?(?P<stem>(?P<wnid>n\d{8})_\d+|ILSVRC2012_val_\d{8}|ILSVRC2012_test_\d{8})"
     r"(?:_(?P<added>n\d{8}))?(?:\.\w+)?$"
@@ -19,10 +19,10 @@ _NAME = re.compile(PATTERN, re.ASCII)
 
 
 def official_name(path: str) -> str | None:
-    """The official file name in a path, as ``n01440764_10026.JPEG``; ``None`` if it holds none.
+    """The official file name in a path, such as ``n01440764_10026.JPEG``; ``None`` if the path has none.
 
-    The path may have folders, an added wnid, and any extension or none. A training image whose added wnid is that of
-    another class has no official name.
+    The path may have folders, an added wnid, and any extension or none. A training image with the wnid of another class
+    added has no official name.
     """
     match = _NAME.fullmatch(path)
     if match is None or (match["wnid"] and match["added"] not in (None, match["wnid"])):
@@ -37,7 +37,7 @@ def official_names(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedAr
         paths: ``string`` or ``large_string``, ``[n]``.
 
     Returns:
-        the same type, ``[n]``; null where a path is null or holds no official name.
+        the same type, ``[n]``; null for paths that are null or have no official name.
     """
     parts = pc.extract_regex(paths, PATTERN)
     stem, wnid, added = (pc.struct_field(parts, name) for name in ("stem", "wnid", "added"))

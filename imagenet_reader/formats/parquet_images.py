@@ -1,7 +1,7 @@
 """Images in Parquet files, in a column ``image`` {``bytes``, ``path``} as ``datasets`` writes it.
 
-The names are read first; then the bytes of only those row groups that hold wanted images, by threads, as far ahead as
-``AHEAD`` allows.
+The names are read first. Then threads read the image bytes of those row groups that hold wanted images, at most
+``AHEAD`` bytes ahead.
 """
 
 import collections
@@ -20,11 +20,11 @@ from imagenet_reader.formats.hub_names import official_names
 from imagenet_reader.index.members import fixed_width
 
 PATH, BYTES = "image.path", "image.bytes"
-THREADS = 3  # each takes about four times the bytes of a row group
-PIECE = 16 << 20  # bytes of images in row groups that are read together: opening a file takes as long as reading 0.3 MB
-AHEAD = 64 << 20  # bytes of wanted images that are read ahead
-BATCH = 2 << 20  # bytes of images that a thread holds at once, however large a row group is
-BUFFER = 1 << 20  # bytes that it reads at once
+THREADS = 3  # each uses about four times the memory of a row group
+PIECE = 16 << 20  # bytes of images in row groups read together: opening a file takes as long as reading 0.3 MB
+AHEAD = 64 << 20  # bytes of wanted images read ahead
+BATCH = 2 << 20  # bytes of images that a thread holds in memory at once, however large a row group is
+BUFFER = 1 << 20  # bytes that a thread reads at once
 CURE = "Download it again"
 
 
@@ -32,13 +32,13 @@ class Piece(NamedTuple):
     """Row groups of a file that hold wanted images and are read together.
 
     Attributes:
-        file: path of the Parquet file.
-        groups: the numbers of the row groups, from 0 on.
-        rows: the wanted rows, ``int64`` ``[n]``, numbers from 0 on in these row groups, ascending.
+        file: the path of the Parquet file.
+        groups: the numbers of the row groups, counted from 0.
+        rows: the wanted rows, ``int64`` ``[n]``, ascending, counted from 0 over these row groups.
         names: their official file names, ``pa.StringArray`` ``[n]``.
-        size: bytes of all images in these row groups, as they are stored in the file.
-        wanted_size: bytes of the wanted images, an estimate.
-        batch: rows that are read at once.
+        size: the stored size of all images in these row groups, in bytes.
+        wanted_size: the size of the wanted images in bytes, an estimate.
+        batch: the number of rows to read at once.
     """
 
     file: str
@@ -51,16 +51,16 @@ class Piece(NamedTuple):
 
 
 def find_pieces(files: list[str], wanted: Collection[str] | None, threads: int = THREADS) -> list[Piece]:
-    """The row groups that hold wanted images, in the order of the files; only names are read.
+    """Find the row groups that hold wanted images, in the order of the files, reading names only.
 
     Args:
         files: paths of Parquet files.
-        wanted: official file names, a ``set``; ``None`` for all. Those that no file holds are ignored.
-        threads: files that are read at once.
+        wanted: official file names, a ``set``; ``None`` for all. Names that no file has are ignored.
+        threads: the number of files to read at once.
 
     Raises:
-        ArchiveError: a file is no Parquet file or truncated, has no such column or no names, or a wanted image is in
-            two rows.
+        ArchiveError: a file is not a Parquet file, is truncated, or has no such column or no names; or a wanted image
+            is in two rows.
         OSError: a file cannot be read.
     """
     with ThreadPoolExecutor(threads) as pool:
@@ -72,7 +72,7 @@ def find_pieces(files: list[str], wanted: Collection[str] | None, threads: int =
         holders = [piece.file for piece in pieces for found in piece.names.to_pylist() if found == name]
         raise ArchiveError(
             f"{name} is in {len(holders)} rows, of {' and of '.join(holders[:2])}; expected each image once. Remove "
-            "the files that are copies or of another download."
+            "files that are copies or belong to another download."
         )
     return pieces
 
@@ -83,9 +83,9 @@ def read_images(
     """Yield the wanted images, (official file name, bytes), in the order of their rows.
 
     Args:
-        pieces: what ``find_pieces`` returned.
-        advance: is called with ``Piece.size`` of each piece that was read, as a progress bar's ``update``.
-        threads: pieces that are read at once.
+        pieces: the result of ``find_pieces``.
+        advance: called with the ``Piece.size`` of each piece that was read, like a progress bar's ``update``.
+        threads: the number of pieces to read at once.
 
     Raises:
         ArchiveError: a file is damaged, or an image has no bytes.
@@ -104,7 +104,7 @@ def read_images(
             if waiting:
                 piece, future = waiting.popleft()
                 yield from future.result()
-            else:  # more than may be held
+            else:  # a piece larger than AHEAD
                 piece = left.popleft()
                 yield from _images(piece)
             advance(piece.size)
@@ -114,14 +114,16 @@ def read_images(
 
 @contextlib.contextmanager
 def _parquet(file: str) -> Iterator[pq.ParquetFile]:
-    """The opened file. What Arrow says of its content becomes an ``ArchiveError``."""
+    """Context of an open file, which turns Arrow's errors about its content into ``ArchiveError``."""
     try:
         with pq.ParquetFile(file, buffer_size=BUFFER) as parquet:
             yield parquet
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the system's
-        raise ArchiveError(f"{file} is truncated, damaged or no Parquet file: {str(error)[:300]}. {CURE}.") from error
+            raise  # from the system
+        raise ArchiveError(
+            f"{file} is truncated, damaged or not a Parquet file: {str(error)[:300]}. {CURE}."
+        ) from error
 
 
 def _pieces(file: str, wanted: Collection[str] | None) -> list[Piece]:
@@ -142,7 +144,7 @@ def _pieces(file: str, wanted: Collection[str] | None) -> list[Piece]:
 
 
 class _Growing:
-    """A piece that row groups are added to."""
+    """A piece to which row groups are added."""
 
     def __init__(self):
         self.groups, self.rows, self.names = [], [], []
@@ -164,27 +166,27 @@ class _Growing:
 
 
 def _names(file: str) -> tuple[pq.FileMetaData, int, pa.ChunkedArray]:
-    """The metadata of a file, which column has the images' bytes, and the official name of each row or null."""
+    """The metadata of a file, the number of the column of image bytes, and the official name of each row, or null."""
     with _parquet(file) as parquet:
         metadata = parquet.metadata
         columns = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
         if not {PATH, BYTES} <= set(columns):
             raise ArchiveError(
                 f"{file} has the columns {', '.join(columns)[:300]}; expected {BYTES} and {PATH}, as in the Hub's "
-                "ImageNet. Without the paths, nobody can say which image is which."
+                "ImageNet. Without the paths, the images cannot be identified."
             )
         paths = pc.struct_field(parquet.read(columns=[PATH], use_threads=False)["image"], "path")
     names = official_names(paths.cast(pa.string()))
     if len(names) and names.null_count == len(names):
         raise ArchiveError(
             f"{file}: found the paths {str(paths[:3].to_pylist())[:300]} in column {PATH}; expected names of ImageNet "
-            "images, as n01440764_10026_n01440764.JPEG. Without them, nobody can say which image is which."
+            "images, such as n01440764_10026_n01440764.JPEG. Without them, the images cannot be identified."
         )
     return metadata, columns.index(BYTES), names
 
 
 def _images(piece: Piece) -> Iterator[tuple[str, bytes]]:
-    """The wanted images of a piece, which is read batch by batch."""
+    """Yield the wanted images of a piece, reading it batch by batch."""
     with _parquet(piece.file) as parquet:
         start = first = 0
         for batch in parquet.iter_batches(piece.batch, piece.groups, [BYTES], use_threads=False):
@@ -195,7 +197,7 @@ def _images(piece: Piece) -> Iterator[tuple[str, bytes]]:
                 if content is None:
                     raise ArchiveError(
                         f"{piece.file}: {name} has no bytes in column {BYTES}; expected the image itself. {CURE}, with "
-                        "the images in it."
+                        "embedded images."
                     )
                 yield name, content
             start, first = start + len(batch), last

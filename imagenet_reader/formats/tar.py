@@ -1,4 +1,4 @@
-"""Members of tars."""
+"""Images in tars."""
 
 from imagenet_reader.formats.base import Format, Where, not_at_its_offset
 from imagenet_reader.formats.tar_header import BLOCK, NAME, base_name, payload_size
@@ -6,10 +6,10 @@ from imagenet_reader.sources import File
 
 
 class Tar(Format):
-    """A tar member, checking its header; ``offset`` is that of the header."""
+    """A tar member, whose header is checked; ``offset`` is that of the header."""
 
     def read(self, file: File, where: Where, buffer: memoryview) -> None:
-        """Fill the buffer with a member."""
+        """Read a member into the buffer."""
         header = bytearray(BLOCK)
         count = file.read_into(where.offset, memoryview(header), buffer)
         if count != BLOCK + where.size or not _is_header_of(bytes(header), where):

@@ -1,15 +1,16 @@
 """Where the images are in a TFRecord file of ``tf.train.Example``, as TensorFlow Datasets prepares ImageNet.
 
-A record is its length (8 bytes), the masked CRC-32C of these (4), the data, and that of the data (4): see TensorFlow's
-``lib/io/record_writer.h``. Only the first checksum is compared: the other needs all bytes of the file.
+A record consists of its length (8 bytes), the masked CRC-32C of the length (4), the data, and the masked CRC-32C of the
+data (4), see TensorFlow's ``lib/io/record_writer.h``. Only the first checksum is compared, because the second would
+require reading the entire file.
 
-The data is a protocol buffer; in terms of fields (``tensorflow/core/example/{example,feature}.proto``):
+The data is a protocol buffer with these fields (``tensorflow/core/example/{example,feature}.proto``):
 
     Example {Features features = 1}          Features {map<string, Feature> feature = 1}
     Feature {BytesList bytes_list = 1}       BytesList {repeated bytes value = 1}
 
-A map entry has its key in field 1 and its value in field 2. Features come in any order, so the name may lie before or
-after the image, whose bytes are skipped: about one read per record, which reaches into the next one.
+A map entry has its key in field 1 and its value in field 2. Features have any order, so the name may precede or follow
+the image. The image's bytes are skipped: this takes about one read per record, which extends into the next record.
 """
 
 import struct
@@ -21,8 +22,8 @@ from imagenet_reader.errors import ArchiveError
 from imagenet_reader.formats.crc32c import masked_crc32c
 from imagenet_reader.sources import File
 
-NAME, IMAGE = b"file_name", b"image"  # the features that are looked for
-WINDOW = 512  # bytes of a read: the end of a record, and the beginning of the next one
+NAME, IMAGE = b"file_name", b"image"  # keys of the features to find
+WINDOW = 512  # bytes per read: the end of a record, and the beginning of the next one
 LENGTH = struct.Struct("<QI")
 CHECKSUM = 4  # bytes, after the data
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
@@ -37,7 +38,7 @@ def list_examples(file: File) -> pa.Table:
         (``int64``) of the bytes of the feature ``image`` in the file.
 
     Raises:
-        ArchiveError: the file is no TFRecord file, is truncated, or has a record without these features.
+        ArchiveError: the file is not a TFRecord file, is truncated, or has a record without these features.
         OSError: it cannot be read.
     """
     names, offsets, sizes = [], [], []
@@ -45,11 +46,11 @@ def list_examples(file: File) -> pa.Table:
     for start, end in _records(window, file.path):
         try:
             name, (offset, image_end) = _name_and_image(window, start, end)
-        except _NotThat as problem:
+        except _UnexpectedData as problem:
             raise ArchiveError(
                 f"{file.path}: the record at byte {start - LENGTH.size:,} {problem}; expected a tf.train.Example with "
-                "the features file_name and image, as TensorFlow Datasets prepares imagenet2012. "
-                f"{CURE}, or remove it if it is of another dataset."
+                "the features file_name and image, as in imagenet2012 of TensorFlow Datasets. "
+                f"{CURE}, or remove it if it belongs to another dataset."
             ) from None
         names.append(name)
         offsets.append(offset)
@@ -58,18 +59,18 @@ def list_examples(file: File) -> pa.Table:
     return pa.table(columns, ["name", "offset", "size"])
 
 
-class _NotThat(ValueError):
-    """What is wrong with the data of a record."""
+class _UnexpectedData(ValueError):
+    """The data of a record is not as expected; the message completes a sentence about the record."""
 
 
 class _Window:
-    """The bytes that were read last of a file that is read forwards, ``content``, from byte ``start`` on."""
+    """The part of a file that was read last, ``content``, which begins at byte ``start``."""
 
     def __init__(self, file: File):
         self.file, self.start, self.content, self.size = file, 0, b"", file.stamp().size
 
     def bytes_at(self, at: int, count: int) -> bytes:
-        """``count`` bytes from byte ``at`` on, fewer only at the end of the file."""
+        """Return ``count`` bytes from byte ``at`` on, fewer only at the end of the file."""
         first = at - self.start
         if first < 0 or first + count > len(self.content):
             self.content = self.file.read(at, max(count, WINDOW))
@@ -77,20 +78,20 @@ class _Window:
         return self.content[first : first + count]
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
-        """A number in groups of 7 bits, the low ones first, which ends before ``end``; and the byte after it."""
+        """Return the varint at an offset (7-bit groups, least significant first), and the offset after it."""
         first = at - self.start
         if 0 <= first < len(self.content) and at < end and (byte := self.content[first]) < 128:
-            return byte, at + 1  # most have one byte
+            return byte, at + 1  # most numbers have one byte
         value = 0
         for place, byte in enumerate(self.bytes_at(at, min(10, end - at))):
             value |= (byte & 127) << 7 * place
             if byte < 128:
                 return value, at + place + 1
-        raise _NotThat("has a number that does not end")
+        raise _UnexpectedData("has a number that does not end")
 
 
 def _records(window: _Window, path: str) -> Iterator[tuple[int, int]]:
-    """Yield the first byte of the data of each record, and the one after its last."""
+    """Yield the offsets of the beginning and the end of each record's data."""
     at = 0
     while at < window.size:
         header = window.bytes_at(at, LENGTH.size)
@@ -100,7 +101,7 @@ def _records(window: _Window, path: str) -> Iterator[tuple[int, int]]:
         if masked_crc32c(header[:8]) != checksum:
             raise ArchiveError(
                 f"{path}: found {header.hex(' ')} at byte {at:,}; expected the length of a TFRecord and its checksum. "
-                f"The file is damaged or no TFRecord file. {CURE}."
+                f"The file is damaged or not a TFRecord file. {CURE}."
             )
         start = at + LENGTH.size
         at = start + length + CHECKSUM
@@ -114,7 +115,7 @@ def _truncated(path: str, size: int, where: str) -> ArchiveError:
 
 
 def _name_and_image(window: _Window, start: int, end: int) -> tuple[bytes, tuple[int, int]]:
-    """The name in the data of a record, and the range of bytes of its image, up to where both are known."""
+    """The name in the data of a record, and the byte range of its image; stops reading once both are known."""
     found, keys = {}, []
     for key, *feature in _features(window, start, end):
         keys.append(key.decode(errors="replace"))
@@ -123,11 +124,11 @@ def _name_and_image(window: _Window, start: int, end: int) -> tuple[bytes, tuple
         if len(found) == 2:
             first, last = found[NAME]
             return window.bytes_at(first, last - first), found[IMAGE]
-    raise _NotThat(f"has the features {', '.join(sorted(keys)[:20])[:200] or 'of none'}")
+    raise _UnexpectedData(f"has the features {', '.join(sorted(keys)[:20])[:200] or 'of none'}")
 
 
 def _features(window: _Window, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the key of each feature, and the range of bytes of its value."""
+    """Yield the key of each feature, and the byte range of its value."""
     for features, features_end in _messages(window, start, end, 1):
         for entry, entry_end in _messages(window, features, features_end, 1):
             key, value = b"", None
@@ -141,11 +142,11 @@ def _features(window: _Window, start: int, end: int) -> Iterator[tuple[bytes, in
 
 
 def _only_bytes(window: _Window, start: int, end: int) -> tuple[int, int]:
-    """The range of the one value in a feature of bytes."""
+    """The byte range of the first value in a bytes feature."""
     for first, last in _messages(window, start, end, 1):
         for value in _messages(window, first, last, 1):
             return value
-    raise _NotThat("has a feature without bytes")
+    raise _UnexpectedData("has a feature without bytes")
 
 
 def _messages(window: _Window, start: int, end: int, wanted: int) -> Iterator[tuple[int, int]]:
@@ -153,7 +154,7 @@ def _messages(window: _Window, start: int, end: int, wanted: int) -> Iterator[tu
 
 
 def _fields(window: _Window, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the number of each field in a message that has a length or is unknown, and the range of its bytes."""
+    """Yield the number and byte range of each length-delimited field in a message."""
     at = start
     while at < end:
         tag, at = window.varint(at, end)
@@ -167,8 +168,8 @@ def _fields(window: _Window, start: int, end: int) -> Iterator[tuple[int, int, i
         elif kind in (FIXED64, FIXED32):
             at += 8 if kind == FIXED64 else 4
         else:
-            raise _NotThat(f"is no protocol buffer (wire type {kind})")
+            raise _UnexpectedData(f"is no protocol buffer (wire type {kind})")
         if at > end:
-            raise _NotThat("has a field that ends after it")
+            raise _UnexpectedData("has a field that ends after it")
         if kind == BYTES:
             yield tag >> 3, first, at

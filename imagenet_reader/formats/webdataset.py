@@ -1,6 +1,6 @@
-"""The images in tars in WebDataset form, whose members ``<stem>.jpg``, ``<stem>.cls`` and ``<stem>.json`` are a sample.
+"""Images in WebDataset tars, in which the members ``<stem>.jpg``, ``<stem>.cls`` and ``<stem>.json`` form a sample.
 
-The image's name is the stem where that is an official one, else the last part of ``filename`` in the JSON.
+An image's name is the stem if that is an official name, otherwise the last part of ``filename`` in the JSON.
 """
 
 import json
@@ -18,16 +18,16 @@ from imagenet_reader.sources import File
 MEMBER = r"^(?P<stem>[^.]+)\.(?P<kind>.*)$"
 IMAGES = pa.array([b"jpg", b"jpeg", b"JPEG"])
 JSON, FILENAME = b"json", "filename"
-CURE = "Download it again, or remove it if it is of another dataset"
+CURE = "Download it again, or remove it if it belongs to another dataset"
 
 
 def list_images(members: pa.Table, file: File) -> pa.Table:
-    """The images in a tar in WebDataset form.
+    """The images in a WebDataset tar.
 
     Args:
         members: the members of the tar, with the columns ``name`` (``binary``, without folders), ``offset`` (of the
             header) and ``size``.
-        file: the tar, from which the JSON of those images is read whose stems are no official names.
+        file: the tar; the JSON of an image is read if the stem is not an official name.
 
     Returns:
         ``pa.Table``, one row per image: ``name`` (``binary``, the official file name), ``offset`` and ``size``
@@ -58,16 +58,16 @@ def _name_in_json(stem: str, place: tuple[int, int] | None, file: File) -> str:
     try:
         value = json.loads(content)
     except ValueError as error:
-        raise _unnamed(file, stem, f"{stem}.json is no JSON ({error})") from None
+        raise _unnamed(file, stem, f"{stem}.json is not valid JSON ({error})") from None
     filename = value.get(FILENAME) if isinstance(value, dict) else None
     name = official_name(filename) if isinstance(filename, str) else None
     if name is None:
-        raise _unnamed(file, stem, f"{stem}.json has {content[:200].decode(errors='replace')}")
+        raise _unnamed(file, stem, f"{stem}.json contains {content[:200].decode(errors='replace')}")
     return name
 
 
 def _unnamed(file: File, stem: str, found: str) -> ArchiveError:
     return ArchiveError(
-        f"{file.path}: {stem} is no name of an ImageNet image, and {found}; expected the name as {FILENAME} there, as "
-        f'{{"{FILENAME}": "n01440764/n01440764_10026.JPEG"}}. {CURE}.'
+        f"{file.path}: {stem} is not the name of an ImageNet image, and {found}; expected the name in its field "
+        f'{FILENAME}, such as {{"{FILENAME}": "n01440764/n01440764_10026.JPEG"}}. {CURE}.'
     )

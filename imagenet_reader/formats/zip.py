@@ -1,4 +1,4 @@
-"""Members of zips."""
+"""Images in zips."""
 
 import struct
 import zipfile
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from imagenet_reader.formats.base import Format, Where, not_at_its_offset
 from imagenet_reader.sources import File, Stamp
 
-# The header before a member: magic, flags, method, CRC-32, and the lengths of the name and of an extra field.
+# The header before a member: magic, flags, method, CRC-32, and the lengths of the name and of the extra field.
 HEADER, MAGIC = struct.Struct("<4s2xHH4xL8xHH"), b"PK\3\4"
 NAME_BYTES = 1024  # read for the name and the extra field
 CRC_FOLLOWS, FOLLOWS_MAGIC = 8, b"PK\7\x08"  # flag: the CRC-32 follows the member, perhaps after this magic
@@ -25,7 +25,7 @@ class Zip(Format):
         return Where(file, stamp, row.name, row.offset, row.size, row.packed)
 
     def read(self, file: File, where: Where, buffer: memoryview) -> None:
-        """Fill the buffer with a member.
+        """Read a member into the buffer.
 
         Raises:
             ArchiveError: the header is not that of the image.

@@ -1,7 +1,7 @@
-"""The central directory of a zip, read in pieces: ``zipfile`` would keep an object of each of its two million entries.
+"""The central directory of a zip, read in pieces: ``zipfile`` would keep an object for each of its two million entries.
 
-The format is that of PKWARE's APPNOTE 6.3.3, sections 4.3.12 to 4.3.16 and 4.5.3; what is refused is what ``zipfile``
-refuses.
+The format is that of PKWARE's APPNOTE 6.3.3, sections 4.3.12 to 4.3.16 and 4.5.3. Zips that ``zipfile`` rejects are
+rejected here, too.
 """
 
 import struct
@@ -14,18 +14,18 @@ from imagenet_reader.sources import File
 PIECE_BYTES = 4 << 20
 # magic; disk numbers and entries; bytes of the directory; its offset; bytes of the comment
 END = struct.Struct("<4s8xIIH")
-END_64_PLACE = struct.Struct("<4sIQI")  # magic, disk, offset of the 64-bit end record, disks
+LOCATOR_64 = struct.Struct("<4sIQI")  # magic, disk, offset of the 64-bit end record, disks
 END_64 = struct.Struct("<4s36xQQ")  # magic, bytes of the directory, its offset
-END_MAGIC, END_64_PLACE_MAGIC, END_64_MAGIC = b"PK\5\6", b"PK\6\7", b"PK\6\6"
+END_MAGIC, LOCATOR_64_MAGIC, END_64_MAGIC = b"PK\5\6", b"PK\6\7", b"PK\6\6"
 MAX_COMMENT = 1 << 16
 # magic, flags, method, packed size, size, bytes of the name, of the extra fields, of the comment, offset of the header
 ENTRY, ENTRY_MAGIC = struct.Struct("<4s4xHH8xIIHHH8xI"), b"PK\1\2"
 EXTRA, EXTRA_64 = struct.Struct("<HH"), 1  # kind and bytes; the kind of 64-bit numbers
-MORE = 0xFFFFFFFF  # the number has 64 bits and is in an extra field
+MORE = 0xFFFFFFFF  # means that the number has 64 bits and is in an extra field
 
 
 class Entry(typing.NamedTuple):
-    """A member: its name with folders, ``bytes``; what ``zipfile.ZipInfo`` has; ``offset`` is that of its header."""
+    """A member: its name with folders, fields as in ``zipfile.ZipInfo``, and the offset of its header."""
 
     name: bytes
     flags: int
@@ -39,7 +39,7 @@ def entries(file: File) -> Iterator[Entry]:
     """The members of an open zip, in the order of its central directory.
 
     Raises:
-        zipfile.BadZipFile: this is no zip, or its directory is damaged.
+        zipfile.BadZipFile: the file is not a zip, or its directory is damaged.
     """
     begin, end, before = _directory(file)
     content, at, position = b"", 0, begin
@@ -60,7 +60,7 @@ def _entry(content, at, before):
         raise zipfile.BadZipFile("its central directory is cut off")
     magic, flags, method, packed, size, *lengths, offset = ENTRY.unpack_from(content, at)
     if magic != ENTRY_MAGIC:
-        raise zipfile.BadZipFile("its central directory has something other than an entry")
+        raise zipfile.BadZipFile("its central directory is damaged: an entry does not begin with its magic number")
     name_end = at + ENTRY.size + lengths[0]
     extra_end = name_end + lengths[1]
     if extra_end + lengths[2] > len(content):
@@ -72,7 +72,7 @@ def _entry(content, at, before):
 
 
 def _numbers_64(extra, numbers):
-    """The numbers of an entry; those of 64 bits are in an extra field, in this order."""
+    """The numbers of an entry; 64-bit ones are taken from an extra field, which has them in the same order."""
     at = 0
     while at + EXTRA.size <= len(extra):
         kind, length = EXTRA.unpack_from(extra, at)
@@ -88,29 +88,29 @@ def _numbers_64(extra, numbers):
 
 
 def _directory(file):
-    """The offsets of the beginning and end of the central directory, and how many bytes of the file precede the zip."""
+    """The offsets of the beginning and end of the central directory, and the number of bytes before the zip."""
     file_size = file.stamp().size
     place, size, begin = _end_record(file, file_size)
     end = place
-    position = place - END_64_PLACE.size
-    locator = file.read(position, END_64_PLACE.size) if position >= 0 else b""
-    if len(locator) == END_64_PLACE.size and locator.startswith(END_64_PLACE_MAGIC):
-        _, disk, _, disks = END_64_PLACE.unpack(locator)
+    position = place - LOCATOR_64.size
+    locator = file.read(position, LOCATOR_64.size) if position >= 0 else b""
+    if len(locator) == LOCATOR_64.size and locator.startswith(LOCATOR_64_MAGIC):
+        _, disk, _, disks = LOCATOR_64.unpack(locator)
         if disk != 0 or disks > 1:
             raise zipfile.BadZipFile("it is one of several parts")
-        position -= END_64.size  # its offset, unless it was extended, as zipfile assumes
+        position -= END_64.size  # where zipfile, too, expects the record
         record = file.read(position, END_64.size) if position >= 0 else b""
         if len(record) == END_64.size and record.startswith(END_64_MAGIC):
             _, size, begin = END_64.unpack(record)
             end = position
     before = end - size - begin
     if end - size < 0 or before < 0:
-        raise zipfile.BadZipFile("its end says that its central directory begins before the file")
+        raise zipfile.BadZipFile("its end record says that its central directory begins before the file")
     return end - size, end, before
 
 
 def _end_record(file, file_size):
-    """The offset of the end record, and the size and offset of the directory that it states."""
+    """The offset of the end record, and the directory's size and offset according to that record."""
     begin = max(0, file_size - END.size - MAX_COMMENT)
     tail = file.read(begin, file_size - begin)
     last = tail[-END.size :]

@@ -1,1 +1,1 @@
-"""All that knows of ``datasets``, and the processes that it starts."""
+"""Everything that depends on ``datasets``, and the processes that it starts."""

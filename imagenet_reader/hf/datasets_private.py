@@ -1,4 +1,4 @@
-"""All private names of ``datasets`` that are used, in 2.19 to 5.x: a new release may need changes in this file.
+"""The private names of ``datasets`` 2.19 to 5.x that are used: a new release may require changes in this file.
 
 =====================================  ===================================================================
 ``_prepare_split_single``              2.19 to 5.x: writes the rows of one process
@@ -7,8 +7,8 @@
 ``_get_examples_iterable_for_split``   2.19 to 5.x: the rows of a streaming dataset
 ``ExamplesIterable``                   2.19 to 5.x; ``_state_dict`` in it from 2.20 on
 ``is_small_dataset``                   2.19 to 5.x: whether to keep a dataset in memory
-``ConcatenationTable``                 2.19 to 5.x: a table of rows of blocks
-``_indices``                           2.19 to 5.x: which rows of its table a dataset has, and in which order
+``ConcatenationTable``                 2.19 to 5.x: a table made of a grid of blocks
+``_indices``                           2.19 to 5.x: the rows of its table that a dataset has, in order
 =====================================  ===================================================================
 """
 
@@ -31,21 +31,21 @@ __all__ = ["TableBuilder", "indices_of", "is_small_dataset", "only_column"]
 
 
 class TableBuilder(datasets.GeneratorBasedBuilder):
-    """A builder of examples that prepares tables, in half the time, and leaves no files behind.
+    """A builder that streams examples, but prepares tables, which takes half as long; it leaves no files behind.
 
-    Subclasses have ``_generate_tables`` as well as ``_generate_examples``, with the same arguments, as
-    ``datasets.ArrowBasedBuilder`` has it. The examples are for streaming, which resumes at once after a
-    ``load_state_dict`` if ``resumable`` is true: each record of ``shards`` then yields one example.
+    Subclasses define ``_generate_tables``, as for ``datasets.ArrowBasedBuilder``, and ``_generate_examples`` with the
+    same arguments. The examples are for streaming, which resumes immediately after ``load_state_dict`` if ``resumable``
+    is true: each record of ``shards`` must then yield one example.
     """
 
     resumable = True
 
     def configured(self, config, features):
-        """The key of the cache. Subclasses make here what follows from the options, which are complete.
+        """Return the cache key. Subclasses also derive their state here, where all options are known.
 
         Args:
             config: the ``datasets.BuilderConfig``.
-            features: those that the user passed, or ``None``.
+            features: the features that the user passed, or ``None``.
         """
         return config.name
 
@@ -55,18 +55,18 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
 
     @property
     def unfinished_dir(self):
-        """The folder that is written while a dataset is prepared; ``None`` if it is not on this machine."""
+        """The folder that a preparation writes to; ``None`` if it is not on this machine."""
         return self._output_dir if self._output_dir.endswith(".incomplete") else None
 
     def download_and_prepare(self, *args, num_proc=None, **kwargs):
-        """As in ``datasets``; raises ``ValueError`` if ``num_proc`` is no number of processes."""
+        """As in ``datasets``; raises ``ValueError`` if ``num_proc`` is not a number of processes."""
         check_num_proc(num_proc)
         super().download_and_prepare(*args, num_proc=num_proc, **kwargs)
 
     def _download_and_prepare(self, *args, **kwargs):
         self._preparing_process = os.getpid()
         for left in os.scandir(self.unfinished_dir) if self.unfinished_dir else ():
-            os.unlink(left.path)  # left by a killed preparation; it must not become part of this one
+            os.unlink(left.path)  # a leftover of a killed preparation, which must not become part of this one
         handled = sys.exc_info()[1]  # a caller in an except block already has an error
         try:
             with ending_with_this(), without_bars_in_files():
@@ -79,7 +79,7 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
 
     def _prepare_split_single(self, gen_kwargs, fpath, file_format, max_shard_size, job_id, **of_examples):
         if os.getpid() != self._preparing_process:
-            end_with(multiprocess.parent_process())  # which may have spawned this process, not forked it
+            end_with(multiprocess.parent_process())  # needed if this process was spawned instead of forked
         prepared = datasets.ArrowBasedBuilder._prepare_split_single(
             self, gen_kwargs, fpath, file_format, max_shard_size, job_id
         )
@@ -99,9 +99,9 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
 
 
 def only_column(dataset, column):
-    """One column of a dataset, without indices.
+    """Return a dataset of one column, without indices.
 
-    Blocks of its table without that column are left out, because ``datasets`` could not concatenate them.
+    Blocks of the table that lack the column are left out, because ``datasets`` cannot concatenate them.
     """
     chosen = dataset.select_columns([column])
     if not isinstance(chosen.data, ConcatenationTable):
@@ -111,14 +111,14 @@ def only_column(dataset, column):
 
 
 def indices_of(dataset):
-    """The rows of its table that a dataset has, in order, ``uint64 [n]``; ``None`` for all of them as they are."""
+    """The rows of its table that a dataset has, in order, ``uint64 [n]``; ``None`` for all rows in table order."""
     return None if dataset._indices is None else dataset._indices.column(0)
 
 
 def _quietly_closed(prepared):
-    """Yield from a generator of ``datasets`` that yields in a ``finally`` clause, without Python's complaint."""
+    """Yield from a generator of ``datasets`` that yields in a ``finally`` clause; suppress the error on closing it."""
     try:
-        for progress in prepared:  # noqa: UP028 (it would be closed first)
+        for progress in prepared:  # noqa: UP028 (yield from would close it first)
             yield progress
     except GeneratorExit:
         with contextlib.suppress(RuntimeError):
@@ -127,11 +127,11 @@ def _quietly_closed(prepared):
 
 
 def _interrupt_before(error, handled):
-    """The ``KeyboardInterrupt`` or ``SystemExit`` that led to an error, after the one that was ``handled`` before.
+    """The ``KeyboardInterrupt`` or ``SystemExit`` that led to an error; ``None`` if there was none since ``handled``.
 
-    After it, ``datasets`` still waits for the results of its processes, which ends in a ``TimeoutError``.
+    After an interrupt, ``datasets`` still waits for the results of its processes, which ends in a ``TimeoutError``.
     """
-    seen = []  # a cause may have its effect as context: a ring
+    seen = []  # an error can be the context of its own cause, which makes a cycle
     while error is not None and error is not handled and error not in seen:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             return error
@@ -141,10 +141,10 @@ def _interrupt_before(error, handled):
 
 
 class _ResumingExamples(ExamplesIterable):
-    """Examples that resume from a ``state_dict()`` at once; ``datasets`` would read the shard again up to there."""
+    """Examples that resume from a ``state_dict()`` immediately; ``datasets`` would reread the shard up to there."""
 
     def __iter__(self):
-        state = getattr(self, "_state_dict", None)  # datasets 2.19 has none
+        state = getattr(self, "_state_dict", None)  # absent in datasets 2.19
         if not state:
             yield from super().__iter__()
             return

@@ -1,4 +1,4 @@
-"""The log of this project, a part of that of ``datasets``: ``datasets.logging.set_verbosity_info()`` shows it."""
+"""The logger of this project, below that of ``datasets``: ``datasets.logging.set_verbosity_info()`` shows it."""
 
 import logging
 

@@ -11,30 +11,30 @@ from imagenet_reader import lists
 from imagenet_reader.formats.hub_names import official_names
 
 LABEL_COLUMNS = "label", "cls"
-KEY, JSON, FILENAME = "__key__", "json", "filename"  # columns of WebDataset tars, and the field of the second
+KEY, JSON, FILENAME = "__key__", "json", "filename"  # columns of WebDataset tars, and a field of the JSON
 LOOKED_FOR = (
-    "names of images of ImageNet in the paths of a column of images (n01440764_10026_n01440764.JPEG), in a column "
+    "names of ImageNet images in the paths of an image column (n01440764_10026_n01440764.JPEG), in a column "
     "file_name (n01440764_10026.JPEG), or in the columns __key__ and json of WebDataset tars"
 )
 
 
 def image_column(features: datasets.Features) -> str:
-    """The column that holds the images.
+    """The name of the image column.
 
     Raises:
-        ValueError: there is none, or more than one.
+        ValueError: there is no such column, or more than one.
     """
     found = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
     if len(found) != 1:
-        raise ValueError(f"Expected a dataset with one column of images; found {found or dict(features)!s:.500}.")
+        raise ValueError(f"Expected a dataset with one image column; found {found or dict(features)!s:.500}.")
     return found[0]
 
 
 def row_names(table: pa.Table, features: datasets.Features) -> pa.ChunkedArray:
-    """The official file name of each row, ``string [n]``; null where it has none.
+    """The official file name of each row, ``string [n]``; null for rows without one.
 
     Args:
-        table: the rows, of which only the names are read.
+        table: the rows; only their names are read.
         features: their features.
 
     Raises:
@@ -47,8 +47,8 @@ def row_names(table: pa.Table, features: datasets.Features) -> pa.ChunkedArray:
             return names
         found[source] = paths[:3].to_pylist()
     raise ValueError(
-        f"The dataset does not say which image is which: looked for {LOOKED_FOR}; found {_shown(found)} in the columns "
-        f"{', '.join(features)}. Images that were encoded again without their names cannot be told apart."
+        f"The dataset does not say which image is which: expected {LOOKED_FOR}; found {_shown(found)} in the columns "
+        f"{', '.join(features)}. Re-encoded images without their names cannot be identified."
     )
 
 
@@ -68,17 +68,17 @@ def _candidates(table: pa.Table, features: datasets.Features):
 
 
 def _field(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """A field of a struct column, without a copy; nulls if it has no such field."""
+    """A field of a struct column, without a copy; nulls if the struct has no such field."""
     if column.type.get_field_index(name) < 0:
         return pa.chunked_array([pa.nulls(len(column), pa.string())])
     return pc.struct_field(column, name)
 
 
 class OwnLabels:
-    """The labels that a dataset has by itself.
+    """The label column of a dataset.
 
     Attributes:
-        column: their column; ``None`` if there is none.
+        column: its name; ``None`` if the dataset has none.
     """
 
     def __init__(self, features: datasets.Features):
@@ -87,37 +87,37 @@ class OwnLabels:
         self._published = _published(feature.names) if isinstance(feature, datasets.ClassLabel) else None
 
     def check(self, names: pa.Array, own: pa.Array | pa.ChunkedArray, published: np.ndarray) -> None:
-        """Raise ``ValueError`` if the labels say other classes than the published lists.
+        """Raise ``ValueError`` if the labels differ from those of the published lists.
 
         Args:
             names: file names, ``string [n]``.
-            own: the values of ``column``, ``[n]``; null or -1 where it has no label.
-            published: the labels of the lists, ``int64 [n]``; -1 where they have none.
+            own: the values of ``column``, ``[n]``; null or -1 for images without a label.
+            published: the labels of the lists, ``int64 [n]``; -1 for images without a label.
         """
         if not (pa.types.is_integer(own.type) or pa.types.is_null(own.type)):
             raise ValueError(
-                f"The column {self.column} holds {own.type}; expected numbers of classes. Remove it, "
-                f"dataset.remove_columns({self.column!r}): labels are then those of the lists."
+                f"The column {self.column} holds {own.type}; expected class numbers. To use the labels of the "
+                f"published lists instead, remove the column: dataset.remove_columns({self.column!r})."
             )
         known = pc.fill_null(own.cast(pa.int64()), -1).to_numpy()
         if self._published is not None:
-            known = np.array([*self._published, -1])[known]  # -1, no label, is the last
+            known = np.array([*self._published, -1])[known]  # -1, no label, selects the last element
         other = np.flatnonzero((known >= 0) & (published >= 0) & (known != published))
         if len(other):
             shown = ", ".join(f"{names[k]}: {known[k]} instead of {published[k]}" for k in other[:3].tolist())
             raise ValueError(
-                f"The column {self.column} says another class than the published lists for {len(other):,} of "
-                f"{len(names):,} images, such as {shown}. If its classes are in another order, remove the column, "
-                f"dataset.remove_columns({self.column!r}): labels are then those of the lists."
+                f"The column {self.column} differs from the published lists for {len(other):,} of {len(names):,} "
+                f"images, such as {shown}. If its classes are in another order, remove the column to use the labels "
+                f"of the lists: dataset.remove_columns({self.column!r})."
             )
 
 
 def _published(names: list[str]) -> list[int] | None:
-    """The published label of each class, by its wnid or words, or -1; ``None`` if most names are neither."""
+    """The published label of each class name, a wnid or words, or -1; ``None`` if most names are neither."""
     wnids, words = zip(*lists.read_classes())
     for published in (wnids, words):
         label_of = {name: label for label, name in enumerate(published) if published.count(name) == 1}
-        labels = [label_of.get(name, -1) for name in names]  # two classes are called crane, which some rename
+        labels = [label_of.get(name, -1) for name in names]  # two classes are called crane; some datasets rename them
         if sum(label >= 0 for label in labels) > len(names) / 2:
             return labels
     return None

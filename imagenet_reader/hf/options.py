@@ -1,4 +1,4 @@
-"""The options of a config and arguments of a builder: whether they are right."""
+"""Checks of a config's options and a builder's arguments."""
 
 import dataclasses
 import difflib
@@ -9,26 +9,26 @@ import datasets
 
 
 def check_num_proc(num_proc: int | None) -> None:
-    """Raise ``ValueError`` if ``num_proc`` is neither ``None`` nor a number of processes."""
+    """Raise ``ValueError`` if ``num_proc`` is neither ``None`` nor a positive number."""
     if num_proc is not None and (not isinstance(num_proc, int) or isinstance(num_proc, bool) or num_proc < 1):
         raise ValueError(f"num_proc={num_proc!r}: expected 1 or more, the number of processes, or None.")
 
 
 def check_config_name(name: str | None, known: Iterable[str]) -> None:
-    """Raise ``ValueError`` if the name of a config is no text; ``datasets`` checks which text."""
+    """Raise ``ValueError`` if the name of a config is not a string; ``datasets`` checks which one."""
     if name is not None and not isinstance(name, str):
         raise ValueError(f"name={name!r}: expected the name of a config, one of {list(known)}.")
 
 
 def check_names(config_class, names):
-    """Check that a config has options of these names.
+    """Check that a config has options with these names.
 
     Args:
         config_class: the config, a subclass of ``datasets.BuilderConfig``.
-        names: what a builder was passed by name; what is an argument of ``datasets.DatasetBuilder`` is all right, too.
+        names: the keyword arguments of a builder; those of ``datasets.DatasetBuilder`` are accepted, too.
 
     Raises:
-        ValueError: it has no such option. The message has the nearest one.
+        ValueError: the config has no such option. The message suggests the closest match.
     """
     known = [field.name for field in dataclasses.fields(config_class)]
     own = list(config_class.__annotations__)

@@ -14,42 +14,42 @@ import multiprocess.util
 
 from imagenet_reader.hf.signals import sending_again
 
-_SECONDS = 0.2  # between two checks of the parent
+_SECONDS = 0.2  # between checks
 
 
 def end_with(parent, stop=None):
     """Exit this process once its parent has exited, and let the parent handle Ctrl-C.
 
-    A terminal sends Ctrl-C to all processes: a worker that exited by itself might hold a lock, and be replaced.
+    A terminal sends Ctrl-C to all processes: a worker that exits on its own may hold a lock, and may be replaced.
 
     Args:
         parent: ``parent_process()`` of ``multiprocessing`` or ``multiprocess``, whichever started this process.
-        stop: a ``Connection``; once it has something to read, this process exits, too.
+        stop: a ``Connection``; this process also exits once it has data.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pools end their processes with it, whatever handler a program has
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pools send it to their workers, which may have inherited a handler
     threading.Thread(target=_watch, args=(parent, stop), daemon=True, name="ends with the parent").start()
 
 
 def _watch(parent, stop):
-    # A forked process compares process ids: other forks keep its pipe to the parent open.
-    # A process that a fork server started is not a child of its parent.
+    # A forked process compares process ids, because other forks keep its pipe to the parent open.
+    # A process started by a fork server is not a child of its parent.
     is_child = os.getppid() == parent.pid
     while os.getppid() == parent.pid if is_child else parent.is_alive():
         if stop is not None and stop.poll():
             break
         time.sleep(_SECONDS)
     try:
-        shutil.rmtree(multiprocess.util.get_temp_dir(), ignore_errors=True)  # which has a manager's socket
+        shutil.rmtree(multiprocess.util.get_temp_dir(), ignore_errors=True)  # may hold the socket of a manager
     finally:
         os._exit(1)
 
 
-class _Family:
-    """As long as this object lives, processes that ``multiprocess`` forks exit when their parent does."""
+class _EndingForks:
+    """While this object exists, processes that ``multiprocess`` forks exit when their parent does."""
 
     def __init__(self):
-        multiprocess.util.register_after_fork(self, _Family._after_fork)
+        multiprocess.util.register_after_fork(self, _EndingForks._after_fork)
 
     def _after_fork(self):
         end_with(multiprocess.parent_process())
@@ -61,26 +61,26 @@ def _number_of(error):
 
 @contextlib.contextmanager
 def ending_with_this():
-    """Context whose processes, started by ``datasets``, exit when this one does, or when an error ends the context.
+    """Context in which processes started by ``datasets`` exit when this one does, or when it is interrupted.
 
     ``datasets`` forks them with ``multiprocess``. Where it spawns them instead (macOS), each calls ``end_with`` first.
     """
-    family, before = _Family(), set(multiprocess.active_children())
+    ending_forks, before = _EndingForks(), set(multiprocess.active_children())
     try:
         with sending_again(_number_of):
             yield
     except (KeyboardInterrupt, SystemExit):
-        # Python would wait forever for a manager that is interrupted while it starts.
+        # Python would wait forever for a manager that was interrupted while starting.
         for process in set(multiprocess.active_children()) - before:
             process.terminate()
             process.join()
         raise
     finally:
-        del family
+        del ending_forks
 
 
 class Stop:
-    """Tells work to stop: ``is_set()`` is true once ``numbers`` has a signal."""
+    """A request to stop: ``is_set()`` is true once ``numbers`` has a signal."""
 
     def __init__(self):
         self.numbers = []
@@ -97,7 +97,7 @@ def interruptible(work):
     in a thread, which signals do not reach. They are raised once it has ended.
 
     Args:
-        work: is called with a ``Stop``, and ends soon after it is set.
+        work: called with a ``Stop``; it should return soon after ``stop`` is set.
     """
     stop = Stop()
     with _collecting_signals(stop.numbers), concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -109,10 +109,10 @@ def interruptible(work):
 
 @contextlib.contextmanager
 def _collecting_signals(numbers):
-    """Context in which signals with a Python handler are only noted; the first is raised at the end."""
+    """Context that appends signals with a Python handler to ``numbers``; the first is raised at the end."""
     before = {}
     try:
-        if threading.current_thread() is threading.main_thread():  # no other may set handlers, or gets signals
+        if threading.current_thread() is threading.main_thread():  # only this one may set handlers, and gets signals
             for number in (signal.SIGINT, signal.SIGTERM):
                 if callable(signal.getsignal(number)):
                     before[number] = signal.signal(number, lambda number, frame: numbers.append(number))
@@ -136,8 +136,7 @@ def finished(futures, stop):
 def worker_pool(num_proc, stop):
     """Context of a ``ProcessPoolExecutor`` whose processes exit when this one does.
 
-    When the context ends, work that has not begun is cancelled; if ``stop``, a ``Stop``, is set, work that has begun is
-    aborted.
+    When the context ends, pending work is cancelled; if ``stop``, a ``Stop``, is set, running work is aborted.
     """
     end, ending = multiprocessing.Pipe(duplex=False)
     pool = concurrent.futures.ProcessPoolExecutor(num_proc, initializer=_begin, initargs=(end,))

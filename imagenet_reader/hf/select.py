@@ -1,4 +1,4 @@
-"""The rows of a config out of a dataset that is already loaded: no image is decoded or copied."""
+"""Selecting the rows of a config from a loaded dataset, without decoding or copying images."""
 
 import functools
 from typing import Any, NamedTuple
@@ -18,18 +18,18 @@ from imagenet_reader.official import WNID
 from imagenet_reader.plan import Plan
 from imagenet_reader.rows import Columns
 
-SHOWN = 3  # missing images that a message names
+SHOWN = 3  # missing images named in a message
 
 
 class Images(NamedTuple):
-    """File names, ``string [n]``, and published labels, ``int64 [n]``, of images."""
+    """The file names, ``string [n]``, and published labels, ``int64 [n]``, of images."""
 
     names: pa.Array
     labels: np.ndarray
 
 
 class Source:
-    """A dataset to select from: ``names`` has the official file name of each of its rows, null where it has none."""
+    """A dataset to select from; ``names`` are the official file names of its rows, null for rows without one."""
 
     def __init__(self, dataset: datasets.Dataset):
         names, self._indices = row_names(dataset.data.table, dataset.features), indices_of(dataset)
@@ -37,52 +37,53 @@ class Source:
         self.names = (names if self._indices is None else names.take(self._indices)).combine_chunks()
 
     def rows_of(self, wanted: pa.Array) -> np.ndarray:
-        """The row of each of these file names, ``int64 [n]``, the first if it has several; -1 where it has none."""
+        """The first row with each of these file names, ``int64 [n]``; -1 for names without a row."""
         rows = pc.indices_nonzero(pc.is_in(self.names, value_set=wanted))
         found = pc.index_in(wanted, value_set=self.names.take(rows))
         return pc.fill_null(rows.take(found).cast(pa.int64()), -1).to_numpy()
 
     def table_rows(self, rows: np.ndarray) -> np.ndarray:
-        """The rows of the table that rows of the dataset are."""
+        """The table rows that correspond to rows of the dataset."""
         return rows if self._indices is None else self._indices.take(pa.array(rows)).to_numpy()
 
     @functools.cached_property
     def table(self) -> datasets.Dataset:
-        """The dataset without indices, so that columns beside it align with it."""
+        """The dataset without indices, so that added columns align with its table."""
         return datasets.Dataset(self.dataset.data, split=self.dataset.split)
 
     @functools.cached_property
     def images(self) -> datasets.Dataset:
-        """The column of images of ``table``, called ``image``."""
+        """The image column of ``table``, renamed to ``image``."""
         column = image_column(self.dataset.features)
         images = only_column(self.table, column)
         return images if column == "image" else images.rename_column(column, "image")
 
 
 def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: str | None) -> Any:
-    """The splits of a plan out of a dataset, or one of them, streaming if the dataset is.
+    """Select the splits of a plan, or one of them, from a dataset; the result is streaming if the dataset is.
 
     Args:
         dataset: any ImageNet.
         plan: a plan without a ``data_dir``.
-        info: of the result, with its features.
-        split: the one to return, as a dataset; ``None`` for a dict of all.
+        info: the info of the result, with its features.
+        split: the split to return, as a dataset; ``None`` for a dict of all.
 
     Raises:
-        ArchiveError: images are absent.
-        TypeError: ``dataset`` is no dataset.
-        ValueError: there is no such split, the dataset does not name its images, or its labels say other classes.
+        ArchiveError: images are missing.
+        TypeError: ``dataset`` is not a dataset.
+        ValueError: there is no such split, the dataset does not name its images, or its labels differ from the
+            published ones.
     """
     streams = isinstance(dataset, (datasets.IterableDataset, datasets.IterableDatasetDict))
     if not streams and not isinstance(dataset, (datasets.Dataset, datasets.DatasetDict)):
         raise TypeError(
-            f"Expected a dataset, as datasets.load_dataset returns it; found {type(dataset).__name__}. For a folder of "
-            "images, use imagenet_subsets.load_dataset."
+            f"Expected a dataset, as returned by datasets.load_dataset; found {type(dataset).__name__}. For a folder "
+            "of images, use imagenet_subsets.load_dataset."
         )
     if split is not None:
         if split not in plan.subset:
             raise ValueError(f"Unknown split {split!r}. Should be one of {list(plan.subset)}.")
-        plan.subset = {split: plan.subset[split]}  # the others may be absent
+        plan.subset = {split: plan.subset[split]}  # images of the others may be missing
     selected = (select_stream if streams else select_rows)(dataset, plan, info)
     return selected if split is None else selected[split]
 
@@ -90,16 +91,16 @@ def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: s
 def select_rows(
     dataset: datasets.DatasetDict | datasets.Dataset, plan: Plan, info: datasets.DatasetInfo
 ) -> datasets.DatasetDict:
-    """The splits of a plan out of a dataset.
+    """Select the splits of a plan from a loaded dataset.
 
     Args:
-        dataset: any ImageNet, complete or not; a ``Dataset`` gives the splits that it holds images of.
+        dataset: any ImageNet, complete or not; of a ``Dataset``, only the splits that it has images of are selected.
         plan: a plan without a ``data_dir``.
-        info: of the result, with its features.
+        info: the info of the result, with its features.
 
     Raises:
-        ArchiveError: images are absent.
-        ValueError: the dataset does not name its images, or its labels say other classes.
+        ArchiveError: images are missing.
+        ValueError: the dataset does not name its images, or its labels differ from the published ones.
     """
     given = list(dataset.values()) if isinstance(dataset, dict) else [dataset]
     sources = [Source(some) for some in given if len(some)]
@@ -109,20 +110,20 @@ def select_rows(
         source, rows = _source_of(sources, names)
         found, expected = rows >= 0, max(plan.count(split) or 0, len(names))
         if not found.any() and not isinstance(dataset, dict):
-            continue  # this dataset holds another set of images
+            continue  # the dataset has another set of images
         if found.sum() < expected and (plan.on_missing == "error" or not found.any()):
             raise _absent(plan.config, split, names.filter(pa.array(~found)), expected)
         images = Images(names.filter(pa.array(found)), labels[found])
         columns = plan.columns_of(split)
         splits[split] = _selected(source, rows[found], images, columns, info_of(info, columns), split)
     if not splits:
-        raise ArchiveError(f"The dataset holds no image of {' or '.join(plan.subset)} of {plan.config}.")
+        raise ArchiveError(f"The dataset has no image of {' or '.join(plan.subset)} of {plan.config}.")
     plan.warn_of_missing({split: len(rows) for split, rows in splits.items()}, stacklevel=3)
     return datasets.DatasetDict(splits)
 
 
 def _train_names(sources: list[Source]) -> pa.Array:
-    """The file names of all training images of datasets, ``string [n]``, sorted."""
+    """The sorted file names of all training images in these datasets, ``string [n]``."""
     wnids = pa.array(lists.read_wnids())
     names = pa.chunked_array([source.names for source in sources]).unique()
     names = names.filter(pc.is_in(pc.utf8_slice_codeunits(names, 0, WNID.stop), value_set=wnids))
@@ -130,7 +131,7 @@ def _train_names(sources: list[Source]) -> pa.Array:
 
 
 def _source_of(sources: list[Source], names: pa.Array) -> tuple[Source, np.ndarray]:
-    """The dataset that holds images, and their rows; several that hold them are concatenated."""
+    """The dataset that has these images, and their rows; if several are needed, they are concatenated."""
     rows = [source.rows_of(names) for source in sources]
     holders = [k for k in range(len(sources)) if (rows[k] >= 0).any()] or [0]
     best = max(holders, key=lambda k: (rows[k] >= 0).sum())
@@ -143,15 +144,15 @@ def _source_of(sources: list[Source], names: pa.Array) -> tuple[Source, np.ndarr
 def _absent(config: str, split: str, missing: pa.Array, count: int) -> ArchiveError:
     examples = f", such as {', '.join(missing[:SHOWN].to_pylist())}" if len(missing) else ""
     return ArchiveError(
-        f"The dataset lacks {max(len(missing), 1):,} or more of the {count:,} images that {config} has in {split}"
-        f"{examples}. To leave out what is missing: on_missing='skip'."
+        f"The dataset lacks at least {max(len(missing), 1):,} of the {count:,} images that {config} has in {split}"
+        f"{examples}. To leave out missing images, pass on_missing='skip'."
     )
 
 
 def _selected(
     source: Source, rows: np.ndarray, images: Images, columns: Columns, info: datasets.DatasetInfo, split: str
 ) -> datasets.Dataset:
-    """Rows of a dataset as a dataset with the features of ``info``; its images stay in the files that they are in."""
+    """A dataset of some rows with the features of ``info``; the images remain in their files."""
     rows, features = source.table_rows(rows), info.features
     own = OwnLabels(source.dataset.features)
     if own.column is not None:
@@ -168,10 +169,10 @@ def _selected(
 def _beside(
     length: int, rows: np.ndarray, columns: dict[str, pa.Array], features: datasets.Features
 ) -> datasets.Dataset:
-    """The columns beside the images, of all rows of a table: empty where a row is not selected."""
-    place = np.full(length, -1, np.int64)
-    place[rows] = np.arange(len(rows))
-    taken = pa.array(place, mask=place < 0)
+    """The other columns, for all rows of a table; rows that are not selected are empty."""
+    number = np.full(length, -1, np.int64)
+    number[rows] = np.arange(len(rows))
+    taken = pa.array(number, mask=number < 0)
     taken_columns = {name: column.take(taken) for name, column in columns.items()}
     taken_columns["file_name"] = pc.fill_null(taken_columns["file_name"], "")
     schema = datasets.Features({name: features[name] for name in columns}).arrow_schema

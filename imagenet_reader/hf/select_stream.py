@@ -1,4 +1,4 @@
-"""The rows of a config out of a dataset that is streamed: chosen by name before any image is decoded."""
+"""Selecting the rows of a config from a streaming dataset, by name, before any image is decoded."""
 
 from typing import Any
 
@@ -14,21 +14,21 @@ from imagenet_reader.official import TRAIN_NAME, WNID
 from imagenet_reader.plan import Plan
 
 BATCH_ROWS = 100
-SPLIT_NAMES = {"validation": ("validation", "val"), "train": ("train",), "test": ("test",)}  # by the set of images
+SPLIT_NAMES = {"validation": ("validation", "val"), "train": ("train",), "test": ("test",)}  # per set of images
 
 
 def select_stream(
     dataset: datasets.IterableDatasetDict | datasets.IterableDataset, plan: Plan, info: datasets.DatasetInfo
 ) -> datasets.IterableDatasetDict:
-    """The splits of a plan out of a streaming dataset, in the dataset's order and shards.
+    """Select the splits of a plan from a streaming dataset, in the dataset's order and shards.
 
     Args:
-        dataset: any ImageNet; of several splits, the one that is called as the set of images is used.
+        dataset: any ImageNet; if it has several splits, each is selected from the one of the same set of images.
         plan: a plan without a ``data_dir``.
-        info: of the result, with its features.
+        info: the info of the result, with its features.
 
     Raises:
-        ValueError: the dataset has no such split, or no column of images.
+        ValueError: the dataset has no such split, or no image column.
     """
     splits = {}
     for split in plan.subset:
@@ -47,26 +47,27 @@ def _source_of(dataset: datasets.IterableDatasetDict, image_set: str) -> dataset
 
 def _selected(dataset: datasets.IterableDataset, selection: "Selection", info: datasets.DatasetInfo) -> Any:
     undecoded = dataset.cast_column(selection.column, datasets.Image(decode=False))
-    removed = [column for column in dataset.features if column not in info.features]  # 2.19 would remove new ones
+    # With the names of all columns, datasets 2.19 would also remove new columns of the same names.
+    removed = [column for column in dataset.features if column not in info.features]
     rows = undecoded.map(selection, batched=True, batch_size=BATCH_ROWS, remove_columns=removed)
     return rows.cast(info.features)
 
 
 class Selection:
-    """Takes the rows of a split out of batches of a dataset with these features; sent to workers."""
+    """Selects the rows of a split from batches of a dataset with these features; pickled for workers."""
 
     def __init__(self, plan: Plan, split: str, features: datasets.Features | None):
         if features is None:
-            raise ValueError("Expected a streaming dataset whose features are known: pass features= when it is made.")
+            raise ValueError("Expected a streaming dataset with known features: pass features=... when loading it.")
         self.column, self.own = image_column(features), OwnLabels(features)
         self.label_of = plan.labels_by_name(split)
         self.complement, self.columns = plan.subset[split].complement, plan.columns_of(split)
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
-        """The rows of the split in a batch, by column."""
+        """The columns of the rows in a batch that belong to the split."""
         names = self._names(batch)
         if not any(names):
-            raise ValueError(f"The dataset does not say which image is which: looked for {LOOKED_FOR}.")
+            raise ValueError(f"The dataset does not say which image is which: expected {LOOKED_FOR}.")
         rows = [(k, str(name), label) for k, name in enumerate(names) if (label := self._label(name)) is not None]
         found = pa.array([name for _, name, _ in rows], pa.string())
         labels = np.array([label for _, _, label in rows], np.int64)
@@ -77,7 +78,7 @@ class Selection:
         return {"image": images} | {name: column.to_pylist() for name, column in beside.items()}
 
     def _label(self, name: str | None) -> int | None:
-        """The published label of an image of the split; ``None`` if it is not in the split."""
+        """The published label of an image; ``None`` if the image is not in the split."""
         if name is None:
             return None
         if self.label_of is not None and not self.complement:

@@ -1,6 +1,6 @@
-"""Signals whose exceptions Python drops.
+"""Signals whose exceptions Python swallows.
 
-This module imports little, because commands need it before they import the rest.
+This module imports little, because commands need it before their slow imports.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ AGAIN = 0.05  # seconds until a signal is sent again
 def sending_again(number_of):
     """Context that re-sends a signal whose exception Python swallowed, as in at-fork callbacks.
 
-    ``number_of`` returns the number of the signal that raised an exception, or ``None``.
+    ``number_of`` maps an exception to the number of the signal that raised it, or to ``None``.
     """
     before = sys.unraisablehook
 

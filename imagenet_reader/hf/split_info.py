@@ -1,4 +1,4 @@
-"""The columns of one split, which may be fewer than those of the config."""
+"""The columns of a single split, which may have fewer than its config."""
 
 import re
 from typing import Any
@@ -18,10 +18,10 @@ def info_of(info: datasets.DatasetInfo, columns: Columns) -> datasets.DatasetInf
 
 
 def without_empty_columns(loaded: Any, plan: Plan) -> Any:
-    """Datasets without ``real_labels`` where no row has them; ``datasets`` builds all splits with the same columns.
+    """Remove ``real_labels`` from splits without them; ``datasets`` builds all splits with the same columns.
 
     Args:
-        loaded: what ``as_dataset`` or ``as_streaming_dataset`` returns: a dataset, or a dict or list of them.
+        loaded: a return value of ``as_dataset`` or ``as_streaming_dataset``: a dataset, or a dict or list of them.
         plan: their plan.
     """
     if not plan.columns.real_labels:
@@ -30,7 +30,7 @@ def without_empty_columns(loaded: Any, plan: Plan) -> Any:
         return type(loaded)({split: without_empty_columns(dataset, plan) for split, dataset in loaded.items()})
     if isinstance(loaded, list):
         return [without_empty_columns(dataset, plan) for dataset in loaded]
-    names = re.split(r"\W+", str(loaded.split))  # as in train[:10%]+validation; streaming, "all" is not resolved
+    names = re.split(r"\W+", str(loaded.split))  # as in train[:10%]+validation; "all" is not resolved when streaming
     loaded_splits = [split for split in plan.subset if split in names or "all" in names]
     if any(plan.image_set(split) == "validation" for split in loaded_splits):
         return loaded

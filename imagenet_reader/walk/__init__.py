@@ -1,1 +1,1 @@
-"""The walk over all headers of an archive."""
+"""Walking over all headers of an archive."""

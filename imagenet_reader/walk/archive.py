@@ -1,4 +1,4 @@
-"""The members of tars, by a walk over all their headers."""
+"""Listing the members of tars by walking over all their headers."""
 
 import functools
 import operator
@@ -15,21 +15,21 @@ from imagenet_reader.sources.pool import FilePool
 from imagenet_reader.walk.race import finish
 from imagenet_reader.walk.tar_walk import TarWalk
 
-APPLE_DOUBLE = b"._"  # macOS' tar puts such a member, of attributes, before each: RFC 1740
+APPLE_DOUBLE = b"._"  # macOS's tar stores attributes in such a member before each member (RFC 1740)
 
 
 def first_member(file: File) -> bytes:
-    """The name of the first regular member of a tar, without folders; empty if it has none.
+    """The name of the first regular member of a tar, without folders; empty if the tar has none.
 
-    AppleDouble members, of which macOS' tar puts one before each member, do not count.
+    AppleDouble members are skipped.
 
     Raises:
-        ArchiveError: it is no tar.
+        ArchiveError: the file is not a tar.
         OSError: it cannot be read.
     """
     walk = TarWalk(file.path, 0, file.stamp().size)
     while not walk.done and walk.error is None:
-        walk.advance(file.read, functools.partial(operator.eq, walk.position))  # the header at this offset alone
+        walk.advance(file.read, functools.partial(operator.eq, walk.position))  # by one header
         for name in walk.take_names():
             if not name.startswith(APPLE_DOUBLE):
                 return name
@@ -42,7 +42,7 @@ def walk_archive(path: str) -> pa.Table:
     """The images in a tar of images or in a tar of class tars, ``pa.Table`` of ``MEMBERS``, each name once.
 
     Raises:
-        ArchiveError: the archive is damaged, truncated, or of a kind that ImageNet's are not.
+        ArchiveError: the archive is damaged or truncated, or has members that no ImageNet archive has.
         OSError: it cannot be read.
     """
     files = FilePool()
@@ -59,16 +59,16 @@ def walk_tars(paths: Sequence[str], prefixes: Sequence[bytes] | None = None) -> 
 
     Args:
         paths: the tars.
-        prefixes: per tar, the prefix of the names of members that count, such as ``b"n01440764_"`` in a class
-            tar; any member counts by default.
+        prefixes: per tar, the name prefix of the members to list, such as ``b"n01440764_"`` for a class tar; by
+            default, all members are listed.
 
     Returns:
-        ``pa.Table`` with the columns of ``MEMBERS``, and ``file``, ``int64``, the number in ``paths``; each name once
-        per tar.
+        ``pa.Table`` with the columns of ``MEMBERS``, and ``file``, ``int64``, the tar's number in ``paths``; each name
+        once per tar.
 
     Raises:
-        ArchiveError: a tar is damaged, truncated, or of a kind that ImageNet's are not, or holds images of another
-            class than its prefix says.
+        ArchiveError: a tar is damaged or truncated, has members that no ImageNet archive has, or has images of a class
+            other than that of its prefix.
         OSError: a tar cannot be read.
     """
     files = FilePool()
@@ -84,7 +84,7 @@ def walk_tars(paths: Sequence[str], prefixes: Sequence[bytes] | None = None) -> 
 
 
 def walk_tar(file: File) -> pa.Table:
-    """The regular members of an open tar, ``pa.Table`` of ``MEMBERS``, each name once; errors as of ``walk_tars``."""
+    """The regular members of an open tar, ``pa.Table`` of ``MEMBERS``, each name once; errors as in ``walk_tars``."""
     walk = TarWalk(file.path, 0, file.stamp().size)
     walk.advance(file.read, lambda _: True)
     if walk.error is not None:

@@ -10,7 +10,7 @@ from imagenet_reader.formats.tar_header import (
     BLOCK,
     EXTENSIONS,
     NAME,
-    PAX_OVERRULES,
+    PAX_OVERRIDES,
     REGULAR,
     TYPE,
     ZERO_BLOCK,
@@ -23,11 +23,11 @@ from imagenet_reader.formats.tar_header import (
 from imagenet_reader.index.members import MEMBERS, last_of_each_name
 from imagenet_reader.official import TRAIN_NAME
 
-# Nearly all headers are simple: of a file whose size is 11 octal digits and a NUL.
+# Nearly all headers are simple: that of a regular file, whose size is 11 octal digits and a NUL.
 FILE = ord("0")
 OCTAL, NUL = slice(124, 135), 135
 DIGITS = b"01234567"
-CHUNK = 1024  # headers that are checked together
+CHUNK = 1024  # headers checked together
 MAX_PAX = 1 << 16  # bytes
 NO_HEADER = "no tar header"
 
@@ -36,16 +36,18 @@ GoOn = Callable[[int], bool]
 
 
 class TarWalk:
-    """The walk from header to header over one tar, from byte ``position`` to ``end`` of a file; it can pause.
+    """A walk from header to header over one tar, which can pause.
 
     Args:
-        path: the file.
-        prefix: the prefix of the names of members that count.
+        path: the file that holds the tar.
+        position: the offset of the tar in the file.
+        end: the offset of the tar's end.
+        prefix: the name prefix of the members to list.
 
     Attributes:
         position: the offset of the next header.
-        headers: how many headers the walk has passed.
-        done: whether the end is reached.
+        headers: the number of headers passed.
+        done: whether the walk has reached the end.
         error: the ``ArchiveError`` or ``OSError`` that ended the walk, or ``None``.
     """
 
@@ -55,7 +57,7 @@ class TarWalk:
         self.headers, self.done = 0, False
         self.error: Exception | None = None
         self._tables: list[pa.Table] = []
-        self._headers: list[bytes] = []  # of regular members, to be checked
+        self._headers: list[bytes] = []  # of regular members, not checked yet
         self._offsets: list[int] = []
         self._sizes: list[int] = []
 
@@ -74,7 +76,7 @@ class TarWalk:
             self._check_headers()  # which may find an earlier error
 
     def take_members(self) -> pa.Table:
-        """The regular members passed since the last call, ``MEMBERS``; the last of each name, with a warning."""
+        """The regular members passed since the last call, ``MEMBERS``; only the last of each name, with a warning."""
         tables, self._tables = [MEMBERS.empty_table(), *self._tables], []
         return last_of_each_name(pa.concat_tables(tables).combine_chunks(), self.path)
 
@@ -89,8 +91,8 @@ class TarWalk:
         for _ in range(CHUNK):
             if not go_on(position):
                 return
-            header = read(position, BLOCK) if position <= last else ZERO_BLOCK  # tar forgives a missing end
-            # A call per header would take as long as reading it, so simple ones are handled here.
+            header = read(position, BLOCK) if position <= last else ZERO_BLOCK  # like tar, accept missing end blocks
+            # A call per header would take as long as reading it, so simple headers are handled here.
             digits = header[OCTAL]
             simple = len(header) == BLOCK and header[TYPE] == FILE and header[NUL] == 0 and not digits.strip(DIGITS)
             if simple and (size := int(digits, 8)) <= last - position:
@@ -107,7 +109,7 @@ class TarWalk:
             self.headers += 1
 
     def _pass_other(self, read: Read, position: int, header: bytes) -> int:
-        """Check a header of any kind, and return the size of its payload."""
+        """Handle any other header; return the size of its payload."""
         try:
             size = payload_size(header)
         except ValueError:
@@ -122,14 +124,14 @@ class TarWalk:
             self._offsets.append(position)
             self._sizes.append(size)
         elif kind in EXTENSIONS and (
-            kind in b"LS" or size > MAX_PAX or PAX_OVERRULES.search(read(position + BLOCK, padded(size)))
+            kind in b"LS" or size > MAX_PAX or PAX_OVERRIDES.search(read(position + BLOCK, padded(size)))
         ):
-            found = "a header for long names or sparse files, which no archive of ImageNet has"
+            found = "a header for long names or sparse files, which no ImageNet archive has"
             raise self._error(position, found)
         return size
 
     def _check_headers(self) -> None:
-        """Check the headers that were passed, and keep their members; the earliest error counts."""
+        """Check the passed headers and keep their members; the first error replaces any later one."""
         if not self._headers:
             return
         wrong = first_wrong_checksum(self._headers)
@@ -142,14 +144,14 @@ class TarWalk:
             column.clear()
         own = pc.starts_with(names, self.prefix)
         if not pc.all(own).as_py():
-            self._refuse_strangers(table.filter(pc.invert(own)))
+            self._refuse_other_class(table.filter(pc.invert(own)))
         self._tables.append(table.filter(pc.and_(own, pc.greater(pc.binary_length(names), 0))))
 
-    def _refuse_strangers(self, others: pa.Table) -> None:
-        """Make the first image of another class the error."""
+    def _refuse_other_class(self, others: pa.Table) -> None:
+        """Set ``error`` if there is an image of another class."""
         for name, offset in zip(others["name"].to_pylist(), others["offset"].to_pylist()):
             if TRAIN_NAME.fullmatch(name):
-                found = f"{name.decode()}, which is in the class tar of {self.prefix[:-1].decode()}"
+                found = f"{name.decode()} in the class tar of {self.prefix[:-1].decode()}"
                 self.error = self._error(offset, found)
                 return
 

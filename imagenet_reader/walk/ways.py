@@ -17,12 +17,12 @@ STOPPED = float("-inf")
 
 
 class Way(Protocol):
-    """A way to advance walks; in ``look`` seconds, its pace can be measured."""
+    """A way to advance walks; a trial of ``trial`` seconds is enough to measure its pace."""
 
-    look: ClassVar[float]
+    trial: ClassVar[float]
 
     def advance(self, walks: Sequence[TarWalk], seconds: float) -> None:
-        """Advance walks, in their order, for some seconds; their errors become their ``error``.
+        """Advance walks, in order, for some seconds; each walk keeps its error in ``error``.
 
         Raises:
             OSError: a file cannot be opened.
@@ -30,15 +30,15 @@ class Way(Protocol):
 
 
 def unfinished(walks: Iterable[TarWalk]) -> list[TarWalk]:
-    """The walks that are not done, up to the first that has an error: what follows is not needed."""
+    """The walks that are not done; those after the first walk with an error are not needed."""
     sound = itertools.takewhile(lambda walk: walk.error is None, walks)
     return [walk for walk in sound if not walk.done]
 
 
 class Hop:
-    """Reads headers one by one, in the calling thread, which is the fastest way in memory."""
+    """Reads headers one by one in the calling thread, the fastest way for cached files."""
 
-    look: ClassVar = 0.1  # on a busy machine, a thread may have to wait for some 0.01
+    trial: ClassVar = 0.1  # on a busy machine, a thread may have to wait for some 0.01
 
     def __init__(self, files: FilePool):
         self.files, self.deadline = files, STOPPED
@@ -60,7 +60,7 @@ class Hop:
 
 
 class HopByThreads(Hop):
-    """Reads headers one by one in each of several threads, for storage that makes them wait."""
+    """Reads headers one by one in each of several threads, for storage with a high latency."""
 
     def __init__(self, files: FilePool, pool: ThreadPoolExecutor):
         super().__init__(files)
@@ -79,9 +79,9 @@ class HopByThreads(Hop):
 
 
 class Stream:
-    """Reads the headers out of large pieces that are read one after the other."""
+    """Reads large consecutive pieces and takes the headers from them."""
 
-    look: ClassVar = 0.02  # as long as a piece takes or some; what they hold beside headers is read for nothing
+    trial: ClassVar = 0.02  # one or a few pieces, most of whose bytes are not needed
 
     def __init__(self, files: FilePool):
         self.files, self.deadline = files, STOPPED
@@ -93,10 +93,10 @@ class Stream:
         for walk in unfinished(walks):
             if walk.path != self.path:
                 self.path, self.start, self.piece = walk.path, 0, b""
-            walk.advance(functools.partial(self._read, self.files.get(walk.path)), self._goes_on)
+            walk.advance(functools.partial(self._read, self.files.get(walk.path)), self._has_time)
 
-    def _goes_on(self, offset: int) -> bool:
-        """Whether there is time; a piece that was read is always used up."""
+    def _has_time(self, offset: int) -> bool:
+        """Whether to pass another header; a piece is always used up, so that no read is wasted."""
         return self._holds(offset, 1) or time.perf_counter() < self.deadline
 
     def _holds(self, offset: int, size: int) -> bool:
@@ -105,9 +105,9 @@ class Stream:
     def _read(self, file: File, offset: int, size: int) -> bytes:
         if not self._holds(offset, size):
             end = self.start + len(self.piece)
-            # The next piece begins where this one ends, if it then holds the header.
+            # The next piece continues this one if it then contains the header.
             self.start = end if end <= offset <= end + STREAM_BYTES - size else offset
-            self.piece = b""  # free the memory first
+            self.piece = b""  # free the memory before reading
             self.piece = file.read(self.start, STREAM_BYTES)
         begin = offset - self.start
         return self.piece[begin : begin + size]

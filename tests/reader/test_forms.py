@@ -258,12 +258,12 @@ def write(path, members):
     ("described", "found"),
     [
         (None, "no 00000007.json"),
-        (b"{", "no JSON"),
+        (b"{", "not valid JSON"),
         (b"[1]", "[1]"),
         (b'{"label": 3}', '{"label": 3}'),
         (b'{"filename": 3}', '{"filename": 3}'),
         (b'{"filename": "cat.jpg"}', "cat.jpg"),
-        (b"\xff" * 10, "no JSON"),
+        (b"\xff" * 10, "not valid JSON"),
     ],
 )
 def test_samples_without_a_name_are_refused(tmp_path, described, found):

@@ -113,7 +113,7 @@ def test_a_changed_archive_is_walked_again(data_dir):
 FOREVER = float("inf")
 WAYS = {
     "hopping alone": {"ALONE": FOREVER},
-    "by turns": {"ALONE": 0.01, "SLICE": 0.01, "LOOKING": FOREVER},
+    "by turns": {"ALONE": 0.01, "SLICE": 0.01, "RETRYING": FOREVER},
 }
 
 

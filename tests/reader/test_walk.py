@@ -64,7 +64,7 @@ def way(request, monkeypatch):
 
     for other in (ways.Hop, ways.HopByThreads, ways.Stream):
         monkeypatch.setattr(other, "advance", advance if other is chosen else lambda *_: None)
-    monkeypatch.setattr(race, "LOOKING", float("inf"))
+    monkeypatch.setattr(race, "RETRYING", float("inf"))
     yield request.param
     assert advanced
 
@@ -193,7 +193,7 @@ def test_an_image_of_another_class_is_refused(way, folder):
     stranger = member(b"n01443537_7.JPEG", b"x")
     Path(folder[2]).write_bytes(class_tar(CLASSES[2], 3).removesuffix(END) + stranger + END)
     with pytest.raises(
-        ArchiveError, match=f"{folder[2]}, byte 3,072: found n01443537_7.JPEG, which is in the class tar of n01484850"
+        ArchiveError, match=f"{folder[2]}, byte 3,072: found n01443537_7.JPEG in the class tar of n01484850"
     ):
         walk_tars(folder, PREFIXES)
 

@@ -263,7 +263,7 @@ def test_decode_names_damaged_images_with_their_offsets(folder, run_check):
     ]
     errors = [image["error"] for image in train["damaged"]]
     assert errors[:2] == ["cannot identify image file", "broken data stream when reading image file"]
-    assert f"does not hold {no_header}" in errors[2]
+    assert f"does not contain {no_header}" in errors[2]
     assert validation["damaged"] is None
     found = {(split["config"], split["split"]): (split["found"], split["damaged"]) for split in report["splits"]}
     assert found["1pct", "train"] == (12_811, 3) and found["10pct", "train"][1] == 3  # 1pct is a part of 10pct
