@@ -1,4 +1,4 @@
-"""Some of the 1,000 classes: the option ``classes``, and the labels that rows of these classes have."""
+"""Subsets of the 1,000 classes: the option ``classes``, and the labels of rows in such a subset."""
 
 import collections
 import difflib
@@ -8,8 +8,8 @@ import numpy as np
 
 from imagenet_reader import lists
 
-SHOWN = 20  # wnids or images that a message names
-TRAIN_LISTS = "10pct", "lt_train", "lt_validation"  # all published lists of training images: 10pct contains 1pct
+SHOWN = 20  # wnids or images named in a message
+TRAIN_LISTS = "10pct", "lt_train", "lt_validation"  # the published lists of training images; 10pct includes 1pct
 
 
 def published_labels(classes: str | Sequence[str] | None) -> tuple[int, ...] | None:
@@ -19,7 +19,7 @@ def published_labels(classes: str | Sequence[str] | None) -> tuple[int, ...] | N
         classes: a key of ``lists.CLASS_SETS``, or a list of wnids in any order.
 
     Raises:
-        ValueError: an unknown name or wnid, no wnid, or one that is given twice.
+        ValueError: an unknown name or wnid, no wnid, or a repeated one.
     """
     if classes is None:
         return None
@@ -36,7 +36,7 @@ def published_labels(classes: str | Sequence[str] | None) -> tuple[int, ...] | N
         )
     twice = [wnid for wnid, count in collections.Counter(classes).items() if count > 1]
     if twice:
-        raise ValueError(f"classes: given twice, but expected once: {_shown(twice)}.")
+        raise ValueError(f"classes: expected each wnid once, but these are repeated: {_shown(twice)}.")
     return tuple(sorted(label_of[wnid] for wnid in classes))
 
 
@@ -60,7 +60,7 @@ def _shown(wnids: list) -> str:
 
 
 def of_classes(images: list[tuple[str, int]], classes: tuple[int, ...] | None) -> list[tuple[str, int]]:
-    """Those of the images, (file name, published label), that are of these classes, in their order."""
+    """The images, (file name, published label), of these classes, in the given order."""
     if classes is None:
         return images
     chosen = frozenset(classes)
@@ -68,10 +68,10 @@ def of_classes(images: list[tuple[str, int]], classes: tuple[int, ...] | None) -
 
 
 def relabel(labels: np.ndarray, classes: tuple[int, ...] | None) -> np.ndarray:
-    """The labels of published labels ``[n]``, as ``int64 [n]``: their ranks in ``classes``.
+    """Convert published labels ``[n]`` to their ranks in ``classes``, ``int64 [n]``.
 
-    They count from 0 in the order of the sorted wnids, as ``ImageFolder`` counts the folders of these classes. -1, of
-    images without labels, remains.
+    The ranks count from 0 in the order of the sorted wnids, as ``ImageFolder`` numbers the folders of these classes.
+    Images without labels keep -1.
     """
     if classes is None:
         return labels.astype(np.int64)
@@ -79,13 +79,13 @@ def relabel(labels: np.ndarray, classes: tuple[int, ...] | None) -> np.ndarray:
 
 
 def incompleteness(names: Iterable[str], labels: Sequence[int], classes: tuple[int, ...]) -> str:
-    """What training images of some classes lack, for messages; empty if nothing is known to be absent.
+    """Say in what way the training images of some classes are incomplete; empty if none is known to be missing.
 
-    No list has the number of images of each class. Known are the fewest and the most that any class has, and the
-    images in published lists; the absence of another image is not noticed.
+    No list has the number of images per class. Only the minimum and maximum per class and the images in published lists
+    are known, so other missing images are not noticed.
 
     Args:
-        names: the file names of all that were found of these classes, ``[n]``.
+        names: the file names of all images found of these classes, ``[n]``.
         labels: their published labels, ``[n]``.
         classes: the published labels of the classes.
     """

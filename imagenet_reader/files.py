@@ -1,4 +1,4 @@
-"""Files: opening them, the space that they need, temporary folders, digests."""
+"""Opening files, disk space, temporary folders, digests."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from imagenet_reader.sources.local import naming
 
 @contextlib.contextmanager
 def opened(path):
-    """Context of the descriptor of a file, open for reading."""
+    """Context of a file descriptor, opened for reading."""
     fd = os.open(path, os.O_RDONLY)
     try:
         with naming(path, "reading"):
@@ -23,9 +23,9 @@ def opened(path):
 
 
 def check_space(folder, needed, what, advice=""):
-    """Raise ``OSError`` if the disk of a folder, which may not exist yet, lacks the ``needed`` bytes for ``what``.
+    """Raise ``OSError`` if the disk of a folder, which may not exist yet, has less than ``needed`` bytes for ``what``.
 
-    The message ends with ``advice``, and the folder.
+    The message ends with ``advice`` and the folder.
     """
     folder = Path(folder).absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
@@ -36,7 +36,7 @@ def check_space(folder, needed, what, advice=""):
 
 
 def in_words(size):
-    """A number of bytes in words, ``"8.2 GB"`` or ``"31.0 MB"``."""
+    """Format a number of bytes, as in ``"8.2 GB"`` or ``"31.0 MB"``."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
@@ -52,10 +52,10 @@ def note_use(path):
 
 
 def as_utf_8(path: str | os.PathLike) -> str:
-    """A path as text that can be encoded: bytes that are not UTF-8 as ``\\xe9``."""
+    """A path as text that UTF-8 can encode: invalid bytes are escaped, as in ``\\xe9``."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def digest(value):
-    """SHA-256 (hex) of the ``repr`` of a value."""
+    """The SHA-256 (hex) of the ``repr`` of a value."""
     return hashlib.sha256(repr(value).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The published lists, and the classes."""
+"""The published lists and classes."""
 
 import collections
 import functools
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from imagenet_reader.official import TEST_IMAGES
 
-# The published lists: rows, and the SHA-256 of the sorted lines "<wnid>/<file name>".
+# The published lists: their length, and the SHA-256 of their sorted lines "<wnid>/<file name>".
 LISTS = {
     "1pct": (12_811, "4bf22215662d17171c1127736d5a35e2c4f90a8a0ccff5736704750bda262fa9"),
     "10pct": (128_116, "aa10f36888b064f948c12a01c6945d70ae550f790a055eb16ce9d3ac69a17d12"),
@@ -18,20 +18,20 @@ LISTS = {
     "lt_validation": (20_000, "483be09644f9bbdc3967149a4d4e61c906ab840d7d94d76032cf69082ae26005"),
     "validation": (50_000, "7aec631d6f9e7e0e6b79804a178f00b5b42094a29e66ffa62955518dd740cb14"),
 }
-# The published sets of classes: the SHA-256 of their lines, a wnid per line in published order.
+# The published sets of classes: the SHA-256 of their lines, one wnid per line in published order.
 CLASS_SETS = {"imagenet100": "79f3f1552ccc478ce24bd934b4573625db584ddc1f4643ae23c994a94cb11397"}
-REAL_SHA256 = "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b"  # of real.json, as TFDS pins it
-TRAIN_IMAGES = 1_281_167  # of ILSVRC 2012; no list names them all
-TRAIN_IMAGES_PER_CLASS = 732, 1300  # fewest and most, Russakovsky et al. 2015, table 2
+REAL_SHA256 = "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b"  # of real.json; TFDS pins the same
+TRAIN_IMAGES = 1_281_167  # in ILSVRC 2012; no list names them all
+TRAIN_IMAGES_PER_CLASS = 732, 1300  # minimum and maximum, Russakovsky et al. 2015, table 2
 
-# An installed wheel keeps split_files/ in this package, a clone beside it.
+# split_files/ is in this package in an installed wheel, and beside it in a clone.
 _HERE = pathlib.Path(__file__).resolve().parent
 SPLIT_FILES = next(path for path in (_HERE / "split_files", _HERE.parent / "split_files") if path.is_dir())
 
 
 @functools.cache
 def read_classes() -> list[tuple[str, str]]:
-    """The 1,000 classes as ``list[tuple[str, str]]``, (wnid, words), in label order: that of the sorted wnids."""
+    """The 1,000 classes, ``list[tuple[str, str]]`` of (wnid, words), in label order, that of the sorted wnids."""
     table = read_table(SPLIT_FILES / "classes.parquet")
     return list(zip(table["wnid"].to_pylist(), table["words"].to_pylist()))
 
@@ -52,8 +52,8 @@ def label_names(classes, kind):
     """The 1,000 label names, ``list[str]``.
 
     Args:
-        classes: what ``read_classes`` returns.
-        kind: ``"wnid"``, or ``"words"``; where two classes have the same words, the wnid is added to both, as in
+        classes: the result of ``read_classes``.
+        kind: ``"wnid"`` or ``"words"``. If two classes have the same words, both get their wnids added, as in
             ``crane (n02012849)``.
     """
     if kind == "wnid":
@@ -87,8 +87,7 @@ def read_split_list(name):
     if found != LISTS[name]:
         raise ValueError(
             f"{path} is not the published list: it has {found[0]:,} images, and the SHA-256 of their sorted lines is "
-            f"{found[1]}; expected {LISTS[name][0]:,} and {LISTS[name][1]}. Take split_files/ from the project "
-            "again."
+            f"{found[1]}; expected {LISTS[name][0]:,} and {LISTS[name][1]}. Restore split_files/ from the project."
         )
     return sorted(zip(images, labels))
 
@@ -114,8 +113,8 @@ def read_class_set(name: str) -> list[str]:
 def read_real_labels() -> list[list[int]]:
     """The ReaL labels of the 50,000 official validation images, in order of their file names.
 
-    They are those of Beyer et al., Are we done with ImageNet?, arXiv 2006.07159: labels from 0 to 999, in published
-    order, and none for 3,163 images.
+    Source: Beyer et al., Are we done with ImageNet?, arXiv 2006.07159. Labels are 0 to 999, in published order; 3,163
+    images have none.
 
     Raises:
         FileNotFoundError: ``split_files/`` has no such file.
@@ -131,20 +130,20 @@ def _check_digest(path: pathlib.Path, text: str, expected: str) -> None:
     found = hashlib.sha256(text.encode()).hexdigest()
     if found != expected:
         raise ValueError(
-            f"{path} is not what was published: the SHA-256 of its content as text is {found}; expected {expected}. "
-            "Take split_files/ from the project again."
+            f"{path} differs from what was published: the SHA-256 of its content as text is {found}; expected "
+            f"{expected}. Restore split_files/ from the project."
         )
 
 
 def test_images():
-    """The official test images, ``list[tuple[str, int]]``, (file name, -1) per image: no labels were published."""
+    """The official test images, ``list[tuple[str, int]]``, (file name, -1) per image, since they have no labels."""
     return [(f"ILSVRC2012_test_{k:08d}.JPEG", -1) for k in range(1, TEST_IMAGES + 1)]
 
 
 def read_table(source):
-    """A Parquet file as ``pa.Table``.
+    """Read a Parquet file as ``pa.Table``.
 
-    Without threads: with them, Arrow may abort a process that ends soon after ("terminate called without an active
+    No threads are used: with them, Arrow may abort a process that exits soon after ("terminate called without an active
     exception").
     """
     return pq.read_table(source, use_threads=False)

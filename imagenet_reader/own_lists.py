@@ -10,44 +10,44 @@ from typing import Any, NamedTuple
 from imagenet_reader.lists import label_of_wnid, read_split_list, read_wnids
 from imagenet_reader.official import WNID
 
-EXAMPLES = 20  # lines that a message shows
+EXAMPLES = 20  # lines shown in a message
 LINE_SHOWN = 50  # characters
-LONGEST_PATH = 4096  # characters, of Linux
+LONGEST_PATH = 4096  # characters, on Linux
 KAGGLE_HEADER = "ImageId,PredictionString"  # of LOC_train_solution.csv and LOC_val_solution.csv
-EXPECTED = "Expected one image per line, as in n01440764_190.JPEG or train/n01440764/n01440764_190.JPEG 0."
+EXPECTED = "Expected one image per line, such as n01440764_190.JPEG or train/n01440764/n01440764_190.JPEG 0."
 UTF_16 = b"\xff\xfe", b"\xfe\xff"
 
-# Folders, of which the last may be a class, the name, and perhaps a number.
+# Any folders, the last of which may be a class, then the name, and optionally a number.
 _LINE = re.compile(
     r"(?:.*?/)??(?:(?P<wnid>n\d{8})/)?(?P<stem>n\d{8}_\d+|ILSVRC2012_val_\d{8})(?P<suffix>\.JPEG)?(?:\s+(?P<number>\d+))?"
 )
-_REPAIRS = {  # what is wrong with a line -> what to replace, and by what
-    "have quotes, commas or brackets, which do not belong to a name": (re.compile(r"[\"',;()\[\]{}]+"), " "),
+_REPAIRS = {  # kind of mistake -> pattern to replace, and its replacement
+    "have quotes, commas or brackets, which are not part of a name": (re.compile(r"[\"',;()\[\]{}]+"), " "),
     "have backslashes instead of /": (re.compile(r"\\+"), "/"),
-    "have another suffix than .JPEG": (re.compile(r"\.(?:jpe?g|JPG|png)\b"), ".JPEG"),
+    "have a suffix other than .JPEG": (re.compile(r"\.(?:jpe?g|JPG|png)\b"), ".JPEG"),
 }
 UNKNOWN = "name no training or validation image"
 REPEATED = "name an image that is listed twice"
-OTHER_CLASS = "have another class than the image, which is given after them"
-OTHER_LABEL = "have another label than the image, which is given after them"
+OTHER_CLASS = "have the wrong class (the right one follows in parentheses)"
+OTHER_LABEL = "have the wrong label (the right one follows in parentheses)"
 
 
 class Mistake(NamedTuple):
-    """What is wrong with a line: ``kind``, after "Lines that", and what is right instead, if that is known."""
+    """A mistake in a line: ``kind`` completes a sentence that begins "Lines that"; ``right`` is the correction, if any."""
 
     kind: str
     right: str = ""
 
 
 def as_given(source: Any) -> str | list[str] | None:
-    """A user's list as a path or lines, whatever it was passed as.
+    """Convert a user's list to a path or a list of lines.
 
     Args:
-        source: a path; or an iterable of names, such as a list, a NumPy array, a pandas Series or a generator, which
-            this exhausts; or ``None``.
+        source: a path; or an iterable of names, such as a list, a NumPy array, a pandas Series or a generator, which is
+            exhausted; or ``None``.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the source is none of these.
     """
     if source is None:
         return None
@@ -55,8 +55,8 @@ def as_given(source: Any) -> str | list[str] | None:
         path = os.fsdecode(source)
         if "\n" in path or len(path) > LONGEST_PATH:
             raise ValueError(
-                f"A list of images was passed as one text, {_shortened(path)}; expected the path of a text file, or "
-                "a list of names. Pass text.splitlines()."
+                f"A list of images was passed as a single string, {_shortened(path)}; expected the path of a text "
+                "file, or a list of names. Pass text.splitlines()."
             )
         return path
     try:
@@ -72,18 +72,18 @@ def read_image_list(source: Any) -> list[tuple[str, int]]:
     """The images of a user's own list.
 
     Args:
-        source: the path of a text file with one image per line, or an iterable of such lines: the image's name, after
-            any folders and before its label, if it has one, as in ``n01440764_190.JPEG`` and
-            ``train/n01440764/n01440764_190.JPEG 0``. ImageNet's and Kaggle's own lists do, too: the lines of
-            ``ImageSets/CLS-LOC/train_cls.txt``, ``n01440764/n01440764_190 7``, whose number counts the lines, and
-            the file ``LOC_train_solution.csv``.
+        source: the path of a text file with one image per line, or an iterable of such lines. A line is the image's
+            name, optionally with folders before it and its label after it, such as ``n01440764_190.JPEG`` or
+            ``train/n01440764/n01440764_190.JPEG 0``. The lists of ImageNet and Kaggle are accepted, too: lines of
+            ``ImageSets/CLS-LOC/train_cls.txt``, ``n01440764/n01440764_190 7``, where the number is that of the line,
+            and the file ``LOC_train_solution.csv``.
 
     Returns:
         ``list[tuple[str, int]]``, (file name, label) per image, sorted by file name.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: a line is none of the above, or contradicts its image. The message has up to 20 such lines.
+        ValueError: a line has another form, or contradicts its image. The message has up to 20 such lines.
     """
     given = as_given(source)
     described, lines = (
@@ -106,32 +106,32 @@ def read_image_list(source: Any) -> list[tuple[str, int]]:
     if not images:
         raise ValueError(f"{described} is not a list of images: it is empty. {EXPECTED}")
     if len({name[:1] for name in images}) > 1:
-        raise ValueError(f"{described} lists training and validation images: make two lists of them.")
+        raise ValueError(f"{described} has both training and validation images: split it into two lists.")
     return sorted(images.items())
 
 
 def _read_lines(path: str) -> list[str]:
-    """The lines of a text file, of which each may name an image."""
+    """The lines of a text file that may name images."""
     with open(os.path.expanduser(path), "rb") as file:
         content = file.read()
     if content.startswith(UTF_16):
         raise ValueError(
-            f"{path} is text in UTF-16, as Windows PowerShell writes it; expected UTF-8. Save it again as UTF-8: "
-            "iconv -f UTF-16 -t UTF-8, or Out-File -Encoding utf8."
+            f"{path} is UTF-16 text, which Windows PowerShell writes; expected UTF-8. Convert it with "
+            "iconv -f UTF-16 -t UTF-8, or write it with Out-File -Encoding utf8."
         )
     if b"\0" in content:
-        raise ValueError(f"{path} is no text file: it has bytes that are 0. {EXPECTED}")
+        raise ValueError(f"{path} is not a text file: it contains NUL bytes. {EXPECTED}")
     text = content.decode("utf-8-sig", errors="replace")
     if text.lstrip().startswith(("[", "{")):
-        raise ValueError(f"{path} is JSON; expected a text file. Pass the list in it: json.load(open({path!r})).")
+        raise ValueError(f"{path} is JSON; expected a text file. Pass its list instead: json.load(open({path!r})).")
     lines = text.splitlines()
     if lines and lines[0].strip() == KAGGLE_HEADER:
-        return ["", *(line.partition(",")[0] for line in lines[1:])]  # the rest are boxes
+        return ["", *(line.partition(",")[0] for line in lines[1:])]  # the second column has bounding boxes
     return lines
 
 
 def _understand(line: str) -> tuple[str, int, Mistake | None]:
-    """(file name, label, what is wrong with it) of a line."""
+    """Parse a line into (file name, label, mistake or ``None``)."""
     match = _LINE.fullmatch(line)
     name = f"{match['stem']}.JPEG" if match else ""
     label = _validation_labels().get(name, label_of_wnid().get(name[WNID]))
@@ -140,14 +140,14 @@ def _understand(line: str) -> tuple[str, int, Mistake | None]:
     wnid = read_wnids()[label]
     if (match["wnid"] or wnid) != wnid:
         return name, label, Mistake(OTHER_CLASS, f" ({wnid})")
-    # Without a suffix, it is a line of ImageSets/CLS-LOC, which are numbered.
+    # A line without a suffix is from ImageSets/CLS-LOC; its number is that of the line.
     if match["suffix"] and int(match["number"] or label) != label:
         return name, label, Mistake(OTHER_LABEL, f" ({label})")
     return name, label, None
 
 
 def _misspelling(line: str) -> str:
-    """Why a line names no image: as it would with something replaced, or for no such reason."""
+    """The kind of mistake in a line: the first repair needed to make it valid, or ``UNKNOWN``."""
     kinds, repaired = [], line
     for kind, (pattern, replacement) in _REPAIRS.items():
         if pattern.search(repaired):
@@ -162,11 +162,11 @@ def _validation_labels() -> dict[str, int]:
 
 
 def _told(mistakes: dict[str, list[str]]) -> Iterator[str]:
-    """A sentence per kind of mistake, with 20 lines in all."""
+    """Yield one sentence per kind of mistake, with 20 lines in total."""
     most = EXAMPLES // len(mistakes)
     for kind, lines in mistakes.items():
         more = f"; and {len(lines) - most:,} more" if len(lines) > most else ""
-        yield f"Lines that {kind} ({len(lines):,} in all): {', '.join(lines[:most])}{more}."
+        yield f"Lines that {kind}, {len(lines):,} in total: {', '.join(lines[:most])}{more}."
 
 
 def _shortened(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What follows from a config: its lists, where its images are, and the rows of its splits."""
+"""The plan of a config: its lists, the locations of its images, and the rows of its splits."""
 
 import dataclasses
 import functools
@@ -24,19 +24,19 @@ from imagenet_reader.plan_lists import PlanLists, SplitList
 from imagenet_reader.reading.reader import Reader
 from imagenet_reader.rows import PUBLISHED, Columns, locate, order_by_digest, training_rows
 
-SHARDS = 128  # of each split: enough for 16 nodes of 8 workers, and still 100 rows each in the smallest
-MAX_IMAGE = 1 << 28  # bytes; the largest image of ImageNet has 16 MB
+SHARDS = 128  # per split: enough for 16 nodes with 8 workers each, and still 100 rows per shard of the smallest split
+MAX_IMAGE = 1 << 28  # bytes; ImageNet's largest image has 16 MB
 SHUFFLED = "train", "unlabeled"  # splits whose rows mix the classes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SplitRows:
-    """The rows of a split and where their images are.
+    """The rows of a split and the locations of their images.
 
     Attributes:
         split_list: the list that the rows are from.
         rows: structured array ``[n]`` in row order, see ``rows``.
-        layout: where their images are.
+        layout: the layout that holds their images.
         reader: reads their images.
     """
 
@@ -47,28 +47,27 @@ class SplitRows:
 
     @property
     def shards(self) -> list[np.ndarray]:
-        """The rows as up to 128 arrays, for ``num_proc``, workers and nodes."""
+        """The rows, split into up to 128 arrays for ``num_proc``, workers and nodes."""
         return np.array_split(self.rows, min(SHARDS, len(self.rows)))
 
 
 class Plan:
-    """What follows from a config. Making one looks at the files; ``splits`` makes or reads the indexes.
+    """The plan of a config. Creating it finds the layouts; ``splits`` reads or builds their indexes.
 
     Args:
         config: the name of the config, for messages.
         subset: split -> list, in the order of the splits.
-        own_lists: name -> the user's own list, as ``own_lists.read_image_list`` takes it.
-        data_dir: the folder of the images; ``None`` if it is not known, and no rows are asked for.
-        on_missing: ``"error"``, or ``"skip"`` to leave out images that are absent.
-        columns: those of the rows; only images of ``columns.classes`` are in the splits.
+        own_lists: name -> the user's own list, as for ``own_lists.read_image_list``.
+        data_dir: the folder of the images; ``None`` if no rows are needed.
+        on_missing: ``"error"``, or ``"skip"`` to leave out missing images.
+        columns: the columns of the rows; the splits have only images of ``columns.classes``.
 
     Attributes:
-        key: ``dict``, what the images and the user's lists are, instead of where they are: the same key gives the
-            same rows.
+        key: ``dict``, identifies the images and the user's lists, wherever they are: the same key gives the same rows.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: a list is not what it should be.
+        ValueError: a list is not as expected.
     """
 
     def __init__(
@@ -98,17 +97,17 @@ class Plan:
             self.key["lists"] = digest([self._lists.images(name) for name in subset.values()])
 
     def __getstate__(self) -> dict[str, Any]:
-        # Other processes are sent the rows that they read; lists and snapshots would take seconds to pickle.
+        # Lists and snapshots would take seconds to pickle; other processes only need the rows, which they are sent.
         sent = {name: getattr(self, name) for name in ("config", "subset", "on_missing", "columns", "key")}
         return sent | {"_counts": {split: self.count(split) for split in self.subset}}
 
     @property
     def layouts(self) -> list[Layout]:
-        """Where the images are, each layout once: one can have several sets of images."""
+        """The layouts of the images, each once, since one layout can hold several sets of images."""
         return list(dict.fromkeys(self._layouts.values()))
 
     def count(self, split: str) -> int | None:
-        """How many images a split has if none is missing; ``None`` if no list says how many its classes have."""
+        """The number of images in a complete split; ``None`` if no list says how many images its classes have."""
         return self._counts[split]
 
     @functools.cached_property
@@ -121,13 +120,13 @@ class Plan:
 
         Raises:
             FileNotFoundError: an archive does not exist.
-            ArchiveError: an archive is not what it should be, was changed since the plan was made, or lacks images.
-            RuntimeError: this is a plan that was sent to another process, which has no rows.
+            ArchiveError: an archive is not as expected, has changed since the plan was made, or lacks images.
+            RuntimeError: this plan was pickled, which removes its rows.
         """
         if not hasattr(self, "_snapshots"):
-            raise RuntimeError("A plan leaves its rows behind when it is pickled. Make it again where it is used.")
+            raise RuntimeError("A pickled plan has no rows. Make a new plan in the process that needs them.")
         for layout in self.layouts:
-            layout.check()  # all errors that are cheap to detect come before any work
+            layout.check()  # raise errors that are cheap to detect before any work
         indexes = {layout: layout.index(self._snapshots[layout], self._wanted[layout]) for layout in self.layouts}
         splits = {}
         for split, name in self.subset.items():
@@ -143,14 +142,14 @@ class Plan:
 
         Args:
             split: the split.
-            train_names: gives all names of training images that there are, sorted, for splits that no list names.
+            train_names: returns the sorted names of all available training images, for splits without a list.
 
         Raises:
-            ArchiveError: training images of the chosen classes are absent.
+            ArchiveError: training images of the chosen classes are missing.
         """
         images = self._lists.images(self.subset[split])
         if images is None:
-            names, labels = self._listed_by_none(self.subset[split], train_names())
+            names, labels = self._without_list(self.subset[split], train_names())
         else:
             names = pa.array([name for name, _ in images], pa.string())
             labels = np.array([label for _, label in images], np.int64)
@@ -159,8 +158,8 @@ class Plan:
         order = order_by_digest(np.array(names.to_pylist(), "S"))
         return names.take(pa.array(order)), labels[order]
 
-    def _listed_by_none(self, split_list: SplitList, names: pa.Array) -> tuple[pa.Array, np.ndarray]:
-        """Training images of the chosen classes, as ``listed`` returns them: all, or those that a list lacks."""
+    def _without_list(self, split_list: SplitList, names: pa.Array) -> tuple[pa.Array, np.ndarray]:
+        """All training images of the chosen classes, or those not in a list, in the form that ``listed`` returns."""
         wnids = pc.utf8_slice_codeunits(names, 0, WNID.stop)
         labels = pc.index_in(wnids, value_set=pa.array(lists.read_wnids())).to_numpy().astype(np.int64)
         if self.columns.classes is not None:
@@ -168,7 +167,7 @@ class Plan:
             names, labels = names.filter(pa.array(chosen)), labels[chosen]
             wrong = self._incompleteness(names.to_pylist, labels) if len(names) else ""
             if wrong:
-                raise ArchiveError(f"The dataset {wrong}. To leave out what is missing: on_missing='skip'.")
+                raise ArchiveError(f"The dataset {wrong}. To leave out missing images, pass on_missing='skip'.")
         if split_list.complement:
             listed = pa.array([name for name, _ in self._lists.read(split_list.name)], pa.string())
             names = names.filter(pc.invert(pc.is_in(names, value_set=listed)))
@@ -176,12 +175,12 @@ class Plan:
         return names, labels
 
     def labels_by_name(self, split: str) -> dict[str, int] | None:
-        """Name -> label of the images of a split's list, of which it may be the complement; ``None`` if it has none."""
+        """Name -> label of the images in a split's list, or in that of its complement; ``None`` if there is no list."""
         images = self._lists.read(self.subset[split].name)
         return None if images is None else dict(images)
 
     def columns_of(self, split: str) -> Columns:
-        """The columns of a split: only official validation images have ReaL labels."""
+        """The columns of a split; only official validation images have ReaL labels."""
         has_real_labels = self.columns.real_labels and self.image_set(split) == "validation"
         return dataclasses.replace(self.columns, real_labels=has_real_labels)
 
@@ -190,26 +189,26 @@ class Plan:
         return self._lists.image_set(self.subset[split])
 
     def warn_of_missing(self, counts: dict[str, int], stacklevel: int) -> None:
-        """Warn of images that are left out; ``counts`` has the rows of each split."""
+        """Warn of images that are left out; ``counts`` has the number of rows per split."""
         expected = {split: n for split in counts if (n := self.count(split)) is not None}
         missing = {split: n - counts[split] for split, n in expected.items()}
         text = ", ".join(f"{n:,} of {expected[split]:,} in {split}" for split, n in missing.items() if n)
         if text:
-            message = f"{self.config}: images that the archive lacks are left out: {text}."
+            message = f"{self.config}: missing images are left out: {text}."
             warnings.warn(message, stacklevel=stacklevel + 1)
 
     def _lists_of(self, layout: Layout) -> list[SplitList]:
         return [name for name in self.subset.values() if self._layouts[self._lists.image_set(name)] == layout]
 
     def _images_of(self, layout: Layout) -> Images | None:
-        """The listed images that the splits need from one layout; ``None`` for all, if one is of all classes."""
+        """The listed images that the splits need from a layout; ``None`` for all, if a split has no list or subset."""
         images = [self._lists.images(name) for name in self._lists_of(layout)]
         known = [some for some in images if some is not None]
         everything = len(known) < len(images) and self.columns.classes is None
         return None if everything else set(itertools.chain.from_iterable(known))
 
     def _wnids_of(self, layout: Layout) -> frozenset[str]:
-        """The classes of which the splits need all training images from one layout, if those are not all classes."""
+        """The classes whose training images the splits need completely from a layout, unless these are all classes."""
         unlisted = any(name.complement or name.name == "full" for name in self._lists_of(layout))
         classes = self.columns.classes if unlisted and self.columns.classes is not None else ()
         return frozenset(lists.read_wnids()[label] for label in classes)
@@ -218,7 +217,7 @@ class Plan:
         """The rows of a split, in row order."""
         images = self._lists.images(self.subset[split])
         rows = self._unlisted(split, layout, index) if images is None else locate(images, index)
-        if split in SHUFFLED:  # by the SHA-256 of the name, so that any run of rows mixes the classes
+        if split in SHUFFLED:  # by the SHA-256 of the name, so that any range of rows mixes the classes
             rows = rows[order_by_digest(rows["name"])]
         if rows["size"].max() > MAX_IMAGE:
             largest = rows[rows["size"].argmax()]
@@ -226,8 +225,8 @@ class Plan:
                 f"{layout.path}: {largest['name'].decode()} has a recorded size of {largest['size']:,} bytes, larger "
                 "than any ImageNet image."
             )
-        there = rows["size"] > 0
-        found = rows if there.all() else rows[there]
+        exists = rows["size"] > 0
+        found = rows if exists.all() else rows[exists]
         if len(found) < len(rows) and (self.on_missing == "error" or not len(found)):
             raise self._missing_error(split, layout, rows)
         return found
@@ -235,16 +234,16 @@ class Plan:
     def _missing_error(self, split: str, layout: Layout, rows: np.ndarray) -> ArchiveError:
         absent = rows[rows["size"] == 0]
         missing = [(name.decode(), label) for name, label in absent[["name", "label"]].tolist()]
-        names = [name for name, _ in missing]  # a user's list may contain typos: it gets more of them
+        names = [name for name, _ in missing]  # a user's list may contain typos, so more names are shown
         shown = f"namely {listing(names)}" if self._lists.own else f"such as {', '.join(names[:3])}"
         return ArchiveError(
             f"{layout.path}: {len(missing):,} of the {len(rows):,} images that {self.config} lists for {split} are "
-            f"absent or empty, {shown}. {layout.explain(missing)} "
-            "To leave out what is missing: on_missing='skip'."
+            f"missing or empty, {shown}. {layout.explain(missing)} "
+            "To leave out missing images, pass on_missing='skip'."
         )
 
     def _unlisted(self, split: str, layout: Layout, index: pa.Table) -> np.ndarray:
-        """The rows that no list names: all training images, or those that are not in a list."""
+        """The rows of a split without a list: all training images, or those that are not in another list."""
         name, wnids = self.subset[split], lists.read_wnids()
         listed = [image for image, _ in self._lists.read(name.name)] if name.complement else []
         found = training_rows(index, wnids, classes=self.columns.classes)
@@ -253,25 +252,25 @@ class Plan:
             lambda: found["name"].astype(str), found["label"]
         )
         if wrong:
-            there = set(np.unique(found["label"]).tolist())
+            present = set(np.unique(found["label"]).tolist())
             classes = range(len(wnids)) if self.columns.classes is None else self.columns.classes
-            absent = [(f"{wnids[label]}_1.JPEG", label) for label in classes if label not in there]
+            absent = [(f"{wnids[label]}_1.JPEG", label) for label in classes if label not in present]
             raise ArchiveError(f"{layout.path} {wrong}. {layout.explain_incomplete(absent)}")
         if name.complement:
             rows["label"] = -1
         return rows
 
     def _wrong_count(self, split: str, rows: int) -> str:
-        """What is wrong with the number of rows that no list names; empty if nothing is known to be."""
+        """Say that the number of rows of a split without a list is wrong; empty if it is not known to be wrong."""
         count = self.count(split)
         fewest = 1 if count is None or self.on_missing == "skip" else count
         if fewest <= rows <= (count or rows):
             return ""
         expected = "some" if count is None else f"{count:,}"
-        return f"has {rows:,} training images for {split}; in ILSVRC 2012 there are {expected}"
+        return f"has {rows:,} training images for {split}; ILSVRC 2012 has {expected}"
 
     def _incompleteness(self, names: Callable[[], Iterable[str]], labels: Sequence[int]) -> str:
-        """What all training images of the chosen classes lack; empty if nothing, or if that does not matter."""
+        """As ``class_sets.incompleteness``, for the chosen classes; empty if missing images are skipped."""
         if self.columns.classes is None or self.on_missing == "skip":
             return ""
         return incompleteness(names(), labels, self.columns.classes)

@@ -1,4 +1,4 @@
-"""The lists of a plan: the one that each split is from, and their images."""
+"""The lists of a plan: which one each split is from, and their images."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ class SplitList(NamedTuple):
     """The list that a split is from.
 
     ``name`` is a key of ``lists.LISTS``; ``"full"``, all training images; ``"test"``, the official test images; or the
-    name of a user's own list. With ``complement``, the split has all training images that the list lacks, label -1.
+    name of a user's own list. With ``complement``, the split has all training images not in the list, with label -1.
     """
 
     name: str
@@ -20,9 +20,9 @@ class SplitList(NamedTuple):
 
 
 class PlanLists:
-    """The lists of a plan, each read once: published ones, and ``own``, the user's own by name.
+    """The lists of a plan, each read once: published ones, and ``own``, name -> a user's own list.
 
-    Only their images of ``classes``, published labels, count, unless it is ``None``.
+    Only images of ``classes``, published labels, are kept, unless it is ``None``.
     """
 
     def __init__(self, own: dict[str, Any], classes: tuple[int, ...] | None):
@@ -30,7 +30,7 @@ class PlanLists:
         self._read: dict[str, Any] = {}
 
     def read(self, name: str) -> Any:
-        """The images of a list, (file name, label); ``None`` of ``"full"``, which no list names."""
+        """The images of a list, (file name, label); ``None`` for ``"full"``, which has no list."""
         if name not in self._read:
             images = self._read_list(name)
             self._read[name] = images and of_classes(images, self.classes)
@@ -46,11 +46,11 @@ class PlanLists:
         return lists.test_images() if name == "test" else None
 
     def images(self, split_list: SplitList) -> list[tuple[str, int]] | None:
-        """The images of a split; ``None`` if no list names them."""
+        """The images of a split; ``None`` if it has no list."""
         return None if split_list.complement else self.read(split_list.name)
 
     def count(self, split_list: SplitList) -> int | None:
-        """How many images a split has if none is missing; ``None`` if no list says how many its classes have."""
+        """The number of images in a complete split; ``None`` if no list says how many images its classes have."""
         name, complement = split_list
         if self.classes is not None and (complement or name == "full"):
             return None

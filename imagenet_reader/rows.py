@@ -1,8 +1,8 @@
-"""Where the image of each row is: a structured array with one record a row.
+"""Rows: a structured array with one record per row, which says where the row's image is.
 
-Its fields are ``name`` (bytes) and ``label`` (int64, the published label, -1 if there is none), and the columns that
-the index of the layout has beside the name: ``size`` (bytes) always, and what else its reader needs. A size of 0 marks
-an image that the index lacks.
+Its fields are ``name`` (bytes), ``label`` (int64, the published label, or -1 if there is none), and the other columns
+of the layout's index: always ``size`` (bytes), and those that its reader needs. A size of 0 marks an image that is not
+in the index.
 """
 
 import collections
@@ -19,12 +19,12 @@ from imagenet_reader.index.members import fixed_width
 from imagenet_reader.lists import read_real_labels
 from imagenet_reader.official import TRAIN_NAME, VALIDATION_NAME, WNID
 
-REAL_LABELS = "real_labels"  # a column
+REAL_LABELS = "real_labels"  # the name of a column
 NAMES_AT_ONCE = 1 << 16
 
 
 def columns_of(rows: np.ndarray) -> tuple[str, ...]:
-    """The fields of rows."""
+    """The names of the fields of rows."""
     return rows.dtype.names or ()
 
 
@@ -35,23 +35,23 @@ def file_names(rows: np.ndarray) -> pa.Array:
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """The columns of a dataset's rows: the one place that spells them.
+    """The columns of a dataset's rows, defined in this one place.
 
     Attributes:
         classes: the published labels of the classes, ascending; ``None`` for all 1,000. ``label`` is a rank in them.
-        real_labels: whether there is a column ``real_labels``.
+        real_labels: whether the dataset has a column ``real_labels``.
     """
 
     classes: tuple[int, ...] | None = None
     real_labels: bool = False
 
     def table(self, rows: np.ndarray, image_bytes: pa.Array, paths: pa.Array) -> pa.Table:
-        """Rows as they are written.
+        """The table that is written for rows.
 
         Args:
             rows: structured array ``[n]``, see above.
-            image_bytes: ``binary [n]``, the images; null for those that stay where they are.
-            paths: ``string [n]``, their file names, or the addresses of those that stay where they are.
+            image_bytes: ``binary [n]``, the images; null for those that are not copied.
+            paths: ``string [n]``, their file names, or the addresses of images that are not copied.
 
         Returns:
             ``pa.Table`` with ``image`` (struct of ``bytes`` and ``path``), and the columns of ``beside``.
@@ -60,15 +60,15 @@ class Columns:
         return pa.table({"image": image, **self.beside(file_names(rows), rows["label"])})
 
     def beside(self, names: pa.Array, labels: np.ndarray) -> dict[str, pa.Array]:
-        """The columns beside the images.
+        """The columns other than ``image``.
 
         Args:
-            names: ``string [n]``, their file names.
-            labels: ``int64 [n]``, their published labels; -1 where there is none.
+            names: ``string [n]``, the file names of the images.
+            labels: ``int64 [n]``, their published labels; -1 for images without one.
 
         Returns:
-            ``label`` (``int64 [n]``), ``file_name`` (``string [n]``), and ``real_labels`` (``list<int64> [n]``, null
-            for images that are not official validation images) if there is such a column.
+            ``label`` (``int64 [n]``), ``file_name`` (``string [n]``), and, if the dataset has it, ``real_labels``
+            (``list<int64> [n]``, null for all but official validation images).
         """
         columns = {"label": pa.array(relabel(labels, self.classes)), "file_name": names}
         if self.real_labels:
@@ -86,14 +86,14 @@ class Columns:
         return {label: rank for rank, label in enumerate(self.classes or ())}
 
 
-PUBLISHED = Columns()  # all classes, and no other columns
+PUBLISHED = Columns()  # all classes, no optional columns
 
 
 def locate(images, index):
-    """Where images are.
+    """Look up images in an index.
 
     Args:
-        images: ``list[tuple[str, int]]``, (file name, label) an image.
+        images: ``list[tuple[str, int]]``, (file name, label) per image.
         index: ``pa.Table``, the index of a layout.
 
     Returns:
@@ -105,13 +105,13 @@ def locate(images, index):
 
 
 def training_rows(index, wnids, without=(), classes=None):
-    """All training images in the index of a layout, in its order, as ``locate`` returns them.
+    """The rows of all training images in the index of a layout, in index order.
 
     Args:
         index: ``pa.Table``, the index of a layout.
         wnids: the 1,000 wnids in label order.
         without: file names to leave out.
-        classes: labels of the classes to choose; ``None`` for all.
+        classes: labels of the classes to select; ``None`` for all.
     """
     names = index["name"].combine_chunks()
     labels = pc.index_in(pc.binary_slice(names, WNID.start, WNID.stop), pa.array(wnids, pa.string()).cast(pa.binary()))
@@ -125,7 +125,7 @@ def training_rows(index, wnids, without=(), classes=None):
 
 
 def named_tuples(rows):
-    """The records as named tuples of Python's own values, which are much faster to use one by one."""
+    """The rows as named tuples of plain Python values, which are much faster to use one by one."""
     return map(_row_type(columns_of(rows))._make, rows.tolist())
 
 
@@ -135,14 +135,14 @@ def _row_type(fields):
 
 
 def order_by_digest(names: np.ndarray) -> np.ndarray:
-    """The order of the SHA-256 of names, ``int64 [n]``; ``names`` is an array of bytes ``[n]``."""
+    """The order that sorts names by their SHA-256, ``int64 [n]``; ``names`` is an array of bytes ``[n]``."""
     digests = bytearray()
     for start in range(0, len(names), NAMES_AT_ONCE):
         some = names[start : start + NAMES_AT_ONCE].tolist()
         digests += b"".join([hashlib.sha256(name).digest() for name in some])
     parts = np.frombuffer(digests, ">u8").reshape(-1, 4)
     order = np.argsort(parts[:, 0], kind="stable")
-    if (np.diff(parts[order, 0]) == 0).any():  # one time in ten million
+    if (np.diff(parts[order, 0]) == 0).any():  # once in ten million times
         order = np.lexsort(parts.T[::-1])
     return order
 
