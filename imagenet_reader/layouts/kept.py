@@ -190,8 +190,8 @@ class Kept(Layout):
         headers, found = {ORIGIN: os.path.realpath(self.path)}, 0
         with (
             progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar,
-            tarfile.open(
-                fileobj=file, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers, copybufsize=BUFFER
+            tarfile.TarFile(
+                mode="w", fileobj=file, format=tarfile.PAX_FORMAT, pax_headers=headers, copybufsize=BUFFER
             ) as target,
         ):
             asked = "\n".join(sorted(names or ())).encode()
