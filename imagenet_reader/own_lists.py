@@ -33,7 +33,7 @@ OTHER_LABEL = "have the wrong label (the right one follows in parentheses)"
 
 
 class Mistake(NamedTuple):
-    """A mistake in a line: ``kind`` follows the words "Lines that"; ``right`` is the correction, if one is known."""
+    """A mistake in a line: ``kind`` ends a sentence that begins "Lines that"; ``right`` is the correction, if any."""
 
     kind: str
     right: str = ""

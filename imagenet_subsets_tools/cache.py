@@ -96,10 +96,10 @@ def _is_ours(folder):
 
 def _dataset(root, folder):
     record = read_record(folder) or {}
-    whole = folder.with_name(folder.name.removesuffix(".incomplete"))
-    kind = record.get("config", _UNKNOWN) if folder == whole else "unfinished"
-    lock = Path(f"{whole}_builder.lock")
-    beside = [lock, Path(f"{whole}.incomplete_info.lock"), root / f"{whole.as_posix().replace('/', '_')}.lock"]
+    finished = folder.with_name(folder.name.removesuffix(".incomplete"))
+    kind = record.get("config", _UNKNOWN) if folder == finished else "unfinished"
+    lock = Path(f"{finished}_builder.lock")
+    beside = [lock, Path(f"{finished}.incomplete_info.lock"), root / f"{finished.as_posix().replace('/', '_')}.lock"]
     used = next(path for path in (folder / RECORD, folder / "dataset_info.json") if path.exists()).stat().st_mtime
     parents = [parent for parent in folder.parents if root in parent.parents]
     return Entry(

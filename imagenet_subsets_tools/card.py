@@ -131,7 +131,8 @@ def _info(folder, splits):
 def _bytes_in_memory(folder, part):
     """The size of the rows as Arrow tables, as ``datasets`` measures it when it loads them.
 
-    Beside the values, 4 bytes for the offset of a value of variable size, and a bit a row, in whole bytes a row group.
+    Beside the values: 4 bytes for the offset of each value of variable size, and a bit per row, rounded up to bytes in
+    each row group.
     """
     rows, columns = part.images.rows, part.images.reader.columns
     values = part.image_bytes(folder) + 2 * int(np.char.str_len(rows["name"]).sum()) + 8 * len(rows)

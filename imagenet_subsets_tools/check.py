@@ -43,17 +43,17 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
 
     Args:
         data_dir: the folder that holds the images, as for ``imagenet_subsets.load_dataset``.
-        full: also compare the SHA-256 of the official archives with the official ones; those of stand-ins differ.
+        full: also compare the SHA-256 of the archives with the official ones; those of stand-ins differ.
         decode: also decode every listed image, each once, as ``datasets`` does. Damage that leaves a JPEG decodable,
             with other pixels, does not show; it does with ``full``.
-        num_proc: how many processes decode, one a core by default. As with any use of several processes, a script then
+        num_proc: how many processes decode, one per core by default. As with any use of processes, a script then
             calls this under ``if __name__ == "__main__":``.
 
     Returns:
         ``dict``, ready for JSON; what was not asked for, or cannot be known, is ``None``.
 
-        - ``ok``: ``bool``, whether every split of the published lists can be given (not ``full``, for which few have
-          a need) and all else that was asked for is right.
+        - ``ok``: ``bool``, whether every split of the published lists can be given (not ``full``, which few
+          need) and all else that was asked for is right.
         - ``data_dir``: ``str``.
         - ``archives``: ``list[dict]``, one for each archive or folder, with ``kinds`` (``list[str]`` out of ``train``,
           ``validation``, ``test``), ``layout`` (in words), ``path``, ``name`` (the end of the path), ``bytes`` and
@@ -313,7 +313,7 @@ def _remarks(archive):
     name, damaged = archive["name"], archive["damaged"] or []
     yield from archive["errors"]
     if archive["official_bytes"] is not None and archive["bytes"] not in (None, archive["official_bytes"]):
-        yield f"{name}: the official one has {archive['official_bytes']:,} bytes; this is a stand-in, or not whole."
+        yield f"{name}: the official one has {archive['official_bytes']:,} bytes; this is a stand-in, or incomplete."
     if archive["kinds"] == ["test"] and archive["images"] not in (None, TEST_IMAGES):
         yield f"{name}: {archive['images']:,} of the {TEST_IMAGES:,} test images exist."
     if archive["sha256"] not in (None, archive["official_sha256"]):
@@ -337,9 +337,9 @@ def _conclusion(report):
         return [f"Every config but full can be given: {call}", rest]
     given = []
     for config, subset in SUBSETS.items():
-        whole = [split["split"] for split in splits if split["config"] == config and split["ok"]]
-        if whole:
-            given.append(config if len(whole) == len(subset) else f"{config} with splits={whole}")
+        complete = [split["split"] for split in splits if split["config"] == config and split["ok"]]
+        if complete:
+            given.append(config if len(complete) == len(subset) else f"{config} with splits={complete}")
     lines = [f"Can be given: {'; '.join(given) or 'nothing'}."]
     if any(split["damaged"] or split["absent"] for split in splits):
         lines.append("If the archive that lacks images or has damaged ones should be official, download it again.")

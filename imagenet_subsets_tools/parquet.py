@@ -76,17 +76,17 @@ def build_parquet(
     """Write a folder that is a complete dataset repository for the Hub.
 
     ``datasets.load_dataset(output_dir, config)`` then gives the rows that the loading script gives, on any version of
-    ``datasets``. A build that was interrupted goes on where it was. A shard that is there is kept if it is a whole
-    Parquet file, its metadata has the mark of the features, names, labels and sizes that are due, and its first and
-    last row groups equal what the archive gives now. Several builds of one folder may run at once.
+    ``datasets``. An interrupted build resumes. An existing shard is kept if it is a complete Parquet file, its metadata
+    has the mark of the expected features, names, labels and sizes, and its first and last row groups equal those of
+    the archive. Several builds of one folder may run at the same time.
 
     Args:
-        output_dir: the folder; it is made if it does not exist. It takes as many bytes as the images.
+        output_dir: the folder; it is made if it does not exist. It becomes as large as the images.
         data_dir: the folder that holds the images, as for ``imagenet_subsets.load_dataset``.
         configs: names from ``"1pct"``, ``"10pct"``, ``"lt"``, ``"full"``, ``"custom"``.
         num_proc: how many processes write shards, 1 by default. As with any use of several processes, a
             script then calls this under ``if __name__ == "__main__":``.
-        executor: a ``concurrent.futures.Executor`` to write the shards, in place of ``num_proc``. Its processes may be
+        executor: a ``concurrent.futures.Executor`` to write the shards, instead of ``num_proc``. Its processes may be
             on other hosts, which need this package, and both folders at the same paths. It is not shut down.
         part: ``"K/N"`` writes a part of the shards, the K-th of N, and no card. A call without ``part``, once all
             parts are written, checks the shards, writes those that are missing, and the card.
@@ -150,7 +150,7 @@ def _check_arguments(configs, num_proc, executor):
         raise ValueError(f"configs={configs!r}: expected one or more of {list(CONFIGS)}.")
     check_num_proc(num_proc)
     if num_proc is not None and executor is not None:
-        raise ValueError("num_proc and executor: expected one of them, for the executor has processes of its own.")
+        raise ValueError("num_proc and executor: expected one of them, because an executor has its own processes.")
 
 
 def _refuse_a_pattern(output_dir):
@@ -182,7 +182,7 @@ def _refuse_the_place_of_images(output_dir, data_dir):
         if path == os.path.realpath(data_dir) or any(os.path.commonpath([path, folder]) == folder for folder in images):
             raise FileExistsError(
                 f"{written} is, or is in, the folder that the images are read from, {data_dir}: a build would mix its "
-                "files with them. Build into a folder of its own."
+                "files with them. Build into another folder."
             )
 
 
@@ -215,7 +215,7 @@ def _folders(plan):
 
 
 def _write_missing(output_dir, contents, shards, chosen, num_proc, executor):
-    """Write the chosen shards that are not finished. Before the first file is changed, the card goes."""
+    """Write the chosen shards that are not finished; before the first file changes, delete the card."""
     missing = [shard for shard in list(shards.values())[chosen] if not shard.is_finished(output_dir)]
     total = sum(shard.image_bytes for shard in missing)
     check_space(output_dir, total, "the shards to write")
@@ -231,7 +231,7 @@ def _write_missing(output_dir, contents, shards, chosen, num_proc, executor):
 
 
 def _remove_stale(output_dir, plan, shards):
-    """Remove shards of an earlier build that this one has no use for."""
+    """Delete shards of an earlier build that this one does not use."""
     for folder in _folders(plan):
         for path in (output_dir / folder).glob("*.parquet"):
             name = f"{folder}/{path.name}"
@@ -279,13 +279,13 @@ def _naming_shard(task):
 
 
 def _confirm_all(output_dir, shards):
-    """Raise ``BuildError`` unless every shard is here, whole: whoever wrote it may be on another host."""
+    """Raise ``BuildError`` unless every shard exists here, complete: another host may have written it."""
     deadline = time.monotonic() + SHOWN_WITHIN
     for shard in shards.values():
         while not shard.has_mark(output_dir):
             if time.monotonic() > deadline:
                 raise BuildError(
-                    f"{output_dir / shard.path} was written, but is not here. Every host needs the same file system at "
-                    f"{os.path.abspath(output_dir)}: run the build again where that is so."
+                    f"{output_dir / shard.path} was written, but does not exist here. Every host needs the same file "
+                    f"system at {os.path.abspath(output_dir)}: run the build again where that is so."
                 )
             time.sleep(0.5)

@@ -1,8 +1,8 @@
 """Upload the folder that ``build_parquet`` writes to the Hub, as a private dataset repository.
 
-ImageNet's terms forbid handing the images on: a repository is created private, and a public one is
-refused before anything is sent. All files go into one commit, which the Hub takes as a whole or not
-at all, so a failed upload leaves the previous revision as it was.
+ImageNet's terms forbid redistributing the images: a repository is created private, and a public one is
+refused before anything is sent. All files go into one commit, which the Hub accepts completely or not
+at all, so a failed upload leaves the previous revision unchanged.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from huggingface_hub.utils import RepositoryNotFoundError
 
 from imagenet_subsets_tools.parquet import SHARD_PATH
 
-_AT_ONCE = 5  # files on the way together; whatever interrupts the push, all before them need not be sent again
+_AT_ONCE = 5  # files that are sent at once; after an interrupted push, files before them are not sent again
 
 
 class PushError(OSError):
@@ -68,7 +68,7 @@ def push_to_hub(folder, repo_id, token=None, public_i_have_the_right_to_distribu
         for addition in additions:
             if not _is_there(addition, listed):
                 raise PushError(
-                    f"{addition.path_in_repo} did not arrive whole: expected {addition.upload_info.size:,} bytes "
+                    f"{addition.path_in_repo} did not arrive complete: expected {addition.upload_info.size:,} bytes "
                     f"with the SHA-256 {addition.upload_info.sha256.hex()}, found "
                     f"{listed.get(addition.path_in_repo, 'nothing')}. Push again."
                 )

@@ -1,7 +1,7 @@
-"""Writing one shard, anywhere: whole or not at all, and as often as one likes.
+"""Writing one shard, on any host: atomic and repeatable.
 
-A shard is written under a name of its own, and gets its own when it is on the disk. So a shard that is there is
-whole, whatever became of the process that wrote it, and any number of builds may write the same shard at once.
+A shard is written under a temporary name, and renamed once it is on the disk. So an existing shard is complete, even if
+its writer was killed later, and several builds may write the same shard at the same time.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from imagenet_reader.reading.batches import read_batches
 from imagenet_reader.sources.local import naming
 from imagenet_subsets_tools.contents import FOLDERS, IMAGE_BYTES, SHARD_PATH, Contents, Part
 
-_LAYOUT = "1"  # part of what marks a shard as finished: to be raised when shards are written in another way
+_LAYOUT = "1"  # part of the mark of a finished shard: raised when shards are written in another way
 _MARK = b"imagenet_subsets.mark"  # in the metadata of a shard
 # SHARD.HOST.PROCESS.RANDOM.unfinished; up to 1.1, SHARD.PROCESS.unfinished
 _UNFINISHED = re.compile(
@@ -46,9 +46,9 @@ class Shard:
 
     Args:
         path: its path, relative to the output folder.
-        config: a config that has it; several may share it.
+        config: a config that contains it; several may share it.
         split: the split of the config.
-        part: the ``Part`` that it is of.
+        part: the ``Part`` that it belongs to.
     """
 
     path: str
@@ -76,10 +76,10 @@ class Shard:
         return mark.hexdigest()
 
     def has_mark(self, output_dir):
-        """Whether it is there, whole, and has its mark."""
+        """Whether it exists, is complete, and has its mark."""
         try:
             return pq.read_metadata(Path(output_dir, self.path)).metadata.get(_MARK) == self.mark.encode()
-        except (OSError, pa.ArrowException):  # there is none, or it is no whole Parquet file
+        except (OSError, pa.ArrowException):  # there is none, or it is incomplete
             return False
 
     def is_finished(self, output_dir):
@@ -167,23 +167,23 @@ def versions():
 
 
 def unfinished(path):
-    """The name under which a file is written, which no other process and no other host writes, ``Path``."""
+    """The temporary name of a file, ``Path``, which no other process on any host uses."""
     return path.with_name(f"{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.unfinished")
 
 
 def remove_leftovers(output_dir, finished=()):
-    """Remove what builds left unfinished.
+    """Delete temporary files of builds.
 
     Args:
         output_dir: ``Path`` of the output folder.
-        finished: folders whose shards are all finished: every unfinished file in them goes, for a process that is
-            still at one takes the finished shard for its own. In other folders go those of processes of this host
-            that live no longer; whether one of another host lives, nobody here can know.
+        finished: folders whose shards are all finished. All temporary files in these folders are deleted: a process
+            still writing one will use the finished shard. In other folders, only files whose writer on this host has
+            exited are deleted; writers on other hosts cannot be checked.
     """
     for pattern in ("README.md.*", *(f"{folder}/*.parquet.*" for folder in FOLDERS)):
         for path in output_dir.glob(pattern):
             found = _UNFINISHED.fullmatch(path.relative_to(output_dir).as_posix())
-            if found and (pattern.partition("/")[0] in finished or _is_of_the_dead(found["host"], found["process"])):
+            if found and (pattern.partition("/")[0] in finished or _writer_has_exited(found["host"], found["process"])):
                 path.unlink(missing_ok=True)
 
 
@@ -191,7 +191,7 @@ def _host():
     return re.sub(r"[^\w-]", "-", socket.gethostname())
 
 
-def _is_of_the_dead(host, process):
+def _writer_has_exited(host, process):
     if host not in (_host(), None):
         return False
     try:
@@ -207,7 +207,7 @@ def _is_of_the_dead(host, process):
 
 
 def _due(task):
-    """The ``Shard``, found out here; it must be that of the build."""
+    """The ``Shard`` of a task, planned on this host; an error if it differs from that of the build."""
     if versions() != task.versions:
         raise BuildError(f"the packages here are {versions()}, those of the build {task.versions}: install the same")
     data_dir = task.contents.data_dir
@@ -227,7 +227,9 @@ def _due(task):
 def _tables(reader, groups, schema):
     """The rows of each row group as ``pa.Table``."""
     tables = (batch.table() for batch in read_batches(reader, np.concatenate(groups)))
-    batches = (table.take(np.arange(len(table))) for table in tables)  # copies, for the next batch reuses the buffer
+    batches = (
+        table.take(np.arange(len(table))) for table in tables
+    )  # copies, because the next batch reuses the buffer
     ahead = pa.table([pa.array([], column.type) for column in schema], schema)
     for rows in groups:
         while len(ahead) < len(rows):
@@ -244,7 +246,7 @@ def _write(shard, path, stop):
             _write_file(shard, written, stop)
         written.replace(path)
     except OSError:
-        # Another build that has finished the shard removes what is unfinished; on NFS, writing fails then.
+        # Another build that has finished the shard deletes temporary files; on NFS, writing then fails.
         if not shard.is_finished(path.parent.parent):
             raise
     finally:

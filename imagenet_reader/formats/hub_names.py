@@ -6,6 +6,7 @@ script ``imagenet-1k.py`` of ``ILSVRC/imagenet-1k``, which takes the labels from
 """
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +17,7 @@ PATTERN = (
     r"(?:_(?P<added>n\d{8}))?(?:\.\w+)?$"
 )
 _NAME = re.compile(PATTERN, re.ASCII)
+PART = 1 << 16  # paths that a thread takes at once
 
 
 def official_name(path: str) -> str | None:
@@ -39,6 +41,15 @@ def official_names(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedAr
     Returns:
         the same type, ``[n]``; null for paths that are null or have no official name.
     """
+    if len(paths) < PART or not isinstance(paths, pa.ChunkedArray):
+        return _official_names(paths)
+    parts = [paths.slice(start, PART) for start in range(0, len(paths), PART)]
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(_official_names, parts)
+        return pa.chunked_array([chunk for part in found for chunk in part.chunks], paths.type)
+
+
+def _official_names(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     parts = pc.extract_regex(paths, PATTERN)
     stem, wnid, added = (pc.struct_field(parts, name) for name in ("stem", "wnid", "added"))
     other_class = pc.and_(

@@ -33,6 +33,7 @@ from imagenet_reader.walk.archive import walk_archive
 
 ORIGIN = "comment"  # the field of a kept tar's global header that has the path of what it was made from
 ASKED = "asked.txt"  # the first member of a kept tar; empty if all images were asked for
+BUFFER = 1 << 20  # bytes that are written at once
 IMAGE_BYTES = 150_000  # per image: more than the average
 
 
@@ -168,7 +169,7 @@ class Kept(Layout):
         )
         check_space(index_folder(), stream.needed, f"images of {self.path}")
         try:
-            with naming(unfinished, f"extracting images of {self.path}"), open(unfinished, "wb") as file:
+            with naming(unfinished, f"extracting images of {self.path}"), open(unfinished, "wb", BUFFER) as file:
                 found = self._copy(names, tars, file, stream)
                 os.fsync(file.fileno())
             if not found and not tars:
@@ -189,7 +190,9 @@ class Kept(Layout):
         headers, found = {ORIGIN: os.path.realpath(self.path)}, 0
         with (
             progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar,
-            tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers) as target,
+            tarfile.open(
+                fileobj=file, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers, copybufsize=BUFFER
+            ) as target,
         ):
             asked = "\n".join(sorted(names or ())).encode()
             _add(target, ASKED, asked)
