@@ -145,7 +145,7 @@ def test_the_users_list_and_words(standins_1pct, tmp_path):
         (["n01440764", "n00000001"], "1 of 2 are not among the 1,000 wnids: n00000001"),
         ([0], "1 of 1 are not among the 1,000 wnids: 0"),
         ([], r"classes=\[\]: expected one of"),
-        (["n01440764", "n01443537", "n01440764"], "given twice, but expected once: n01440764"),
+        (["n01440764", "n01443537", "n01440764"], "each wnid once, but these are repeated: n01440764"),
     ],
 )
 def test_wrong_classes(classes, message):

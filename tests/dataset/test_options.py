@@ -58,7 +58,9 @@ def test_a_list_of_ones_own_may_be_a_list(way, standins_1pct, tmp_path):
 
 def test_what_is_wrong_in_a_list_is_said(standins_1pct):
     lines = ["n01440764_10040.JPEG", "tench.JPEG", "n01440764_10040.JPEG"]
-    message = "The list that was passed .* name no .*line 2 'tench.JPEG'.* listed twice .*line 3 'n01440764_10040.JPEG'"
+    message = (
+        "The list that was passed .* name no .*line 2 'tench.JPEG'.* listed twice, .*line 3 'n01440764_10040.JPEG'"
+    )
     with pytest.raises(ValueError, match=message):
         imagenet_subsets.load_dataset("custom", data_dir=standins_1pct, train_list=lines)
     with pytest.raises(ValueError, match="'custom' needs train_list"):

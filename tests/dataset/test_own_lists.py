@@ -94,23 +94,23 @@ def test_lists_of_imagenet_and_kaggle(text, expected, tmp_path):
 def test_what_is_amiss_in_all_lines_is_said_once(form, fault):
     lines = [form.format(f"n01440764_{k}.JPEG") for k in range(12_811)]
     message = message_of(lines)
-    assert message.count(fault) == 1 and "(12,811 in all): line 1 " in message
+    assert message.count(fault) == 1 and ", 12,811 in total: line 1 " in message
     assert ", line 20 " in message and "line 21 " not in message and "; and 12,791 more." in message
 
 
 def test_another_suffix_is_said_once():
     message = message_of([f"train/n01440764/n01440764_{k}.jpg 0" for k in range(1000)])
-    assert message.count("have another suffix than .JPEG") == 1 and "and 980 more" in message
+    assert message.count("have a suffix other than .JPEG") == 1 and "and 980 more" in message
 
 
 def test_mistakes_of_several_kinds():
     good = [f"n01440764_{k}.JPEG" for k in range(100)]
     wrong = [f"n01443537/n01440764_{k}.JPEG" for k in range(100, 150)] + good[:50]
     message = message_of(good + wrong + ["n01440764_200.JPEG 7", "tench"])
-    assert "(50 in all): line 101 'n01443537/n01440764_100.JPEG' (n01440764), line 102" in message
-    assert "listed twice (50 in all): line 151 'n01440764_0.JPEG', " in message
-    assert "(1 in all): line 201 'n01440764_200.JPEG 7' (0)" in message
-    assert "no training or validation image (1 in all): line 202 'tench'" in message
+    assert ", 50 in total: line 101 'n01443537/n01440764_100.JPEG' (n01440764), line 102" in message
+    assert "listed twice, 50 in total: line 151 'n01440764_0.JPEG', " in message
+    assert ", 1 in total: line 201 'n01440764_200.JPEG 7' (0)" in message
+    assert "no training or validation image, 1 in total: line 202 'tench'" in message
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
@@ -118,7 +118,7 @@ def test_a_list_of_another_encoding(encoding, tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(NAMES), encoding=encoding)  # PowerShell writes the first
     message = message_of(tmp_path / "list.txt")
     assert str(tmp_path / "list.txt") in message
-    assert ("UTF-16" if encoding == "utf-16" else "is no text file") in message
+    assert ("UTF-16" if encoding == "utf-16" else "is not a text file") in message
 
 
 def test_a_list_as_json(tmp_path):

@@ -149,5 +149,5 @@ def test_changed_ones_are_not_read(name, tmp_path, monkeypatch):
     monkeypatch.setattr(lists, "SPLIT_FILES", tmp_path / "split_files")
     lists.read_class_set.cache_clear()
     lists.read_real_labels.cache_clear()
-    with pytest.raises(ValueError, match=rf"{name}\.parquet is not what was published"):
+    with pytest.raises(ValueError, match=rf"{name}\.parquet differs from what was published"):
         lists.read_real_labels() if name == "real" else lists.read_class_set(name)
