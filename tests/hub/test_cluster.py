@@ -228,7 +228,7 @@ class Elsewhere(concurrent.futures.Executor):
 
 def test_an_output_folder_that_is_not_shared(standins_1pct, tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "SHOWN_WITHIN", 0)
-    with pytest.raises(BuildError, match=r"train-00000-of-.* was written, but is not here"):
+    with pytest.raises(BuildError, match=r"train-00000-of-.* was written, but does not exist here"):
         build_parquet(tmp_path / "hub", standins_1pct, executor=Elsewhere(), **TRAIN)
     assert not (tmp_path / "hub/README.md").exists()
 
