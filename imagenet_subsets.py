@@ -1,4 +1,4 @@
-"""ImageNet subsets as a Hugging Face dataset, read by position from the official archives, or what became of them.
+"""ImageNet subsets as a Hugging Face dataset, read by byte offset from the official archives or other forms of them.
 
 Configs: ``1pct`` and ``10pct`` (SimCLR's semi-supervised training lists), ``lt`` (ImageNet-LT), ``full``, ``custom``.
 ``data_dir`` is the folder that holds ``ILSVRC2012_img_train.tar`` and ``ILSVRC2012_img_val.tar``, or the same images
@@ -45,7 +45,7 @@ published lists."""
 HOMEPAGE = "https://image-net.org/challenges/LSVRC/2012/"
 LICENSE = """\
 The images are ImageNet's and may be used under its terms of access (https://image-net.org/download.php): for \
-non-commercial research and education, and not to be handed on."""
+non-commercial research and education; they may not be redistributed."""
 
 SUBSETS = {  # config -> split -> list
     "1pct": {"train": "1pct", "validation": "validation"},
@@ -84,7 +84,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
     real_labels: bool = False
 
     def make_plan(self):
-        """What follows from the options, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows.
+        """The plan that follows from the options, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows.
 
         Raises:
             OSError: a file cannot be read.
@@ -112,7 +112,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         return datasets.Features(features)
 
     def info(self):
-        """What describes the dataset, ``datasets.DatasetInfo``."""
+        """The description of the dataset, ``datasets.DatasetInfo``."""
         return datasets.DatasetInfo(
             description=DESCRIPTION,
             citation=(lists.SPLIT_FILES / "citation.bib").read_text(encoding="utf-8"),
@@ -127,7 +127,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         return f"{self.name}-"
 
     def cache_id(self, plan, features=None):
-        """The key of the cache: the options, and what the images and lists are instead of where they are.
+        """The key of the cache: the options, and the identity of the images and lists, not their location.
 
         Args:
             plan: the plan of this config.
@@ -142,7 +142,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         return super().create_config_id(key, features)
 
     def chosen_options(self):
-        """The options that are not as they are by default, ``dict``."""
+        """The non-default options, ``dict``."""
         options = {name: getattr(self, name) for name in ImagenetSubsetsConfig.__annotations__}
         return {name: value for name, value in options.items() if value != getattr(ImagenetSubsetsConfig, name)}
 
@@ -168,7 +168,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
             )
 
     def _possible_subset(self):
-        """All splits that this config can have, and their lists; only ``lt`` has a test split of its own."""
+        """All splits that this config can have, and their lists; ``test`` of ``lt`` is not the official test set."""
         names = dict(SUBSETS.get(self.name, CUSTOM))
         if self.name == "custom" and self.validation_list is None:
             names["validation"] = "validation"
@@ -188,7 +188,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         return {split: of_list for split, of_list in possible if split in self.splits}
 
 
-# ------------------------------------------------------- what finds the reader of a clone that is not installed
+# -------------------------------------------------------- finds the reader of a clone that is not installed
 
 
 def _clone():
@@ -206,8 +206,8 @@ def _clone():
 
 @contextlib.contextmanager
 def _reader_importable():
-    # datasets 2 and 3 run a copy of a script, and try its unindented imports first: from a clone that isn't installed
-    # they'd fail. Only the caller knows where the clone is; the path that datasets notes beside the copy may be old.
+    # datasets 2 and 3 run a copy of a script, and check its unindented imports first, which would fail in a clone that
+    # is not installed. Only the caller knows where the clone is; the path that datasets notes may be old.
     clone = _clone()
     if clone is not None:
         sys.path.insert(0, clone)
@@ -219,7 +219,7 @@ def _reader_importable():
         advice = "This script needs the package that it is a part of: pip install imagenet-subsets"
         raise ModuleNotFoundError(advice, name=error.name) from None
     finally:
-        if clone is not None:  # processes that are spawned need it, too, but its other folders must hide nothing
+        if clone is not None:  # spawned processes need it, too, but its other folders must not hide any package
             sys.path.remove(clone)
             sys.path.append(clone)
 
@@ -270,7 +270,7 @@ class ImagenetSubsets(TableBuilder):
         check_config_name(kwargs.get("config_name"), self.builder_configs)
         for option in CUSTOM.values():  # neither an array nor a generator can be compared with a default
             kwargs[option] = as_given(kwargs.get(option))
-        if data_dir is not None:  # one place, one cache, however it is written
+        if data_dir is not None:  # one folder, one cache, however its path is written
             data_dir = os.path.abspath(os.path.expanduser(data_dir))
             if "::" in data_dir:
                 raise ValueError(f"data_dir={data_dir!r}: in '::', datasets sees two paths. Pass a link to the folder.")
@@ -283,7 +283,7 @@ class ImagenetSubsets(TableBuilder):
         return config.cache_id(self._plan, features)
 
     def plan(self):
-        """What follows from the config, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows."""
+        """The plan that follows from the config, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows."""
         return self._plan
 
     def _info(self):
@@ -300,7 +300,7 @@ class ImagenetSubsets(TableBuilder):
             self._check_space(splits)
             archives = [layout.path for layout in self.plan().layouts]
             write_record(self.unfinished_dir, self.config.name, self.config.chosen_options(), archives)
-        # datasets compares what it has written with this, on every version; skipped damage shows only in reading.
+        # datasets compares what it has written with this, on every version; only reading finds damage that is skipped.
         prepares_skipping = self.config.on_missing == "skip" and not getattr(dl_manager, "is_streaming", False)
         rows = {name: len(split.rows) for name, split in splits.items()}
         self.info.splits = None if prepares_skipping else _split_infos(rows)
@@ -352,7 +352,7 @@ class ImagenetSubsets(TableBuilder):
     def as_streaming_dataset(self, *args, **kwargs):
         """As in ``datasets``; warns of images that are skipped."""
         if self.config.in_place:
-            raise ValueError("in_place=True does not go with streaming=True, which copies no images anyway.")
+            raise ValueError("in_place=True cannot be combined with streaming=True, which copies no images anyway.")
         dataset = super().as_streaming_dataset(*args, **kwargs)
         self._warn_of_missing()
         return without_empty_columns(dataset, self.plan())
@@ -406,7 +406,7 @@ def load_dataset(
         real_labels: ``True`` adds the column ``real_labels`` to splits of official validation images: their ReaL
             labels (Beyer et al. 2020), a list per row, which is empty for 3,163 images. With ``classes``, labels of
             other classes are left out.
-        in_place: ``True`` leaves the images in the archives: rows have their places, and no copy of them is written.
+        in_place: ``True`` leaves the images in the archives: rows store image locations instead of copies.
         trust_remote_code: is accepted and has no effect, as in datasets 4 and later.
 
     The other arguments, and what is returned, are those of ``datasets.load_dataset``.
@@ -423,7 +423,9 @@ def load_dataset(
         12811
     """
     if streaming and num_proc is not None:
-        raise NotImplementedError("A streaming dataset is not prepared, so num_proc does not go with streaming=True.")
+        raise NotImplementedError(
+            "A streaming dataset is not prepared, so num_proc cannot be combined with streaming=True."
+        )
     config_kwargs.pop("trust_remote_code", None)
     options = {"config_name": name, "data_dir": data_dir, "features": features, **config_kwargs}
     if streaming:

@@ -129,7 +129,7 @@ def _make_private(api, repo_id, may_be_public):
         info = api.dataset_info(repo_id)
     if not info.private and not may_be_public:
         raise PermissionError(
-            f"{repo_id} is public, and ImageNet's terms forbid handing the images on. Nothing was sent. Make it "
+            f"{repo_id} is public, and ImageNet's terms forbid redistributing the images. Nothing was sent. Make it "
             "private in its settings, or push to another repository; whoever has the right to distribute the images "
             "to anybody says so with --public-i-have-the-right-to-distribute."
         )

@@ -131,7 +131,7 @@ def test_two_colons_below_a_link(few, images, tmp_path):
 
 
 def test_streaming_in_place_is_an_error(standins_1pct):
-    with pytest.raises(ValueError, match="does not go with streaming=True"):
+    with pytest.raises(ValueError, match="cannot be combined with streaming=True"):
         imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, in_place=True, streaming=True)
 
 

@@ -333,7 +333,7 @@ MESSAGES = {  # of the page's table, and what gets each
     "BuilderConfig ... not found. Available: ...": unknown_config,
     "... no longer exists": moved_away,
     "... has changed since this in-place dataset was built": rewritten,
-    "in_place=True does not go with streaming=True": streamed_in_place,
+    "in_place=True cannot be combined with streaming=True": streamed_in_place,
     "This script needs the package that it is a part of": script_alone,
     "Dataset scripts are no longer supported": script_too_new,
     "... contains custom code which must be executed ...": script_asks,
