@@ -149,7 +149,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
     def _check_options(self):
         for name, allowed in OPTIONS.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose one of {list(allowed)}.")
+                raise ValueError(f"{name}={getattr(self, name)!r:.200} is not known; choose one of {list(allowed)}.")
         if self.unlabeled and self.name not in UNLABELED:
             raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
         only_described = self.name == "custom" and self.data_dir is None and self.train_list is None
@@ -157,10 +157,10 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         if wrong and not only_described:
             raise ValueError(LISTS_OF_CUSTOM)
         if self.real_labels not in (True, False):
-            raise ValueError(f"real_labels={self.real_labels!r}: expected True or False.")
+            raise ValueError(f"real_labels={self.real_labels!r:.200}: expected True or False.")
         splits, known = self.splits, list(self._possible_subset())
         if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(known)):
-            raise ValueError(f"splits={splits!r}: expected a list out of {known}, the splits of {self.name!r}.")
+            raise ValueError(f"splits={splits!r:.200}: expected a list out of {known}, the splits of {self.name!r}.")
         if self.classes is not None and any(of_list.name == "test" for of_list in self._subset().values()):
             raise ValueError(
                 "The official test images have no labels, so classes=... cannot choose among them. Leave 'test' out of "
@@ -472,7 +472,7 @@ def select(dataset, name="1pct", split=None, **options):
     if unknown:
         raise ValueError(f"select has no option {unknown[0]!r}; the options are {', '.join(sorted(SELECT_OPTIONS))}.")
     if name not in SUBSETS and name != "custom":
-        raise ValueError(f"Unknown config {name!r}; choose one of {[*SUBSETS, 'custom']}.")
+        raise ValueError(f"Unknown config {name!r:.200}; choose one of {[*SUBSETS, 'custom']}.")
     if name == "custom" and options.get("train_list") is None:
         raise ValueError(LISTS_OF_CUSTOM)
     options |= {option: as_given(options.get(option)) for option in CUSTOM.values()}

@@ -17,6 +17,7 @@ from imagenet_reader.files import in_words
 from imagenet_reader.hf.record import RECORD, read_record
 from imagenet_reader.index.kept import index_folder, index_path, indexed_archive
 from imagenet_reader.layouts.kept import origin_of
+from imagenet_reader.layouts.messages import listing
 from imagenet_subsets_tools.check import text_table
 
 _BUILDER = "imagenet_subsets"  # in the dataset_info.json of our datasets
@@ -181,7 +182,7 @@ def remove(entries, names):
     by_name = {entry.name: entry for entry in entries}
     unknown = [name for name in names if name not in by_name]
     if unknown:
-        raise ValueError(f"The caches hold no {', '.join(unknown)}. They hold: {', '.join(by_name) or 'nothing'}.")
+        raise ValueError(f"The caches hold no {listing(unknown)}. They hold: {listing(list(by_name)) or 'nothing'}.")
     for name in dict.fromkeys(names):
         size = in_words(by_name[name].size)
         _remove(by_name[name])

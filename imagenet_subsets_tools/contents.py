@@ -153,8 +153,8 @@ def _choose_splits(options, splits):
     }
     known = set.union(*possible.values())
     if not splits or not set(splits) <= known:
-        raise ValueError(f"splits={splits!r}: expected splits out of {sorted(known)}, those of {list(options)}.")
+        raise ValueError(f"splits={splits!r:.200}: expected splits out of {sorted(known)}, those of {list(options)}.")
     for config, chosen in options.items():
         chosen["splits"] = [split for split in splits if split in possible[config]]
         if not chosen["splits"]:
-            raise ValueError(f"splits={splits!r}: {config!r} has none of them, but {sorted(possible[config])}.")
+            raise ValueError(f"splits={splits!r:.200}: {config!r} has none of them, but {sorted(possible[config])}.")

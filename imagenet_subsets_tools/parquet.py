@@ -147,7 +147,7 @@ def build_parquet(
 def _check_arguments(configs, num_proc, executor):
     unknown = [config for config in configs if config not in CONFIGS]
     if unknown or not configs:
-        raise ValueError(f"configs={configs!r}: expected one or more of {list(CONFIGS)}.")
+        raise ValueError(f"configs={configs!r:.200}: expected one or more of {list(CONFIGS)}.")
     check_num_proc(num_proc)
     if num_proc is not None and executor is not None:
         raise ValueError("num_proc and executor: expected one of them, because an executor has its own processes.")
@@ -170,7 +170,7 @@ def _chosen(part):
     match = re.fullmatch(r"(\d+)/(\d+)", part)
     number, count = map(int, match.groups()) if match else (0, 0)
     if not 1 <= number <= count:
-        raise ValueError(f"part={part!r}: expected K/N, such as 3/16, with K from 1 to N.")
+        raise ValueError(f"part={part!r:.200}: expected K/N, such as 3/16, with K from 1 to N.")
     return slice(number - 1, None, count)
 
 

@@ -92,7 +92,7 @@ def _step(what, advice):
         reason = str(error) or type(error).__name__
         if isinstance(error, RuntimeError) and error.__cause__ is not None:  # it says which file, its cause why
             reason = f"{reason.rstrip('.')}: {error.__cause__}"
-        raise PushError(f"Could not {what}: {' '.join(reason.split()).rstrip('.')}. {advice}") from error
+        raise PushError(f"Could not {what}: {' '.join(reason.split()).rstrip('.'):.1000}. {advice}") from error
 
 
 def _files(folder):

@@ -30,6 +30,7 @@ from imagenet_subsets_tools.contents import FOLDERS, IMAGE_BYTES, SHARD_PATH, Co
 
 _LAYOUT = "1"  # part of the mark of a finished shard: raised when shards are written in another way
 _MARK = b"imagenet_subsets.mark"  # in the metadata of a shard
+_LONGEST_REASON = 1500  # characters of an error
 # SHARD.HOST.PROCESS.RANDOM.unfinished; up to 1.1, SHARD.PROCESS.unfinished
 _UNFINISHED = re.compile(
     rf"({SHARD_PATH.pattern}|README\.md)\.((?P<host>[\w-]+)\.)?(?P<process>\d+)(\.[0-9a-f]+)?\.unfinished"
@@ -146,7 +147,7 @@ def write_shard(task, stop=None):
 def failure(task, error):
     """What to say of a shard that could not be written."""
     reason = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
-    reason = " ".join(reason.split()).rstrip(".: ")
+    reason = " ".join(reason.split()).rstrip(".: ")[:_LONGEST_REASON]
     return (
         f"{task.output_dir}/{task.path} could not be written on host {socket.gethostname()}: {reason}. Finished shards "
         "are kept: mend that, and run the build again."

@@ -48,7 +48,7 @@ def row_names(table: pa.Table, features: datasets.Features) -> pa.ChunkedArray:
         found[source] = paths[:3].to_pylist()
     raise ValueError(
         f"The dataset does not say which image is which: expected {LOOKED_FOR}; found {_shown(found)} in the columns "
-        f"{', '.join(features)}. Re-encoded images without their names cannot be identified."
+        f"{', '.join(features):.500}. Re-encoded images without their names cannot be identified."
     )
 
 

@@ -11,13 +11,13 @@ import datasets
 def check_num_proc(num_proc: int | None) -> None:
     """Raise ``ValueError`` if ``num_proc`` is neither ``None`` nor a positive number."""
     if num_proc is not None and (not isinstance(num_proc, int) or isinstance(num_proc, bool) or num_proc < 1):
-        raise ValueError(f"num_proc={num_proc!r}: expected 1 or more, the number of processes, or None.")
+        raise ValueError(f"num_proc={num_proc!r:.200}: expected 1 or more, the number of processes, or None.")
 
 
 def check_config_name(name: str | None, known: Iterable[str]) -> None:
     """Raise ``ValueError`` if the name of a config is not a string; ``datasets`` checks which one."""
     if name is not None and not isinstance(name, str):
-        raise ValueError(f"name={name!r}: expected the name of a config, one of {list(known)}.")
+        raise ValueError(f"name={name!r:.200}: expected the name of a config, one of {list(known)}.")
 
 
 def check_names(config_class, names):

@@ -82,7 +82,7 @@ def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: s
         )
     if split is not None:
         if split not in plan.subset:
-            raise ValueError(f"Unknown split {split!r}. Should be one of {list(plan.subset)}.")
+            raise ValueError(f"Unknown split {split!r:.200}. Should be one of {list(plan.subset)}.")
         plan.subset = {split: plan.subset[split]}  # images of the others may be missing
     selected = (select_stream if streams else select_rows)(dataset, plan, info)
     return selected if split is None else selected[split]

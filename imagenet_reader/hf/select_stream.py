@@ -41,7 +41,7 @@ def select_stream(
 def _source_of(dataset: datasets.IterableDatasetDict, image_set: str) -> datasets.IterableDataset:
     name = next((name for name in SPLIT_NAMES[image_set] if name in dataset), None)
     if name is None:
-        raise ValueError(f"Expected a split {' or '.join(SPLIT_NAMES[image_set])}; found {list(dataset)}.")
+        raise ValueError(f"Expected a split {' or '.join(SPLIT_NAMES[image_set])}; found {list(dataset)!s:.500}.")
     return dataset[name]
 
 

@@ -44,7 +44,7 @@ class OfficialTar(Layout):
         if expected is not None and not expected.fullmatch(name):
             kinds = (what for pattern, what in TAR_DESCRIPTIONS.items() if pattern.fullmatch(name))
             raise ArchiveError(
-                f"{self.path} begins with the member {name.decode(errors='replace')!r}: found "
+                f"{self.path} begins with the member {name.decode(errors='replace')!r:.200}: found "
                 f"{next(kinds, 'some other tar')}; expected {TAR_DESCRIPTIONS[expected]}. Put each archive, as it was "
                 "downloaded, under its official name."
             )

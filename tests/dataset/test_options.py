@@ -85,3 +85,18 @@ def test_num_proc_is_a_number_of_processes(way, num_proc, standins_1pct, tmp_pat
 def test_the_name_of_a_config_is_text(way, standins_1pct):
     with pytest.raises(ValueError, match=r"name=1: expected the name of a config, one of \['1pct', "):
         load(way, 1, data_dir=str(standins_1pct))
+
+
+NAMES = [f"n01440764_{k}.JPEG" for k in range(12_811)]
+OPTIONS = "label_names", "splits", "on_missing", "image_bytes", "real_labels", "classes", "num_proc"
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("option", "value"), [("name", NAMES), *((option, value) for option in OPTIONS for value in (NAMES, str(NAMES)))]
+)
+def test_a_long_value_is_shortened_in_the_message(option, value, tmp_path):
+    options = {"name": "1pct", "data_dir": str(tmp_path), "cache_dir": str(tmp_path), option: value}
+    with pytest.raises(ValueError, match=option) as raised:
+        imagenet_subsets.load_dataset(**options)
+    assert len(str(raised.value)) < 2000

@@ -198,6 +198,9 @@ def test_wrong_datasets(imagenet):
     )
     with pytest.raises(ValueError, match=r"expected .*; found .*image"):
         imagenet_subsets.select(nameless, "1pct")
+    with pytest.raises(ValueError, match="looked for") as raised:
+        imagenet_subsets.select(nameless.add_column("x" * 3_000, [0]), "1pct")
+    assert len(str(raised.value)) < 2000
     with pytest.raises(ValueError, match="one image column"):
         imagenet_subsets.select(train.remove_columns("image"), "1pct")
     with pytest.raises(ValueError, match=r"no option 'in_place'"):
