@@ -230,6 +230,7 @@ with _reader_importable():
     from imagenet_reader.errors import ArchiveError
     from imagenet_reader.files import as_utf_8, check_space, note_use, unused_cache
     from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
+    from imagenet_reader.hf.decoding import fetch_batches_at_once
     from imagenet_reader.hf.options import check_config_name, check_names
     from imagenet_reader.hf.record import RECORD, write_record
     from imagenet_reader.hf.select import select_splits
@@ -245,6 +246,8 @@ with _reader_importable():
     from imagenet_reader.reading.filesystem import ImagenetFileSystem
     from imagenet_reader.reading.pixels import as_benchmark
     from imagenet_reader.rows import REAL_LABELS, Columns
+    from imagenet_reader.sources.systems import set_storage_options
+    from imagenet_reader.sources.urls import is_url, known_location
 
 # In a clone that isn't installed, no entry point does this.
 fsspec.register_implementation(SCHEME, ImagenetFileSystem, clobber=True)
@@ -270,10 +273,11 @@ class ImagenetSubsets(TableBuilder):
         check_config_name(kwargs.get("config_name"), self.builder_configs)
         for option in CUSTOM.values():  # neither an array nor a generator can be compared with a default
             kwargs[option] = as_given(kwargs.get(option))
+        self._source_options = kwargs.get("storage_options") or {}
+        kwargs["storage_options"] = dict(self._source_options)  # datasets adds to them
         if data_dir is not None:  # one folder, one cache, however its path is written
-            data_dir = os.path.abspath(os.path.expanduser(data_dir))
-            if "::" in data_dir:
-                raise ValueError(f"data_dir={data_dir!r}: in '::', datasets sees two paths. Pass a link to the folder.")
+            data_dir = known_location(data_dir)
+            self._use_source_options(data_dir)
         kwargs["hash"] = ROWS_VERSION  # datasets passes that of a script's text: no comment shall cost a rebuild
         super().__init__(*args, data_dir=data_dir, **kwargs)
 
@@ -331,8 +335,13 @@ class ImagenetSubsets(TableBuilder):
             yield number, batch.table()
 
     def _read(self, reader, shards):
+        self._use_source_options(self.config.data_dir)  # a spawned process does not have them yet
         damage = self._damage if self.config.on_missing == "skip" else None
         return read_batches(reader, np.concatenate(shards), self.config.image_bytes, damage)
+
+    def _use_source_options(self, data_dir):
+        if self._source_options:
+            set_storage_options(data_dir, self._source_options)
 
     @functools.cached_property
     def _damage(self):
@@ -347,6 +356,8 @@ class ImagenetSubsets(TableBuilder):
         """As in ``datasets``; warns of images that were skipped."""
         self._warn_of_missing()
         note_use(os.path.join(self.cache_dir, RECORD))
+        if self.config.in_place and is_url(self.config.data_dir):
+            fetch_batches_at_once()
         return without_empty_columns(super().as_dataset(*args, **kwargs), self.plan())
 
     def as_streaming_dataset(self, *args, **kwargs):
@@ -386,7 +397,9 @@ def load_dataset(
 
     Args:
         name: ``"1pct"`` (default), ``"10pct"``, ``"lt"``, ``"full"`` or ``"custom"``.
-        data_dir: the folder that holds the images, see ``imagenet_reader.layouts``.
+        data_dir: the folder that holds the images, see ``imagenet_reader.layouts``; a path, or a URL such as
+            ``s3://bucket/imagenet``.
+        storage_options: options of the ``fsspec`` file system of ``data_dir``, such as credentials, for this process.
         label_names: ``"wnid"`` (default, ``n01440764``) or ``"words"`` (``tench, Tinca tinca``).
         splits: names of the splits to build; only the archives that they read are needed. By default all but ``test``
             of the official test archive (label -1), which ``lt`` cannot have.

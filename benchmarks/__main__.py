@@ -64,7 +64,7 @@ def run_all(scale, workdir):
     groups = [(group, ROUNDS) for group in GROUPS] + [(group, ROUNDS_OF_WALKS) for group in WALKS]
     results = {name: [] for group, _ in groups for name in group}
     with tempfile.TemporaryDirectory(dir=workdir) as indexes:
-        for folder in set(folders.values()):
+        for folder in {folders["photos"], folders["many"]}:  # an index of each, for the runs that have one
             _call("until_writing", folder, indexes, {"config": "1pct"})
         for group, most in groups:
             rounds = {name: _rounds(run, scale, most) for name, run in group.items()}

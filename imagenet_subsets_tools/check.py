@@ -21,7 +21,10 @@ from imagenet_reader.official import OFFICIAL_SIZES, TEST_IMAGES, TRAIN_ARCHIVE,
 from imagenet_reader.plan import MAX_IMAGE
 from imagenet_reader.reading.checked import DamagedImage, is_damage, reason
 from imagenet_reader.rows import locate, named_tuples, training_rows
+from imagenet_reader.sources.folders import exists, stamp_of
+from imagenet_reader.sources.forwards import open_python_file
 from imagenet_reader.sources.local import naming
+from imagenet_reader.sources.urls import known_location
 from imagenet_subsets import SUBSETS
 
 OFFICIAL_SHA256 = {
@@ -73,7 +76,7 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
         >>> report["ok"], report["splits"][0]["found"]
         (True, 12811)
     """
-    data_dir = os.path.abspath(os.path.expanduser(data_dir))
+    data_dir = known_location(data_dir)
     wnids = lists.read_wnids()
     published = {name: lists.read_split_list(name) for name in lists.LISTS}
     archives, list_reports = [], {}
@@ -143,8 +146,8 @@ def _check_layout(layout, kinds, wanted, full):
         layout.check()
         table = layout.list_images(wanted)
         archive["images"] = table.num_rows
-    if os.path.isfile(layout.path):
-        archive["bytes"] = os.path.getsize(layout.path)
+    if exists(layout.path):
+        archive["bytes"] = stamp_of(layout.path).size
         with _noting(archive), naming(layout.path, "hashing"):
             archive["sha256"] = _sha256(layout.path) if full and archive["official_sha256"] else None
     return archive, table
@@ -152,8 +155,8 @@ def _check_layout(layout, kinds, wanted, full):
 
 def _sha256(path):
     digest, buffer = hashlib.sha256(), memoryview(bytearray(_HASHED_AT_ONCE))
-    bar = progress_bar(f"Hashing {os.path.basename(path)}", os.path.getsize(path))
-    with open(path, "rb", buffering=0) as file, bar:
+    bar = progress_bar(f"Hashing {os.path.basename(path)}", stamp_of(path).size)
+    with open_python_file(path, in_order=True) as file, bar:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
             bar.update(count)
@@ -224,8 +227,9 @@ def _decode_part(reader, rows):
     damaged = []
     with reader.opened() as opened, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd EXIF data, on which no pixel depends
-        for row in named_tuples(rows):
-            error = _damage(opened, row)
+        rows = list(named_tuples(rows))
+        for row, file in zip(rows, opened.files(rows)):
+            error = _damage(opened, row, file)
             if error is not None:
                 name, shared = row.name.decode(), reader.format_of(row).shared
                 offset = row.offset if shared else None  # extracted images have none
@@ -233,10 +237,10 @@ def _decode_part(reader, rows):
     return damaged
 
 
-def _damage(opened, row):
+def _damage(opened, row, file):
     """What is wrong with an image; ``None`` if nothing is."""
     try:
-        image = opened.read(row, memoryview(bytearray(row.size)))
+        image = opened.read(row, file, memoryview(bytearray(row.size)))
         _AS_IN_ROWS.decode_example({"path": None, "bytes": bytes(image)})
     except DamagedImage as error:
         return error.reason

@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import inspect
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -143,27 +142,14 @@ def _classes(arguments):
 
 def _index(arguments):
     """Index archives before the first load."""
-    import imagenet_subsets
+    from imagenet_subsets_tools.indexes import index_archives
 
     failed = False
-    for archive in [archive for path in arguments.archives for archive in _archives(path)]:
-        members, index = imagenet_subsets.read_index(archive).num_rows, imagenet_subsets.index_path(archive)
-        cached = os.path.exists(index)
-        print(f"{archive}: {members:,} images, " + (f"index {index}" if cached else "the index was not cached"))
-        failed = failed or not cached
+    for indexed in index_archives(arguments.archives, arguments.output):
+        index = "the index was not cached" if indexed.index is None else f"index {indexed.index}"
+        print(f"{indexed.path}: {indexed.images:,} images, {index}")
+        failed = failed or indexed.index is None
     return 1 if failed else 0
-
-
-def _archives(path):
-    """The archive at ``path``, or the archives in the folder at ``path``."""
-    from imagenet_reader.official import FIRST_MEMBERS
-
-    if not path.is_dir():
-        return [path]
-    found = [path / name for name in FIRST_MEMBERS if (path / name).exists()]
-    if not found:
-        raise FileNotFoundError(f"{path} holds none of {', '.join(FIRST_MEMBERS)}: pass the paths of the archives.")
-    return found
 
 
 def _cache(arguments):
@@ -257,7 +243,7 @@ def _sample_arguments(parser):
 
 
 def _check_arguments(parser):
-    parser.add_argument("data_dir", metavar="DIR", type=Path, help="folder that holds ImageNet")
+    parser.add_argument("data_dir", metavar="DIR", help="folder that holds ImageNet; a path or URL")
     parser.add_argument(
         "--full", action="store_true", help="also compare the SHA-256 of the archives with the official ones"
     )
@@ -269,7 +255,7 @@ def _show_arguments(parser):
     parser.usage = "imagenet-subsets show [CONFIG] [options]"
     configs = ("1pct", "10pct", "lt", "full", "custom")
     parser.add_argument("config", metavar="CONFIG", nargs="?", choices=configs, help=f"one of {', '.join(configs)}")
-    parser.add_argument("--data-dir", metavar="DIR", type=Path, help="folder that holds ImageNet")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder that holds ImageNet; a path or URL")
     parser.add_argument("--split", default="train", help="split to draw examples of (default: train)")
     parser.add_argument(
         "--histogram", action="store_true", help="also draw the training images per class; needs no ImageNet"
@@ -285,7 +271,10 @@ def _show_arguments(parser):
 
 def _index_arguments(parser):
     parser.add_argument(
-        "archives", metavar="ARCHIVE", nargs="+", type=Path, help="archive to index, or a folder with archives"
+        "archives", metavar="ARCHIVE", nargs="+", help="archive to index, or a folder with archives; a path or URL"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, help="also write the index to this file, to put beside a remote archive"
     )
 
 
@@ -299,7 +288,7 @@ def _cache_arguments(parser):
 def _build_arguments(parser):
     parser.usage = "imagenet-subsets build CONFIG ... --data-dir D --output-dir D [options]"
     parser.add_argument("configs", metavar="CONFIG", nargs="+", help="configs to build: 1pct, 10pct, lt, full, custom")
-    parser.add_argument("--data-dir", metavar="DIR", type=Path, required=True, help="folder that holds ImageNet")
+    parser.add_argument("--data-dir", metavar="DIR", required=True, help="folder that holds ImageNet; a path or URL")
     parser.add_argument("--output-dir", metavar="DIR", type=Path, required=True, help="folder to write to")
     writers = parser.add_mutually_exclusive_group()
     writers.add_argument("--num-proc", metavar="N", type=int, help="processes that write shards (default: 1)")

@@ -19,6 +19,7 @@ from imagenet_reader.hf.processes import finished, interruptible, worker_pool
 from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.layouts.base import IMAGE_SETS
 from imagenet_reader.layouts.find import find_layout
+from imagenet_reader.sources.urls import known_location
 from imagenet_subsets_tools.card import write_card
 from imagenet_subsets_tools.contents import (
     CONFIGS,
@@ -123,7 +124,7 @@ def build_parquet(
     options = config_options(
         configs, label_names, splits, unlabeled, **own_lists, classes=classes, real_labels=real_labels
     )
-    contents = Contents(_absolute(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
+    contents = Contents(known_location(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
     chosen = _chosen(part)
     _refuse_the_place_of_images(output_dir, contents.data_dir)
     _refuse_other_configs(output_dir, configs)

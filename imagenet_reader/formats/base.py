@@ -37,10 +37,11 @@ class Format(ABC):
     """How one image is stored in a file.
 
     ``columns`` are the columns, ``int64``, that an index needs in addition to ``name`` and ``size``; ``shared`` says
-    whether one file holds many images.
+    whether one file holds many images; ``header`` is the size of what precedes an image, in bytes.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("offset",)
+    header: ClassVar[int] = 0
     shared: ClassVar[bool] = True
 
     def where(self, file: str, stamp: Stamp | None, row: Any) -> Where:

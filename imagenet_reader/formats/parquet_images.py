@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.formats.hub_names import official_names
 from imagenet_reader.index.members import fixed_width
+from imagenet_reader.sources.forwards import open_python_file
+from imagenet_reader.sources.urls import is_url
 
 PATH, BYTES = "image.path", "image.bytes"
 THREADS = 3  # each uses about four times the memory of a row group
@@ -116,8 +118,12 @@ def read_images(
 def _parquet(file: str) -> Iterator[pq.ParquetFile]:
     """Context of an open file, which turns Arrow's errors about its content into ``ArchiveError``."""
     try:
-        with pq.ParquetFile(file, buffer_size=BUFFER) as parquet:
-            yield parquet
+        with contextlib.ExitStack() as opened:
+            if is_url(file):  # whole columns of a row group are fetched, not a buffer at a time
+                options = {"source": opened.enter_context(open_python_file(file, in_order=False)), "pre_buffer": True}
+            else:
+                options = {"source": file, "buffer_size": BUFFER}
+            yield opened.enter_context(pq.ParquetFile(**options))
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # from the system

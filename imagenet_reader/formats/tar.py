@@ -1,5 +1,7 @@
 """Images in tars."""
 
+from typing import ClassVar
+
 from imagenet_reader.formats.base import Format, Where, not_at_its_offset
 from imagenet_reader.formats.tar_header import BLOCK, NAME, base_name, payload_size
 from imagenet_reader.sources import File
@@ -7,6 +9,8 @@ from imagenet_reader.sources import File
 
 class Tar(Format):
     """A tar member, whose header is checked; ``offset`` is that of the header."""
+
+    header: ClassVar = BLOCK
 
     def read(self, file: File, where: Where, buffer: memoryview) -> None:
         """Read a member into the buffer."""

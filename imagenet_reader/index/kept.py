@@ -20,6 +20,7 @@ from imagenet_reader.hf.log import logger
 from imagenet_reader.lists import read_table
 from imagenet_reader.sources import open_file
 from imagenet_reader.sources.local import naming
+from imagenet_reader.sources.urls import is_url
 
 INDEX_VERSION = "1"  # part of every identity: raised when indexes change
 SAMPLES = 16  # of an archive's bytes, which are part of its identity
@@ -32,9 +33,15 @@ def archive_identity(path):
     with open_file(path) as file:
         size, version = file.stamp()
         digest = hashlib.sha256(f"{INDEX_VERSION} {size} {version}".encode())
-        for k in range(SAMPLES):
-            digest.update(file.read(max(0, size - SAMPLE_BYTES) * k // (SAMPLES - 1), SAMPLE_BYTES))
+        for sample in file.read_many(samples(size)):
+            digest.update(sample)
     return digest.hexdigest()
+
+
+def samples(size):
+    """The ranges (offset, size) of the samples of a file's bytes, at even distances."""
+    last = max(0, size - SAMPLE_BYTES)
+    return [(last * k // (SAMPLES - 1), SAMPLE_BYTES) for k in range(SAMPLES)]
 
 
 def index_folder():
@@ -43,9 +50,19 @@ def index_folder():
 
 
 def index_path(path):
-    """The path of the index of an archive, ``str``: below ``HF_HOME``, by the archive's path without links."""
-    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:16]
+    """The path of the index of an archive, ``str``: below ``HF_HOME``, by the archive's URL or path without links."""
+    name = hashlib.sha256(os.fsencode(real_path(path))).hexdigest()[:16]
     return os.path.join(index_folder(), f"{name}.index")
+
+
+def real_path(path):
+    """A path without links, or a URL, which stays as it is."""
+    return path if isinstance(path, str) and is_url(path) else os.path.realpath(path)
+
+
+def is_indexed(path, identity):
+    """Whether the index of the archive at ``path`` is cached."""
+    return _load(index_path(path), identity) is not None
 
 
 def kept_index(path, identity, find):
@@ -73,11 +90,11 @@ def kept_index(path, identity, find):
             return find()
         table = _load(file, identity)
         if table is None:
-            origin = {"identity": identity, "archive": os.fsencode(os.path.realpath(path))}
+            origin = {"identity": identity, "archive": os.fsencode(real_path(path))}
             table = find().replace_schema_metadata(origin)
             logger.info("Index of %s: made, %d images", path, len(table))
             try:
-                _save(table, file)
+                write_index_file(table, file)
             except OSError as error:
                 _warn_not_kept(error)
     return table
@@ -114,13 +131,21 @@ def _load(file, identity):
 def _read(file):
     """The table in a cached index; ``None`` if the file is damaged."""
     with open(file, "rb") as stream:
-        digest, content = stream.read(32), stream.read()
-    if hashlib.sha256(content).digest() != digest:
-        return None
-    return read_table(pa.BufferReader(content))
+        return read_index_file(stream.read())
 
 
-def _save(table, file):
+def read_index_file(content):
+    """The table in the content of an index file; ``None`` if it is damaged."""
+    digest, rest = content[:32], memoryview(content)[32:]
+    return read_table(pa.BufferReader(rest)) if hashlib.sha256(rest).digest() == digest else None
+
+
+def write_index_file(table, file):
+    """Write a table of members, with its metadata, to a file, which then is complete or as it was.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     encodings = dict.fromkeys(table.column_names, "DELTA_BINARY_PACKED") | {"name": "DELTA_BYTE_ARRAY"}
     content = io.BytesIO()
     options = {"compression": "zstd", "use_dictionary": False, "column_encoding": encodings}

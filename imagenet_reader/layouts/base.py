@@ -17,7 +17,7 @@ from imagenet_reader.index.kept import archive_identity, kept_index
 from imagenet_reader.official import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.reading.reader import Reader
 from imagenet_reader.sources import Stamp
-from imagenet_reader.sources.local import stamp_of
+from imagenet_reader.sources.folders import stamps_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -118,11 +118,13 @@ class Layout(ABC):
     Attributes:
         name: what to call the form.
         format: how its images lie in their files, a key of ``formats.FORMATS``.
+        remote: whether it can be at a URL, too.
         exists: whether it has any images.
         in_place: whether images are read where they are, and not extracted first.
     """
 
     path: str
+    remote: ClassVar[bool] = False
     name: ClassVar[str] = ""
     format: ClassVar[str] = "tar"
     exists: ClassVar[bool] = True
@@ -155,6 +157,10 @@ class Layout(ABC):
             ArchiveError: a file is not what it should be.
         """
 
+    def find_members(self, files: list[str]) -> pa.Table:
+        """As ``list_members``, for a layout of which there is no index on this machine."""
+        return self.list_members(files)
+
     def list_images(self, wanted: Wanted) -> pa.Table:
         """All images, or of a folder those that are wanted, with ``name`` and ``size``; nothing is extracted.
 
@@ -181,7 +187,7 @@ class Layout(ABC):
             OSError: a file cannot be read.
         """
         files = tuple(self.files())
-        stamps = tuple(map(stamp_of, files))
+        stamps = stamps_of(files)
         return Snapshot(self._identity(files, stamps), files, stamps)
 
     def _identity(self, files: tuple[str, ...], stamps: tuple[Stamp, ...]) -> str:
@@ -196,9 +202,9 @@ class Layout(ABC):
             ArchiveError: a file is not what it should be, or has changed since.
         """
         files = tuple(self.files())
-        if files != snapshot.files or tuple(map(stamp_of, files)) != snapshot.stamps:
+        if files != snapshot.files or stamps_of(files) != snapshot.stamps:
             raise changed_since(self.path)
-        table = kept_index(self.path, snapshot.identity, functools.partial(self.list_members, list(files)))
+        table = kept_index(self.path, snapshot.identity, functools.partial(self.find_members, list(files)))
         return Index(table, Reader(self.format, files, snapshot.stamps))
 
 

@@ -13,15 +13,17 @@ from imagenet_reader.layouts.folder import Folder
 from imagenet_reader.layouts.folders import is_left_over
 from imagenet_reader.layouts.hub_parquet import HubParquet
 from imagenet_reader.layouts.hub_tar_gz import HubTarGz
+from imagenet_reader.layouts.indexable import Indexable
 from imagenet_reader.layouts.kaggle_tar import KaggleTar
 from imagenet_reader.layouts.kaggle_tar_gz import KaggleTarGz
 from imagenet_reader.layouts.kaggle_zip import KaggleZip
-from imagenet_reader.layouts.messages import describe_absent
+from imagenet_reader.layouts.messages import describe_absent, describe_absent_remotely
 from imagenet_reader.layouts.near import describe_near, describe_no_folder
 from imagenet_reader.layouts.official_tar import OfficialTar
 from imagenet_reader.layouts.partly_unpacked import PartlyUnpacked
 from imagenet_reader.layouts.tfds import Tfds
 from imagenet_reader.layouts.webdataset import WebDataset
+from imagenet_reader.sources.urls import is_url, join
 
 LAYOUTS: tuple[type[Layout], ...] = (
     OfficialTar,
@@ -50,6 +52,8 @@ def find_layout(set_name: str, data_dir: str, needed: Iterable[str] = ()) -> Lay
         If there are no such images, a ``Missing`` layout, which raises when it is used.
     """
     images = IMAGE_SETS[set_name]
+    if is_url(data_dir):
+        return _first_remote(images, data_dir) or Missing(join(data_dir, images.archives[0]), set_name, tuple(needed))
     path = os.path.join(data_dir, images.archives[0])
     return _first(images, data_dir) or Missing(path, set_name, tuple(needed))
 
@@ -59,6 +63,12 @@ def _first(images: ImageSet, data_dir: str) -> Layout | None:
     if len(found) > 1 and is_left_over(images, found[0].path):
         return found[1]
     return found[0] if found else None
+
+
+def _first_remote(images: ImageSet, data_dir: str) -> Layout | None:
+    found = (kind.find(images, data_dir) for kind in LAYOUTS if kind.remote)
+    layout = next((layout for layout in found if layout is not None), None)
+    return layout.once() if isinstance(layout, Indexable) else layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +97,8 @@ class Missing(Layout):
 
     def _error(self) -> FileNotFoundError:
         folder = os.path.dirname(self.path)
+        if is_url(folder):
+            return FileNotFoundError(describe_absent_remotely(self.path, IMAGE_SETS[self.set_name].archives))
         if not os.path.isdir(folder):
             return FileNotFoundError(describe_no_folder(folder))
         hint = describe_near(_first, IMAGE_SETS[self.set_name], self.needed, folder)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from imagenet_reader.layouts.base import IMAGE_SETS, ImageSet
 from imagenet_reader.official import CLASS_TAR
+from imagenet_reader.sources.folders import names_in
+from imagenet_reader.sources.urls import is_url, join
 
 KAGGLE_TREE = "ILSVRC/Data/CLS-LOC"
 CLASS_FOLDER = re.compile(r"n\d{8}")
@@ -102,8 +104,9 @@ def find_form(form: str, images: ImageSet, data_dir: str) -> Holdings | None:
 
 def class_tars_in(folder: str) -> list[str]:
     """The paths of the class tars in a folder, sorted."""
-    names = sorted(name for name in entries_of(folder) if CLASS_TAR.fullmatch(os.fsencode(name)))
-    return [path for path in (os.path.join(folder, name) for name in names) if os.path.isfile(path)]
+    names = names_in(folder) if is_url(folder) else sorted(entries_of(folder))
+    paths = [join(folder, name) for name in names if CLASS_TAR.fullmatch(os.fsencode(name))]
+    return paths if is_url(folder) else list(filter(os.path.isfile, paths))
 
 
 def entries_of(folder: str) -> list[str]:

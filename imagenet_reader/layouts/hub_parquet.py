@@ -14,6 +14,7 @@ from imagenet_reader.layouts.sharded import Sharded
 class HubParquet(Sharded, Kept):
     """Parquet files, of which only the row groups that hold wanted images are read."""
 
+    remote: ClassVar = True
     name: ClassVar = "Hub Parquet"
     obstacle: ClassVar = "cannot be read image by image"
     way_out: ClassVar = ""

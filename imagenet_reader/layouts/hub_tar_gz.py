@@ -13,6 +13,7 @@ from imagenet_reader.layouts.sharded import Sharded
 class HubTarGz(Sharded, Kept):
     """Flat .tar.gz files, read to their end."""
 
+    remote: ClassVar = True
     name: ClassVar = "Hub .tar.gz"
     folders: ClassVar = ("", "data", "snapshots/*", "snapshots/*/data")
     patterns: ClassVar = {

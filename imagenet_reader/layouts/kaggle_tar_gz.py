@@ -10,6 +10,7 @@ from typing import ClassVar
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.layouts.base import ImageSet
 from imagenet_reader.layouts.kept import Kept, Member, Names, Stream
+from imagenet_reader.sources.forwards import open_python_file
 
 PATTERN = "imagenet_object_localization*.tar.gz"
 PIECE_BYTES = 1 << 20
@@ -54,7 +55,7 @@ def stream_tar_gz(
     """
     before = 0
     try:
-        with open(path, "rb") as file, gzip.open(file) as content:
+        with open_python_file(path, in_order=True) as file, gzip.open(file) as content:
             with tarfile.open(fileobj=content, mode="r|") as source:
                 for member in source:
                     source.members = []  # type: ignore[attr-defined]  # else all headers stay in memory

@@ -22,13 +22,14 @@ from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import check_space, digest, in_words
 from imagenet_reader.hf.log import logger
 from imagenet_reader.hf.progress import progress_bar
-from imagenet_reader.index.kept import archive_identity, index_folder, index_path, kept_index
+from imagenet_reader.index.kept import archive_identity, index_folder, index_path, kept_index, real_path
 from imagenet_reader.layouts.base import Index, Layout, Snapshot, Wanted, changed_since
 from imagenet_reader.layouts.folders import CLASS_FOLDER
 from imagenet_reader.lists import TRAIN_IMAGES_PER_CLASS
 from imagenet_reader.official import WNID
 from imagenet_reader.reading.reader import Reader
-from imagenet_reader.sources.local import naming, stamp_of
+from imagenet_reader.sources.folders import stamps_of
+from imagenet_reader.sources.local import naming
 from imagenet_reader.walk.archive import walk_archive
 
 ORIGIN = "comment"  # the field of a kept tar's global header that has the path of what it was made from
@@ -72,7 +73,7 @@ class Stream:
         cls, files: list[str], names: Names | None, members: Callable[[Callable[[int], object]], Iterator[Member]]
     ) -> "Stream":
         """A stream that reads all bytes of files, for images of these names; ``None`` for all images."""
-        size = sum(map(os.path.getsize, files))
+        size = sum(stamp.size for stamp in stamps_of(files))
         return cls(size, size if names is None else min(size, IMAGE_BYTES * names.images), members)
 
 
@@ -120,7 +121,7 @@ class Kept(Layout):
                 missing = _not_asked_for(names, tars)
                 if missing is None or missing:
                     tars = sorted([*tars, self._extract(missing, tars, snapshot)])
-        stamps = tuple(map(stamp_of, tars))
+        stamps = stamps_of(tars)
         return Index(self.list_members(tars), Reader(self.format, tuple(tars), stamps, self.path))
 
     def explain(self, missing: list[tuple[str, int]]) -> str:
@@ -187,7 +188,7 @@ class Kept(Layout):
     def _copy(self, names: Names | None, tars: list[str], file: IO[bytes], stream: Stream) -> int:
         """Copy images into an open file, as a tar; return how many there were."""
         have = set(self.list_members(tars)["name"].to_pylist()) if tars else set()
-        headers, found = {ORIGIN: os.path.realpath(self.path)}, 0
+        headers, found = {ORIGIN: real_path(self.path)}, 0
         with (
             progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar,
             tarfile.TarFile(

@@ -13,6 +13,7 @@ from imagenet_reader.official import (
     TRAIN_NAME,
     VALIDATION_NAME,
 )
+from imagenet_reader.sources.folders import names_in
 
 NOT_TAR = {  # by the first bytes
     b"\x1f\x8b": "gzip data (a .tar.gz): unpack it with gunzip",
@@ -42,6 +43,17 @@ def listing(names: Sequence[str], most: int = NAMES_SHOWN, longest: int = NAME_S
 def download_advice(archive: str) -> str:
     """How to get an official archive."""
     return TEST_DOWNLOAD if archive in TEST_ARCHIVES else MANUAL_DOWNLOAD
+
+
+def describe_absent_remotely(path: str, archives: Sequence[str]) -> str:
+    """The message for a set of images that a URL does not have."""
+    folder = os.path.dirname(path)
+    return (
+        f"{folder} has no {archives[0]} (found: {listing(names_in(folder), ENTRIES_SHOWN) or 'nothing that is listed'})"
+        ". At a URL, expected the official archives, the class tars (train/n01440764.tar), or files of the Hugging "
+        "Face Hub (Parquet, .tar.gz, WebDataset) or of TensorFlow Datasets (TFRecords); download other forms first. To "
+        "build only the splits that do not need it, pass splits=[...]."
+    )
 
 
 def describe_absent(path: str, hint: str = "") -> str:

@@ -1,21 +1,26 @@
 """The official archives, as downloaded: a tar of class tars, or a flat tar of images."""
 
 import os
+from collections.abc import Iterator
 from typing import ClassVar
 
 import pyarrow as pa
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.formats.tar_header import BLOCK, ZERO_BLOCK
-from imagenet_reader.layouts.base import ImageSet, Layout, Snapshot, Wanted
+from imagenet_reader.index.members import MEMBERS, last_of_each_name
+from imagenet_reader.layouts.base import ImageSet, Snapshot, Wanted
+from imagenet_reader.layouts.indexable import Advance, Indexable, Passed
 from imagenet_reader.layouts.messages import NOT_TAR, TAR_DESCRIPTIONS, describe_absent
 from imagenet_reader.official import FIRST_MEMBERS, OFFICIAL_SIZES
 from imagenet_reader.sources import open_file
+from imagenet_reader.sources.folders import exists, stamp_of
+from imagenet_reader.sources.forwards import forwards
 from imagenet_reader.sources.local import naming
-from imagenet_reader.walk.archive import first_member, walk_archive
+from imagenet_reader.walk.archive import first_member, walk_archive, walk_forwards
 
 
-class OfficialTar(Layout):
+class OfficialTar(Indexable):
     """An official archive, or any flat tar of images."""
 
     name: ClassVar = "official archive"
@@ -24,11 +29,21 @@ class OfficialTar(Layout):
     def find(cls, images: ImageSet, data_dir: str) -> "OfficialTar | None":
         """The archive of an official name."""
         paths = [os.path.join(data_dir, name) for name in images.archives]
-        return next((cls(path) for path in paths if os.path.isfile(path)), None)
+        return next((cls(path) for path in paths if exists(path)), None)
 
     def list_members(self, files: list[str]) -> pa.Table:
         """Walk over the archive."""
         return walk_archive(self.path)
+
+    def passes(self, files: list[str], advance: Advance) -> Iterator[Passed]:
+        """Pass over the archive, tens of megabytes at a time."""
+        with forwards(self.path, advance) as file:
+            for members in walk_forwards(file):
+                yield Passed(members, file)
+
+    def join(self, tables: list[pa.Table], files: list[str]) -> pa.Table:
+        """The members of all parts; the last of each name."""
+        return last_of_each_name(pa.concat_tables([MEMBERS.empty_table(), *tables]).combine_chunks(), self.path)
 
     def check(self) -> None:
         """Check by its head that the archive can be the one that its name says.
@@ -37,7 +52,7 @@ class OfficialTar(Layout):
             FileNotFoundError: there is none.
             ArchiveError: it is not a tar, or another one.
         """
-        if not os.path.isfile(self.path):
+        if not exists(self.path):
             raise FileNotFoundError(describe_absent(self.path))
         name = first_name(self.path)
         expected = FIRST_MEMBERS.get(os.path.basename(self.path))
@@ -51,7 +66,7 @@ class OfficialTar(Layout):
 
     def snapshot(self, wanted: Wanted) -> Snapshot:
         """As for any layout; an empty one if there is no such file, of which ``check`` says more."""
-        return super().snapshot(wanted) if os.path.isfile(self.path) else Snapshot("")
+        return super().snapshot(wanted) if exists(self.path) else Snapshot("")
 
     def explain(self, missing: list[tuple[str, int]]) -> str:
         """That the size is not the official one, if so."""
@@ -60,7 +75,7 @@ class OfficialTar(Layout):
 
     def explain_incomplete(self, missing: list[tuple[str, int]]) -> str:
         """That this is a stand-in, unless its size is the official one."""
-        if os.path.getsize(self.path) == OFFICIAL_SIZES.get(os.path.basename(self.path)):
+        if stamp_of(self.path).size == OFFICIAL_SIZES.get(os.path.basename(self.path)):
             return super().explain_incomplete(missing)
         advice = "Stand-ins have only the images of the published lists; this needs the complete official archive."
         return f"{self._sizes() or 'It is not the official archive'}: it is a stand-in, or incomplete. {advice}"
@@ -69,7 +84,7 @@ class OfficialTar(Layout):
         official = OFFICIAL_SIZES.get(os.path.basename(self.path))
         if official is None:
             return None
-        return f"It has {os.path.getsize(self.path):,} bytes, the official archive {official:,}"
+        return f"It has {stamp_of(self.path).size:,} bytes, the official archive {official:,}"
 
 
 def first_name(path: str) -> bytes:

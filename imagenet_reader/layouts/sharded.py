@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.layouts.base import ImageSet, Layout
+from imagenet_reader.sources.folders import matching
+from imagenet_reader.sources.urls import is_url
 
 SHOWN = 20  # files that are absent
 
@@ -30,16 +32,14 @@ class Sharded(Layout):
     def find(cls, images: ImageSet, data_dir: str) -> "Sharded | None":
         """The files of the pattern, in the first folder that has some; in the last of several versions."""
         for folder in cls.folders:
-            pattern = os.path.join(glob.escape(data_dir), folder, cls.patterns[images.name])
-            found = glob.glob(pattern)
+            found = matching(_pattern(data_dir, folder, cls.patterns[images.name]))
             if found:
-                folder = os.path.dirname(max(found))
-                return cls(os.path.normpath(os.path.join(glob.escape(folder), cls.patterns[images.name])))
+                return cls(_pattern(os.path.dirname(max(found)), "", cls.patterns[images.name]))
         return None
 
     def files(self) -> list[str]:
         """The files, by their number."""
-        return sorted(glob.glob(self.path))
+        return matching(self.path)
 
     def explain(self, missing: list[tuple[str, int]]) -> str:
         """Which files are absent."""
@@ -56,6 +56,13 @@ class Sharded(Layout):
     def _count(self) -> int | None:
         names = {pattern: name for name, pattern in self.patterns.items()}
         return self.counts.get(names.get(os.path.basename(self.path), ""))
+
+
+def _pattern(data_dir: str, folder: str, pattern: str) -> str:
+    """The pattern of files in a folder below ``data_dir``."""
+    if is_url(data_dir):
+        return "/".join(filter(None, (data_dir, folder, pattern)))
+    return os.path.normpath(os.path.join(glob.escape(data_dir), folder, pattern))
 
 
 def _absent(files: list[str], count: int | None) -> list[str]:

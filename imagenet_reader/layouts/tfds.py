@@ -1,19 +1,21 @@
 """What TensorFlow Datasets has prepared of ``imagenet2012``, read without TensorFlow."""
 
 import concurrent.futures
+from collections.abc import Iterator
 from typing import ClassVar
 
 import pyarrow as pa
 
 from imagenet_reader.formats.tfrecord import list_examples
 from imagenet_reader.hf.progress import progress_bar
+from imagenet_reader.layouts.indexable import Advance, Indexable, Passed, pass_files
 from imagenet_reader.layouts.sharded import Sharded, joined
 from imagenet_reader.sources import open_file
 
 THREADS = 16
 
 
-class Tfds(Sharded):
+class Tfds(Sharded, Indexable):
     """TFRecord files of examples that hold the image files."""
 
     name: ClassVar = "TFDS records"
@@ -31,6 +33,14 @@ class Tfds(Sharded):
             for table in pool.map(_list_file, files):
                 tables.append(table)
                 bar.update(1)
+        return joined(tables, files)
+
+    def passes(self, files: list[str], advance: Advance) -> Iterator[Passed]:
+        """Pass over the files."""
+        return pass_files(files, lambda file, number: list_examples(file), advance)
+
+    def join(self, tables: list[pa.Table], files: list[str]) -> pa.Table:
+        """The members of all files, with the column ``file``."""
         return joined(tables, files)
 
 

@@ -1,12 +1,14 @@
 """Tars in WebDataset form, as ``timm/imagenet-1k-wds`` on the Hub has them."""
 
 import concurrent.futures
+from collections.abc import Iterator
 from typing import ClassVar
 
 import pyarrow as pa
 
 from imagenet_reader.formats.webdataset import list_images
 from imagenet_reader.hf.progress import progress_bar
+from imagenet_reader.layouts.indexable import Advance, Indexable, Passed, pass_files
 from imagenet_reader.layouts.sharded import Sharded, joined
 from imagenet_reader.sources import open_file
 from imagenet_reader.sources.local import stamp_of
@@ -15,7 +17,7 @@ from imagenet_reader.walk.archive import walk_tar
 THREADS = 16
 
 
-class WebDataset(Sharded):
+class WebDataset(Sharded, Indexable):
     """Tars of samples, each an image and what belongs to it."""
 
     name: ClassVar = "WebDataset tars"
@@ -38,6 +40,14 @@ class WebDataset(Sharded):
             for file, table in zip(files, pool.map(_list_tar, files)):
                 tables.append(table)
                 bar.update(stamp_of(file).size)
+        return joined(tables, files)
+
+    def passes(self, files: list[str], advance: Advance) -> Iterator[Passed]:
+        """Pass over the files."""
+        return pass_files(files, lambda file, number: list_images(walk_tar(file), file), advance)
+
+    def join(self, tables: list[pa.Table], files: list[str]) -> pa.Table:
+        """The members of all files, with the column ``file``."""
         return joined(tables, files)
 
 

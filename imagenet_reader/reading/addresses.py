@@ -9,11 +9,14 @@ A path holds all that a read needs, and is valid in every process of the machine
 - ``FILE_SIZE``, ``FILE_VERSION``: the stamp of the file when it was indexed; a version that is no number, such as an
   ETag, is percent-encoded, after ``e``.
 - ``PIXELS``: ``benchmark``, the image as ``pixels.as_benchmark`` returns it, or ``archive``, the bytes of the archive.
-- ``/FOLDERS/FILE``: the absolute path of the file, percent-encoded; without the file's name if that is ``NAME``.
+- ``/FOLDERS/FILE``: the absolute path of the file, percent-encoded; without the file's name if that is ``NAME``. Of a
+  remote file, a slash and its URL, percent-encoded, such as
+  ``/s3%3A%2F%2Fbucket/FILE``.
 - ``NAME``: the file name of the image.
 """
 
 import os
+import re
 import urllib.parse
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,9 +29,11 @@ from imagenet_reader.formats import format_of
 from imagenet_reader.formats.base import Where
 from imagenet_reader.rows import columns_of
 from imagenet_reader.sources import Stamp
+from imagenet_reader.sources.urls import is_url
 
 SCHEME = "imagenet"
 PREFIX = f"{SCHEME}://"
+_REMOTE = re.compile(rf"(?:{PREFIX})?[^/]*/[A-Za-z][A-Za-z0-9+.-]+%3A%2F%2F")
 
 
 class Address(NamedTuple):
@@ -66,7 +71,19 @@ def parse(path: str) -> Address:
 
 def _file(quoted: str, name: str) -> str:
     path = os.fsdecode(urllib.parse.unquote_to_bytes(quoted))
+    if is_url(path[1:]):
+        return path[1:]
     return os.path.join(path, name) if name else path
+
+
+def _quoted(file: str) -> str:
+    quoted = urllib.parse.quote(os.fsencode(file), safe="/")
+    return "/" + quoted.replace("//", "%2F%2F") if is_url(file) else quoted  # some versions of datasets merge slashes
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is the address of an image in a remote file."""
+    return _REMOTE.match(path) is not None
 
 
 def _version(text: str) -> int | str:
@@ -89,7 +106,7 @@ def format_addresses(
         pixels: ``"benchmark"`` or ``"archive"``.
     """
     size, number = rows["size"], _column(rows, "file", 0)
-    file = _objects([urllib.parse.quote(os.fsencode(path), safe="/") for path in files])[number]
+    file = _objects([_quoted(path) for path in files])[number]
     if not format_of(format_name).shared:
         file_size, version = size, rows["changed"]
     else:

@@ -3,7 +3,6 @@
 import collections
 import concurrent.futures
 import functools
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from imagenet_reader.rows import Columns, named_tuples
 BATCH_ROWS = 100  # of a record batch: the most that one random access reads
 BATCH_BYTES = 64 << 20
 THREADS = 16
+REMOTE_WINDOWS = 6  # batches that are fetched ahead
 DAMAGE_SHOWN = 3  # images that a warning names
 SKIP_ADVICE = "Download the archive again, or pass on_missing='skip'."
 
@@ -101,19 +101,18 @@ def read_batches(
         ArchiveError: an archive has changed, does not hold an image where the index has it, or the image is damaged.
     """
     with reader.opened() as opened, concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        ended = threading.Event()
-        read_some = functools.partial(_read_some, opened, image_bytes, damage is not None, ended)
+        read_some = functools.partial(_read_some, opened, image_bytes, damage is not None)
         ahead = _ReadAhead(reader, functools.partial(pool.submit, read_some), damage)
         started: collections.deque = collections.deque()
         try:
             for window in _windows(rows):
                 started.append(ahead.start(window))
-                if len(started) > 1:
+                if len(started) > ahead.windows:
                     yield from ahead.finish(*started.popleft())
             for batch, reads in started:
                 yield from ahead.finish(batch, reads)
         finally:
-            ended.set()  # do not make Ctrl-C wait for slow storage
+            opened.stop.set()  # do not make Ctrl-C wait for slow storage
             pool.shutdown(cancel_futures=True)
             if damage is not None:
                 damage.warn(stacklevel=2)
@@ -125,7 +124,9 @@ class _ReadAhead:
     def __init__(self, reader: Reader, submit: Callable[..., concurrent.futures.Future], damage: Damage | None):
         self.reader, self.submit, self.damage = reader, submit, damage
         self.buffers: list = []
-        self.threads, self.used_for = 2, float("inf")
+        # Of remote files, all that a window needs is fetched at once, so that a thread per window is enough.
+        self.windows, self.threads = (REMOTE_WINDOWS, 1) if reader.remote else (1, 2)
+        self.used_for = float("inf")
 
     def start(self, rows: np.ndarray) -> tuple[Batch, list[concurrent.futures.Future]]:
         """Start reading rows."""
@@ -143,7 +144,7 @@ class _ReadAhead:
         if self.damage is not None:
             self.damage.add(damaged)
         given = time.perf_counter()
-        if given - asked > self.used_for:  # slow storage: more threads hide its latency
+        if given - asked > self.used_for and not self.reader.remote:  # slow storage: more threads hide its latency
             self.threads = min(2 * self.threads, THREADS)
         yield batch
         self.buffers.append(batch.buffer)
@@ -158,18 +159,17 @@ def _windows(rows):
         yield from np.split(run, np.flatnonzero(np.diff(number)) + 1)
 
 
-def _read_some(
-    opened: OpenReader, image_bytes: str, skip: bool, ended: threading.Event, batch: Batch, numbers: list[int]
-) -> tuple[dict, dict]:
+def _read_some(opened: OpenReader, image_bytes: str, skip: bool, batch: Batch, numbers: list[int]) -> tuple[dict, dict]:
     """Read the rows of these numbers into the buffer; return what ``Batch.changed`` and ``Damage.add`` take."""
     changed: dict[int, memoryview | bytes | None] = {}
     damaged: dict[int, str] = {}
-    for k, row in zip(numbers, named_tuples(batch.rows[numbers])):
-        if ended.is_set():
+    rows = list(named_tuples(batch.rows[numbers]))
+    for k, row, file in zip(numbers, rows, opened.files(rows)):
+        if opened.stop.is_set():
             break
         buffer = batch.view(k)
         try:
-            image = opened.read(row, buffer)
+            image = opened.read(row, file, buffer)
         except DamagedImage as error:
             if not skip:
                 raise DamagedImage(error.place, error.reason, SKIP_ADVICE) from error

@@ -12,6 +12,7 @@ import concurrent.futures
 import functools
 import io
 import os
+import sys
 import time
 
 from fsspec import AbstractFileSystem
@@ -22,10 +23,14 @@ from imagenet_reader.formats.base import Format, Where
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.batches import THREADS
 from imagenet_reader.reading.checked import read_checked
+from imagenet_reader.reading.remote import fetch
+from imagenet_reader.sources import File
 from imagenet_reader.sources.local import LocalFile, stamp_of_status
 from imagenet_reader.sources.pool import FilePool
+from imagenet_reader.sources.urls import is_url
 
 SLOW = 0.001  # seconds per image; if reads are faster, threads only wait for each other
+FETCHED = 256  # remote images at once
 OPEN_ARCHIVES = 8  # at most, per process; a config reads from three
 
 
@@ -52,6 +57,10 @@ class ImagenetFileSystem(AbstractFileSystem):
     def _open(self, path, mode="rb", **options):
         if mode != "rb":
             raise OSError(f"{path} can only be read: archives stay as they are.")
+        if addresses.is_remote(path) and "datasets" in sys.modules:
+            from imagenet_reader.hf.decoding import fetch_batches_at_once
+
+            fetch_batches_at_once()  # from the next batch on
         return _ImageFile(read_image(path))
 
     def cat_file(self, path, start=None, end=None, **options):
@@ -64,15 +73,12 @@ class ImagenetFileSystem(AbstractFileSystem):
         """
         if isinstance(path, str):
             return self.cat_file(path)
-        read, images = functools.partial(_read_or_error, on_error), {}
-        for k, name in enumerate(path, start=1):
-            started = time.perf_counter()
-            images[name] = read(name)
-            if time.perf_counter() - started > SLOW:
-                with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-                    images |= zip(path[k:], pool.map(read, path[k:]))
-                break
-        return {name: image for name, image in images.items() if image is not None}
+        read = functools.partial(_read_or_error, on_error)
+        remote = [name for name in path if addresses.is_remote(name)]
+        images = _read_remote(remote, read, on_error) | _read_local(
+            [name for name in path if name not in {*remote}], read
+        )
+        return {name: images[name] for name in path if images[name] is not None}
 
     def info(self, path, **options):
         path = self._strip_protocol(path)
@@ -85,7 +91,10 @@ class ImagenetFileSystem(AbstractFileSystem):
         return [info] if detail else [info["name"]]
 
     def modified(self, path):
-        return addresses.parse(path).where.stamp.version / 1e9
+        version = addresses.parse(path).where.stamp.version
+        if isinstance(version, str):
+            raise NotImplementedError("a remote file has an ETag instead of a time")
+        return version / 1e9
 
 
 class _ImageFile(io.BytesIO):
@@ -97,9 +106,36 @@ class _ImageFile(io.BytesIO):
         return len(self.getbuffer())
 
 
-def _read_or_error(on_error, path):
+def _read_local(paths, read):
+    images = {}
+    for k, path in enumerate(paths, start=1):
+        started = time.perf_counter()
+        images[path] = read(path)
+        if time.perf_counter() - started > SLOW:
+            with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+                images |= zip(paths[k:], pool.map(read, paths[k:]))
+            break
+    return images
+
+
+def _read_remote(paths, read, on_error):
+    images = {}
+    for start in range(0, len(paths), FETCHED):
+        some = paths[start : start + FETCHED]
+        places = [(address.where, format_of(address.format)) for address in map(addresses.parse, some)]
+        try:
+            files = fetch(places)
+        except OSError:
+            if on_error == "raise":
+                raise
+            files = [None] * len(some)  # each by itself
+        images |= zip(some, map(read, some, files))
+    return images
+
+
+def _read_or_error(on_error, path, file=None):
     try:
-        return read_image(path)
+        return read_image(path, file)
     except (OSError, ValueError) as error:
         if on_error == "raise":
             raise
@@ -109,15 +145,17 @@ def _read_or_error(on_error, path):
 _FILES = FilePool(OPEN_ARCHIVES)
 
 
-def read_image(path: str) -> bytes:
-    """The bytes of an image; raises as ``ImagenetFileSystem``.
+def read_image(path: str, file: File | None = None) -> bytes:
+    """The bytes of an image, read from its file, or from ``file``, which holds it; raises as ``ImagenetFileSystem``.
 
     Safe to call from several threads and after a fork: no read depends on a file position.
     """
     address = addresses.parse(path)
     where, image_format = address.where, format_of(address.format)
     buffer = memoryview(bytearray(where.size))
-    image = read_checked(image_format, _open_unchanged(where, image_format), where, buffer)
+    if file is None:
+        file = fetch([(where, image_format)])[0] if is_url(where.file) else _open_unchanged(where, image_format)
+    image = read_checked(image_format, file, where, buffer)
     return bytes(image if address.pixels == "benchmark" else buffer)
 
 

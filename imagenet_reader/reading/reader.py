@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import itertools
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,12 @@ from imagenet_reader.formats import format_of
 from imagenet_reader.formats.base import Format, Where
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.checked import read_checked
+from imagenet_reader.reading.remote import fetch
 from imagenet_reader.rows import PUBLISHED, Columns, columns_of
-from imagenet_reader.sources import Stamp
+from imagenet_reader.sources import File, Stamp
 from imagenet_reader.sources.local import LocalFile
 from imagenet_reader.sources.pool import FilePool
+from imagenet_reader.sources.urls import is_url
 
 ROWS_AT_ONCE = 10_000
 
@@ -78,20 +82,39 @@ class Reader:
         within = "offset" if "offset" in columns_of(rows) else "name"
         return np.lexsort([rows[column] for column in (within, "file") if column in columns_of(rows)])
 
+    @property
+    def remote(self) -> bool:
+        """Whether the images are in remote files."""
+        return is_url(self.files[0])
+
     @contextlib.contextmanager
     def opened(self) -> Iterator["OpenReader"]:
-        """Context in which images are read."""
-        yield OpenReader(self)
+        """Context in which images are read; at its end, transfers are interrupted."""
+        opened = OpenReader(self)
+        try:
+            yield opened
+        finally:
+            opened.stop.set()
 
 
 class OpenReader:
-    """A reader whose files stay open; several threads may read at once."""
+    """A reader whose files stay open; several threads may read at once. ``stop`` interrupts them once it is set."""
 
     def __init__(self, reader: Reader):
-        self._reader, self._pool = reader, FilePool()
+        self._reader, self._pool, self.stop = reader, FilePool(), threading.Event()
 
-    def read(self, row: Any, buffer: memoryview) -> memoryview | bytes:
-        """Read the image of a row, see ``checked.read_checked``."""
-        where, image_format = self._reader.where(row), self._reader.format_of(row)
-        file = self._pool.get(where.file) if image_format.shared else LocalFile(where.file)
-        return read_checked(image_format, file, where, buffer)
+    def files(self, rows: Sequence[Any]) -> Iterable[File]:
+        """What to read each of the rows from, in this order; of remote files, all that they need is fetched at once.
+
+        Raises:
+            OSError: a file cannot be opened, or fetching failed.
+        """
+        places = [(self._reader.where(row), self._reader.format_of(row)) for row in rows]
+        return fetch(places, self.stop) if self._reader.remote else itertools.starmap(self._open, places)
+
+    def read(self, row: Any, file: File, buffer: memoryview) -> memoryview | bytes:
+        """Read the image of a row from one of ``files``, see ``checked.read_checked``."""
+        return read_checked(self._reader.format_of(row), file, self._reader.where(row), buffer)
+
+    def _open(self, where: Where, image_format: Format) -> File:
+        return self._pool.get(where.file) if image_format.shared else LocalFile(where.file)

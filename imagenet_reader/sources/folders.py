@@ -1,12 +1,20 @@
 """Folders and stamps of files, wherever they are."""
 
+import fnmatch
+import functools
+import glob
 import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from imagenet_reader.sources import local
-from imagenet_reader.sources.remote import remote_stamp
+from imagenet_reader.sources.remote import AT_ONCE, asked, remote_stamp, stamp_in
 from imagenet_reader.sources.stamp import Stamp
-from imagenet_reader.sources.systems import file_system
-from imagenet_reader.sources.urls import is_url, shown
+from imagenet_reader.sources.urls import is_http, is_url, join
+
+FEW = 4  # remote files; of more, the stamps are taken from a listing of their folder
+SAME_LISTING = 10  # seconds for which a listing of a remote folder is used again
 
 
 def listdir(url: str) -> list[str]:
@@ -17,19 +25,65 @@ def listdir(url: str) -> list[str]:
     """
     if not is_url(url):
         return sorted(os.listdir(url))
-    system, path = file_system(url)
-    try:
-        found = system.ls(path, detail=False)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{shown(url)} does not exist, or cannot be listed") from None
-    except Exception as error:
-        raise OSError(f"{shown(url)} cannot be listed: {type(error).__name__}: {shown(str(error))[:500]}") from None
+    folder = url.rstrip("/") + "/" if is_http(url) else url  # servers redirect to it, and lists are relative to it
+    found = asked(folder, lambda system, path: system.ls(path, detail=False))
     return sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in found)
+
+
+def matching(pattern: str) -> list[str]:
+    """The paths of all files that match a pattern, as of ``glob``, sorted. None of a folder that cannot be listed."""
+    if not is_url(pattern):
+        return sorted(glob.glob(pattern))
+    folder, _, name = pattern.rpartition("/")
+    folders = matching(folder) if "*" in folder else [folder]
+    return sorted(join(path, found) for path in folders for found in fnmatch.filter(names_in(path), name))
+
+
+def names_in(url: str) -> tuple[str, ...]:
+    """The names in a remote folder; none if there is no such folder, or if it is on a web server that lists nothing.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    return _names_in(url, int(time.monotonic() / SAME_LISTING))
+
+
+@functools.lru_cache
+def _names_in(url: str, now: int) -> tuple[str, ...]:
+    try:
+        return tuple(listdir(url))
+    except FileNotFoundError:
+        return ()
+    except OSError:
+        if is_http(url):
+            return ()
+        raise
 
 
 def stamp_of(url: str) -> Stamp:
     """The stamp of the file at a path or URL; ``OSError`` if there is none."""
     return remote_stamp(url) if is_url(url) else local.stamp_of(url)
+
+
+def stamps_of(urls: Sequence[str]) -> tuple[Stamp, ...]:
+    """The stamps of files, which are all local or all remote; ``OSError`` if one does not exist."""
+    if not urls or not is_url(urls[0]):
+        return tuple(map(local.stamp_of, urls))
+    listed: dict[str, Stamp | None] = {}
+    if len(urls) > FEW and not is_http(urls[0]):
+        for folder in dict.fromkeys(url.rpartition("/")[0] for url in urls):
+            listed |= _listed_stamps(folder)
+    with ThreadPoolExecutor(min(AT_ONCE, len(urls))) as pool:
+        return tuple(pool.map(lambda url: listed.get(url) or remote_stamp(url), urls))
+
+
+def _listed_stamps(folder: str) -> dict[str, Stamp | None]:
+    def infos(system, path):
+        system.invalidate_cache()
+        return system.ls(path, detail=True)
+
+    files = [info for info in asked(folder, infos) if info.get("type") != "directory"]
+    return {join(folder, info["name"].rsplit("/", 1)[-1]): stamp_in(info) for info in files}
 
 
 def exists(url: str) -> bool:
@@ -39,9 +93,9 @@ def exists(url: str) -> bool:
         OSError: a server did not say.
     """
     if not is_url(url):
-        return os.path.exists(url)
+        return os.path.isfile(url)
     try:
         remote_stamp(url)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return False
     return True

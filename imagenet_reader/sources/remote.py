@@ -1,16 +1,25 @@
 """Files behind URLs, read by ranges through ``fsspec``."""
 
+import asyncio
+import concurrent.futures
+import functools
+import threading
 import time
-from collections.abc import Sequence
+import urllib.parse
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
-from imagenet_reader.sources.ranges import Piece, merged
+import fsspec
+
+from imagenet_reader.sources.ranges import MOST, Piece, merged
 from imagenet_reader.sources.stamp import Stamp
 from imagenet_reader.sources.systems import file_system
-from imagenet_reader.sources.urls import shown
+from imagenet_reader.sources.urls import is_http, shown
 
 AT_ONCE = 64  # requests in flight
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before a request is tried again
+POLL = 0.1  # seconds between two looks at whether to stop
 _FINAL = (
     FileNotFoundError,
     PermissionError,
@@ -32,28 +41,30 @@ _VERSIONS = (
     "updated",
     "created",
 )
+_T = TypeVar("_T")
+_answers_ranges: dict[str, bool] = {}  # by server
 
 
 class RemoteFile:
-    """An open file behind a URL; see ``sources.File``."""
+    """An open file behind a URL; see ``sources.File``.
 
-    def __init__(self, url: str):
-        self.path = url
-        self._stamp = remote_stamp(url)
+    Args:
+        url: the URL.
+        known: the stamp that the file had when it was indexed; by default, the server is asked.
+        stop: ends waiting for the server once it is set, with an ``OSError``.
+    """
+
+    def __init__(self, url: str, known: Stamp | None = None, stop: threading.Event | None = None):
+        self.path, self.known, self.stop = url, remote_stamp(url) if known is None else known, stop
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to ``size`` bytes from byte ``offset`` on."""
-        return self.read_many([(offset, size)])[0]
+        """Up to ``size`` bytes from byte ``offset`` on; many bytes are fetched by several requests at once."""
+        starts = range(offset, offset + size, MOST)
+        return b"".join(self.read_many([(start, min(MOST, offset + size - start)) for start in starts]))
 
     def read_into(self, offset: int, *buffers: memoryview) -> int:
         """Fill buffers one after the other; return how many bytes were read."""
-        content = memoryview(self.read(offset, sum(len(buffer) for buffer in buffers)))
-        done = 0
-        for buffer in buffers:
-            part = content[done : done + len(buffer)]
-            buffer[: len(part)] = part
-            done += len(part)
-        return done
+        return fill(buffers, self.read(offset, sum(map(len, buffers))))
 
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of ranges ``(offset, size)``, fetched at once; fewer bytes only at the end of the file.
@@ -61,15 +72,7 @@ class RemoteFile:
         Raises:
             OSError: it failed for good, or the object was replaced by one of another size or version.
         """
-        size = self._stamp.size
-        clipped = [(offset, max(0, min(length, size - offset))) for offset, length in ranges]
-        pieces = merged(clipped)
-        found = [b""] * len(ranges)
-        for piece, content in zip(pieces, self._fetch(pieces)):
-            for number in piece.members:
-                start = clipped[number][0] - piece.start
-                found[number] = content[start : start + clipped[number][1]]
-        return found
+        return read_ranges([(self, offset, size) for offset, size in ranges])
 
     def stamp(self) -> Stamp:
         """The stamp of what the server has now: it differs from an earlier one if the object was replaced."""
@@ -78,35 +81,73 @@ class RemoteFile:
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _fetch(self, pieces: list[Piece]) -> list[bytes]:
-        found: dict[int, bytes] = {}
-        for pause in (*PAUSES, None):
-            rest = [k for k in range(len(pieces)) if k not in found]
-            failed: BaseException | None = None
-            for k, result in zip(rest, _request(self.path, [pieces[k] for k in rest])):
-                error = _wrong(result, pieces[k])
-                if error is None:
-                    found[k] = result  # type: ignore[assignment]  # an exception is wrong
-                elif not _may_pass(error):
-                    raise self._failure(error)
-                else:
-                    failed = error
-            if failed is None:
-                break
-            if pause is None:
-                raise self._failure(failed, len(PAUSES) + 1)
-            time.sleep(pause)
-        return [found[k] for k in range(len(pieces))]
 
-    def _failure(self, error: BaseException, tries: int = 1) -> OSError:
-        if not isinstance(error, PermissionError):
-            now = remote_stamp(self.path)
-            if now != self._stamp:
-                return OSError(
-                    f"{shown(self.path)} has been replaced since it was opened: it had {self._stamp.size:,} bytes and "
-                    f"version {self._stamp.version!r}, and now has {now.size:,} and {now.version!r}. Load again"
-                )
-        return _explained(error, self.path, tries)
+def fill(buffers: Sequence[memoryview], content: bytes) -> int:
+    """Fill buffers one after the other with the beginning of ``content``; return how many bytes were copied."""
+    left = memoryview(content)
+    for buffer in buffers:
+        part = left[: len(buffer)]
+        buffer[: len(part)] = part
+        left = left[len(part) :]
+    return len(content) - len(left)
+
+
+def read_ranges(wanted: Sequence[tuple[RemoteFile, int, int]]) -> list[bytes]:
+    """The bytes of ranges (file, offset, size) of any files, fetched at once; those that nearly touch as one.
+
+    Raises:
+        OSError: it failed for good, or an object was replaced by one of another size or version.
+    """
+    ranges_of: dict[RemoteFile, list[int]] = {}
+    clipped = [(offset, max(0, min(size, file.known.size - offset))) for file, offset, size in wanted]
+    for number, (file, _, _) in enumerate(wanted):
+        ranges_of.setdefault(file, []).append(number)
+    requests, members = [], []
+    for file, numbers in ranges_of.items():
+        for piece in merged([clipped[number] for number in numbers]):
+            requests.append((file, piece))
+            members.append([numbers[k] for k in piece.members])
+    found = [b""] * len(wanted)
+    for (_, piece), content, numbers in zip(requests, _fetch(requests), members):
+        for number in numbers:
+            start = clipped[number][0] - piece.start
+            found[number] = content[start : start + clipped[number][1]]
+    return found
+
+
+def _fetch(requests: list[tuple[RemoteFile, Piece]]) -> list[bytes]:
+    """The bytes of each request; what fails is tried again with growing pauses."""
+    for file in dict.fromkeys(file for file, _ in requests):
+        _expect_ranges(file.path)
+    found: dict[int, bytes] = {}
+    for tries, pause in enumerate((*PAUSES, None), 1):
+        rest = [k for k in range(len(requests)) if k not in found]
+        failed: tuple[RemoteFile, BaseException] | None = None
+        for k, result in zip(rest, _request([requests[k] for k in rest])):
+            file, piece = requests[k]
+            error = _wrong(result, piece)
+            if error is None:
+                found[k] = result  # type: ignore[assignment]  # an exception is wrong
+            elif not _may_pass(error):
+                raise _failure(file, error)
+            else:
+                failed = file, error
+        if failed is None:
+            break
+        if pause is None or _stop_of(requests).wait(pause):
+            raise _failure(*failed, tries)
+    return [found[k] for k in range(len(requests))]
+
+
+def _failure(file: RemoteFile, error: BaseException, tries: int = 1) -> OSError:
+    if not isinstance(error, PermissionError) and not (file.stop and file.stop.is_set()):
+        now = remote_stamp(file.path)
+        if now != file.known:
+            return OSError(
+                f"{shown(file.path)} has been replaced since it was opened: it had {file.known.size:,} bytes and "
+                f"version {file.known.version!r}, and now has {now.size:,} and {now.version!r}. Load again"
+            )
+    return _explained(error, file.path, tries)
 
 
 def remote_stamp(url: str) -> Stamp:
@@ -115,40 +156,124 @@ def remote_stamp(url: str) -> Stamp:
     Raises:
         OSError: there is no such file, or the server does not say its size.
     """
-    for tries, pause in enumerate((*PAUSES, None), 1):
-        try:
-            system, path = file_system(url)
-            system.invalidate_cache()
-            info = system.info(path)
-            break
-        except Exception as error:
-            if isinstance(error, ImportError):
-                raise
-            if pause is None or not _may_pass(error):
-                raise _explained(error, url, tries) from None
-            time.sleep(pause)
-    if info.get("size") is None:
+
+    def info(system: fsspec.AbstractFileSystem, path: str) -> dict[str, Any]:
+        system.invalidate_cache()
+        return system.info(path)
+
+    stamp = stamp_in(asked(url, info))
+    if stamp is None:
         raise OSError(f"{shown(url)}: the server does not say the size of this file, so it cannot be read by ranges")
+    return stamp
+
+
+def stamp_in(info: dict[str, Any]) -> Stamp | None:
+    """The stamp in what ``fsspec`` says of a file; ``None`` if it does not say a size.
+
+    Raises:
+        IsADirectoryError: it is a folder.
+    """
+    if info.get("type") == "directory":
+        raise IsADirectoryError(f"{shown(info['name'])} is a folder")
+    if info.get("size") is None:
+        return None
     return Stamp(info["size"], next((str(info[key]) for key in _VERSIONS if info.get(key)), ""))
 
 
-def _request(url: str, pieces: list[Piece]) -> list[bytes | BaseException]:
-    """The bytes of each piece, or the error."""
-    system, path = file_system(url)
-    if system.async_impl:
-        starts, ends = [piece.start for piece in pieces], [piece.end for piece in pieces]
-        return system.cat_ranges([path] * len(pieces), starts, ends, on_error="return", batch_size=AT_ONCE)
+def asked(url: str, ask: Callable[[fsspec.AbstractFileSystem, str], _T]) -> _T:
+    """What ``ask(file system, path)`` returns of a URL; it is called again after failures that may pass.
 
-    def get(piece: Piece) -> bytes | BaseException:
+    Raises:
+        OSError: it failed for good.
+        ImportError: the package for this protocol is missing.
+    """
+    tries = 0
+    while True:
+        tries += 1
         try:
-            return system.cat_file(path, piece.start, piece.end)
-        except Exception as error:
-            return error
+            return ask(*file_system(url))
+        except Exception as failure:
+            if isinstance(failure, ImportError):
+                raise
+            error = _cause(failure)
+            if tries > len(PAUSES) or not _may_pass(error):
+                raise _explained(error, url, tries) from None
+        time.sleep(PAUSES[tries - 1])
 
-    if len(pieces) == 1:
-        return [get(pieces[0])]
-    with ThreadPoolExecutor(min(AT_ONCE, len(pieces) or 1)) as pool:
-        return list(pool.map(get, pieces))
+
+def _request(requests: list[tuple[RemoteFile, Piece]]) -> Iterable[bytes | BaseException]:
+    """The bytes of each request, or the error."""
+    if not requests:
+        return []
+    stop = _stop_of(requests)
+    system, _ = file_system(requests[0][0].path)
+    places = [(file_system(file.path)[1], piece.start, piece.end) for file, piece in requests]
+    if system.async_impl:
+        call = system._cat_ranges(*map(list, zip(*places)), on_error="return", batch_size=AT_ONCE)
+        return _finished(asyncio.run_coroutine_threadsafe(call, system.loop), stop)
+    with ThreadPoolExecutor(min(AT_ONCE, len(places))) as pool:
+        return list(pool.map(functools.partial(_read_or_error, system, stop), places))
+
+
+def _stop_of(requests: list[tuple[RemoteFile, Piece]]) -> threading.Event:
+    return requests[0][0].stop or threading.Event()
+
+
+def _finished(future: concurrent.futures.Future, stop: threading.Event) -> list[bytes | BaseException]:
+    """The result of a future, which is cancelled if ``stop`` is set, or when Ctrl-C interrupts the waiting."""
+    try:
+        while not stop.is_set():
+            if concurrent.futures.wait([future], POLL).done:
+                return future.result()
+    finally:
+        future.cancel()
+    raise _stopped()
+
+
+def _stopped() -> OSError:
+    return OSError("the transfer was interrupted")
+
+
+def _read_or_error(
+    system: fsspec.AbstractFileSystem, stop: threading.Event, place: tuple[str, int, int]
+) -> bytes | BaseException:
+    path, start, end = place
+    try:
+        if stop.is_set():
+            return _stopped()
+        if type(system).cat_file is not fsspec.AbstractFileSystem.cat_file:
+            return system.cat_file(path, start, end)
+        with system.open(path, "rb", cache_type="none") as file:  # else it reads megabytes ahead
+            file.seek(start)
+            return file.read(end - start)
+    except Exception as error:
+        return error
+
+
+def _expect_ranges(url: str) -> None:
+    """Raise ``OSError`` if an HTTP server ignores ranges: it would send all of a file again and again."""
+    server = urllib.parse.urlsplit(url).netloc
+    if is_http(url) and server not in _answers_ranges:
+        _answers_ranges[server] = asked(url, _status_of_range) != 200
+    if is_http(url) and not _answers_ranges[server]:
+        raise OSError(
+            f"{shown(url)}: the server ignores ranges: it sends all of a file instead of the bytes that are asked for. "
+            "Use a server that answers requests for ranges, or download the file"
+        )
+
+
+def _status_of_range(system: fsspec.AbstractFileSystem, path: str) -> int:
+    """The HTTP status of a request for the first byte; nothing more is read."""
+
+    async def status() -> int:
+        session = await system.set_session()
+        options = {**system.kwargs, "headers": {**system.kwargs.get("headers", {}), "Range": "bytes=0-0"}}
+        async with session.get(system.encode_url(path), **options) as answer:
+            if answer.status != 416:  # of an empty file
+                answer.raise_for_status()
+            return answer.status
+
+    return fsspec.asyn.sync(system.loop, status)
 
 
 def _wrong(result: bytes | BaseException, piece: Piece) -> BaseException | None:
@@ -159,11 +284,16 @@ def _wrong(result: bytes | BaseException, piece: Piece) -> BaseException | None:
     if len(result) < expected:
         return EOFError(f"the answer has {len(result):,} bytes, expected {expected:,}")
     if len(result) > expected:
-        return ValueError(
-            f"the server ignores ranges: it sent {len(result):,} bytes instead of {expected:,}. Use a server that "
-            "answers requests for ranges, or download the file"
-        )
+        return ValueError(f"the answer has {len(result):,} bytes, expected {expected:,}: the server ignores ranges")
     return None
+
+
+def _cause(error: Exception) -> BaseException:
+    """What led to an error: ``fsspec`` says that a file does not exist whenever a web server does not answer."""
+    cause = error.__cause__
+    if isinstance(error, FileNotFoundError) and cause is not None and getattr(cause, "status", 0) not in (404, 410):
+        return cause
+    return error
 
 
 def _may_pass(error: BaseException) -> bool:

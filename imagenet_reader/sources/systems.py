@@ -16,8 +16,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def set_storage_options(url: str, options: dict[str, Any]) -> None:
-    """Use ``options`` for all URLs with the protocol of ``url``, in this process and in those forked from it."""
-    _options[_protocol(url)] = dict(options)
+    """Use ``options`` for all URLs of the server or bucket of ``url``, in this process and in those forked from it."""
+    _options[_server(url)] = dict(options)
 
 
 def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -27,7 +27,7 @@ def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         ImportError: the package for this protocol is missing; the message says which.
         ValueError: ``fsspec`` does not know the protocol.
     """
-    options = _options.get(_protocol(url), {})
+    options = _options.get(_server(url), {})
     if _protocol(url) in ("http", "https"):
         options = {"client_kwargs": {"timeout": _http_timeout()}} | options
     try:
@@ -36,6 +36,11 @@ def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         raise type(error)(f"{shown(url)} cannot be opened: {error}{_install(_protocol(url))}") from None
     except ValueError as error:
         raise ValueError(f"{shown(url)} cannot be opened: {shown(str(error))}") from None
+
+
+def _server(url: str) -> str:
+    """The protocol and the server or bucket of a URL: no other gets its options, which may be secrets."""
+    return "/".join(shown(url).split("/")[:3]).lower()
 
 
 def _protocol(url: str) -> str:

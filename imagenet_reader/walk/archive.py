@@ -3,7 +3,7 @@
 import functools
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -11,6 +11,7 @@ from imagenet_reader.formats.tar_header import BLOCK
 from imagenet_reader.index.members import MEMBERS
 from imagenet_reader.official import CLASS_TAR
 from imagenet_reader.sources import File
+from imagenet_reader.sources.forwards import Forwards
 from imagenet_reader.sources.pool import FilePool
 from imagenet_reader.walk.race import finish
 from imagenet_reader.walk.tar_walk import TarWalk
@@ -83,9 +84,39 @@ def walk_tars(paths: Sequence[str], prefixes: Sequence[bytes] | None = None) -> 
     return pa.concat_tables(tables)
 
 
-def walk_tar(file: File) -> pa.Table:
-    """The regular members of an open tar, ``pa.Table`` of ``MEMBERS``, each name once; errors as in ``walk_tars``."""
+def walk_forwards(file: Forwards) -> Iterator[pa.Table]:
+    """The images in a tar of images or of class tars that is read forwards: tables of ``MEMBERS``, piece by piece.
+
+    Raises:
+        ArchiveError, OSError: as ``walk_archive``.
+    """
+    nested = CLASS_TAR.fullmatch(first_member(file))
     walk = TarWalk(file.path, 0, file.stamp().size)
+    if not nested:
+        yield from _in_pieces(walk, file)
+        return
+    while not walk.done and walk.error is None:
+        walk.advance(file.read, functools.partial(operator.eq, walk.position))  # by one header
+        for class_tar in _class_tars(file.path, walk.take_members()):
+            yield from _in_pieces(class_tar, file)
+    if walk.error is not None:
+        raise walk.error
+
+
+def _in_pieces(walk: TarWalk, file: Forwards) -> Iterator[pa.Table]:
+    while not walk.done and walk.error is None:
+        walk.advance(file.read, functools.partial(operator.gt, file.end_of_piece(walk.position)))
+        yield walk.take_members()
+    if walk.error is not None:
+        raise walk.error
+
+
+def walk_tar(file: File, prefix: bytes = b"") -> pa.Table:
+    """The regular members of an open tar, ``pa.Table`` of ``MEMBERS``, each name once; errors as in ``walk_tars``.
+
+    With a ``prefix``, only members whose name has it are listed.
+    """
+    walk = TarWalk(file.path, 0, file.stamp().size, prefix)
     walk.advance(file.read, lambda _: True)
     if walk.error is not None:
         raise walk.error
@@ -94,10 +125,12 @@ def walk_tar(file: File) -> pa.Table:
 
 def _class_tar_walks(file: File) -> list[TarWalk]:
     """The walks over the class tars in an archive."""
-    walks = []
-    for member in walk_tar(file).to_pylist():
+    return list(_class_tars(file.path, walk_tar(file)))
+
+
+def _class_tars(path: str, members: pa.Table) -> Iterator[TarWalk]:
+    """The walks over those members of an archive that are class tars."""
+    for member in members.to_pylist():
         if CLASS_TAR.fullmatch(member["name"]):
             start = member["offset"] + BLOCK
-            prefix = member["name"].removesuffix(b".tar") + b"_"
-            walks.append(TarWalk(file.path, start, start + member["size"], prefix))
-    return walks
+            yield TarWalk(path, start, start + member["size"], member["name"].removesuffix(b".tar") + b"_")

@@ -13,7 +13,8 @@ class Server:
     """What the server has and does; all of it can be changed while it runs.
 
     ``fail(number)`` is asked for each GET, numbered from 1: an HTTP status, ``"reset"``, ``"short"`` or
-    ``None``. ``latency`` is in seconds, ``rate`` in bytes per second over all connections.
+    ``None``. ``latency`` is in seconds, ``rate`` in bytes per second over all connections. ``token`` must be in the
+    header ``Authorization``.
     """
 
     url: str = ""
@@ -24,6 +25,7 @@ class Server:
     rate: float = 0
     ranges: bool = True
     listing: bool = True
+    token: str = ""
     requests: int = 0
     sent: int = 0
     in_flight: int = 0
@@ -65,10 +67,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, get, failure=None):
         name = self.path.split("?")[0].lstrip("/")
         content = self.state.files.get(name)
+        if self.state.token not in self.headers.get("Authorization", ""):
+            failure = 401
         if isinstance(failure, int):
             return self._send(failure, b"", get)
+        if failure == "stall":
+            time.sleep(60)
         if content is None and self.state.listing and (name == "" or name.endswith("/")):
-            inside = [file[len(name) :] for file in self.state.files if file.startswith(name)]
+            files = [file[len(name) :] for file in self.state.files if file.startswith(name)]
+            inside = dict.fromkeys(file.partition("/")[0] + ("/" if "/" in file else "") for file in files)
+            if not inside:
+                return self._send(404, b"", get)
             return self._send(200, "".join(f'<a href="{file}">{file}</a>' for file in inside).encode(), get)
         if content is None:
             return self._send(404, b"", get)

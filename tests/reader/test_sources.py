@@ -63,6 +63,7 @@ def test_names_and_existence_wherever_the_file_is(url):
 
 def test_ranges_that_nearly_touch_are_one_request_and_others_are_in_flight_together(server):
     with open_file(join(server.url, "a.tar")) as file:
+        assert file.read(0, 1) == CONTENT[:1]  # and the server has shown that it answers ranges
         before = server.requests
         near = [(k * 1000, 500) for k in range(100)]
         assert file.read_many(near) == cut(near)
@@ -140,12 +141,12 @@ def test_missing_package_is_named(monkeypatch):
 
 
 def test_storage_options_reach_the_file_system(server):
-    set_storage_options("http://", {"client_kwargs": {"no_such": 1}})
+    set_storage_options(server.url, {"client_kwargs": {"no_such": 1}})
     try:
         with pytest.raises(OSError, match=r"TypeError.*no_such"):
             exists(join(server.url, "a.tar"))
     finally:
-        set_storage_options("http://", {})
+        set_storage_options(server.url, {})
 
 
 @pytest.mark.parametrize(

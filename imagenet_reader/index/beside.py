@@ -1,0 +1,67 @@
+"""The index of remote files, kept beside them in a file that ``imagenet-subsets index ARCHIVE --output FILE`` writes.
+
+It has the form of a cached index, see ``kept``. Its metadata say of which files it is, wherever they are: their names
+and sizes, and the SHA-256 of samples of their bytes.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from imagenet_reader.errors import ArchiveError
+from imagenet_reader.index.kept import read_index_file, samples, write_index_file
+from imagenet_reader.sources import open_file
+from imagenet_reader.sources.folders import stamps_of
+
+SUFFIX = ".index"
+_OF = b"files"
+
+
+def write_beside(table: pa.Table, files: Sequence[str], output: str | os.PathLike) -> None:
+    """Write the index of some files to ``output``.
+
+    Raises:
+        OSError: a file cannot be read, or ``output`` cannot be written.
+    """
+    write_index_file(table.replace_schema_metadata({_OF: _described(files)}), os.fspath(output))
+
+
+def read_beside(url: str, files: Sequence[str]) -> pa.Table | None:
+    """The index of some files that is kept at ``url``; ``None`` if there is no such file.
+
+    Raises:
+        ArchiveError: it is damaged, or the index of other files.
+        OSError: a file cannot be read.
+    """
+    try:
+        with open_file(url) as file:
+            content = file.read(0, file.stamp().size)
+    except FileNotFoundError:
+        return None
+    table = read_index_file(content)
+    cure = f"Write it again (imagenet-subsets index ... --output {url.rpartition('/')[2]}), or remove it."
+    if table is None or _OF not in (table.schema.metadata or {}):
+        raise ArchiveError(f"{url} is damaged, or not an index that imagenet-subsets has written. {cure}")
+    expected, found = json.loads(_described(files)), json.loads(table.schema.metadata[_OF])
+    if found["sizes"] != expected["sizes"]:
+        names = sorted(dict(set(map(tuple, found["sizes"])) ^ set(map(tuple, expected["sizes"]))))
+        raise ArchiveError(
+            f"{url} is the index of files with other names or sizes, such as {names[0]}: it is of "
+            f"{len(found['sizes']):,} files, and there are {len(files):,}. {cure}"
+        )
+    if found != expected:
+        raise ArchiveError(f"{url} is the index of files with other content than {files[0]}. {cure}")
+    return table.replace_schema_metadata()
+
+
+def _described(files: Sequence[str]) -> str:
+    """The names and sizes of files, and the SHA-256 of samples of the first and the last of them, as JSON."""
+    digest, sizes = hashlib.sha256(), [stamp.size for stamp in stamps_of(files)]
+    for path in dict.fromkeys((files[0], files[-1])):
+        with open_file(path) as file:
+            for sample in file.read_many(samples(file.stamp().size)):
+                digest.update(sample)
+    return json.dumps({"sizes": list(zip(map(os.path.basename, files), sizes)), "samples": digest.hexdigest()})

@@ -1,0 +1,29 @@
+"""Images of remote files, fetched at once."""
+
+import threading
+from collections.abc import Iterable
+
+from imagenet_reader.formats.base import Format, Where
+from imagenet_reader.sources.memory import FetchedFile, fetched
+from imagenet_reader.sources.remote import RemoteFile
+
+
+def fetch(places: Iterable[tuple[Where, Format]], stop: threading.Event | None = None) -> list[FetchedFile]:
+    """Fetch images, with their headers.
+
+    Args:
+        places: where the images are, and how they lie in their files.
+        stop: ends the transfer once it is set, with an ``OSError``.
+
+    Returns:
+        for each image, the part of the file that holds it.
+
+    Raises:
+        OSError: a file cannot be read, or was replaced since it was indexed.
+    """
+    files: dict[str, RemoteFile] = {}
+    ranges = []
+    for where, image_format in places:
+        file = files.setdefault(where.file, RemoteFile(where.file, where.stamp, stop))
+        ranges.append((file, where.offset, image_format.header + where.packed))
+    return fetched(ranges)

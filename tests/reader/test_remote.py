@@ -1,0 +1,236 @@
+"""Images behind URLs: the rows of the local files, few bytes, and clear errors."""
+
+import datasets
+import fsspec
+import multiprocess
+import pytest
+from datasets.exceptions import DatasetGenerationError
+from helpers.layout_rows import contents, load, stream
+from helpers.programs import output
+from helpers.remote import RANGED, REMOTE, served
+from helpers.rows import WAYS
+from helpers.rows import load as load_by
+from makers.layouts import label_of
+
+import imagenet_subsets
+from imagenet_reader.official import TRAIN_ARCHIVE
+from imagenet_reader.sources import remote
+from imagenet_subsets import ArchiveError
+from imagenet_subsets_tools.check import check_archives
+from imagenet_subsets_tools.cli import main
+
+pytestmark = [pytest.mark.oldest_and_newest, pytest.mark.filterwarnings("ignore:.*are read once")]
+ONE_PASS = pytest.mark.filterwarnings("default:.*has no index")
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(remote, "PAUSES", (0, 0, 0, 0))
+
+
+@pytest.fixture
+def archives(small, tmp_path):
+    """A server that has the official archives, of few images, and their indexes."""
+    with served("archives", small, tmp_path) as server:
+        yield server
+
+
+def assert_rows(loaded, images):
+    """All rows, in their order, with the images' bytes, wherever these are."""
+    found = {split: rows.cast_column("image", datasets.Image(decode=False)) for split, rows in loaded.items()}
+    names = {split: rows["file_name"][:] for split, rows in found.items()}
+    assert sorted(names["train"] + names["validation"]) == sorted(images)
+    assert names["validation"] == sorted(names["validation"])
+    for split, rows in found.items():
+        assert rows["label"][:] == [label_of(name) for name in names[split]]
+        for name, image in zip(names[split], rows["image"][:]):
+            content = image["bytes"] or fsspec.filesystem("imagenet").cat(image["path"])
+            assert content == images[name]
+
+
+@pytest.mark.parametrize("layout", REMOTE)
+def test_rows_of_each_layout_without_an_index(layout, small, lists, hf_home, tmp_path):
+    with served(layout, small, tmp_path, indexed=False) as server:
+        told = r"has no index.* MB are read once.*\.index" if layout in RANGED else "are read once"
+        with pytest.warns(UserWarning, match=told):
+            loaded = load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", num_proc=2, **lists)
+        assert_rows(loaded, small)
+        rows = {split: contents(rows) for split, rows in stream(server.url, image_bytes="archive", **lists).items()}
+        assert rows["train"] | rows["validation"] == small
+        assert_rows(load(server.url, cache_dir=tmp_path / "in", in_place=True, image_bytes="archive", **lists), small)
+
+
+@pytest.mark.parametrize("layout", RANGED)
+def test_rows_of_each_layout_with_an_index(layout, small, lists, hf_home, tmp_path, recwarn):
+    with served(layout, small, tmp_path) as server:
+        loaded = load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", num_proc=2, **lists)
+        assert_rows(loaded, small)
+        rows = {split: contents(rows) for split, rows in stream(server.url, image_bytes="archive", **lists).items()}
+        assert rows["train"] | rows["validation"] == small
+        in_place = load(server.url, cache_dir=tmp_path / "in", in_place=True, image_bytes="archive", **lists)
+        assert_rows(in_place, small)
+        path = in_place["train"].cast_column("image", datasets.Image(decode=False))[0]["image"]["path"]
+        assert f"/http%3A%2F%2F{server.url.partition('//')[2].partition(':')[0]}" in path
+    assert not [warning for warning in recwarn if "once" in str(warning.message)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_to_load(way, archives, small, lists, hf_home, tmp_path):
+    assert_rows(
+        load_by(
+            way, "custom", data_dir=archives.url + "/", cache_dir=str(tmp_path / "c"), image_bytes="archive", **lists
+        ),
+        small,
+    )
+
+
+def test_only_the_wanted_bytes_are_fetched(standins_1pct, hf_home, tmp_path):
+    files = {path.name: path.read_bytes() for path in standins_1pct.glob("*.tar")}
+    assert main(["index", str(standins_1pct), "--output", str(tmp_path / "indexes")]) == 0
+    indexes = {path.name: path.read_bytes() for path in (tmp_path / "indexes").iterdir()}
+    padding = bytes(1 << 20)
+    with served("archives", {}, tmp_path, indexed=False) as server:
+        server.files = {**files, **indexes, "more": padding}
+        names = [f"n{k}" for k in range(10)]
+        assert names
+        wanted = load(standins_1pct, "1pct", tmp_path / "local", splits=["validation"])["validation"]
+        found = load(server.url, "1pct", tmp_path / "remote", splits=["validation"])["validation"]
+        assert found.with_format("arrow")[:].equals(wanted.with_format("arrow")[:])
+        most = sum(map(len, indexes.values())) + len(files["ILSVRC2012_img_val.tar"])
+        assert server.sent <= 1.05 * most
+
+
+def test_index_of_other_files_is_an_error(archives, lists, hf_home, tmp_path):
+    archives.files[TRAIN_ARCHIVE] += bytes(10_240)
+    archives.versions[TRAIN_ARCHIVE] = "2"
+    with pytest.raises(ArchiveError, match=r"img_train\.tar\.index is the index of files with other .*--output"):
+        load(archives.url, cache_dir=tmp_path / "cache", **lists)
+
+
+def test_index_of_files_of_the_same_size_but_other_content_is_an_error(archives, lists, hf_home, tmp_path):
+    archives.files[TRAIN_ARCHIVE] = archives.files[TRAIN_ARCHIVE][:-20_480] + b"x" * 20_480
+    with pytest.raises(ArchiveError, match=r"img_train\.tar\.index is the index of files with other content"):
+        load(archives.url, cache_dir=tmp_path / "cache", **lists)
+
+
+def test_damaged_index_is_an_error(archives, lists, hf_home, tmp_path):
+    archives.files[f"{TRAIN_ARCHIVE}.index"] = archives.files[f"{TRAIN_ARCHIVE}.index"][:-1]
+    with pytest.raises(ArchiveError, match=r"img_train\.tar\.index is damaged"):
+        load(archives.url, cache_dir=tmp_path / "cache", **lists)
+
+
+@pytest.mark.parametrize("failure", [503, "reset", "short"])
+@pytest.mark.parametrize("indexed", [True, False], ids=["ranges", "pass"])
+def test_failures_of_single_requests_pass(failure, indexed, small, lists, hf_home, tmp_path):
+    with served("archives", small, tmp_path, indexed=indexed) as server:
+        server.fail = lambda number: failure if number % 5 == 0 else None
+        assert_rows(load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", **lists), small)
+
+
+def test_stalled_connection(archives, small, lists, hf_home, tmp_path):
+    import aiohttp
+
+    archives.fail = lambda number: "stall" if number == 9 else None
+    options = {"client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_read=0.5)}}
+    assert_rows(
+        load(archives.url, cache_dir=tmp_path / "cache", image_bytes="archive", storage_options=options, **lists), small
+    )
+
+
+def test_server_without_lists_of_files(archives, small, lists, hf_home, tmp_path):
+    archives.listing = False
+    assert_rows(load(archives.url, cache_dir=tmp_path / "cache", image_bytes="archive", **lists), small)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"ranges": False}, "ignores ranges.*download"), ({"fail": lambda number: 403}, "failed.*403")],
+)
+def test_server_that_refuses(settings, message, archives, lists, hf_home, tmp_path):
+    vars(archives).update(settings)
+    with pytest.raises((OSError, DatasetGenerationError)) as caught:
+        load(archives.url, cache_dir=tmp_path / "cache", **lists)
+    error = caught.value.__cause__ if isinstance(caught.value, DatasetGenerationError) else caught.value
+    assert archives.url in str(error)
+    import re
+
+    assert re.search(message, str(error))
+
+
+def test_nothing_at_a_url(archives, lists, hf_home, tmp_path):
+    with pytest.raises(FileNotFoundError, match=rf"{archives.url}/none has no {TRAIN_ARCHIVE} .*official archives"):
+        load(f"{archives.url}/none", cache_dir=tmp_path / "cache", **lists)
+
+
+def test_object_that_is_replaced_after_it_was_indexed(archives, lists, hf_home, tmp_path):
+    rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **lists)["train"]
+    copying = imagenet_subsets.ImagenetSubsets(
+        config_name="custom", data_dir=archives.url, cache_dir=str(tmp_path / "c"), **lists
+    )
+    assert copying.plan().splits
+    archives.versions[TRAIN_ARCHIVE] = "2"
+    for read in (lambda: rows[0], lambda: rows[:5], copying.download_and_prepare):
+        with pytest.raises((ArchiveError, DatasetGenerationError)) as caught:
+            read()
+        error = caught.value.__cause__ if isinstance(caught.value, DatasetGenerationError) else caught.value
+        assert f"{archives.url}/{TRAIN_ARCHIVE} " in str(error) and "change" in str(error)
+    assert load(archives.url, cache_dir=tmp_path / "new", in_place=True, **lists)["train"][0]["image"]
+
+
+def test_batches_in_place_are_fetched_at_once(archives, lists, hf_home, tmp_path):
+    rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **lists)["train"]
+    for formatted in (rows, rows.with_format("numpy"), rows.with_transform(lambda batch: batch)):
+        archives.latency, archives.most_in_flight = 0.1, 0
+        before = archives.requests
+        assert len(formatted[list(range(64))]["image"]) == 64
+        assert len(formatted.__getitems__(list(range(64)))) == 64
+        assert archives.requests - before <= 2 * 66
+        archives.latency = 0
+        assert formatted[0]["image"] is not None
+
+
+def first_sizes(rows):
+    return [image.size for image in rows[:3]["image"]]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_workers_and_saved_rows(method, archives, lists, hf_home, tmp_path):
+    rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **lists)["train"]
+    expected = first_sizes(rows)
+    with multiprocess.get_context(method).Pool(1) as pool:
+        assert pool.apply_async(first_sizes, (rows,)).get(60) == expected
+    rows.save_to_disk(str(tmp_path / "saved"))
+    assert str(expected) in output("load_saved", tmp_path / "saved")
+
+
+def test_secrets_are_used_and_stand_nowhere(small, lists, hf_home, tmp_path):
+    options = {"headers": {"Authorization": "Bearer geheim"}}
+    with served("archives", small, tmp_path, token="geheim") as server:
+        with pytest.raises(PermissionError) as caught:
+            load(server.url, cache_dir=tmp_path / "cache", **lists)
+        assert server.url in str(caught.value)
+        for more in ({}, {"num_proc": 2, "unlabeled": False}, {"in_place": True}):
+            loaded = load(server.url, cache_dir=tmp_path / "cache", storage_options=options, **more, **lists)
+            assert loaded["train"][0]["image"]
+    found = [path for path in tmp_path.rglob("*") if path.is_file() and b"geheim" in path.read_bytes()]
+    assert not found
+
+
+@pytest.mark.parametrize("url", ["https://user:geheim@host/folder", "https://host/folder?sig=geheim"])
+def test_urls_with_secrets_are_refused(url):
+    with pytest.raises(ValueError, match="storage_options") as caught:
+        load(url, "1pct")
+    assert "geheim" not in str(caught.value)
+
+
+def test_check_and_build(standins_1pct, hf_home, tmp_path, capsys):
+    with served("archives", {}, tmp_path, indexed=False) as server:
+        server.files = {path.name: path.read_bytes() for path in standins_1pct.glob("*.tar")}
+        report = check_archives(server.url)
+        assert report["splits"][0]["found"] == 12_811
+        assert main(["check", server.url]) == 1  # which lacks the images of 10pct and lt
+        assert f"{server.url}/{TRAIN_ARCHIVE}" in capsys.readouterr().out
+        built = tmp_path / "built"
+        assert main(["build", "1pct", "--splits", "train", "--data-dir", server.url, "--output-dir", str(built)]) == 0
+        rows = datasets.load_dataset(str(built), split="train", cache_dir=str(tmp_path / "cache"))
+        assert len(rows) == 12_811
