@@ -25,6 +25,7 @@ from benchmarks.in_place import (  # noqa: F401 - called by name
     ready_in_place,
 )
 from benchmarks.indexing import *  # noqa: F403 - called by name
+from benchmarks.remote import *  # noqa: F403 - called by name
 from benchmarks.rivals import ratarmountcore, tfds, walking_script  # noqa: F401 - called by name
 from benchmarks.select import *  # noqa: F403 - called by name
 from benchmarks.training import train_image_folder, train_rows, train_timm_tar  # noqa: F401 - called by name

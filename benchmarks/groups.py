@@ -85,6 +85,12 @@ GROUPS = [  # the runs of a group take turns
         "1pct in place": Run("ready_in_place", arguments={"config": "1pct"}),
         "full in place": Run("ready_in_place", "many", {"config": "full"}, whole=True),
     },
+    {"from a server": Run("copy_from_server", indexed=False)},
+    {"in place, from a server": Run("ready_from_server", "many", indexed=False)},
+    {
+        "batches one by one, from a server": Run("batches_from_server", arguments={"together": False}, indexed=False),
+        "batches together, from a server": Run("batches_from_server", arguments={"together": True}, indexed=False),
+    },
     {f"{config}, selected": Run("select_subset", "loaded", {"config": config}) for config in SELECTED},
     {
         "selected at random": Run("random_rows_of_subset", "loaded photos", {"selected": True}),
@@ -93,6 +99,7 @@ GROUPS = [  # the runs of a group take turns
     {
         "Parquet read": Run("read_parquet", "loaded photos", indexed=False),
         "1 % extracted": Run("extract_from_parquet", "loaded photos", {"share": 0.01}, indexed=False),
+        "10 % extracted": Run("extract_from_parquet", "loaded photos", {"share": 0.1}, indexed=False),
         "all extracted": Run("extract_from_parquet", "loaded photos", {"share": 1}, indexed=False),
     },
     *(
@@ -121,6 +128,7 @@ WALKS = [
 SECONDS = ("seconds", "seconds", "{:.2f} s")
 SECONDS_PER_GB = ("seconds_per_gb", "seconds_per_gb", "{:.2f} s/GB")
 BYTES = ("read_mb", "wanted_mb", "{:,.0f} MB")
+MOVED = ("moved_mb", "wanted_mb", "{:,.0f} MB")
 RATIOS = [
     ("1pct: num_proc=4 / floor", "ours, num_proc=4", "floor", "<= 1.3", SECONDS),
     ("1pct: one process / floor", "ours", "floor", "<= 2.5", SECONDS),
@@ -137,7 +145,15 @@ RATIOS = [
     ("random access: copied, directly / copied", "copied at random, directly", "copied at random", "", SECONDS),
     ("random access: selected / given", "selected at random", "given at random", "<= 1.02", SECONDS),
     ("Parquet: 1 % extracted / read by pyarrow", "1 % extracted", "Parquet read", "<= 1.3", SECONDS),
-    ("Parquet: all extracted / read by pyarrow", "all extracted", "Parquet read", "<= 1.3", SECONDS),
+    ("Parquet: 10 % extracted / read by pyarrow", "10 % extracted", "Parquet read", "<= 1.3", SECONDS),
+    ("Parquet: all extracted / read by pyarrow", "all extracted", "Parquet read", "", SECONDS),
+    (
+        "batches, 20 ms per answer: one by one / together",
+        "batches one by one, from a server",
+        "batches together, from a server",
+        ">= 10",
+        SECONDS,
+    ),
     (
         "batches, 5 ms per read: one by one / together",
         "batches one by one, from afar",
@@ -155,6 +171,7 @@ RATIOS = [
     ("bytes read / wanted: num_proc=4", "ours, num_proc=4", "ours, num_proc=4", "<= 1.05", BYTES),
     ("bytes read / wanted: one process", "ours", "ours", "<= 1.05", BYTES),
     ("bytes read / wanted: the first time", "ours, the first time", "ours, the first time", "", BYTES),
+    ("bytes moved / wanted and index: from a server", "from a server", "from a server", "<= 1.05", MOVED),
     ("bytes read / wanted: walking script", "walking script", "walking script", "", BYTES),
     ("bytes read / wanted: TFDS", "TFDS", "TFDS", "", BYTES),
 ]
@@ -171,6 +188,9 @@ VALUES = [
     ("full in place: ready after", "full in place", "< 10 s", "seconds", "{:.2f} s"),
     ("full in place: memory", "full in place", "< 1200 MB", "peak_mb", "{:.0f} MB"),
     ("full in place: cache", "full in place", "< 300 MB", "cache_mb", "{:.0f} MB"),
+    ("from a server: share of its rate", "from a server", ">= 0.8", "rate", "{:.2f}"),
+    ("in place, from a server: ready after", "in place, from a server", "< 3 s", "seconds", "{:.2f} s"),
+    ("in place, from a server: moved", "in place, from a server", "< 60 MB", "moved_mb", "{:.0f} MB"),
     *((f"select {config}: ready after", f"{config}, selected", "< 5 s", "seconds", "{:.2f} s") for config in SELECTED),
     *((f"select {config}: memory", f"{config}, selected", "< 700 MB", "memory_mb", "{:.0f} MB") for config in SELECTED),
     ("Parquet: memory of extracting all", "all extracted", "< 600 MB", "peak_mb", "{:.0f} MB"),

@@ -1,6 +1,7 @@
 """Ctrl-C at several moments, as a terminal sends it, and SIGTERM: all processes end, soon, and leave nothing behind."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from helpers.faults import arrow_table, files, tree
 from helpers.hub import Hub
 from helpers.programs import command, environment
+from helpers.remote import served
 
 import imagenet_subsets
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
@@ -192,6 +194,23 @@ def test_loading_goes_on_after_an_interrupt(num_proc, standins_1pct, undisturbed
     assert (code, output[-1]) == (0, "12811")
     assert tree(cache) == tree(undisturbed[num_proc])
     assert arrow_table(cache).equals(arrow_table(undisturbed[num_proc]))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("indexed", [True, False], ids=["ranges", "pass"])
+def test_transfers_end(indexed, small, lists, tmp_path):
+    """Within two seconds, although the server would take a minute for what was asked for."""
+    with served("archives", small, tmp_path, indexed=indexed) as server:
+        arguments = server.url, tmp_path / "cache", json.dumps(lists)
+        server.fail = lambda number: setattr(server, "rate", 2_000) if number > (12 if indexed else 4) else None
+        session = Session("interrupted_transfer", *arguments, folder=tmp_path)
+        session.wait_until(lambda: server.rate and server.in_flight)
+        time.sleep(0.3)
+        sent = time.time()
+        session.end(SIGINT)
+        code, output, _ = session.ended()
+        assert time.time() - sent < 2
+    assert (code, len(output)) == (0, 1)
 
 
 @pytest.mark.parametrize("num_proc", [None, 2])

@@ -1,0 +1,64 @@
+"""Images behind a URL, on a server that answers after 20 ms and gives 200 MB/s; see ``contenders``."""
+
+import contextlib
+import subprocess
+import sys
+import urllib.request
+
+import imagenet_subsets
+from benchmarks.common import measured, wanted_mb
+from benchmarks.in_place import BATCH, BATCHES_FROM_AFAR, timed
+from benchmarks.server import RATE
+from imagenet_subsets_tools.indexes import index_archives
+
+__all__ = ["batches_from_server", "copy_from_server", "ready_from_server"]
+
+
+@contextlib.contextmanager
+def _served(folder):
+    """The URL of a server that has the archives and their indexes, and what tells the megabytes that it sent."""
+    if not any(folder.glob("*.index")):
+        list(index_archives([str(folder)], folder))
+    command = [sys.executable, "-m", "benchmarks.server", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+        try:
+            yield url, lambda: int(urllib.request.urlopen(f"{url}/sent").read()) / 1e6
+        finally:
+            server.kill()
+
+
+def copy_from_server(folder):
+    """Build 1pct. ``rate`` is that of the wanted bytes, as a share of the server's."""
+    with _served(folder) as (url, sent):
+        with measured() as result:
+            imagenet_subsets.load_dataset("1pct", data_dir=url)
+        wanted = wanted_mb(folder, "1pct")
+        index = sum(path.stat().st_size for path in folder.glob("*.index")) / 1e6
+        rate = wanted * 1e6 / result["seconds"] / RATE
+        return result | {"moved_mb": sent(), "wanted_mb": wanted + index, "rate": rate}
+
+
+def ready_from_server(folder):
+    """Load 1pct in place."""
+    with _served(folder) as (url, sent):
+        with timed(1) as result:
+            imagenet_subsets.load_dataset("1pct", data_dir=url, in_place=True)
+        return result | {"moved_mb": sent()}
+
+
+def batches_from_server(folder, together):
+    """Decode batches in place, or as many images one by one."""
+    with _served(folder) as (url, _):
+        options = {"splits": ["train"], "split": "train", "in_place": True}
+        rows = imagenet_subsets.load_dataset("1pct", data_dir=url, **options)
+        rows[:2]
+        with timed(BATCHES_FROM_AFAR * BATCH) as result:
+            for k in range(BATCHES_FROM_AFAR):
+                batch = range(k * BATCH, (k + 1) * BATCH)
+                if together:
+                    rows[list(batch)]["image"]
+                else:
+                    for row in batch:
+                        rows[row]["image"]
+        return result
