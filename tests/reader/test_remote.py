@@ -1,5 +1,7 @@
 """Images behind URLs: the rows of the local files, few bytes, and clear errors."""
 
+import re
+
 import datasets
 import fsspec
 import multiprocess
@@ -7,7 +9,7 @@ import pytest
 from datasets.exceptions import DatasetGenerationError
 from helpers.layout_rows import contents, load, stream
 from helpers.programs import output
-from helpers.remote import RANGED, REMOTE, served
+from helpers.remote import RANGED, REMOTE, files_of, indexes_of, served
 from helpers.rows import WAYS
 from helpers.rows import load as load_by
 from makers.layouts import label_of
@@ -20,7 +22,6 @@ from imagenet_subsets_tools.check import check_archives
 from imagenet_subsets_tools.cli import main
 
 pytestmark = [pytest.mark.oldest_and_newest, pytest.mark.filterwarnings("ignore:.*are read once")]
-ONE_PASS = pytest.mark.filterwarnings("default:.*has no index")
 
 
 @pytest.fixture(autouse=True)
@@ -84,20 +85,31 @@ def test_each_way_to_load(way, archives, small, lists, hf_home, tmp_path):
     )
 
 
-def test_only_the_wanted_bytes_are_fetched(standins_1pct, hf_home, tmp_path):
-    files = {path.name: path.read_bytes() for path in standins_1pct.glob("*.tar")}
-    assert main(["index", str(standins_1pct), "--output", str(tmp_path / "indexes")]) == 0
-    indexes = {path.name: path.read_bytes() for path in (tmp_path / "indexes").iterdir()}
-    padding = bytes(1 << 20)
+def test_only_the_wanted_bytes_are_fetched(standins_1pct, train, hf_home, tmp_path):
+    names = list(train)[::200]
     with served("archives", {}, tmp_path, indexed=False) as server:
-        server.files = {**files, **indexes, "more": padding}
-        names = [f"n{k}" for k in range(10)]
-        assert names
-        wanted = load(standins_1pct, "1pct", tmp_path / "local", splits=["validation"])["validation"]
-        found = load(server.url, "1pct", tmp_path / "remote", splits=["validation"])["validation"]
-        assert found.with_format("arrow")[:].equals(wanted.with_format("arrow")[:])
-        most = sum(map(len, indexes.values())) + len(files["ILSVRC2012_img_val.tar"])
-        assert server.sent <= 1.05 * most
+        server.files = files_of(standins_1pct) | indexes_of(standins_1pct, tmp_path / "indexes")
+        options = {"train_list": names, "splits": ["train"], "image_bytes": "archive"}
+        loaded = load(server.url, cache_dir=tmp_path / "cache", **options)["train"]
+        assert contents(loaded) == {name: train[name] for name in loaded["file_name"]}
+        assert sorted(loaded["file_name"]) == sorted(names)
+        index, archive = (len(server.files[f"{TRAIN_ARCHIVE}{suffix}"]) for suffix in (".index", ""))
+        # Images that are less than 64 KiB apart are fetched together, and samples tell which archive it is.
+        assert server.sent < index + len(names) * 80_000 < archive
+
+
+def test_index_command_writes_what_is_looked_for(small, tmp_path, capsys):
+    with served("class tars", small, tmp_path) as server:
+        assert sorted(name for name in server.files if name.endswith(".index")) == [
+            "ILSVRC2012_img_val.tar.index",
+            "train.index",
+        ]
+    folder, file = tmp_path / "served", tmp_path / "file.index"
+    assert main(["index", str(folder / "ILSVRC2012_img_val.tar"), "--output", str(file)]) == 0
+    assert f"150 images, index {file}" in capsys.readouterr().out
+    assert file.read_bytes() == server.files["ILSVRC2012_img_val.tar.index"]
+    assert main(["index", str(folder), "--output", str(file)]) == 1
+    assert "is a file, but there are 2 archives" in capsys.readouterr().err
 
 
 def test_index_of_other_files_is_an_error(archives, lists, hf_home, tmp_path):
@@ -152,8 +164,6 @@ def test_server_that_refuses(settings, message, archives, lists, hf_home, tmp_pa
         load(archives.url, cache_dir=tmp_path / "cache", **lists)
     error = caught.value.__cause__ if isinstance(caught.value, DatasetGenerationError) else caught.value
     assert archives.url in str(error)
-    import re
-
     assert re.search(message, str(error))
 
 
