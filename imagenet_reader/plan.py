@@ -16,6 +16,7 @@ from imagenet_reader.class_sets import incompleteness
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import as_utf_8, digest
 from imagenet_reader.hf.log import logger
+from imagenet_reader.index.members import fixed_width
 from imagenet_reader.layouts.base import Images, Layout, Wanted
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.layouts.messages import listing
@@ -142,7 +143,7 @@ class Plan:
 
         Args:
             split: the split.
-            train_names: returns the sorted names of all available training images, for splits without a list.
+            train_names: returns the names of all available training images, for splits without a list.
 
         Raises:
             ArchiveError: training images of the chosen classes are missing.
@@ -155,7 +156,7 @@ class Plan:
             labels = np.array([label for _, label in images], np.int64)
         if split not in SHUFFLED or not len(names):
             return names, labels
-        order = order_by_digest(np.array(names.to_pylist(), "S"))
+        order = order_by_digest(fixed_width(names.cast(pa.binary())))
         return names.take(pa.array(order)), labels[order]
 
     def _without_list(self, split_list: SplitList, names: pa.Array) -> tuple[pa.Array, np.ndarray]:

@@ -98,16 +98,24 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
         return _ResumingExamples(self._generate_examples, split_generator.gen_kwargs)
 
 
-def only_column(dataset, column):
-    """Return a dataset of one column, without indices.
+def only_column(dataset, column, name, feature):
+    """Return a dataset of one column of another's table, without indices.
 
     Blocks of the table that lack the column are left out, because ``datasets`` cannot concatenate them.
+
+    Args:
+        dataset: the other dataset.
+        column: the name of the column there.
+        name: its name in the result.
+        feature: its feature in the result, which has the same storage.
     """
-    chosen = dataset.select_columns([column])
-    if not isinstance(chosen.data, ConcatenationTable):
-        return chosen
-    blocks = [[block for block in row if block.num_columns] for row in chosen.data.blocks]
-    return datasets.Dataset(ConcatenationTable.from_blocks(blocks), info=chosen.info, split=chosen.split)
+    table, features = dataset.data.select([column]), datasets.Features({name: feature})
+    if isinstance(table, ConcatenationTable):
+        table = ConcatenationTable.from_blocks([[block for block in row if block.num_columns] for row in table.blocks])
+    if column != name:
+        table = table.rename_columns([name])
+    table = table.cast(features.arrow_schema)
+    return datasets.Dataset(table, info=datasets.DatasetInfo(features=features), split=dataset.split)
 
 
 def indices_of(dataset):

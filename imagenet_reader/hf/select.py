@@ -1,6 +1,5 @@
 """Selecting the rows of a config from a loaded dataset, without decoding or copying images."""
 
-import functools
 from typing import Any, NamedTuple
 
 import datasets
@@ -19,6 +18,7 @@ from imagenet_reader.plan import Plan
 from imagenet_reader.rows import Columns
 
 SHOWN = 3  # missing images named in a message
+MANY = 2  # wanted names are many if there are at least half as many as rows
 
 
 class Images(NamedTuple):
@@ -38,25 +38,20 @@ class Source:
 
     def rows_of(self, wanted: pa.Array) -> np.ndarray:
         """The first row with each of these file names, ``int64 [n]``; -1 for names without a row."""
-        rows = pc.indices_nonzero(pc.is_in(self.names, value_set=wanted))
-        found = pc.index_in(wanted, value_set=self.names.take(rows))
-        return pc.fill_null(rows.take(found).cast(pa.int64()), -1).to_numpy()
+        if MANY * len(wanted) > len(self.names):
+            rows = pc.index_in(wanted, value_set=self.names)
+        else:  # a small table of wanted names is faster than one of all names
+            held = pc.indices_nonzero(pc.is_in(self.names, value_set=wanted))
+            rows = held.take(pc.index_in(wanted, value_set=self.names.take(held)))
+        return pc.fill_null(rows.cast(pa.int64()), -1).to_numpy()
 
     def table_rows(self, rows: np.ndarray) -> np.ndarray:
         """The table rows that correspond to rows of the dataset."""
         return rows if self._indices is None else self._indices.take(pa.array(rows)).to_numpy()
 
-    @functools.cached_property
-    def table(self) -> datasets.Dataset:
-        """The dataset without indices, so that added columns align with its table."""
-        return datasets.Dataset(self.dataset.data, split=self.dataset.split)
-
-    @functools.cached_property
-    def images(self) -> datasets.Dataset:
-        """The image column of ``table``, renamed to ``image``."""
-        column = image_column(self.dataset.features)
-        images = only_column(self.table, column)
-        return images if column == "image" else images.rename_column(column, "image")
+    def images(self, feature: datasets.Image) -> datasets.Dataset:
+        """The images of all rows of the table, which has no indices, so that added columns align with it."""
+        return only_column(self.dataset, image_column(self.dataset.features), "image", feature)
 
 
 def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: str | None) -> Any:
@@ -123,16 +118,19 @@ def select_rows(
 
 
 def _train_names(sources: list[Source]) -> pa.Array:
-    """The sorted file names of all training images in these datasets, ``string [n]``."""
+    """The distinct file names of all training images in these datasets, ``string [n]``."""
     wnids = pa.array(lists.read_wnids())
     names = pa.chunked_array([source.names for source in sources]).unique()
-    names = names.filter(pc.is_in(pc.utf8_slice_codeunits(names, 0, WNID.stop), value_set=wnids))
-    return names.take(pc.array_sort_indices(names))
+    return names.filter(pc.is_in(pc.utf8_slice_codeunits(names, 0, WNID.stop), value_set=wnids))
 
 
 def _source_of(sources: list[Source], names: pa.Array) -> tuple[Source, np.ndarray]:
     """The dataset that has these images, and their rows; if several are needed, they are concatenated."""
-    rows = [source.rows_of(names) for source in sources]
+    rows = []
+    for source in sources:
+        rows.append(source.rows_of(names))
+        if (rows[-1] >= 0).all():
+            return source, rows[-1]
     holders = [k for k in range(len(sources)) if (rows[k] >= 0).any()] or [0]
     best = max(holders, key=lambda k: (rows[k] >= 0).sum())
     if all((rows[k][rows[best] < 0] < 0).all() for k in holders):
@@ -158,7 +156,7 @@ def _selected(
     if own.column is not None:
         theirs = source.dataset.data.table[own.column].take(pa.array(rows)).combine_chunks()
         own.check(images.names, theirs, images.labels)
-    pictures = source.images.cast_column("image", features["image"])
+    pictures = source.images(features["image"])
     beside = _beside(len(pictures), rows, columns.beside(*images), features)
     joined = datasets.concatenate_datasets(
         [pictures, beside], axis=1, info=info.copy(), split=datasets.NamedSplit(split)
