@@ -2,12 +2,14 @@
 
 import json
 import random
+import statistics
 from collections.abc import Mapping
 
 import datasets
 
 import imagenet_subsets
 from benchmarks.in_place import RANDOM_ROWS, accessed, timed
+from imagenet_reader.formats.hub_names import official_name
 from imagenet_reader.lists import LISTS, TRAIN_IMAGES, read_split_list, read_wnids
 from imagenet_subsets_tools.standins.forms.hub_parquet import write_hub_parquet
 from imagenet_subsets_tools.standins.forms.names import label_of
@@ -83,8 +85,15 @@ def _held_mb():
         return float("nan")
 
 
-def random_rows_of_subset(folder, selected):
-    """Decode the training rows of 1pct one after the other, in random order: selected, or as they are given."""
+def random_rows_of_subset(folder, turns=9):
+    """Decode the same images one by one, in random order: selected, and as given (``given_seconds``); medians."""
     given = _loaded(folder)["train"]
-    rows = imagenet_subsets.select(given, "1pct", split="train") if selected else given
-    return accessed(rows, random.Random(0).sample(range(len(rows)), RANDOM_ROWS))
+    selected = imagenet_subsets.select(given, "1pct", split="train")
+    paths = given.with_format("arrow")[:]["image"].combine_chunks().field("path").to_pylist()
+    row_of = {official_name(path): row for row, path in enumerate(paths)}
+    order = random.Random(0).sample(range(len(selected)), RANDOM_ROWS // 2)
+    given_order = [row_of[name] for name in selected.select(order)["file_name"]]
+    accessed(given, given_order)
+    pairs = [(accessed(selected, order), accessed(given, given_order)) for _ in range(turns)]
+    seconds, given_seconds = (statistics.median(run["seconds"] for run in runs) for runs in zip(*pairs))
+    return {"read_mb": None, "seconds": seconds, "given_seconds": given_seconds}
