@@ -1,4 +1,4 @@
-"""What the caches hold of this project, and removing it: built datasets, indexes, and the images of a tar.gz."""
+"""Listing and removing what this project has cached: built datasets, indexes and extracted images."""
 
 import contextlib
 import dataclasses
@@ -24,22 +24,22 @@ _BUILDER = "imagenet_subsets"  # in the dataset_info.json of our datasets
 _KEPT_TAR = re.compile(r"([0-9a-f]{16})-[0-9a-f]{16}-[0-9a-f]{16}\.tar")
 _INDEX = re.compile(r"[0-9a-f]{16}\.index")
 _UNFINISHED = re.compile(r"[0-9a-f]{16}\.(index|tar)\.tmp")
-_UNKNOWN = "?"  # what versions before 2.0.0 did not note
+_UNKNOWN = "?"  # not recorded by versions before 2.0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What can be removed by itself.
+    """A cached item, which can be removed without the others.
 
     Attributes:
-        name: what to call it: the config, ``index``, ``images`` or ``unfinished``, and a digest of its path.
+        name: its name: the config, ``index``, ``images`` or ``unfinished``, and a digest of its path.
         path: the folder of a dataset, or a file.
-        archives: paths of the archives or folders that it is from, ``list[str]``; ``None`` if unknown.
-        options: of a dataset, the options that are not as they are by default, ``dict``; ``None`` if unknown.
-        used: when it was used last, or when it was made if it isn't noted, in seconds since 1970.
-        lock: the lock that a process holds as long as it writes it.
-        beside: ``list[Path]``, the files that go with it, locks for instance; some may not exist.
-        parents: ``list[Path]``, the folders above it that are removed if they become empty.
+        archives: paths of the archives or folders that it was made from, ``list[str]``; ``None`` if unknown.
+        options: the non-default options of a dataset, ``dict``; ``None`` if unknown.
+        used: the time of its last use, or else of its creation, in seconds since 1970.
+        lock: the lock that a process holds while it writes the item.
+        beside: ``list[Path]``, files that belong to it, such as locks; some may not exist.
+        parents: ``list[Path]``, folders above it that are removed if they become empty.
     """
 
     name: str
@@ -53,13 +53,13 @@ class Entry:
 
     @property
     def size(self):
-        """Bytes on the disk, with all that ``datasets`` has put into the folder, such as results of ``map``."""
+        """Bytes on disk, including all that ``datasets`` has written to the folder, such as results of ``map``."""
         files = [*(self.path.rglob("*") if self.path.is_dir() else [self.path]), *self.beside]
         return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def list_cache(cache_dir=None):
-    """What the caches hold, ``list[Entry]``: built datasets first, then the rest, each from the last used on.
+    """All cached items, ``list[Entry]``: built datasets first, then the rest, each by last use, newest first.
 
     Args:
         cache_dir: the ``cache_dir`` of ``load_dataset``; by default the cache of ``datasets``.
@@ -73,7 +73,7 @@ def list_cache(cache_dir=None):
         ['1pct-1f6a2c9d', 'index-77c0e3ab']
     """
     root = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser().absolute()
-    # A folder a dataset name, config and version, and mostly one a builder.
+    # One folder per dataset name, config and version, and usually one per builder.
     folders = {path.parent for pattern in ("*/*/*/*.json", "*/*/*/*/*.json") for path in root.glob(pattern)}
     entries = [_dataset(root, folder) for folder in folders if _is_ours(folder)]
     kept = Path(index_folder())
@@ -87,7 +87,7 @@ def list_cache(cache_dir=None):
 
 
 def _is_ours(folder):
-    """Whether a folder holds a dataset that our builder has written, or was writing when it was killed."""
+    """Whether a folder holds a dataset of our builder, complete or not."""
     if read_record(folder) is not None:
         return True
     with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -139,7 +139,7 @@ def _name(kind, path):
 
 
 def format_entries(entries):
-    """Entries as text, a line each, and their sum.
+    """Entries as text, one per line, and their total.
 
     Example:
 
@@ -153,7 +153,7 @@ def format_entries(entries):
     head = "name", "options", "size", "last used", "from"
     lines = text_table("<<><<", [head, *map(_row, entries)])
     total = in_words(sum(entry.size for entry in entries))
-    return "\n".join([*lines, "", f"{total} in all. To remove some: imagenet-subsets cache --remove NAME ..."])
+    return "\n".join([*lines, "", f"{total} in total. To remove some: imagenet-subsets cache --remove NAME ..."])
 
 
 def _row(entry):
@@ -165,19 +165,19 @@ def _row(entry):
 
 
 def remove(entries, names):
-    """Remove entries with their locks; what uses them is made again when it is needed.
+    """Remove entries with their locks; they are rebuilt when they are needed.
 
     Args:
-        entries: what ``list_cache`` returns.
-        names: which to remove.
+        entries: the result of ``list_cache``.
+        names: the names of the entries to remove.
 
     Yields:
-        ``str``, a line for each that was removed.
+        ``str``, a line for each removed entry.
 
     Raises:
-        ValueError: a name is of none of the entries; then nothing is removed.
-        BlockingIOError: a process is writing one of them now.
-        OSError: it cannot be removed.
+        ValueError: no entry has one of the names; nothing is removed.
+        BlockingIOError: a process is writing an entry.
+        OSError: an entry cannot be removed.
     """
     by_name = {entry.name: entry for entry in entries}
     unknown = [name for name in names if name not in by_name]

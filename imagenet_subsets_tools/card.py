@@ -36,7 +36,7 @@ _TEXT = """\
 | --- | --- | ---: | --- |
 {configs}
 
-The official validation images are stored once: the files are named by every config that has them.
+The official validation images are stored once; all configs refer to the same files.
 
 ```python
 import datasets
@@ -46,10 +46,10 @@ dataset = datasets.load_dataset("<namespace>/<name>", "{first}")
 
 ## Rows
 
-- `image`: a JPEG file, decodes to RGB. It is the file of the archive, byte for byte, but where benchmarks see other
-  pixels than its plain decoding gives: the few files in CMYK or PNG are re-encoded as RGB, and an orientation in the
+- `image`: a JPEG file that decodes to RGB. It is the file in the archive, byte for byte, except where benchmarks see
+  other pixels than plain decoding gives: the few CMYK and PNG files are re-encoded as RGB, and an orientation in the
   metadata is reset.
-- `label`: 0 to {last_label}, the rank of the sorted WordNet ids{labels}.
+- `label`: 0 to {last_label}, the rank among the sorted WordNet ids{labels}.
 - `file_name`: the name in the archive, such as `n01440764_10026.JPEG`.
 {real_labels}
 Training rows are in the order of the SHA-256 of their file names, so that any run of rows mixes the classes. The
@@ -65,8 +65,8 @@ By imagenet-subsets {version} with datasets {datasets} and pyarrow {pyarrow}, fr
 | --- | --- | ---: | ---: | --- |
 {sources}
 
-The contents are a line `<name> <size in bytes>` for each image that was taken, sorted. The images of the subsets are
-those of these {published}lists:
+The contents are the sorted lines `<name> <size in bytes>` of all images used. The subsets are those of these
+{published}lists:
 
 | list | rows | SHA-256 | from |
 | --- | ---: | --- | --- |
@@ -74,7 +74,7 @@ those of these {published}lists:
 
 ## License
 
-{license} Whoever has this repository keeps it private, or has the right to hand the images on.
+{license} Keep this repository private unless you have the right to redistribute the images.
 
 ## Citation
 
@@ -115,7 +115,7 @@ def _data_files(config, splits):
 
 
 def _info(folder, splits):
-    """What ``datasets`` will find: features, rows, bytes of the files and bytes in memory."""
+    """The info of a config: features, rows, bytes of the files and bytes in memory."""
     infos = [
         {"name": split, "num_bytes": _bytes_in_memory(folder, part), "num_examples": len(part.images.rows)}
         for split, part in splits.items()
@@ -131,8 +131,8 @@ def _info(folder, splits):
 def _bytes_in_memory(folder, part):
     """The size of the rows as Arrow tables, as ``datasets`` measures it when it loads them.
 
-    Beside the values: 4 bytes for the offset of each value of variable size, and a bit per row, rounded up to bytes in
-    each row group.
+    In addition to the values, Arrow needs 4 bytes for the offset of each value of variable size, and a bit per row,
+    rounded up to bytes per row group.
     """
     rows, columns = part.images.rows, part.images.reader.columns
     values = part.image_bytes(folder) + 2 * int(np.char.str_len(rows["name"]).sum()) + 8 * len(rows)
@@ -152,7 +152,7 @@ def _parts(plan):
 
 
 def _text(plan, own_lists):
-    """The card below its front matter."""
+    """The card without its front matter."""
     lists = {part.images.split_list.name for part in _parts(plan)}
     return _TEXT.format(
         title=_TITLE,
@@ -178,7 +178,7 @@ def _text(plan, own_lists):
 
 
 def _labels(plan):
-    """What the class names are, and which splits have no labels."""
+    """What the card says of class names, and of splits without labels."""
     names = _parts(plan)[0].features["label"].names
     text = (
         ", which are the names of the classes"
@@ -206,7 +206,7 @@ def _table(rows):
 
 
 def _source_rows(parts):
-    """What was taken, and from where."""
+    """The archives that images were read from, and a digest of these images."""
     taken = {}
     for part in parts:
         place = os.path.basename(part.images.layout.path), part.images.layout.name
@@ -218,7 +218,7 @@ def _source_rows(parts):
 
 
 def _published_rows(names):
-    """The published texts that the lists were made from, out of ``sources.csv``."""
+    """The published texts that the lists were made from, according to ``sources.csv``."""
     files = {f"{name}.parquet" for name in names} | {"classes.parquet"}
     with open(SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
         for source in csv.DictReader(file):
@@ -232,15 +232,15 @@ def _published_rows(names):
 
 
 def _facts(columns):
-    """The names of what else was taken of ``split_files/``: a published set of these classes, and the ReaL labels."""
+    """The names of other published facts used: a set of classes, and the ReaL labels."""
     names = {name for name in CLASS_SETS if published_labels(name) == columns.classes}
     return names | {"real"} if columns.real_labels else names
 
 
 def _own_rows(names, own_lists):
-    """The user's own lists: the files, as they are."""
+    """The user's own lists, as files."""
     for name in sorted(names & own_lists.keys()):
         content = Path(own_lists[name]).read_bytes()
         rows = sum(1 for line in content.splitlines() if line.strip())
         digest = hashlib.sha256(content).hexdigest()
-        yield os.path.basename(own_lists[name]), f"{rows:,}", f"`{digest}`", f"`{name}`, a list of whoever built this"
+        yield os.path.basename(own_lists[name]), f"{rows:,}", f"`{digest}`", f"`{name}`, a list of the builder's own"

@@ -1,4 +1,4 @@
-"""Check whether a folder can give each config: ``check_archives`` looks, ``format_report`` writes it up."""
+"""Check which configs can be loaded from a folder: ``check_archives`` checks, ``format_report`` formats the report."""
 
 import concurrent.futures
 import contextlib
@@ -38,25 +38,25 @@ _AS_IN_ROWS = datasets.Image(mode="RGB")
 
 
 def check_archives(data_dir, full=False, decode=False, num_proc=None):
-    """Check whether a folder can give each config.
+    """Check which configs can be loaded from a folder.
 
-    Whatever the layout, all images are indexed, which checks the structure of archives, and every listed image is
-    looked up. A size that is not the official one is reported and is no failure: what the archive holds counts.
-    An archive that cannot be read becomes part of the report, which covers the others all the same.
+    In any layout, all images are indexed, which checks the structure of archives, and every listed image is looked up.
+    A size other than the official one is reported, but is not a failure: the members of the archive decide. If an
+    archive cannot be read, the report says so and still covers the others.
 
     Args:
         data_dir: the folder that holds the images, as for ``imagenet_subsets.load_dataset``.
         full: also compare the SHA-256 of the archives with the official ones; those of stand-ins differ.
-        decode: also decode every listed image, each once, as ``datasets`` does. Damage that leaves a JPEG decodable,
-            with other pixels, does not show; it does with ``full``.
-        num_proc: how many processes decode, one per core by default. As with any use of processes, a script then
-            calls this under ``if __name__ == "__main__":``.
+        decode: also decode every listed image once, as ``datasets`` does. Only ``full`` finds damage that leaves a JPEG
+            decodable, with other pixels.
+        num_proc: the number of processes that decode, by default one per core. A script must then call this under
+            ``if __name__ == "__main__":``, as with any multiprocessing.
 
     Returns:
-        ``dict``, ready for JSON; what was not asked for, or cannot be known, is ``None``.
+        ``dict``, ready for JSON; values that were not asked for or are unknown are ``None``.
 
-        - ``ok``: ``bool``, whether every split of the published lists can be given (not ``full``, which few
-          need) and all else that was asked for is right.
+        - ``ok``: ``bool``, whether all splits with published lists can be loaded (``full``, which few need, does not
+          count) and all other checks passed.
         - ``data_dir``: ``str``.
         - ``archives``: ``list[dict]``, one for each archive or folder, with ``kinds`` (``list[str]`` out of ``train``,
           ``validation``, ``test``), ``layout`` (in words), ``path``, ``name`` (the end of the path), ``bytes`` and
@@ -118,7 +118,7 @@ def _find_layouts(data_dir):
 
 @contextlib.contextmanager
 def _noting(archive):
-    """Make errors that an archive causes a part of the report."""
+    """Add errors that an archive causes to the report."""
     try:
         yield
     except (ArchiveError, OSError) as error:
@@ -137,7 +137,7 @@ def _reader_of(layout, wanted):
 
 
 def _check_layout(layout, kinds, wanted, full):
-    """What the report says of an archive or a folder, and a table of its images, ``None`` if it cannot be read."""
+    """The report on an archive or a folder, and a table of its images, ``None`` if it cannot be read."""
     name, table = os.path.basename(layout.path), None
     archive = {"kinds": kinds, "layout": layout.name, "path": layout.path, "name": name, "bytes": None}
     archive |= {"official_bytes": OFFICIAL_SIZES.get(name), "images": None, "classes": None, "sha256": None}
@@ -164,14 +164,14 @@ def _sha256(path):
 
 
 def _locate(images, table):
-    """The rows of a list, of size 0 where the loader would take no such image."""
+    """The rows of a list; size 0 marks images that the loader would not load."""
     rows = locate(images, MEMBERS.empty_table() if table is None else table)
     rows["size"][rows["size"] > MAX_IMAGE] = 0
     return rows
 
 
 def _check_all(table, archive, wnids):
-    """What the report says of all training images."""
+    """The report on all training images."""
     found, listed = None, lists.TRAIN_IMAGES
     if table is not None:
         rows = training_rows(table, wnids)
@@ -181,7 +181,7 @@ def _check_all(table, archive, wnids):
 
 
 def _check_list(rows, archive, wnids):
-    """What the report says of a list."""
+    """The report on a list."""
     present, readable = rows["size"] > 0, archive["images"] is not None
     listed, found = (np.bincount(labels, minlength=len(wnids)) for labels in (rows["label"], rows["label"][present]))
     lacking = np.flatnonzero(found < listed).tolist() if readable else []
@@ -200,7 +200,7 @@ def _check_list(rows, archive, wnids):
 
 
 def _decode_images(path, reader, rows, num_proc):
-    """Decode images, each once, and return the damaged ones in the archive's order."""
+    """Decode each image once, and return the damaged ones in the order of the archive."""
     rows = np.unique(rows[rows["size"] > 0])
     rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_AT_ONCE] for start in range(0, len(rows), _DECODED_AT_ONCE)]
@@ -208,11 +208,13 @@ def _decode_images(path, reader, rows, num_proc):
         with progress_bar(f"Decoding {os.path.basename(path)}", len(rows), unit=" images") as bar:
             return interruptible(functools.partial(_decode_parts, reader, parts, num_proc, bar.update))
     except concurrent.futures.BrokenExecutor as error:
-        raise ChildProcessError(f"{path}: a process that decoded its images died, out of memory perhaps.") from error
+        raise ChildProcessError(
+            f"{path}: a process that decodes its images was killed; it may have run out of memory."
+        ) from error
 
 
 def _decode_parts(reader, parts, num_proc, done, stop):
-    """The damaged images of all parts, in their order, which processes decode."""
+    """The damaged images of all parts, in their order, decoded by processes."""
     damaged = {}
     with worker_pool(num_proc, stop) as pool:
         futures = {pool.submit(_decode_part, reader, part): number for number, part in enumerate(parts)}
@@ -257,7 +259,7 @@ def _damage(opened, row, file):
 
 
 def format_report(report):
-    """A report of ``check_archives`` as text: what was found, two tables, what is wrong, and what to do.
+    """A report of ``check_archives`` as text: the layouts, two tables, what is wrong, and what to do.
 
     Example:
 
@@ -330,7 +332,7 @@ def _remarks(archive):
 
 
 def _conclusion(report):
-    """What can be given, and what to do about the rest."""
+    """Which configs can be loaded, and what to do about the rest."""
     splits = report["splits"]
     call = f'imagenet_subsets.load_dataset("{splits[0]["config"]}", data_dir="{report["data_dir"]}")'
     short = {split["config"] for split in splits if not split["ok"]}

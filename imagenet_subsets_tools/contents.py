@@ -1,8 +1,8 @@
-"""What a folder for the Hub holds: which row is in which shard.
+"""The contents of a folder for the Hub: which rows are in which shard.
 
-The layout, a folder a config and one each for the official validation and test images, which all configs share::
+There is one folder per config, and one each for the official validation and test images, which all configs share::
 
-    README.md                                             the card, written last: a folder without is not finished
+    README.md                                             the card, written last: without it, the folder is unfinished
     1pct/train-00000-of-00003.parquet
     1pct/unlabeled-00000-of-00278.parquet
     lt/train-00000-of-00026.parquet
@@ -11,8 +11,8 @@ The layout, a folder a config and one each for the official validation and test 
     ilsvrc2012_validation/validation-00000-of-00014.parquet
     ilsvrc2012_test/test-00000-of-00027.parquet
 
-Which row is in which shard follows from the lists and the sizes of the images alone, so the same archives give the
-same bytes, whatever processes and hosts write them.
+The lists and image sizes alone determine which rows are in which shard, so the same archives give the same bytes,
+whichever processes and hosts write them.
 """
 
 import dataclasses
@@ -28,8 +28,8 @@ import pyarrow.parquet as pq
 import imagenet_subsets
 from imagenet_reader.plan import SHARDS, SplitRows
 
-ROW_GROUP = 100  # rows of a row group, about: 11 MB of images, what one random access reads at the most
-# The row groups of a split are a multiple of this, so that nodes and workers that share them get equal parts.
+ROW_GROUP = 100  # rows per row group, about: 11 MB of images, the most that one random access reads
+# The number of row groups of a split is a multiple of this, so that nodes and workers get equal parts.
 ROW_GROUPS = SHARDS
 SHARED = "ilsvrc2012_validation"
 SHARED_TEST = "ilsvrc2012_test"
@@ -48,10 +48,10 @@ class Part:
 
     Args:
         folder: folder of the files, relative to the output folder.
-        split: what the names of the files begin with.
+        split: the first part of the file names.
         images: the rows, and where their images are.
         features: ``datasets.Features`` of the rows.
-        shard_bytes: bytes of the images in a file, about and at the most.
+        shard_bytes: bytes of images per file, at most.
     """
 
     folder: str
@@ -76,7 +76,7 @@ class Part:
 
     @property
     def pattern(self):
-        """The files as a glob. It holds their number, so that files of another build never match."""
+        """A glob for the files. It includes their number, so that files of another build never match."""
         return f"{self.folder}/{self.split}-*-of-{len(self.shards):05d}.parquet"
 
     def image_bytes(self, output_dir):
@@ -86,13 +86,13 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """All that the rows of a build follow from, small enough to be sent with each shard.
+    """Everything that determines the rows of a build, small enough to be sent with each shard.
 
     Attributes:
         data_dir: absolute path of the folder that holds the images.
         options: ``dict[str, dict]``, the options of each config, for ``imagenet_subsets.ImagenetSubsets``.
         shard_bytes: see ``Part``.
-        build: any name that no other build has: no process takes what it knows of an earlier build for this one's.
+        build: a unique id, so that workers do not reuse a plan cached by an earlier build.
     """
 
     data_dir: str
@@ -101,13 +101,13 @@ class Contents:
     build: str
 
     def parts(self, config):
-        """The splits of a config, ``dict[str, Part]``. A process makes them once; the index must be made or is kept.
+        """The splits of a config, ``dict[str, Part]``, planned once per process.
 
         Raises:
             OSError: an archive does not exist, or cannot be read.
-            ValueError: an archive is not what it should be, or an option is not.
+            ValueError: an archive is not what it should be, or an option is invalid.
         """
-        with _PLANNING:  # the threads of a process wait for the first, and take what it has made
+        with _PLANNING:  # other threads wait for the first, and reuse its result
             return _parts(self, config)
 
 
@@ -125,10 +125,10 @@ def _parts(contents, config):
 def config_options(
     configs, label_names, splits, unlabeled, train_list, validation_list, classes=None, real_labels=False
 ):
-    """The options of each config, ``dict[str, dict]``: an option of ``load_dataset`` is for the configs that have it.
+    """The options of each config, ``dict[str, dict]``; a config gets only those that it has.
 
     Raises:
-        ValueError: none of the configs has an option or a split, or a config has none of the splits.
+        ValueError: no config has an option or a split, or a config has none of the splits.
     """
     if unlabeled and not set(configs) & set(imagenet_subsets.UNLABELED):
         raise ValueError(f"unlabeled=True is for {list(imagenet_subsets.UNLABELED)}; configs={configs!r} has neither.")

@@ -1,4 +1,4 @@
-"""A demonstration that needs no ImageNet: stand-in archives, made, loaded, shown and removed."""
+"""A demonstration without ImageNet: stand-in archives are made, loaded, shown and removed."""
 
 import tempfile
 import textwrap
@@ -11,14 +11,14 @@ from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets_tools.standins import make_standins
 
 _CONFIG = "1pct"
-_ROWS = 3  # shown of a split
+_ROWS = 3  # shown per split
 
 
 def run_demo():
-    """Make stand-ins of the two archives, load config ``1pct`` from them and print what came out.
+    """Make stand-ins of the two archives, load config ``1pct`` from them and print some rows.
 
-    Everything is written into a temporary folder (0.2 GB) and removed at the end, with the indexes of
-    the archives, which are kept in the user's cache.
+    Everything is written to a temporary folder (0.2 GB) and removed at the end, as are the indexes of the archives in
+    the user's cache.
 
     Raises:
         OSError: the disk of the temporary folder has too little space.
@@ -41,14 +41,14 @@ def run_demo():
             _forget_indexes(archives)
     options = {"data_dir": "/path/to/the/folder", "label_names": "words"}
     print(
-        f"\nThe stand-ins are removed again. With the true {TRAIN_ARCHIVE} and\n"
+        f"\nThe stand-ins have been removed. With the true {TRAIN_ARCHIVE} and\n"
         f"{VALIDATION_ARCHIVE} (https://image-net.org/download-images.php) in one folder,\n"
         "as downloaded, pass that folder as data_dir, and no cache_dir:\n\n"
         + _as_text("imagenet_subsets", (_CONFIG,), options)
     )
     if _datasets_runs_scripts():
         print(
-            "\nOr, as a loading script, which the datasets that is installed here runs:\n\n"
+            "\nOr, as a loading script, which the installed version of datasets runs:\n\n"
             + _as_text("datasets", (imagenet_subsets.__file__, _CONFIG), options)
         )
 

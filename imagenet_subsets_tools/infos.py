@@ -2,7 +2,7 @@
 
     python -m imagenet_subsets_tools.infos dataset_infos.json
 
-It says what the builder says, and no sizes in bytes: nobody has measured them here.
+It has the builder's info without sizes in bytes, which are not known here.
 """
 
 import json
@@ -15,7 +15,7 @@ import imagenet_subsets
 
 
 def write_dataset_infos(path) -> None:
-    """Write the infos of all configs, a line each, to ``path``, in the form ``{config: DatasetInfo as a dict}``.
+    """Write the infos of all configs to ``path``, one per line, as ``{config: DatasetInfo as a dict}``.
 
     Example:
 

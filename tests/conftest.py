@@ -135,7 +135,7 @@ def run_as_root():
 
 @pytest.fixture
 def small_disk(run_as_root, tmp_path):
-    """``small_disk(size)`` gives a folder that is a file system of its own; called again, it changes the size."""
+    """``small_disk(size)`` returns a folder on a separate file system; another call changes its size."""
     folder = tmp_path / "disk"
     mounted = []
 

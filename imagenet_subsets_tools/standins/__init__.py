@@ -1,15 +1,15 @@
-"""Stand-ins for ImageNet: the true forms and names, with drawn pictures.
+"""Stand-ins for ImageNet: the true layouts and names, with drawn pictures.
 
-ImageNet may be downloaded only by people who accepted its terms, so tests, demos and continuous
-integration need archives of the same form that anyone may make. Those of image-net.org are:
+Only people who accepted its terms may download ImageNet, so tests, demos and continuous integration need archives of
+the same form that anyone can make. The originals are:
 
-- ``ILSVRC2012_img_train.tar`` holds 1,000 tars, ``n01440764.tar`` to ``n15075141.tar``, and each
-  of these holds the images of its class, ``n01440764_10026.JPEG`` and so on.
-- ``ILSVRC2012_img_val.tar`` holds ``ILSVRC2012_val_00000001.JPEG`` to ``ILSVRC2012_val_00050000.JPEG``.
+- ``ILSVRC2012_img_train.tar``: 1,000 tars, ``n01440764.tar`` to ``n15075141.tar``, each with the images of its class,
+  ``n01440764_10026.JPEG`` and so on.
+- ``ILSVRC2012_img_val.tar``: ``ILSVRC2012_val_00000001.JPEG`` to ``ILSVRC2012_val_00050000.JPEG``.
 
-The same call makes the same bytes again, and no two images of an archive are the same: the first
-segment of each JPEG is a comment that holds the file name (in the one PNG, its text ``Comment``).
-The same images can be had in every other form that ``imagenet_subsets`` reads: see ``forms``.
+The same call always makes the same bytes, and no two images of an archive are equal: the first segment of each JPEG is
+a comment with the file name (in the one PNG, the text ``Comment``). ``forms`` writes the same images in every other
+form that ``imagenet_subsets`` reads.
 """
 
 import bisect
@@ -42,42 +42,41 @@ LISTS = {
 MEMBERS = ("listed", "full")
 ARCHIVES = "archives"
 
-_UNLISTED = 3  # a class: images that no published list names
-_TRUE_BYTES = 110_000  # of an image of the true archive, on average
-_SMALL_BYTES = 1_024  # of a small stand-in image at most, as stored
+_UNLISTED = 3  # images per class that no published list names
+_TRUE_BYTES = 110_000  # per image of the true archive, on average
+_SMALL_BYTES = 1_024  # per small stand-in image, as stored, at most
 _LEAST_IMAGE_BYTES = 4_000
-_HOLE_BYTES = 4_096  # on the disk, for the header beside a hole
-_FILE_BYTES = 4_096  # on the disk, at most, beside the content of a file
+_HOLE_BYTES = 4_096  # on disk, for the header before a hole
+_FILE_BYTES = 4_096  # on disk, per file, in addition to its content, at most
 
 
 def make_standins(directory, configs=("1pct", "10pct", "lt"), image_bytes=None, members="listed", layout=ARCHIVES):
-    """Write stand-ins for ``ILSVRC2012_img_train.tar`` and ``ILSVRC2012_img_val.tar``, or for another form of them.
+    """Write stand-ins for ``ILSVRC2012_img_train.tar`` and ``ILSVRC2012_img_val.tar``, or another form of their images.
 
-    The training archive gets every training image that the configs list, 3 more a class that no
-    published list names, and the 23 images that are CMYK JPEGs or a PNG in the true archive. The
-    validation archive always gets its 50,000 images. About 2 % of the images are grey and 0.3 %
-    carry an EXIF orientation.
+    The training archive holds all training images that the configs list, 3 more per class that no published list names,
+    and the 23 images that are CMYK JPEGs or a PNG in the true archive. The validation archive always holds 50,000
+    images. About 2 % of the images are grey and 0.3 % have an EXIF orientation.
 
     Args:
-        directory: folder for the two archives, or for the other form; it is created if it does not exist.
+        directory: folder for the two archives, or for the other form, created if it does not exist.
         configs: names from ``"1pct"``, ``"10pct"``, ``"lt"``.
-        image_bytes: average size of an image in bytes, at least 4,000; single images have 0.4 to
-            1.9 times as many. ``None`` makes 64 x 48 pixels in about 800 bytes.
-        members: ``"listed"``, or ``"full"`` for a training archive of 1,281,167 images. Images
-            that no config lists are then holes of a sparse file, of true size (141 GB in all) and
-            not images: this needs a file system with sparse files, and 5 GB of it.
+        image_bytes: average size of an image in bytes, at least 4,000; single images have 0.4 to 1.9 times as many.
+            ``None`` makes images of 64 x 48 pixels with about 800 bytes.
+        members: ``"listed"``, or ``"full"`` for a training archive with 1,281,167 members. Members that no config lists
+            are then holes in a sparse file, of true size (141 GB in total): this needs a file system that supports
+            sparse files, and 5 GB of space.
         layout: ``"archives"``, or a key of ``forms.FORMS``.
 
     Returns:
         ``Path``: the directory.
 
     Raises:
-        FileExistsError: the directory holds one of the archives, or, for another layout, anything; nothing is
-            ever overwritten.
+        FileExistsError: the directory holds one of the archives, or, for another layout, is not empty; nothing is ever
+            overwritten.
         OSError: the disk has too little space.
-        ValueError: a config, ``image_bytes``, ``members`` or ``layout`` is none of the above.
+        ValueError: a config, ``image_bytes``, ``members`` or ``layout`` is invalid.
 
-    On an error or Ctrl-C nothing is left behind.
+    After an error or Ctrl-C, nothing is left behind.
 
     Example:
 
@@ -117,7 +116,7 @@ def make_standins(directory, configs=("1pct", "10pct", "lt"), image_bytes=None, 
 
 
 class _Drawn(Mapping):
-    """File name -> content of images, which are drawn when they are asked for."""
+    """File name -> content of images, drawn on access."""
 
     def __init__(self, labels, images, progress):
         self.labels, self.images, self.progress = labels, images, progress
@@ -210,7 +209,7 @@ def _train_members(configs, members):
 
 
 def _levelled(counts, total):
-    """Counts raised as evenly as can be, so that their sum is ``total``."""
+    """Counts raised as evenly as possible, so that their sum is ``total``."""
     level = bisect.bisect_right(range(total), total, key=lambda level: sum(max(c, level) for c in counts)) - 1
     missing = total - sum(max(count, level) for count in counts)
     low = itertools.islice((label for label, count in enumerate(counts) if count <= level), missing)
@@ -219,7 +218,7 @@ def _levelled(counts, total):
 
 
 def _unlisted_numbers(label, published, count):
-    # Steps modulo a prime never meet a number twice; those of ImageNet are of this size, too.
+    # Steps modulo a prime never repeat a number; ImageNet's numbers are of this size, too.
     numbers = (1 + (7919 * step + 31 * label) % 30_011 for step in itertools.count())
     return list(itertools.islice((number for number in numbers if number not in published), count))
 

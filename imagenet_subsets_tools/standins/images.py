@@ -1,4 +1,4 @@
-"""The content of the stand-in images: drawn pictures, each in a file of its own."""
+"""The content of the stand-in images: drawn pictures."""
 
 import functools
 import io
@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, PngImagePlugin
 
-# The training images of the true archive that are not what their names say.
+# The training images of the true archive that are not plain JPEGs.
 CMYK_IMAGES = frozenset(
     f"{stem}.JPEG"
     for stem in """
@@ -21,27 +21,27 @@ PNG_IMAGE = "n02105855_2933.JPEG"
 
 
 def name_hash(name):
-    """A number from 0 to 2 ** 32 - 1, by which all that varies from image to image is chosen."""
+    """A number from 0 to 2 ** 32 - 1 that determines everything that varies between images."""
     return zlib.crc32(name.encode())
 
 
 def varied_size(name, mean):
-    """A size in bytes for an image, 0.4 to 1.9 times the mean; as with photos, few are very large."""
+    """The size of an image in bytes, 0.4 to 1.9 times the mean; as with photos, few are very large."""
     return int(mean * (0.4 + 1.5 * (name_hash(name) / 2**32) ** 1.5))
 
 
 class Images:
-    """The content of every image file. Few pictures are encoded, and many files are made of each."""
+    """The content of every image file. Few pictures are encoded, and each is used in many files."""
 
     _SMALL = ((64, 48),) * 4
-    _PHOTO_SHARES = (0.35, 0.8)  # the pictures of a class, in parts of the average file
-    _PHOTO_BYTES_A_PIXEL = 0.5  # at this quality and grain; the true images have about 0.6
+    _PHOTO_SHARES = (0.35, 0.8)  # sizes of the pictures of a class, as shares of the average file
+    _PHOTO_BYTES_PER_PIXEL = 0.5  # at this quality and grain; the true images have about 0.6
 
     def __init__(self, image_bytes):
         self.image_bytes = image_bytes
         self._sizes = self._SMALL
         if image_bytes is not None:
-            pixels = [image_bytes * share / self._PHOTO_BYTES_A_PIXEL for share in self._PHOTO_SHARES]
+            pixels = [image_bytes * share / self._PHOTO_BYTES_PER_PIXEL for share in self._PHOTO_SHARES]
             self._sizes = [(round((n * 4 / 3) ** 0.5), round((n * 3 / 4) ** 0.5)) for n in pixels]
         self._padding = np.random.RandomState(0).bytes(0xFFFF)
         self._grain = functools.cache(self._grain)
@@ -51,7 +51,7 @@ class Images:
         """The bytes of the file ``name`` of class ``label``."""
         if name == PNG_IMAGE:
             return self._png(name, label)
-        draw = (name_hash(name) >> 2) % 1000  # 20 of 1,000 are grey, and another 3 are turned
+        draw = (name_hash(name) >> 2) % 1000  # of 1,000, 20 are grey and 3 are turned
         mode = "CMYK" if name in CMYK_IMAGES else "L" if draw < 20 else "RGB"
         turn = {20: 6, 21: 8, 22: 3}.get(draw)
         head = [b"\xff\xd8", jpeg_segment(0xFE, name.encode())]
@@ -70,7 +70,7 @@ class Images:
         return b"".join((*head, *self._comments(room - len(jpeg)), jpeg))
 
     def _comments(self, room):
-        """Comment segments of random bytes that fill the room; random, so that they do not compress."""
+        """Comment segments that fill the room, of random bytes, which do not compress."""
         while room >= 4:
             comment = jpeg_segment(0xFE, self._padding[: min(room, 0xFFFF) - 4])
             room -= len(comment)
@@ -125,7 +125,7 @@ _SHAPES = (
 
 
 def _landscape(label, variant):
-    """A 64 x 48 picture: the class gives colours and shape, the variant the place of the shape."""
+    """A 64 x 48 picture: the class determines colours and shape, the variant the position of the shape."""
     random = np.random.RandomState([label, variant])
     hue = label * 0.618034 % 1  # golden ratio: classes next to each other differ in colour
     y, x = (axis / 24 for axis in np.ogrid[-23.5:24, -31.5:32])

@@ -152,7 +152,7 @@ def test_more_splits(run, standins_1pct, tmp_path):
 
 @pytest.mark.engines
 def test_torch(run):
-    """The PyTorch block and the streaming one that goes on from it."""
+    """The PyTorch block and the streaming one that continues it."""
     need("torch", "torchvision")
     printed = run(block(TORCH) + block(STREAM), WITHOUT_OPERATORS)
     shape = re.escape("torch.Size([32, 3, 224, 224])")

@@ -250,7 +250,7 @@ def streamed_in_place(data_dir):
 
 
 def script_alone(data_dir):
-    """The script in a folder of its own, where the package can't be imported."""
+    """The script alone in a folder, where the package cannot be imported."""
     script = data_dir / "imagenet_subsets.py"
     shutil.copy(imagenet_subsets.__file__, script)
     result = subprocess.run(command("script_alone", script), cwd=data_dir, capture_output=True, text=True)
@@ -288,7 +288,7 @@ def script_too_new(data_dir):
 def script_asks(data_dir):
     if not (2, 20) <= VERSION < (4, 0):
         pytest.skip("datasets before 2.20 does not ask, and from 4 on runs no scripts")
-    # A process of its own: datasets sets an alarm that stays. And a home of its own: datasets asks only once.
+    # A separate process, since datasets sets an alarm and keeps it; and a separate home, since datasets asks only once.
     home = {**os.environ, "HF_HOME": str(data_dir / "home")}
     call = command("script_asks", imagenet_subsets.__file__, data_dir)
     result = subprocess.run(call, env=home, stdin=subprocess.DEVNULL, capture_output=True, text=True)

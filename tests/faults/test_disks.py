@@ -86,7 +86,7 @@ def test_without_a_home_that_can_be_written_all_else_works(home, few, images, tm
 
 
 def test_the_tools_work_without_a_home_that_can_be_written(standins_1pct, tmp_path):
-    """As a new user has it, in processes of their own: nothing can be made below HOME, and HF_HOME is not set."""
+    """In separate processes, as for a new user: nothing can be written below HOME, and HF_HOME is not set."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "XDG_"))}
     environment["HOME"] = os.devnull
     folder = ["--data-dir", standins_1pct, "--output-dir"]

@@ -24,7 +24,7 @@ GENEROUS = 20  # seconds; what it takes is below two, on a machine that has noth
 
 
 class Session:
-    """A program and all that it starts, in a session of their own, as a terminal has it."""
+    """A program and all processes that it starts, in one session, as in a terminal."""
 
     def __init__(self, program, *arguments, folder, **variables):
         (folder / "tmp").mkdir(exist_ok=True)

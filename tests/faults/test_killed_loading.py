@@ -1,4 +1,4 @@
-"""Processes that are killed while they index or prepare leave nothing that a later load takes for whole."""
+"""A load never uses incomplete files that killed processes have left."""
 
 import random
 import sys

@@ -135,7 +135,7 @@ class Hub:
 
         Args:
             route: a name in ``_ROUTES``.
-            how: a status to answer with, doing nothing (429 goes with ``Retry-After``); ``"drop"`` to
+            how: a status to answer with, doing nothing (429 has the header ``Retry-After``); ``"drop"`` to
                 close the connection half way through the body; ``"hold"`` to take nothing of the body until
                 ``recover``; ``"lose"`` to do what is asked and then close
                 the connection instead of answering; of a commit, ``"forget"`` to answer as if it were done,

@@ -1,4 +1,4 @@
-"""The programs in ``tests/programs``, each of which a test runs in a process of its own."""
+"""The programs in ``tests/programs``, each of which a test runs in a separate process."""
 
 import os
 import subprocess

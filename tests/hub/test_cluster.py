@@ -90,7 +90,7 @@ def build_and_kill(folder, *arguments, **options):
 
 
 def test_dask_gives_the_same_bytes_though_a_worker_is_killed(dask, standins_1pct, single, tmp_path):
-    """The cluster makes up for the worker, and what it has left unfinished goes."""
+    """The cluster replaces the worker, and its unfinished files are deleted."""
     error = build_and_kill(tmp_path / "hub", standins_1pct, executor=dask.get_executor(), **TRAIN)
     assert error is None
     assert digests(tmp_path / "hub") == single
@@ -135,7 +135,7 @@ def digests_of_rows(archives):
 
 
 def wait_until_idle(folder):
-    """Dask cannot stop a task that has begun: it goes on to its end after the build has failed."""
+    """Dask cannot stop a running task: it continues after the build has failed."""
     while list(folder.glob("1pct/*.unfinished")):
         time.sleep(0.05)
 
@@ -237,7 +237,7 @@ def test_an_output_folder_that_is_not_shared(standins_1pct, tmp_path, monkeypatc
 
 
 def test_parts(standins_1pct, single, tmp_path, capsys):
-    """Each writes shards of its own and no card; the call without a part finds all there, and writes the card."""
+    """Each part writes other shards and no card; the call without a part finds all shards and writes the card."""
     arguments = ["build", "1pct", "--splits=train", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
     written = []
     for k in (3, 1, 2):
@@ -250,7 +250,7 @@ def test_parts(standins_1pct, single, tmp_path, capsys):
     assert main(arguments) == 0
     assert digests(tmp_path) == single
     assert {path: path.stat().st_mtime_ns for path in shards} == shards
-    # The card stays as long as all that it says is there.
+    # The card exists as long as all files that it names exist.
     assert main([*arguments, "--part=1/3"]) == 0
     assert digests(tmp_path) == single
     next(tmp_path.glob("1pct/train-00002-*")).write_bytes(b"half")

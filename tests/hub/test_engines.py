@@ -24,7 +24,7 @@ def train(hub_folder):
     not hasattr(datasets.IterableDataset, "reshard"), reason="this datasets cannot share row groups out"
 )
 def test_nodes_and_workers_share_the_rows(hub_folder, train):
-    """8 nodes with 4 workers each: every row once; each node and worker reads row groups of its own, equally many."""
+    """8 nodes with 4 workers each: every row once; each node and worker reads equally many row groups, which no other reads."""
     data = pytest.importorskip("torch.utils.data")
     from datasets.distributed import split_dataset_by_node
 

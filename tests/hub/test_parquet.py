@@ -46,7 +46,7 @@ def copy(hub_folder, tmp_path):
 
 
 def test_layout(hub_folder):
-    """Shards have the Hub's names and about the size asked for, and nothing else is there but the card."""
+    """Shards have the Hub's names and about the requested size; the only other file is the card."""
     files = sorted(digests(hub_folder))
     assert files == [
         *[f"1pct/train-{k:05d}-of-00004.parquet" for k in range(4)],
@@ -58,7 +58,7 @@ def test_layout(hub_folder):
 
 
 def test_shards_suit_random_access_and_shrink_only_what_shrinks(hub_folder):
-    """Row groups of about 100 rows, a multiple of 128 a split; images not compressed; page index; features inside."""
+    """Row groups of about 100 rows, a multiple of 128 per split; images not compressed; page index; features inside."""
     features = imagenet_subsets.ImagenetSubsets(config_name="1pct").info.features
     groups = {"1pct": 0, "ilsvrc2012_validation": 0}
     for path in hub_folder.glob("*/*.parquet"):

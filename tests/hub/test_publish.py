@@ -38,7 +38,7 @@ def environment(hub):
     with tempfile.TemporaryDirectory() as home:
         yield {
             "HF_ENDPOINT": hub.url,
-            "HF_HUB_DISABLE_XET": "1",  # it wants a storage service of its own
+            "HF_HUB_DISABLE_XET": "1",  # it needs another storage service
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_UPDATE_CHECK": "1",
             "HF_UPDATE_DOWNLOAD_COUNTS": "0",
@@ -137,7 +137,7 @@ def test_push_creates_a_private_repository_with_all_files(push, hub, folder, rep
 
 
 def test_second_push_sends_nothing(push, hub, folder, repo):
-    """What is there with the same hash is skipped; the revision stays."""
+    """Files that exist with the same hash are skipped; the revision does not change."""
     first, _, _ = push(folder, repo)
     hub.recover()
     assert push(folder, repo)[:2] == (first, None)
@@ -180,7 +180,7 @@ def test_public_repository_is_refused_before_a_byte_is_sent(push, hub, folder, r
 
 
 def test_public_repository_needs_consent_spelled_out(push, hub, folder, repo):
-    """With it, the push goes through, and the repository stays as public as it was."""
+    """With it, the push succeeds, and the repository remains public."""
     hub.repos[repo] = Repo(private=False)
     assert push(folder, repo, public_i_have_the_right_to_distribute=True)[1] is None
     assert there(hub, repo) == here(folder)
@@ -275,7 +275,7 @@ def test_failure_leaves_the_old_revision_and_a_second_push_mends_it(push, hub, f
 
 @pytest.mark.parametrize(("route", "how"), [("upload", 500), ("upload", "drop")])
 def test_passing_failure_is_overcome(push, hub, folder, repo, route, how):
-    """The client tries again by itself."""
+    """The client retries."""
     hub.fail(route, how, times=2)
     assert push(folder, repo)[1] is None
     assert there(hub, repo) == here(folder)
@@ -299,7 +299,7 @@ def test_commit_whose_answer_is_lost(push, hub, folder, repo):
     """The Hub has it, the client does not know: an error; the second push finds all there and sends nothing."""
     hub.fail("commit", "lose")
     _, error, _ = push(folder, repo)
-    assert "or the whole new one" in str(error)
+    assert "or the complete new revision" in str(error)
     hub.recover()
     revision, error, _ = push(folder, repo)
     assert (error, revision) == (None, hub.repos[repo].revisions[-1][0])

@@ -221,7 +221,7 @@ def _write(path, content):
 
 
 def zip_data(path, name):
-    """Where the data of a member stands in a zip, ``(start, size in bytes)``; by CPython's zipfile."""
+    """Where the data of a member is in a zip, ``(start, size in bytes)``; by CPython's zipfile."""
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo(name)
     with path.open("rb") as file:

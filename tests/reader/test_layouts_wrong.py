@@ -209,7 +209,7 @@ def test_a_damaged_tar_gz(damage, small, lists, tmp_path):
         flip(path, content.rindex(next(iter(small)).encode()))
     else:
         path.write_bytes(b"<!DOCTYPE html><html><title>Log in</title>" + b" " * 1000)
-    for _ in range(2):  # what was kept before the damage was met is not taken for whole
+    for _ in range(2):  # images extracted before the damage was found are not used
         assert str(path) in message_of(data_dir, "custom", kind=ArchiveError, **lists)
     kaggle_tar_gz(small, data_dir)
     rows = stream(data_dir, image_bytes="archive", **lists)

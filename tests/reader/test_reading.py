@@ -28,7 +28,7 @@ class Reads:
     def __init__(self, monkeypatch, seconds=0.0):
         self.sizes, self.at_once, self.most_at_once = [], 0, 0
         self.lock, self.seconds = threading.Lock(), seconds
-        # datasets gives the module of a builder an os of its own
+        # datasets replaces the os of a builder's module
         pread, preadv = os.pread, os.preadv
         monkeypatch.setattr(os, "pread", lambda *place: self.count(len, pread, *place))
         monkeypatch.setattr(os, "preadv", lambda *place: self.count(int, preadv, *place))

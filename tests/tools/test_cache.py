@@ -1,4 +1,4 @@
-"""The command ``cache``: what it lists is there, what it removes is what was named."""
+"""The command ``cache`` lists existing entries and removes only those that are named."""
 
 import gzip
 import json
@@ -24,7 +24,7 @@ LONG_AGO = 1_600_000_000  # seconds since 1970
 
 @pytest.fixture
 def cache(tmp_path, hf_home):
-    """The ``cache_dir`` of a test, which has an HF_HOME of its own."""
+    """The ``cache_dir`` of a test, which has its own HF_HOME."""
     return tmp_path / "cache"
 
 

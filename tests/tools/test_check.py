@@ -1,4 +1,4 @@
-"""``imagenet-subsets check``: what it says of whole, partial, damaged and absent archives."""
+"""``imagenet-subsets check`` on complete, partial, damaged and absent archives."""
 
 import collections
 import functools
@@ -110,7 +110,7 @@ def row(text, *start):
     return words[len(start) :]
 
 
-# ------------------------------------------------------------------------------- what is there, and what is not
+# ------------------------------------------------------------------------------- present and absent images
 
 
 def test_whole_archives_give_every_config(standins_all, capsys):
