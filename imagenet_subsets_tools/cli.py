@@ -270,12 +270,8 @@ def _show_arguments(parser):
 
 
 def _index_arguments(parser):
-    parser.add_argument(
-        "archives", metavar="ARCHIVE", nargs="+", help="archive to index, or a folder with archives; a path or URL"
-    )
-    parser.add_argument(
-        "--output", metavar="FILE", type=Path, help="also write the index to this file, to put beside a remote archive"
-    )
+    parser.add_argument("archives", metavar="ARCHIVE", nargs="+", help="archive or folder of archives; a path or URL")
+    parser.add_argument("--output", metavar="FILE", help="also write it to this file, to put beside a remote archive")
 
 
 def _cache_arguments(parser):

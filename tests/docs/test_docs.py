@@ -13,8 +13,10 @@ import textwrap
 import datasets
 import pytest
 from helpers.pages import PAGES, PROJECT, block, blocks
+from helpers.remote import files_of
 from makers.hub_parquet import hub_parquet
 from makers.layouts import official_tars, train_images, unlabelled_images, validation_images
+from makers.server import running_server
 
 import imagenet_subsets
 from imagenet_reader.lists import read_real_labels
@@ -39,6 +41,7 @@ CLASSES, FOLDS, SPLIT_BY_SPLIT = "chosen = {0, 1, 388}", "# Five folds", 'folder
 EVALUATE, DDP, TIMM_FOLDER = "ResNet50_Weights.IMAGENET1K_V1", "DistributedDataParallel(", 'create_dataset("hfds/hub"'
 IMAGENET_100, REAL, FEW_SHOT = 'classes="imagenet100"', "ResNet50_Weights.IMAGENET1K_V2", 'train_list="5imgs_class.txt"'
 FILTER, EMBED, AT_ONCE = "fishes =", "embed_table_storage", 'filesystem("imagenet")'
+REMOTE, REMOTE_OPTIONS = "hf://datasets/team/archives", "storage_options=options"
 HUB, BUILD, DASK, NODES, RAY, SQL = (
     'load_dataset("hub"',
     "push_to_hub(",
@@ -50,6 +53,7 @@ HUB, BUILD, DASK, NODES, RAY, SQL = (
 EVERY_BLOCK = (
     *(LOAD, SCRIPT, CUSTOM, MORE_SPLITS, TORCH, STREAM, TIMM, TRANSFORMERS, LONG_TAIL, DATA_FRAME),
     *(HUB, BUILD, DASK, NODES, RAY, SQL),
+    *(REMOTE, REMOTE_OPTIONS),
     *(SELECT, IN_PLACE, IN_PLACE_LT, FILTER, EMBED, AT_ONCE),
     *(CLASSES, FOLDS, SPLIT_BY_SPLIT, EVALUATE, DDP, TIMM_FOLDER),
     *(IMAGENET_100, REAL, FEW_SHOT),
@@ -403,6 +407,18 @@ def test_in_place_at_once(run, standins_1pct):
         assert [image.tobytes() for image in copied[:500]["image"]] == [image.tobytes() for image in plain]
     """.replace("/path/to/the/folder", str(standins_1pct))
     assert run(block(AT_ONCE), after=after) == "(64, 48)\n"
+
+
+@pytest.mark.parametrize("text", [REMOTE, REMOTE_OPTIONS])
+def test_images_behind_a_url(text, run, standins_1pct, tmp_path):
+    token = "Bearer ..." if text == REMOTE_OPTIONS else ""
+    with running_server(files=files_of(standins_1pct), token=token) as server:
+        urls = "s3://bucket/imagenet", "hf://datasets/team/archives", "https://server/imagenet"
+        home = {"HF_HOME": str(tmp_path / "home")}
+        printed = run(
+            block(text), after='print(len(dataset["train"]))', replace=dict.fromkeys(urls, server.url), **home
+        )
+    assert printed.split()[-1] == "12811"
 
 
 def anchors(path):

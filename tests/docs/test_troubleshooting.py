@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import warnings
 
@@ -14,12 +15,16 @@ import huggingface_hub
 import pytest
 from helpers.pages import PAGES
 from helpers.programs import command
+from helpers.remote import files_of
 from makers.layouts import KAGGLE_TAR_GZ
+from makers.server import running_server
 
 import imagenet_subsets
 from imagenet_reader import lists
 from imagenet_reader.official import TRAIN_ARCHIVE as TRAIN
 from imagenet_reader.official import VALIDATION_ARCHIVE as VALIDATION
+from imagenet_reader.sources import remote as remote_files
+from imagenet_subsets_tools.indexes import index_archives
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 ONE = "n01440764_10043.JPEG"
@@ -219,6 +224,66 @@ def no_home_for_a_tar_gz(data_dir):
     no_home(data_dir, lambda data_dir: load(data_dir, splits=["validation"]))
 
 
+def remote(act):
+    """``act(server, data_dir)``, while a server has the archives of ``data_dir`` and the index of the first."""
+
+    def at_a_server(data_dir):
+        (index,) = index_archives([str(data_dir / TRAIN)], data_dir / f"{TRAIN}.index")
+        with running_server(files=files_of(data_dir)) as server, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(huggingface_hub.constants, "HF_HOME", str(data_dir / "home"))
+            patch.setattr(remote_files, "PAUSES", (0,) * 6)
+            act(server, index.path)
+
+    return at_a_server
+
+
+def load_train(url, **options):
+    load(url, splits=["train"], **options)
+
+
+def without_index(server, _):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=UserWarning)
+        try:
+            load(server.url, splits=["validation"])
+        except UserWarning as warning:
+            raise RuntimeError(str(warning)) from warning
+
+
+def index_of_another(server, _):
+    server.files[TRAIN] += bytes(512)
+    load_train(server.url)
+
+
+def replaced(server, _):
+    rows = imagenet_subsets.load_dataset("1pct", data_dir=server.url, splits=["train"], in_place=True)["train"]
+    server.versions[TRAIN] = "2"
+    rows[0]
+
+
+def without_ranges(server, _):
+    server.ranges = False
+    load_train(server.url)
+
+
+def failing(server, _):
+    server.fail = lambda number: 503
+    load_train(server.url)
+
+
+def without_package(data_dir):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "s3fs", None)
+        try:
+            load("s3://bucket/imagenet")
+        except ImportError as error:
+            raise RuntimeError(str(error)) from error
+
+
+def secret_url(data_dir):
+    load("https://user:password@server/imagenet")
+
+
 def unpublished(data_dir):
     shutil.copytree(lists.SPLIT_FILES, data_dir / "split_files")
     shutil.copy(data_dir / "split_files" / "10pct.parquet", data_dir / "split_files" / "1pct.parquet")
@@ -326,6 +391,13 @@ MESSAGES = {  # of the page's table, and what gets each
     "...: '....lock'": cache_read_only,
     "The indexes of archives cannot be kept in ...": no_home,
     "... are kept in a folder below HF_HOME, which cannot be written": no_home_for_a_tar_gz,
+    "... has no index: ... are read once": remote(without_index),
+    "... is the index of files with ...": remote(index_of_another),
+    "... has changed since it was indexed": remote(replaced),
+    "... the server ignores ranges": remote(without_ranges),
+    "reading ... failed after 7 tries": remote(failing),
+    "... cannot be opened: ... pip install s3fs": without_package,
+    "data_dir=... has a user name, a password or a query": secret_url,
     "... is not the published list": unpublished,
     "... is not known; choose one of ...": unknown_option,
     "... doesn't have a '...' key": unknown_key,

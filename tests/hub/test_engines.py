@@ -24,7 +24,7 @@ def train(hub_folder):
     not hasattr(datasets.IterableDataset, "reshard"), reason="this datasets cannot share row groups out"
 )
 def test_nodes_and_workers_share_the_rows(hub_folder, train):
-    """8 nodes with 4 workers each: every row once; each node and worker reads equally many row groups, which no other reads."""
+    """8 nodes with 4 workers each: each row once; all read equally many row groups, and no row group twice."""
     data = pytest.importorskip("torch.utils.data")
     from datasets.distributed import split_dataset_by_node
 

@@ -320,7 +320,7 @@ def test_file_that_is_not_there_as_it_was_sent(push, hub, folder, repo):
     """The listing has another size and hash for a shard: the error says which and both."""
     hub.fail("commit", "spoil")
     _, error, _ = push(folder, repo)
-    assert f"{SHARDS[0]} did not arrive complete" in str(error)
+    assert f"{SHARDS[0]} is incomplete on the Hub" in str(error)
     hub.recover()
     assert push(folder, repo)[1] is None
     assert there(hub, repo) == here(folder)
