@@ -7,7 +7,7 @@ import fsspec
 import multiprocess
 import pytest
 from datasets.exceptions import DatasetGenerationError
-from helpers.layout_rows import contents, load, stream
+from helpers.layout_rows import VERSION, contents, load, stream
 from helpers.programs import output
 from helpers.remote import RANGED, REMOTE, files_of, indexes_of, served
 from helpers.rows import WAYS
@@ -189,7 +189,8 @@ def test_object_that_is_replaced_after_it_was_indexed(archives, lists, hf_home, 
 
 def test_batches_in_place_are_fetched_at_once(archives, lists, hf_home, tmp_path):
     rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **lists)["train"]
-    for formatted in (rows, rows.with_format("numpy"), rows.with_transform(lambda batch: batch)):
+    arrays = [rows.with_format("numpy")] if VERSION >= (3, 0) else []  # NumPy 2 is too new for others
+    for formatted in (rows, *arrays, rows.with_transform(lambda batch: batch)):
         archives.latency, archives.most_in_flight = 0.1, 0
         before = archives.requests
         assert len(formatted[list(range(64))]["image"]) == 64
