@@ -19,8 +19,8 @@ from imagenet_reader.index.kept import is_indexed, kept_index
 from imagenet_reader.layouts.base import ImageSet, Layout, Wanted
 from imagenet_reader.layouts.kept import Kept, Member, Names, Stream
 from imagenet_reader.sources import File
+from imagenet_reader.sources.fetched import FetchedFile
 from imagenet_reader.sources.folders import stamps_of
-from imagenet_reader.sources.memory import FetchedFile
 from imagenet_reader.sources.remote import RemoteFile
 from imagenet_reader.sources.urls import is_url
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable
 
 from imagenet_reader.formats.base import Format, Where
-from imagenet_reader.sources.memory import FetchedFile, fetched
+from imagenet_reader.sources.fetched import FetchedFile, fetched
 from imagenet_reader.sources.remote import RemoteFile
 
 

@@ -52,6 +52,6 @@ def open_file(url: str) -> Iterator[File]:
 
 
 def _remote(url: str) -> File:
-    from imagenet_reader.sources.remote import RemoteFile  # fsspec: slow, and walks of local tars start processes
+    from imagenet_reader.sources.remote import RemoteFile  # local files do not need fsspec
 
     return RemoteFile(url)

@@ -11,7 +11,7 @@ from helpers.remote import REMOTE, files_of, indexes_of
 
 TOKEN = "hf_reader"
 SETTINGS = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN}
-LAYOUTS = ["archives", "tfds", "hub parquet"]
+LAYOUTS = ["archives", "hub parquet"]
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -26,6 +26,7 @@ def digests(images):
     return {name: hashlib.sha256(content).hexdigest() for name, content in images.items()}
 
 
+@pytest.mark.oldest_and_newest
 def test_private_repository(files, small, lists, tmp_path):
     with Hub({TOKEN: "read"}) as hub:
         hub.repos["team/archives"] = Repo(private=True)

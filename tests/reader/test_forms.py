@@ -35,6 +35,8 @@ from imagenet_subsets_tools.standins.forms.names import label_of
 from imagenet_subsets_tools.standins.forms.tfds import example, record
 from imagenet_subsets_tools.standins.tars import write_tar
 
+pytestmark = pytest.mark.once
+
 TRAIN = [f"{wnid}_{number}.JPEG" for wnid in ("n01440764", "n01443537", "n15075141") for number in range(1, 161)]
 NAMES = TRAIN + [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 31)] + ["ILSVRC2012_test_00000001.JPEG"]
 

@@ -15,6 +15,8 @@ from imagenet_reader.index.kept import SAMPLE_BYTES, SAMPLES
 from imagenet_reader.official import VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError, index_path, read_index
 
+pytestmark = pytest.mark.once
+
 
 def write_index(table, file):
     content = io.BytesIO()

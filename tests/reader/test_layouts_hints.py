@@ -28,6 +28,8 @@ from makers.tars import END, member
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError
 
+pytestmark = pytest.mark.once
+
 TRAIN = [f"{wnid}_{number}.JPEG" for wnid in WNIDS[:8] for number in range(1, 4)]
 IMAGES = {name: numbered_jpeg(k) for k, name in enumerate(TRAIN)}
 IMAGES |= {f"{VALIDATION}{k:08d}.JPEG": numbered_jpeg(100 + k) for k in range(1, 31)}

@@ -38,7 +38,7 @@ from makers.layouts import (
 from imagenet_subsets import ArchiveError
 
 pytestmark = [
-    pytest.mark.oldest_and_newest,
+    pytest.mark.once,
     pytest.mark.filterwarnings("ignore:.*can be read only from beginning to end"),
 ]
 

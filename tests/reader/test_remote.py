@@ -49,6 +49,7 @@ def assert_rows(loaded, images):
             assert content == images[name]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("layout", REMOTE)
 def test_rows_of_each_layout_without_an_index(layout, small, lists, hf_home, tmp_path):
     with served(layout, small, tmp_path, indexed=False) as server:
@@ -85,6 +86,7 @@ def test_each_way_to_load(way, archives, small, lists, hf_home, tmp_path):
     )
 
 
+@pytest.mark.once
 def test_only_the_wanted_bytes_are_fetched(standins_1pct, train, hf_home, tmp_path):
     names = list(train)[::200]
     with served("archives", {}, tmp_path, indexed=False) as server:
@@ -98,6 +100,7 @@ def test_only_the_wanted_bytes_are_fetched(standins_1pct, train, hf_home, tmp_pa
         assert server.sent < index + len(names) * 80_000 < archive
 
 
+@pytest.mark.once
 def test_index_command_writes_what_is_looked_for(small, tmp_path, capsys):
     with served("class tars", small, tmp_path) as server:
         assert sorted(name for name in server.files if name.endswith(".index")) == [
@@ -112,6 +115,7 @@ def test_index_command_writes_what_is_looked_for(small, tmp_path, capsys):
     assert "is a file, but there are 2 archives" in capsys.readouterr().err
 
 
+@pytest.mark.once
 def test_index_of_other_files_is_an_error(archives, lists, hf_home, tmp_path):
     archives.files[TRAIN_ARCHIVE] += bytes(10_240)
     archives.versions[TRAIN_ARCHIVE] = "2"
@@ -119,18 +123,21 @@ def test_index_of_other_files_is_an_error(archives, lists, hf_home, tmp_path):
         load(archives.url, cache_dir=tmp_path / "cache", **lists)
 
 
+@pytest.mark.once
 def test_index_of_files_of_the_same_size_but_other_content_is_an_error(archives, lists, hf_home, tmp_path):
     archives.files[TRAIN_ARCHIVE] = archives.files[TRAIN_ARCHIVE][:-20_480] + b"x" * 20_480
     with pytest.raises(ArchiveError, match=r"img_train\.tar\.index is the index of files with other content"):
         load(archives.url, cache_dir=tmp_path / "cache", **lists)
 
 
+@pytest.mark.once
 def test_damaged_index_is_an_error(archives, lists, hf_home, tmp_path):
     archives.files[f"{TRAIN_ARCHIVE}.index"] = archives.files[f"{TRAIN_ARCHIVE}.index"][:-1]
     with pytest.raises(ArchiveError, match=r"img_train\.tar\.index is damaged"):
         load(archives.url, cache_dir=tmp_path / "cache", **lists)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("failure", [503, "reset", "short"])
 @pytest.mark.parametrize("indexed", [True, False], ids=["ranges", "pass"])
 def test_failures_of_single_requests_pass(failure, indexed, small, lists, hf_home, tmp_path):
@@ -139,6 +146,7 @@ def test_failures_of_single_requests_pass(failure, indexed, small, lists, hf_hom
         assert_rows(load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", **lists), small)
 
 
+@pytest.mark.once
 def test_stalled_connection(archives, small, lists, hf_home, tmp_path):
     import aiohttp
 
@@ -149,11 +157,13 @@ def test_stalled_connection(archives, small, lists, hf_home, tmp_path):
     )
 
 
+@pytest.mark.once
 def test_server_without_lists_of_files(archives, small, lists, hf_home, tmp_path):
     archives.listing = False
     assert_rows(load(archives.url, cache_dir=tmp_path / "cache", image_bytes="archive", **lists), small)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("settings", "message"),
     [({"ranges": False}, "ignores ranges.*download"), ({"fail": lambda number: 403}, "failed.*403")],
@@ -167,6 +177,7 @@ def test_server_that_refuses(settings, message, archives, lists, hf_home, tmp_pa
     assert re.search(message, str(error))
 
 
+@pytest.mark.once
 def test_nothing_at_a_url(archives, lists, hf_home, tmp_path):
     with pytest.raises(FileNotFoundError, match=rf"{archives.url}/none has no {TRAIN_ARCHIVE} .*official archives"):
         load(f"{archives.url}/none", cache_dir=tmp_path / "cache", **lists)
@@ -227,6 +238,7 @@ def test_secrets_are_used_and_stand_nowhere(small, lists, hf_home, tmp_path):
     assert not found
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("url", ["https://user:geheim@host/folder", "https://host/folder?sig=geheim"])
 def test_urls_with_secrets_are_refused(url):
     with pytest.raises(ValueError, match="storage_options") as caught:
@@ -234,6 +246,7 @@ def test_urls_with_secrets_are_refused(url):
     assert "geheim" not in str(caught.value)
 
 
+@pytest.mark.once
 def test_check_and_build(standins_1pct, hf_home, tmp_path, capsys):
     with served("archives", {}, tmp_path, indexed=False) as server:
         server.files = {path.name: path.read_bytes() for path in standins_1pct.glob("*.tar")}

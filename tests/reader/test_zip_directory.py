@@ -10,6 +10,8 @@ import pytest
 from imagenet_reader.formats import zip_directory
 from imagenet_reader.sources import open_file
 
+pytestmark = pytest.mark.once
+
 FUZZ = {"derandomize": True, "database": None, "deadline": None}
 
 
