@@ -7,6 +7,9 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import fsspec
 
 from imagenet_reader.sources import local
 from imagenet_reader.sources.remote import AT_ONCE, asked, remote_stamp, stamp_in
@@ -14,7 +17,7 @@ from imagenet_reader.sources.stamp import Stamp
 from imagenet_reader.sources.urls import is_http, is_url, join
 
 FEW = 4  # remote files; of more, the stamps are taken from a listing of their folder
-SAME_LISTING = 10  # seconds for which a listing of a remote folder is used again
+SAME_LISTING = 3  # seconds for which a listing of a remote folder is used again
 
 
 def listdir(url: str) -> list[str]:
@@ -26,8 +29,7 @@ def listdir(url: str) -> list[str]:
     if not is_url(url):
         return sorted(os.listdir(url))
     folder = url.rstrip("/") + "/" if is_http(url) else url  # servers redirect to it, and lists are relative to it
-    found = asked(folder, lambda system, path: system.ls(path, detail=False))
-    return sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in found)
+    return sorted(info["name"].rstrip("/").rsplit("/", 1)[-1] for info in asked(folder, _infos))
 
 
 def matching(pattern: str) -> list[str]:
@@ -70,20 +72,22 @@ def stamps_of(urls: Sequence[str]) -> tuple[Stamp, ...]:
     if not urls or not is_url(urls[0]):
         return tuple(map(local.stamp_of, urls))
     listed: dict[str, Stamp | None] = {}
-    if len(urls) > FEW and not is_http(urls[0]):
-        for folder in dict.fromkeys(url.rpartition("/")[0] for url in urls):
+    if len(urls) > FEW:
+        for folder in dict.fromkeys(url.rpartition("/")[0] for url in urls if not is_http(url)):
             listed |= _listed_stamps(folder)
     with ThreadPoolExecutor(min(AT_ONCE, len(urls))) as pool:
         return tuple(pool.map(lambda url: listed.get(url) or remote_stamp(url), urls))
 
 
 def _listed_stamps(folder: str) -> dict[str, Stamp | None]:
-    def infos(system, path):
-        system.invalidate_cache()
-        return system.ls(path, detail=True)
-
-    files = [info for info in asked(folder, infos) if info.get("type") != "directory"]
+    files = [info for info in asked(folder, _infos) if info.get("type") != "directory"]
     return {join(folder, info["name"].rsplit("/", 1)[-1]): stamp_in(info) for info in files}
+
+
+def _infos(system: fsspec.AbstractFileSystem, path: str) -> list[dict[str, Any]]:
+    """What a file system says of the files in a folder now."""
+    system.invalidate_cache()
+    return system.ls(path, detail=True)
 
 
 def exists(url: str) -> bool:

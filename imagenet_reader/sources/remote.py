@@ -42,6 +42,7 @@ _VERSIONS = (
     "created",
 )
 _T = TypeVar("_T")
+_Place = tuple[str, int, int]  # a path in a file system, and where a range begins and ends
 _answers_ranges: dict[str, bool] = {}  # by server
 
 
@@ -203,11 +204,19 @@ def asked(url: str, ask: Callable[[fsspec.AbstractFileSystem, str], _T]) -> _T:
 
 def _request(requests: list[tuple[RemoteFile, Piece]]) -> Iterable[bytes | BaseException]:
     """The bytes of each request, or the error."""
-    if not requests:
-        return []
-    stop = _stop_of(requests)
-    system, _ = file_system(requests[0][0].path)
-    places = [(file_system(file.path)[1], piece.start, piece.end) for file, piece in requests]
+    of_systems: dict[int, tuple[fsspec.AbstractFileSystem, dict[int, _Place]]] = {}
+    for number, (file, piece) in enumerate(requests):
+        system, path = file_system(file.path)
+        of_systems.setdefault(id(system), (system, {}))[1][number] = path, piece.start, piece.end
+    found: dict[int, bytes | BaseException] = {}
+    for system, places in of_systems.values():  # several only if a batch mixes datasets
+        found |= zip(places, _read_places(system, list(places.values()), _stop_of(requests)))
+    return [found[number] for number in range(len(requests))]
+
+
+def _read_places(
+    system: fsspec.AbstractFileSystem, places: list[_Place], stop: threading.Event
+) -> list[bytes | BaseException]:
     if system.async_impl:
         call = system._cat_ranges(*map(list, zip(*places)), on_error="return", batch_size=AT_ONCE)
         return _finished(asyncio.run_coroutine_threadsafe(call, system.loop), stop)
@@ -234,9 +243,7 @@ def _stopped() -> OSError:
     return OSError("the transfer was interrupted")
 
 
-def _read_or_error(
-    system: fsspec.AbstractFileSystem, stop: threading.Event, place: tuple[str, int, int]
-) -> bytes | BaseException:
+def _read_or_error(system: fsspec.AbstractFileSystem, stop: threading.Event, place: _Place) -> bytes | BaseException:
     path, start, end = place
     try:
         if stop.is_set():

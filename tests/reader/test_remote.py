@@ -254,6 +254,8 @@ def test_check_and_build(standins_1pct, hf_home, tmp_path, capsys):
         assert report["splits"][0]["found"] == 12_811
         assert main(["check", server.url]) == 1  # which lacks the images of 10pct and lt
         assert f"{server.url}/{TRAIN_ARCHIVE}" in capsys.readouterr().out
+        assert main(["index", f"{server.url}/{TRAIN_ARCHIVE}", server.url]) == 0
+        assert re.search(rf"{server.url}/{TRAIN_ARCHIVE}: 15,\d+ images, index ", capsys.readouterr().out)
         built = tmp_path / "built"
         assert main(["build", "1pct", "--splits", "train", "--data-dir", server.url, "--output-dir", str(built)]) == 0
         rows = datasets.load_dataset(str(built), split="train", cache_dir=str(tmp_path / "cache"))
