@@ -1,4 +1,4 @@
-"""What the caches hold of this project, and removing it: built datasets, indexes, and the images of a tar.gz."""
+"""List and remove what this project has cached: built datasets, indexes, and the extracted images of a tar.gz."""
 
 import contextlib
 import dataclasses
@@ -21,25 +21,25 @@ from imagenet_reader.layouts.messages import listing
 from imagenet_subsets_tools.check import text_table
 
 _BUILDER = "imagenet_subsets"  # in the dataset_info.json of our datasets
-_KEPT_TAR = re.compile(r"([0-9a-f]{16})-[0-9a-f]{16}-[0-9a-f]{16}\.tar")
+_CACHED_TAR = re.compile(r"([0-9a-f]{16})-[0-9a-f]{16}-[0-9a-f]{16}\.tar")
 _INDEX = re.compile(r"[0-9a-f]{16}\.index")
 _UNFINISHED = re.compile(r"[0-9a-f]{16}\.(index|tar)\.tmp")
-_UNKNOWN = "?"  # what versions before 2.0.0 did not note
+_UNKNOWN = "?"  # not recorded by versions before 2.0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What can be removed by itself.
+    """One removable entry.
 
     Attributes:
-        name: what to call it: the config, ``index``, ``images`` or ``unfinished``, and a digest of its path.
+        name: the config, ``index``, ``images`` or ``unfinished``, and a digest of the path.
         path: the folder of a dataset, or a file.
-        archives: paths of the archives or folders that it is from, ``list[str]``; ``None`` if unknown.
-        options: of a dataset, the options that are not as they are by default, ``dict``; ``None`` if unknown.
-        used: when it was used last, or when it was made if it isn't noted, in seconds since 1970.
-        lock: the lock that a process holds as long as it writes it.
-        beside: ``list[Path]``, the files that go with it, locks for instance; some may not exist.
-        parents: ``list[Path]``, the folders above it that are removed if they become empty.
+        archives: paths of the archives or folders that it was made from, ``list[str]``; ``None`` if unknown.
+        options: for a dataset, the options that differ from their defaults, ``dict``; ``None`` if unknown.
+        used: time of the last use, or of creation if uses are not recorded, in seconds since 1970.
+        lock: the lock that a process holds while writing it.
+        beside: ``list[Path]``, files to remove with it, such as locks; some may not exist.
+        parents: ``list[Path]``, the folders above it, to remove if they become empty.
     """
 
     name: str
@@ -53,13 +53,13 @@ class Entry:
 
     @property
     def size(self):
-        """Bytes on the disk, with all that ``datasets`` has put into the folder, such as results of ``map``."""
+        """Bytes on disk, including what ``datasets`` has added to the folder, such as results of ``map``."""
         files = [*(self.path.rglob("*") if self.path.is_dir() else [self.path]), *self.beside]
         return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def list_cache(cache_dir=None):
-    """What the caches hold, ``list[Entry]``: built datasets first, then the rest, each from the last used on.
+    """List the cache entries, ``list[Entry]``: datasets first, then other files, each most recently used first.
 
     Args:
         cache_dir: the ``cache_dir`` of ``load_dataset``; by default the cache of ``datasets``.
@@ -73,12 +73,12 @@ def list_cache(cache_dir=None):
         ['1pct-1f6a2c9d', 'index-77c0e3ab']
     """
     root = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser().absolute()
-    # A folder a dataset name, config and version, and mostly one a builder.
+    # One folder level each for dataset name, config, version and, usually, builder.
     folders = {path.parent for pattern in ("*/*/*/*.json", "*/*/*/*/*.json") for path in root.glob(pattern)}
     entries = [_dataset(root, folder) for folder in folders if _is_ours(folder)]
-    kept = Path(index_folder())
-    files = list(kept.iterdir()) if kept.is_dir() else []
-    tars = [path for path in files if _KEPT_TAR.fullmatch(path.name)]
+    folder = Path(index_folder())
+    files = list(folder.iterdir()) if folder.is_dir() else []
+    tars = [path for path in files if _CACHED_TAR.fullmatch(path.name)]
     of_tars = {Path(index_path(path)).name for path in tars}
     entries += map(_images, tars)
     entries += [_index(path) for path in files if _INDEX.fullmatch(path.name) and path.name not in of_tars]
@@ -87,7 +87,7 @@ def list_cache(cache_dir=None):
 
 
 def _is_ours(folder):
-    """Whether a folder holds a dataset that our builder has written, or was writing when it was killed."""
+    """Whether a folder holds a dataset that our builder wrote, or was writing when it was killed."""
     if read_record(folder) is not None:
         return True
     with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -113,7 +113,7 @@ def _images(tar):
     with contextlib.suppress(OSError, tarfile.TarError):
         archive = origin_of(tar)
     index = Path(index_path(tar))
-    lock = tar.with_name(f"{_KEPT_TAR.fullmatch(tar.name)[1]}.tar.lock")
+    lock = tar.with_name(f"{_CACHED_TAR.fullmatch(tar.name)[1]}.tar.lock")
     used = max(path.stat().st_mtime for path in (tar, index) if path.exists())
     return Entry(_name("images", tar), tar, archive and [archive], {}, used, lock, [index, _lock(index), lock], [])
 
@@ -139,7 +139,7 @@ def _name(kind, path):
 
 
 def format_entries(entries):
-    """Entries as text, a line each, and their sum.
+    """Format entries as text: one line per entry, and their total size.
 
     Example:
 
@@ -153,7 +153,7 @@ def format_entries(entries):
     head = "name", "options", "size", "last used", "from"
     lines = text_table("<<><<", [head, *map(_row, entries)])
     total = in_words(sum(entry.size for entry in entries))
-    return "\n".join([*lines, "", f"{total} in all. To remove some: imagenet-subsets cache --remove NAME ..."])
+    return "\n".join([*lines, "", f"{total} in total. To remove some: imagenet-subsets cache --remove NAME ..."])
 
 
 def _row(entry):
@@ -165,19 +165,19 @@ def _row(entry):
 
 
 def remove(entries, names):
-    """Remove entries with their locks; what uses them is made again when it is needed.
+    """Remove entries with their locks; they are rebuilt on demand.
 
     Args:
         entries: what ``list_cache`` returns.
-        names: which to remove.
+        names: the names of the entries to remove.
 
     Yields:
-        ``str``, a line for each that was removed.
+        ``str``, one line per removed entry.
 
     Raises:
-        ValueError: a name is of none of the entries; then nothing is removed.
-        BlockingIOError: a process is writing one of them now.
-        OSError: it cannot be removed.
+        ValueError: no entry has one of these names; then nothing is removed.
+        BlockingIOError: a process is writing one of the entries.
+        OSError: an entry cannot be removed.
     """
     by_name = {entry.name: entry for entry in entries}
     unknown = [name for name in names if name not in by_name]

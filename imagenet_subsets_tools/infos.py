@@ -1,8 +1,8 @@
-"""Make ``dataset_infos.json``, which datasets 2.x and 3.x read beside a loading script and check splits against.
+"""Make ``dataset_infos.json``, from which datasets 2.x and 3.x verify the splits of a loading script.
 
     python -m imagenet_subsets_tools.infos dataset_infos.json
 
-It says what the builder says, and no sizes in bytes: nobody has measured them here.
+It repeats the infos of the builder, without sizes in bytes, which are unknown here.
 """
 
 import json
@@ -15,7 +15,7 @@ import imagenet_subsets
 
 
 def write_dataset_infos(path) -> None:
-    """Write the infos of all configs, a line each, to ``path``, in the form ``{config: DatasetInfo as a dict}``.
+    """Write the infos of all configs to ``path``, one per line, as ``{config: DatasetInfo as a dict}``.
 
     Example:
 
