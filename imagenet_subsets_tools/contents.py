@@ -125,13 +125,13 @@ def _parts(contents, config):
 def config_options(
     configs, label_names, splits, unlabeled, train_list, validation_list, classes=None, real_labels=False
 ):
-    """The options of each config, ``dict[str, dict]``: an option of ``load_dataset`` applies to the configs that have it.
+    """The options of each config, ``dict[str, dict]``: a config gets the options of ``load_dataset`` that it has.
 
     Raises:
         ValueError: an option or a split exists in none of the configs, or a config has none of the splits.
     """
     if unlabeled and not set(configs) & set(imagenet_subsets.UNLABELED):
-        raise ValueError(f"unlabeled=True is for {list(imagenet_subsets.UNLABELED)}; configs={configs!r} includes neither.")
+        raise ValueError(f"unlabeled=True is for {list(imagenet_subsets.UNLABELED)}; configs={configs!r} has neither.")
     if (train_list or validation_list) and "custom" not in configs:
         raise ValueError(f"train_list and validation_list are for the config 'custom'; configs={configs!r} lacks it.")
     common = {"label_names": label_names, "classes": classes, "real_labels": real_labels}
@@ -153,7 +153,7 @@ def _choose_splits(options, splits):
     }
     known = set.union(*possible.values())
     if not splits or not set(splits) <= known:
-        raise ValueError(f"splits={splits!r:.200}: expected one or more of {sorted(known)}, the splits of {list(options)}.")
+        raise ValueError(f"splits={splits!r:.200}: expected splits of {list(options)}: {sorted(known)}.")
     for config, chosen in options.items():
         chosen["splits"] = [split for split in splits if split in possible[config]]
         if not chosen["splits"]:

@@ -11,7 +11,7 @@ _DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.S
 
 
 class _Handler:
-    """A signal handler: calls ``end(exit code)`` in this process, and exits a fork that inherits it."""
+    """A signal handler: calls ``end(exit code)`` in this process, and exits forks that inherit it."""
 
     def __init__(self, end):
         self.end, self.process = end, os.getpid()

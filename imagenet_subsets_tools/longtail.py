@@ -1,7 +1,7 @@
 """Long-tailed evaluation from the split lists alone: images per class, shot groups, accuracy per group.
 
 The groups are those of ImageNet-LT's authors (Liu et al., Large-Scale Long-Tailed Recognition in an Open World,
-CVPR 2019): "many" are the classes with more than 100 training images, "medium" with 20 to 100, "few" with fewer than 20.
+CVPR 2019): "many" are the classes with more than 100 training images, "medium" 20 to 100, "few" fewer than 20.
 """
 
 import functools
@@ -24,11 +24,10 @@ def images_per_class(config, split="train", classes=None):
         classes: the option that the dataset was loaded with, as for ``imagenet_subsets.load_dataset``.
 
     Returns:
-        ``np.ndarray``, int64 ``[1000]``, or ``[len(classes)]`` if given: numbers of images, in label order.
+        ``np.ndarray``, int64 ``[1000]``, or as long as ``classes``: numbers of images, in label order.
 
     Raises:
-        ValueError: the images of this split are not listed, ``classes`` is invalid, or ``split_files/`` does not hold the
-            published list.
+        ValueError: the split has no list, ``classes`` is invalid, or ``split_files/`` does not hold the published list.
 
     Example:
 
@@ -38,7 +37,7 @@ def images_per_class(config, split="train", classes=None):
     known = _listed_splits()
     if (config, split) not in known:
         raise ValueError(
-            f"the images per class of {config!r}, split {split!r}, are unknown, because it has no list. "
+            f"the images per class of {config!r}, split {split!r}, are unknown, because no list has them. "
             f"Known: {', '.join(f'{config} {split}' for config, split in known)}."
         )
     chosen = published_labels(classes)
@@ -97,8 +96,8 @@ def shot_accuracy(predicted, labels, config="lt", classes=None):
         and ``"few"``; ``nan`` for a group without images.
 
     Raises:
-        ValueError: the two do not have the same length ``[n]``, or are not integers from 0 to 999 (a label of -1 marks an
-            image of unknown class); or as ``images_per_class``.
+        ValueError: the two differ in length, or are not integers ``[n]`` from 0 to 999 (a label of -1 marks an image of
+            unknown class); or as ``images_per_class``.
 
     Example:
 
@@ -111,7 +110,7 @@ def shot_accuracy(predicted, labels, config="lt", classes=None):
     classes = sum(map(len, groups.values()))
     predicted, labels = _as_labels("predicted", predicted, classes), _as_labels("labels", labels, classes)
     if len(predicted) != len(labels):
-        raise ValueError(f"got {len(predicted):,} predicted labels and {len(labels):,} true labels; expected the same number")
+        raise ValueError(f"got {len(predicted):,} predicted labels and {len(labels):,} true ones")
     correct = predicted == labels
     parts = {"overall": correct} | {name: correct[np.isin(labels, group)] for name, group in groups.items()}
     return {name: float(part.mean()) if len(part) else float("nan") for name, part in parts.items()}
