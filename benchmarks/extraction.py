@@ -1,4 +1,4 @@
-"""Images out of the Hub's Parquet files, against reading the same row groups with pyarrow; see ``contenders``."""
+"""Extract images from the Hub's Parquet files, or read the same row groups with pyarrow; see ``contenders``."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,7 @@ def extract_from_parquet(folder, share):
 
 
 def read_parquet(folder):
-    """Read the images of all row groups with pyarrow, with as many threads, and drop them."""
+    """Read the images of all row groups with pyarrow, with as many threads, and discard them."""
     with measured() as result, ThreadPoolExecutor(THREADS) as pool:
         for _ in pool.map(_read_file, _layout(folder).files()):
             pass

@@ -110,10 +110,10 @@ def _files(folder):
         for part in config["data_files"]:
             named = {name: path for name, path in shards.items() if fnmatchcase(name, part["path"])}
             found = sum(pq.read_metadata(path).num_rows for path in named.values())
-            expected = rows[config["config_name"], part["split"]]
-            if found != expected:
+            listed = rows[config["config_name"], part["split"]]
+            if found != listed:
                 raise FileNotFoundError(
-                    f"{folder / part['path']} has {found:,} rows in {len(named)} files; the card says {expected:,}. Run "
+                    f"{folder / part['path']} has {found:,} rows in {len(named)} files; the card says {listed:,}. Run "
                     f"`imagenet-subsets build` with --output-dir {folder} again; finished shards are kept."
                 )
             files.update(named)

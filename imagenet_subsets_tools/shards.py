@@ -210,7 +210,7 @@ def _writer_has_exited(host, process):
 def _planned_shard(task):
     """The ``Shard`` of a task, planned on this host; raise an error if it differs from that of the build."""
     if versions() != task.versions:
-        raise BuildError(f"the packages here are {versions()}, but the build has {task.versions}: install the same versions")
+        raise BuildError(f"the packages here are {versions()}, those of the build {task.versions}: install the same")
     data_dir = task.contents.data_dir
     try:
         part = task.contents.parts(task.config)[task.split]

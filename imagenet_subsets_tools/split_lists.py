@@ -1,13 +1,13 @@
-"""Make ``split_files/`` from the published texts, and the published lines back from ``split_files/``.
+"""Make ``split_files/`` from the published texts, and the published lines from ``split_files/``.
 
-The texts are not part of this project. With them (their addresses are in ``split_files/sources.csv``), the folder can be
+The texts are not part of this project. With them (``split_files/sources.csv`` has their addresses), the folder can be
 rebuilt byte for byte:
 
     python -m imagenet_subsets_tools.split_lists FOLDER_OF_TEXTS split_files
 
 A training list holds one row per image, ``label`` (0 to 999, the rank of the sorted wnids) and
-``number``: the file name is ``<wnid>_<number>.JPEG``. ``validation.parquet`` holds ``label``
-alone: its row k, counted from 1, is ``ILSVRC2012_val_<k, eight digits>.JPEG``. ``real.parquet`` holds the
+``number``: the file name is ``<wnid>_<number>.JPEG``. ``validation.parquet`` holds only
+``label``: its row k, counted from 1, is ``ILSVRC2012_val_<k, eight digits>.JPEG``. ``real.parquet`` holds the
 list ``labels`` of each of these images. A set of classes holds one row per class, ``label``, in published order.
 """
 

@@ -1,4 +1,4 @@
-"""The content of the stand-in images: drawn pictures, each in a file of its own."""
+"""The content of the stand-in images: drawn pictures, no two files equal."""
 
 import functools
 import io
@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, PngImagePlugin
 
-# The training images of the true archive that are not what their names say.
+# The training images of the official archive that are CMYK JPEGs, and the one that is a PNG.
 CMYK_IMAGES = frozenset(
     f"{stem}.JPEG"
     for stem in """
@@ -21,7 +21,7 @@ PNG_IMAGE = "n02105855_2933.JPEG"
 
 
 def name_hash(name):
-    """A number from 0 to 2 ** 32 - 1, by which all that varies from image to image is chosen."""
+    """A number from 0 to 2 ** 32 - 1 that determines everything that varies between images."""
     return zlib.crc32(name.encode())
 
 
@@ -31,17 +31,17 @@ def varied_size(name, mean):
 
 
 class Images:
-    """The content of every image file. Few pictures are encoded, and many files are made of each."""
+    """The content of every image file. Few pictures are encoded, and many files use each."""
 
     _SMALL = ((64, 48),) * 4
-    _PHOTO_SHARES = (0.35, 0.8)  # the pictures of a class, in parts of the average file
-    _PHOTO_BYTES_A_PIXEL = 0.5  # at this quality and grain; the true images have about 0.6
+    _PHOTO_SHARES = (0.35, 0.8)  # sizes of the pictures of a class, relative to the average file
+    _PHOTO_BYTES_PER_PIXEL = 0.5  # at this quality and grain; ImageNet has about 0.6
 
     def __init__(self, image_bytes):
         self.image_bytes = image_bytes
         self._sizes = self._SMALL
         if image_bytes is not None:
-            pixels = [image_bytes * share / self._PHOTO_BYTES_A_PIXEL for share in self._PHOTO_SHARES]
+            pixels = [image_bytes * share / self._PHOTO_BYTES_PER_PIXEL for share in self._PHOTO_SHARES]
             self._sizes = [(round((n * 4 / 3) ** 0.5), round((n * 3 / 4) ** 0.5)) for n in pixels]
         self._padding = np.random.RandomState(0).bytes(0xFFFF)
         self._grain = functools.cache(self._grain)
@@ -51,13 +51,13 @@ class Images:
         """The bytes of the file ``name`` of class ``label``."""
         if name == PNG_IMAGE:
             return self._png(name, label)
-        draw = (name_hash(name) >> 2) % 1000  # 20 of 1,000 are grey, and another 3 are turned
+        draw = (name_hash(name) >> 2) % 1000  # 20 of 1,000 are grey, 3 others are rotated
         mode = "CMYK" if name in CMYK_IMAGES else "L" if draw < 20 else "RGB"
-        turn = {20: 6, 21: 8, 22: 3}.get(draw)
+        orientation = {20: 6, 21: 8, 22: 3}.get(draw)
         head = [b"\xff\xd8", jpeg_segment(0xFE, name.encode())]
-        if turn is not None:
+        if orientation is not None:
             exif = Image.Exif()
-            exif[ExifTags.Base.Orientation] = turn
+            exif[ExifTags.Base.Orientation] = orientation
             head.append(jpeg_segment(0xE1, exif.tobytes()))
         if self.image_bytes is None:
             variant = name_hash(name) % len(self._sizes) if mode == "RGB" else 0
@@ -70,7 +70,7 @@ class Images:
         return b"".join((*head, *self._comments(room - len(jpeg)), jpeg))
 
     def _comments(self, room):
-        """Comment segments of random bytes that fill the room; random, so that they do not compress."""
+        """Comment segments that fill the room with random bytes, which do not compress."""
         while room >= 4:
             comment = jpeg_segment(0xFE, self._padding[: min(room, 0xFFFF) - 4])
             room -= len(comment)
@@ -101,7 +101,7 @@ class Images:
         return ImageChops.add(large, self._grain(variant), offset=-128)
 
     def _grain(self, variant):
-        """Grey noise around 128; without it, a picture of this size would be a small file."""
+        """Grey noise around 128; without it, pictures of this size would be small files."""
         width, height = self._sizes[variant]
         noise = np.random.RandomState(variant).normal(128, 20, (height, width)).clip(0, 255)
         return Image.fromarray(noise.astype(np.uint8)).convert("RGB")
@@ -125,9 +125,9 @@ _SHAPES = (
 
 
 def _landscape(label, variant):
-    """A 64 x 48 picture: the class gives colours and shape, the variant the place of the shape."""
+    """A 64 x 48 picture: the class determines colours and shape, the variant the position of the shape."""
     random = np.random.RandomState([label, variant])
-    hue = label * 0.618034 % 1  # golden ratio: classes next to each other differ in colour
+    hue = label * 0.618034 % 1  # golden ratio: neighbouring classes differ in colour
     y, x = (axis / 24 for axis in np.ogrid[-23.5:24, -31.5:32])
 
     slope = 0.45 * (label % 5 - 2)
