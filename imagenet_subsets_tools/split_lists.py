@@ -124,7 +124,7 @@ def published_text(split_files: Path, split_file: str, line: str) -> str:
 
 
 def make_split_files(texts: Path, split_files: Path) -> None:
-    """Write ``split_files/`` from the folder of published texts.
+    """Write ``split_files/`` from a folder of published texts.
 
     Args:
         texts: folder with the texts that ``SOURCES`` names.
