@@ -274,7 +274,7 @@ def _index_arguments(parser):
         "archives", metavar="ARCHIVE", nargs="+", help="archive to index, or a folder with archives; a path or URL"
     )
     parser.add_argument(
-        "--output", metavar="FILE", type=Path, help="also write the index to this file, to store beside a remote archive"
+        "--output", metavar="FILE", type=Path, help="also write the index to this file, to put beside a remote archive"
     )
 
 

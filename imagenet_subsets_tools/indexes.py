@@ -1,4 +1,4 @@
-"""Index archives before the first load, and write indexes to store beside remote archives."""
+"""Index archives before the first load, and write indexes to put beside remote archives."""
 
 import dataclasses
 import os
