@@ -1,1 +1,1 @@
-"""Measures the speed, memory and reads of imagenet_subsets against its rivals: see ``python -m benchmarks -h``."""
+"""Measure the speed, memory and reads of imagenet_subsets and of its rivals: see ``python -m benchmarks -h``."""

@@ -1,14 +1,14 @@
-"""Measure imagenet_subsets against a plain copy of the same images, and against other ways to get them.
+"""Measure imagenet_subsets against a plain copy of the same images and against other tools.
 
     python -m benchmarks                                     a few minutes, 2 GB of disk
     python -m benchmarks --scale photo --workdir /scratch    images as large as ImageNet's: 16 GB
     python -m benchmarks --scale full --workdir /scratch     and as many, most of them holes: 45 GB
 
-Archives with drawn images are made in the work folder. Each run is a process of its own with empty
-caches; runs that are compared take turns, and a ratio is the median of the ratios of all rounds. Where
-three are given, they are the smallest, the median and the largest, which counts.
-The targets are for images of this size; small ones cost most where their number counts.
-The rivals come with "pip install imagenet-subsets[bench]"; those that are not installed are left out.
+Archives with drawn images are made in the work folder. Each run is a separate process with empty
+caches; compared runs take turns, and a ratio is the median of the ratios of all rounds. Where three
+ratios are given, they are the smallest, the median and the largest, which counts.
+The targets are for images of ImageNet's size; small ones cost most where their number matters.
+The rivals come with "pip install imagenet-subsets[bench]"; those that are not installed are skipped.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def run_all(scale, workdir):
     """Make the stand-ins and run everything.
 
     Returns:
-        ``dict[str, list[dict]]``, the results of each run (``benchmarks.contenders``), one a round; none of
+        ``dict[str, list[dict]]``, the results of each run (``benchmarks.contenders``), one per round; none for
         rivals that are not installed.
     """
     folders = {"photos": workdir / "photos", "many": workdir / "many"}
@@ -64,14 +64,14 @@ def run_all(scale, workdir):
     groups = [(group, ROUNDS) for group in GROUPS] + [(group, ROUNDS_OF_WALKS) for group in WALKS]
     results = {name: [] for group, _ in groups for name in group}
     with tempfile.TemporaryDirectory(dir=workdir) as indexes:
-        for folder in {folders["photos"], folders["many"]}:  # an index of each, for the runs that have one
+        for folder in {folders["photos"], folders["many"]}:  # index each folder, for the runs with an index
             _call("until_writing", folder, indexes, {"config": "1pct"})
-        for group, most in groups:
-            rounds = {name: _rounds(run, scale, most) for name, run in group.items()}
+        for group, limit in groups:
+            rounds = {name: _rounds(run, scale, limit) for name, run in group.items()}
             first = next((run for name, run in group.items() if rounds[name]), None)
             if first is not None and not first.cold:
-                _run(first, folders, indexes)  # the page cache gets warm
-            for k in range(most):
+                _run(first, folders, indexes)  # warms up the page cache
+            for k in range(limit):
                 for name, run in group.items():
                     if k < rounds[name]:
                         results[name].append(_run(run, folders, indexes))
@@ -79,11 +79,11 @@ def run_all(scale, workdir):
     return results
 
 
-def _rounds(run, scale, most):
-    """How many times to measure a run, ``most`` at the most; 0 if that cannot be done here."""
-    if (run.whole and scale is not SCALES["full"]) or (run.library and not importlib.util.find_spec(run.library)):
+def _rounds(run, scale, limit):
+    """How many times to measure a run, at most ``limit``; 0 if it cannot be measured here."""
+    if (run.needs_full and scale is not SCALES["full"]) or (run.library and not importlib.util.find_spec(run.library)):
         return 0
-    return ROUNDS_OF_RIVALS if run.library in SLOW_RIVALS else most
+    return ROUNDS_OF_RIVALS if run.library in SLOW_RIVALS else limit
 
 
 def _run(run, folders, indexes):
@@ -92,7 +92,7 @@ def _run(run, folders, indexes):
             shutil.copytree(Path(indexes, "imagenet_subsets"), Path(home, "imagenet_subsets"))
         if run.cold:
             drop_caches(archive_of(folders[run.folder], "train"))
-        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(run.beside)]
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(run.busy)]
         try:
             return _call(run.function, folders[run.folder], home, run.arguments)
         finally:
@@ -107,7 +107,7 @@ def _call(function, folder, home, arguments):
     environment = os.environ | quiet | {"HF_HOME": str(home)}
     for name in ("HF_DATASETS_CACHE", "HF_MODULES_CACHE"):
         environment.pop(name, None)
-    os.sync()  # nobody pays for what another wrote
+    os.sync()  # no run pays for the writes of another
     child = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if child.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{child.stderr[-3000:]}")
@@ -115,7 +115,7 @@ def _call(function, folder, home, arguments):
 
 
 def table(results):
-    """The measurements as a table in Markdown."""
+    """Format the measurements as a Markdown table."""
     lines = ["| measured | this | against | ratio | rounds | target |", "| --- | --- | --- | --- | --- | --- |"]
     for label, name, other, target, (field, other_field, unit) in RATIOS + WORST:
         pairs = [(a[field], b[other_field]) for a, b in zip(results[name], results[other])]
@@ -136,13 +136,13 @@ def table(results):
 
 
 def main():
-    """Run the benchmarks that the command line asks for, and print the table."""
+    """Run the requested benchmarks and print the table."""
     parser = argparse.ArgumentParser(
         "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--scale", choices=SCALES, default="laptop")
-    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw how long it takes until 1pct is ready")
-    parser.add_argument("--workdir", type=Path, help="a folder that keeps the stand-ins for the next time")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the time until 1pct is ready")
+    parser.add_argument("--workdir", type=Path, help="folder that keeps the stand-ins for the next run")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         workdir = (arguments.workdir or Path(temporary)) / f"imagenet-subsets-{arguments.scale}"

@@ -1,4 +1,4 @@
-"""What all contenders share: the stop-watch, and which images a config wants."""
+"""Shared by all contenders: the timer, and the images of a config."""
 
 import contextlib
 import hashlib
@@ -14,7 +14,7 @@ from imagenet_subsets import SUBSETS
 
 @contextlib.contextmanager
 def measured():
-    """A dict that gets the ``seconds`` that the body takes and the ``read_mb`` of it and its children."""
+    """A dict that gets the ``seconds`` of the body, and the ``read_mb`` of this process and its children."""
     result = {}
     before, started = _bytes_read(), time.perf_counter()
     yield result
@@ -31,7 +31,7 @@ def _bytes_read():
 
 
 def images_of(config):
-    """The images of each split in the order of its rows, ``{split: [(name, label)]}``."""
+    """The images of each split in row order, ``{split: [(name, label)]}``."""
     images = {}
     for split, name in SUBSETS[config].items():
         images[split] = read_split_list(name)
@@ -40,12 +40,12 @@ def images_of(config):
 
 
 def archive_of(folder, split):
-    """The archive that a split of 1pct or 10pct is in."""
+    """The archive of a split of 1pct or 10pct."""
     return folder / (TRAIN_ARCHIVE if split == "train" else VALIDATION_ARCHIVE)
 
 
 def plan_of(folder, config, splits=None):
-    """Where the images of the splits (all by default) are, ``{archive: [(offset, size)]}``, in the order of rows."""
+    """The locations of the images of the splits (all by default), ``{archive: [(offset, size)]}``, in row order."""
     plan = {}
     for split, images in images_of(config).items():
         if splits is None or split in splits:
@@ -56,5 +56,5 @@ def plan_of(folder, config, splits=None):
 
 
 def wanted_mb(folder, config, splits=None):
-    """The megabytes of the images of the splits."""
+    """The size of the images of the splits in megabytes."""
     return sum(size for rows in plan_of(folder, config, splits).values() for _, size in rows) / 1e6

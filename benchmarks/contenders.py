@@ -1,8 +1,8 @@
-"""What is measured: ``python -m benchmarks.contenders FUNCTION FOLDER ARGUMENTS`` calls a function of this file.
+"""The measured functions: ``python -m benchmarks.contenders FUNCTION FOLDER ARGUMENTS`` calls one of them.
 
 It takes the folder of the stand-ins and the arguments, given as JSON, and returns a dict: ``seconds``;
-``read_mb``, what was read in that time (``None`` where the system does not say); and, of builds, ``wanted_mb``,
-the images that were asked for. This is printed as JSON, with ``peak_mb``, the peak memory of the largest process.
+``read_mb``, megabytes read in that time (``None`` if the system does not count them); and, for builds, ``wanted_mb``,
+the size of the requested images. This is printed as JSON, with ``peak_mb``, the peak memory of the largest process.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ def stand_ins(folder, **options):
 
 
 def floor(folder):
-    """Copy the images of 1pct, known where, into one file."""
+    """Copy the images of 1pct, whose offsets are known, into one file."""
     plan = plan_of(folder, "1pct")
     with measured() as result, open(Path(os.environ["HF_HOME"], "floor"), "wb", buffering=0) as copy:
         for path, rows in plan.items():
@@ -64,11 +64,11 @@ def build_from_afar(folder):
 
 
 class _Enough(BaseException):
-    """Ends a build that was only to start; ``datasets`` wraps an ``Exception`` in one of its own."""
+    """Stops a build after its start; an ``Exception`` would be wrapped by ``datasets``."""
 
 
 def until_writing(folder, config, **options):
-    """Start to build a config, and stop when the first batch comes."""
+    """Start to build a config, and stop at the first batch."""
     read_batches = imagenet_subsets.read_batches
 
     def read_one(*args, **options):
@@ -98,7 +98,7 @@ def stream(folder):
 
 
 def one_by_one(folder, reads=1000):
-    """Read the training split of 1pct one by one, on distant storage. The first ``reads`` images stand for all."""
+    """Read the training split of 1pct one by one, on distant storage, extrapolated from the first ``reads`` images."""
     ((path, rows),) = plan_of(folder, "1pct", ["train"]).items()
     move_away()
     with measured() as result, open(path, "rb") as archive:
@@ -108,7 +108,7 @@ def one_by_one(folder, reads=1000):
 
 
 def main():
-    """Call the function that the command line names."""
+    """Call the function named on the command line."""
     function, folder, arguments = sys.argv[1:]
     result = globals()[function](Path(folder), **json.loads(arguments))
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -1,23 +1,23 @@
-"""Storage that is slower than that of this machine: distant, or a disk."""
+"""Simulate slower storage than that of this machine: distant storage, or a disk."""
 
 import contextlib
 import os
 import threading
 import time
 
-LATENCY = 0.005  # seconds per read on the distant storage
-SEEK = 0.008  # seconds before a read on the disk that does not begin where the last one ended
+LATENCY = 0.005  # seconds per read on distant storage
+SEEK = 0.008  # seconds before a disk read that does not begin where the last one ended
 
 
 def move_away():
-    """Let each read of this process take 5 ms more."""
+    """Delay each read of this process by 5 ms."""
     _delay_reads(lambda size, offset: time.sleep(LATENCY))
 
 
 def move_to_disk(speed):
-    """Let this process read from one disk, with one head, at ``speed`` bytes per second.
+    """Simulate one disk with one head, read by this process at ``speed`` bytes per second.
 
-    Nothing waits: ``time.perf_counter`` is put forward.
+    Nothing waits; instead, ``time.perf_counter`` is advanced.
     """
     clock, lock = time.perf_counter, threading.Lock()
     busy, end = 0.0, 0  # seconds; where the last read ended
@@ -46,7 +46,7 @@ def _delay_reads(delay):
 
 
 def drop_caches(path):
-    """Let the next to read a file find none of it in memory: all caches are dropped, or, without the right, its own."""
+    """Remove a file from the page cache; empty the entire cache if permitted."""
     os.sync()
     try:
         with open("/proc/sys/vm/drop_caches", "w") as file:

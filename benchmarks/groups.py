@@ -1,19 +1,19 @@
-"""What ``python -m benchmarks`` measures: the stand-ins, the runs in their groups, and what is made of them."""
+"""What ``python -m benchmarks`` measures: the stand-ins, the groups of runs, and their comparison."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """Arguments of ``make_standins``: ``photos`` for the speed of 1pct, ``many`` for what depends on their number."""
+    """Arguments of ``make_standins``: ``photos`` for the speed of 1pct, ``many`` for costs that grow with the count."""
 
     photos: dict
     many: dict
 
 
 ROUNDS = 3
-ROUNDS_OF_WALKS = 5  # the worst of which counts
-ROUNDS_OF_RIVALS = 1  # of those that take minutes
+ROUNDS_OF_WALKS = 5  # of which the worst counts
+ROUNDS_OF_RIVALS = 1  # for those that take minutes
 SLOW_RIVALS = "tarfile", "tensorflow_datasets", "ratarmountcore"
 FULL = {"configs": ["1pct", "10pct"], "image_bytes": 110_000, "members": "full"}
 SCALES = {
@@ -25,16 +25,16 @@ SCALES = {
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A function of ``benchmarks.contenders``, which stand-ins it reads, and its arguments."""
+    """A function of ``benchmarks.contenders``, the stand-ins that it reads, and its arguments."""
 
     function: str
     folder: str = "photos"
     arguments: dict = dataclasses.field(default_factory=dict)
     indexed: bool = True
     library: str | None = None  # of a rival
-    whole: bool = False  # needs all training images, which only the scale "full" has
-    cold: bool = False  # without what the system keeps of files in memory
-    beside: int = 0  # processes that keep the machine busy meanwhile
+    needs_full: bool = False  # needs all training images, which only the scale "full" has
+    cold: bool = False  # with an empty page cache
+    busy: int = 0  # processes that keep the machine busy meanwhile
 
 
 TRAIN = {"splits": ["train"]}
@@ -83,7 +83,7 @@ GROUPS = [  # the runs of a group take turns
     },
     {
         "1pct in place": Run("ready_in_place", arguments={"config": "1pct"}),
-        "full in place": Run("ready_in_place", "many", {"config": "full"}, whole=True),
+        "full in place": Run("ready_in_place", "many", {"config": "full"}, needs_full=True),
     },
     {"from a server": Run("copy_from_server", indexed=False)},
     {"in place, from a server": Run("ready_from_server", "many", indexed=False)},
@@ -112,7 +112,7 @@ GROUPS = [  # the runs of a group take turns
 WALKS = [
     {
         "index, in memory": Run("index", "many", indexed=False),
-        "index, busy": Run("index", "many", indexed=False, beside=2),
+        "index, busy": Run("index", "many", indexed=False, busy=2),
         "index, cold": Run("index", "many", indexed=False, cold=True),
     },
     {"walk from afar": Run("plain_walk_from_afar", "many"), "index from afar": Run("index_from_afar", "many")},
@@ -174,7 +174,7 @@ RATIOS = [
     ("bytes read / wanted: walking script", "walking script", "walking script", "", BYTES),
     ("bytes read / wanted: TFDS", "TFDS", "TFDS", "", BYTES),
 ]
-WORST = [  # of these, the largest ratio of all rounds counts
+WORST = [  # here, the largest ratio of all rounds counts
     ("5 ms per read: index / hopping one at a time", "index from afar", "walk from afar", "<= 0.1", SECONDS),
     ("8 ms per seek: index / sequential pass", "index of a disk", "pass over a disk", "<= 1.2", SECONDS),
 ]

@@ -1,4 +1,4 @@
-"""Rows in place against copied ones: until they are ready, in random order, and in batches from afar."""
+"""Rows in place and copied rows: the time until they are ready, random access, and batches from distant storage."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ BATCHES_FROM_AFAR = 5
 
 
 def ready_in_place(folder, config):
-    """Load a config, whose archives are indexed, in place."""
+    """Load a config in place from indexed archives."""
     with timed(1) as result:
         imagenet_subsets.load_dataset(config, data_dir=folder, in_place=True)
     cache = Path(os.environ["HF_HOME"], "datasets")
@@ -29,7 +29,7 @@ def ready_in_place(folder, config):
 
 
 def random_access(folder, in_place=False, direct=False):
-    """Decode rows one after the other, in random order, in one process."""
+    """Decode rows one by one, in random order, in one process."""
     rows = training_rows(folder, in_place)
     if direct:
         rows = decoded_directly(rows, list)
@@ -38,8 +38,8 @@ def random_access(folder, in_place=False, direct=False):
 
 
 def accessed(rows, order):
-    """Get rows twice, and measure the second time."""
-    for k in order:  # from here on, all is in memory
+    """Get rows twice and measure the second time."""
+    for k in order:  # then everything is in memory
         rows[k]
     with timed(len(order)) as result:
         for k in order:
@@ -48,7 +48,7 @@ def accessed(rows, order):
 
 
 def random_access_to_nothing(folder):
-    """The same for paths of a file system that has the images in memory: what any path costs at least."""
+    """The same for paths of a file system with images in memory: the minimum cost of any path."""
     copied = training_rows(folder, in_place=False)
     order = random.Random(0).sample(range(len(copied)), RANDOM_ROWS)
     fsspec.register_implementation(InMemory.protocol, InMemory)
@@ -61,7 +61,7 @@ def random_access_to_nothing(folder):
 
 
 class InMemory(fsspec.AbstractFileSystem):
-    """A file system that does nothing."""
+    """A file system of images in memory."""
 
     protocol, images = "benchmark", {}
 
@@ -74,11 +74,11 @@ class InMemory(fsspec.AbstractFileSystem):
 
 
 class _InMemoryFile(io.BytesIO):
-    """Unlike those of ``BytesIO``, its methods can be replaced, as ``datasets`` does."""
+    """Unlike ``BytesIO``, it has methods that ``datasets`` can replace."""
 
 
 def batches_from_afar(folder, together):
-    """Decode batches in place, of images that are read together or one by one, on distant storage."""
+    """Decode batches in place, with images read together or one by one, on distant storage."""
     rows = training_rows(folder, in_place=True)
     if together:
         rows = decoded_directly(rows, list)
@@ -95,7 +95,7 @@ def training_rows(folder, in_place):
 
 
 def decoded_directly(rows, augment):
-    """The rows, decoded by the recipe of docs/training.md; ``augment`` is given the images of a batch."""
+    """The rows, decoded by the recipe in docs/training.md; ``augment`` gets the images of a batch."""
     files = fsspec.filesystem("imagenet")
 
     def decode(images):
@@ -113,9 +113,9 @@ def decoded_directly(rows, augment):
 
 @contextlib.contextmanager
 def timed(rows):
-    """A dict that gets the ``seconds`` that the body takes, and with them the ``rows_a_second``.
+    """A dict that gets the ``seconds`` of the body and the resulting ``rows_a_second``.
 
-    ``cpu_seconds`` are those of the process and its children from their beginning.
+    ``cpu_seconds`` counts this process and its children from their start.
     """
     result = {"read_mb": None}
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What is measured of the index: how an archive is walked, and how a zip is listed; see ``benchmarks.contenders``."""
+"""Measure indexing: walk an archive, list a zip; see ``benchmarks.contenders``."""
 
 import os
 import struct
@@ -21,7 +21,7 @@ __all__ = [
 
 BLOCK = 512
 DISK_SPEED = 150e6  # bytes per second
-PHOTO_BYTES = 110_000  # of an image of ImageNet, on average
+PHOTO_BYTES = 110_000  # average size of an ImageNet image
 PIECE = 8 << 20
 
 
@@ -35,7 +35,7 @@ def index(folder):
 
 
 def _hop(fd, position, end, limit=None):
-    """(byte, size) of the members between two bytes, or of the first of them."""
+    """(offset, size) of the members between two offsets, at most ``limit``."""
     found, pread = [], os.pread
     while position + BLOCK <= end and len(found) != limit:
         header = pread(fd, BLOCK, position)
@@ -48,7 +48,7 @@ def _hop(fd, position, end, limit=None):
 
 
 def plain_walk_from_afar(folder, reads=1000):
-    """Hop from header to header on distant storage, one at a time. The first ``reads`` of a class tar stand for all."""
+    """Hop from header to header on distant storage, one at a time, extrapolated from the first ``reads`` headers."""
     path = archive_of(folder, "train")
     members = len(imagenet_subsets.read_index(path))
     move_away()
@@ -70,7 +70,7 @@ def index_on_disk(folder):
 
 
 def sequential_pass(folder):
-    """Read the training archive, on a disk, from its start to its end."""
+    """Read the training archive, on a disk, from start to end."""
     path = archive_of(folder, "train")
     _move_to_disk(path)
     with measured() as result, open(path, "rb") as archive:
@@ -80,13 +80,13 @@ def sequential_pass(folder):
 
 
 def _move_to_disk(path):
-    """The disk reads an image of this archive in the time of a photo."""
+    """Simulate a disk that reads an image of this archive as fast as a real disk reads a photo."""
     speed = DISK_SPEED * path.stat().st_size / len(imagenet_subsets.read_index(path)) / PHOTO_BYTES
     move_to_disk(speed)
 
 
 def list_zip(folder):
-    """List a zip of as many images as Kaggle's, which has a central directory and nothing else."""
+    """List a zip with as many images as Kaggle's, which consists only of a central directory."""
     path = os.path.join(os.environ["HF_HOME"], "kaggle.zip")
     _write_directory(path, [f"train/{wnid}/{wnid}" for wnid in read_wnids()], TRAIN_IMAGES // 1000)
     with measured() as result:
@@ -95,7 +95,7 @@ def list_zip(folder):
 
 
 def _write_directory(path, stems, images):
-    """Write the central directory of so many images of each stem, and as many annotations, and its end."""
+    """Write a complete central directory: ``images`` images per stem, and as many annotations."""
     count = 0
     with open(path, "wb") as file:
         for stem in stems:

@@ -1,4 +1,4 @@
-"""The README's picture: seconds until ``1pct`` is ready, one bar per way."""
+"""The README's picture: seconds until ``1pct`` is ready, one bar per method."""
 
 import PIL.Image
 import PIL.ImageDraw
@@ -10,7 +10,7 @@ OURS, THEIRS, TEXT = "#2a78b5", "#b0b4b9", "#202428"
 
 
 def draw_picture(path, seconds):
-    """Draw a bar for each run of ``BARS`` that was measured.
+    """Draw one bar per run of ``BARS`` that was measured.
 
     Args:
         path: the PNG to write.

@@ -1,4 +1,4 @@
-"""Images behind a URL, on a server that answers after 20 ms and gives 200 MB/s; see ``contenders``."""
+"""Images at a URL, on a server with a latency of 20 ms and 200 MB/s; see ``contenders``."""
 
 import contextlib
 import subprocess
@@ -16,7 +16,7 @@ __all__ = ["batches_from_server", "copy_from_server", "ready_from_server"]
 
 @contextlib.contextmanager
 def _served(folder):
-    """The URL of a server that has the archives and their indexes, and what tells the megabytes that it sent."""
+    """The URL of a server with the archives and their indexes, and a function that returns the megabytes sent."""
     if not any(folder.glob("*.index")):
         list(index_archives([str(folder)], folder))
     command = [sys.executable, "-m", "benchmarks.server", str(folder)]
@@ -29,7 +29,7 @@ def _served(folder):
 
 
 def copy_from_server(folder):
-    """Build 1pct. ``rate`` is that of the wanted bytes, as a share of the server's."""
+    """Build 1pct. ``rate`` is the rate of the wanted bytes, as a share of the server's."""
     with _served(folder) as (url, sent):
         with measured() as result:
             imagenet_subsets.load_dataset("1pct", data_dir=url)
@@ -48,7 +48,7 @@ def ready_from_server(folder):
 
 
 def batches_from_server(folder, together):
-    """Decode batches in place, or as many images one by one."""
+    """Decode batches in place, or the same number of images one by one."""
     with _served(folder) as (url, _):
         options = {"splits": ["train"], "split": "train", "in_place": True}
         rows = imagenet_subsets.load_dataset("1pct", data_dir=url, **options)

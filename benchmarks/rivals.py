@@ -1,4 +1,4 @@
-"""Other ways to get the same: a script that walks with tarfile, ratarmountcore, TFDS."""
+"""Other ways to get the same images: a script that walks with tarfile, ratarmountcore, TFDS."""
 
 import os
 import tarfile
@@ -11,7 +11,7 @@ from imagenet_reader.lists import read_wnids
 
 
 def walking_script(folder):
-    """Walk the archives, and the class tars inside, with tarfile, and keep the images that 1pct lists."""
+    """Walk the archives and their class tars with tarfile, and keep the images that 1pct lists."""
     features = datasets.Features(
         {
             "image": datasets.Image(),
@@ -52,7 +52,7 @@ def ratarmountcore(folder):
 
 
 def tfds(folder):
-    """Build 1pct with TFDS; its list is not downloaded, but written here."""
+    """Build 1pct with TFDS; its list is written here instead of downloaded."""
     import tensorflow_datasets
 
     home = Path(os.environ["HF_HOME"])

@@ -1,4 +1,4 @@
-"""A subset of an ImageNet that is already loaded: until it is ready, and rows in random order; see ``contenders``."""
+"""A subset of a loaded ImageNet: the time until it is ready, and random access; see ``contenders``."""
 
 import json
 import random
@@ -17,16 +17,16 @@ from imagenet_subsets_tools.standins.images import Images
 
 __all__ = ["load_hub_dataset", "random_rows_of_subset", "select_subset"]
 
-ARROW_FILES = 290  # about as many as datasets makes of the true one, 500 MB each
-FIRST_UNLISTED = 1_000_000  # numbers of images that no list names
+ARROW_FILES = 290  # about as many as datasets makes from the original, 500 MB each
+FIRST_UNLISTED = 1_000_000  # numbers of images that are in no list
 
 
 def load_hub_dataset(folder, image_bytes=None):
-    """Write a stand-in for ``ILSVRC/imagenet-1k`` with all images, and the Arrow files that ``datasets`` makes of it.
+    """Write a stand-in for ``ILSVRC/imagenet-1k`` with all images, and the Arrow files that ``datasets`` makes from it.
 
-    With ``image_bytes``, those of 1pct alone, of this size.
+    With ``image_bytes``, only the images of 1pct, of this size.
     """
-    images = _Drawn(_names("1pct") if image_bytes else _all_names(), Images(image_bytes))
+    images = _DrawnImages(_names("1pct") if image_bytes else _all_names(), Images(image_bytes))
     write_hub_parquet(images, folder / "hub")
     data_files = {split: str(folder / "hub" / "data" / f"{split}-*.parquet") for split in ("train", "validation")}
     builder = datasets.load_dataset_builder("parquet", data_files=data_files, cache_dir=str(folder / "cache"))
@@ -36,8 +36,8 @@ def load_hub_dataset(folder, image_bytes=None):
     return {}
 
 
-class _Drawn(Mapping):
-    """File name -> content of images, which are drawn when they are asked for."""
+class _DrawnImages(Mapping):
+    """File name -> content of images, drawn on access."""
 
     def __init__(self, names, images):
         self.names, self.images = names, images
@@ -57,27 +57,27 @@ def _names(*train_lists):
 
 
 def _all_names():
-    """The names of the lists, and as many others as there are training images beside them."""
+    """The names in the lists, and names for all other training images."""
     names, wnids = _names(*LISTS), read_wnids()
     others = TRAIN_IMAGES - sum(name.startswith("n") for name in names)
     return names + [f"{wnids[k % 1000]}_{FIRST_UNLISTED + k // 1000}.JPEG" for k in range(others)]
 
 
 def _loaded(folder):
-    """The dataset as ``datasets`` gives it to everybody."""
+    """The dataset as loaded by ``datasets``."""
     data_files = json.loads((folder / "arrow.json").read_text())["data_files"]
     return datasets.load_dataset("parquet", data_files=data_files, cache_dir=str(folder / "cache"))
 
 
 def select_subset(folder, config):
-    """Select a config: ``memory_mb`` is what the process holds beside the mapped Arrow files; ``nan`` but on Linux."""
+    """Select a config; ``memory_mb`` excludes the mapped Arrow files and is ``nan`` except on Linux."""
     imagenet = _loaded(folder)
     with timed(1) as result:
         selected = imagenet_subsets.select(imagenet, config, on_missing="skip")
-    return result | {"rows": sum(map(len, selected.values())), "memory_mb": _held_mb()}
+    return result | {"rows": sum(map(len, selected.values())), "memory_mb": _anonymous_mb()}
 
 
-def _held_mb():
+def _anonymous_mb():
     try:
         with open("/proc/self/status") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("RssAnon:")) * 1024 / 1e6
@@ -85,8 +85,8 @@ def _held_mb():
         return float("nan")
 
 
-def random_rows_of_subset(folder, turns=9):
-    """Decode the same images one by one, in random order: selected, and as given (``given_seconds``); medians."""
+def random_rows_of_subset(folder, selected):
+    """Decode the training rows of 1pct one by one, in random order: of the selected or of the given dataset."""
     given = _loaded(folder)["train"]
     selected = imagenet_subsets.select(given, "1pct", split="train")
     paths = given.with_format("arrow")[:]["image"].combine_chunks().field("path").to_pylist()

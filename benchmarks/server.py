@@ -1,6 +1,6 @@
-"""A web server on loopback that answers after 20 ms and gives 200 MB/s: ``python -m benchmarks.server FOLDER``.
+"""A local web server with a latency of 20 ms and 200 MB/s: ``python -m benchmarks.server FOLDER``.
 
-It prints its port. ``GET /sent`` answers with the number of bytes that it has sent before.
+It prints its port. ``GET /sent`` returns the number of bytes that it has sent so far.
 """
 
 import asyncio
@@ -9,13 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-LATENCY = 0.020  # seconds before an answer
+LATENCY = 0.020  # seconds before each answer
 RATE = 200e6  # bytes per second, over all connections
 PART = 1 << 18  # bytes
 
 
 class Server:
-    """Files of a folder, by ranges."""
+    """Serve the files of a folder, also in ranges."""
 
     def __init__(self, folder: Path):
         self.folder, self.sent, self.free_at = folder, 0, 0.0
@@ -62,7 +62,7 @@ class Server:
 
 
 async def main() -> None:
-    """Serve until the process is ended."""
+    """Serve until the process is killed."""
     server = await asyncio.start_server(Server(Path(sys.argv[1])).serve, "127.0.0.1", 0, backlog=256)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

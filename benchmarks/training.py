@@ -1,4 +1,4 @@
-"""What a training loop gets from the images of 1pct: rows a second, with the transforms of torchvision."""
+"""Rows per second that a training loop gets from the images of 1pct, with the transforms of torchvision."""
 
 import random
 import tarfile
@@ -6,11 +6,11 @@ import tarfile
 from benchmarks.common import archive_of
 from benchmarks.in_place import BATCH, decoded_directly, timed, training_rows
 
-ROWS = 4000  # that are measured
+ROWS = 4000  # measured
 
 
 def train_rows(folder, workers, in_place=False, direct=False):
-    """Train on the rows of this project; ``direct`` decodes them with Pillow, and not with datasets."""
+    """Train on the rows of this project; ``direct`` decodes them with Pillow instead of datasets."""
     rows, augment = training_rows(folder, in_place), _augment()
     if direct:
         rows = decoded_directly(rows, lambda images: [augment(image) for image in images])
@@ -58,7 +58,7 @@ def _train(rows, workers):
     order = random.Random(0).sample(range(len(rows)), ROWS + workers * BATCH)
     loader = DataLoader(Subset(rows, order), batch_size=BATCH, num_workers=workers, drop_last=True)
     batches = iter(loader)
-    next(batches)  # the workers have begun
+    next(batches)  # the workers are running
     with timed(ROWS) as result:
         for _ in batches:
             pass

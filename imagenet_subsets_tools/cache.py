@@ -1,4 +1,4 @@
-"""Listing and removing what this project has cached: built datasets, indexes and extracted images."""
+"""List and remove what this project has cached: built datasets, indexes, and the extracted images of a tar.gz."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ from imagenet_reader.layouts.messages import listing
 from imagenet_subsets_tools.check import text_table
 
 _BUILDER = "imagenet_subsets"  # in the dataset_info.json of our datasets
-_KEPT_TAR = re.compile(r"([0-9a-f]{16})-[0-9a-f]{16}-[0-9a-f]{16}\.tar")
+_CACHED_TAR = re.compile(r"([0-9a-f]{16})-[0-9a-f]{16}-[0-9a-f]{16}\.tar")
 _INDEX = re.compile(r"[0-9a-f]{16}\.index")
 _UNFINISHED = re.compile(r"[0-9a-f]{16}\.(index|tar)\.tmp")
 _UNKNOWN = "?"  # not recorded by versions before 2.0.0
@@ -29,17 +29,17 @@ _UNKNOWN = "?"  # not recorded by versions before 2.0.0
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A cached item, which can be removed without the others.
+    """One removable entry.
 
     Attributes:
-        name: its name: the config, ``index``, ``images`` or ``unfinished``, and a digest of its path.
+        name: the config, ``index``, ``images`` or ``unfinished``, and a digest of the path.
         path: the folder of a dataset, or a file.
         archives: paths of the archives or folders that it was made from, ``list[str]``; ``None`` if unknown.
-        options: the non-default options of a dataset, ``dict``; ``None`` if unknown.
-        used: the time of its last use, or else of its creation, in seconds since 1970.
-        lock: the lock that a process holds while it writes the item.
-        beside: ``list[Path]``, files that belong to it, such as locks; some may not exist.
-        parents: ``list[Path]``, folders above it that are removed if they become empty.
+        options: for a dataset, the options that differ from their defaults, ``dict``; ``None`` if unknown.
+        used: time of the last use, or of creation if uses are not recorded, in seconds since 1970.
+        lock: the lock that a process holds while writing it.
+        beside: ``list[Path]``, files to remove with it, such as locks; some may not exist.
+        parents: ``list[Path]``, the folders above it, to remove if they become empty.
     """
 
     name: str
@@ -53,13 +53,13 @@ class Entry:
 
     @property
     def size(self):
-        """Bytes on disk, including all that ``datasets`` has written to the folder, such as results of ``map``."""
+        """Bytes on disk, including what ``datasets`` has added to the folder, such as results of ``map``."""
         files = [*(self.path.rglob("*") if self.path.is_dir() else [self.path]), *self.beside]
         return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def list_cache(cache_dir=None):
-    """All cached items, ``list[Entry]``: built datasets first, then the rest, each by last use, newest first.
+    """List the cache entries, ``list[Entry]``: datasets first, then other files, each most recently used first.
 
     Args:
         cache_dir: the ``cache_dir`` of ``load_dataset``; by default the cache of ``datasets``.
@@ -73,12 +73,12 @@ def list_cache(cache_dir=None):
         ['1pct-1f6a2c9d', 'index-77c0e3ab']
     """
     root = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser().absolute()
-    # One folder per dataset name, config and version, and usually one per builder.
+    # One folder level each for dataset name, config, version and, usually, builder.
     folders = {path.parent for pattern in ("*/*/*/*.json", "*/*/*/*/*.json") for path in root.glob(pattern)}
     entries = [_dataset(root, folder) for folder in folders if _is_ours(folder)]
-    kept = Path(index_folder())
-    files = list(kept.iterdir()) if kept.is_dir() else []
-    tars = [path for path in files if _KEPT_TAR.fullmatch(path.name)]
+    folder = Path(index_folder())
+    files = list(folder.iterdir()) if folder.is_dir() else []
+    tars = [path for path in files if _CACHED_TAR.fullmatch(path.name)]
     of_tars = {Path(index_path(path)).name for path in tars}
     entries += map(_images, tars)
     entries += [_index(path) for path in files if _INDEX.fullmatch(path.name) and path.name not in of_tars]
@@ -87,7 +87,7 @@ def list_cache(cache_dir=None):
 
 
 def _is_ours(folder):
-    """Whether a folder holds a dataset of our builder, complete or not."""
+    """Whether a folder holds a dataset that our builder wrote, or was writing when it was killed."""
     if read_record(folder) is not None:
         return True
     with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -113,7 +113,7 @@ def _images(tar):
     with contextlib.suppress(OSError, tarfile.TarError):
         archive = origin_of(tar)
     index = Path(index_path(tar))
-    lock = tar.with_name(f"{_KEPT_TAR.fullmatch(tar.name)[1]}.tar.lock")
+    lock = tar.with_name(f"{_CACHED_TAR.fullmatch(tar.name)[1]}.tar.lock")
     used = max(path.stat().st_mtime for path in (tar, index) if path.exists())
     return Entry(_name("images", tar), tar, archive and [archive], {}, used, lock, [index, _lock(index), lock], [])
 
@@ -139,7 +139,7 @@ def _name(kind, path):
 
 
 def format_entries(entries):
-    """Entries as text, one per line, and their total.
+    """Format entries as text: one line per entry, and their total size.
 
     Example:
 
@@ -165,18 +165,18 @@ def _row(entry):
 
 
 def remove(entries, names):
-    """Remove entries with their locks; they are rebuilt when they are needed.
+    """Remove entries with their locks; they are rebuilt on demand.
 
     Args:
-        entries: the result of ``list_cache``.
+        entries: what ``list_cache`` returns.
         names: the names of the entries to remove.
 
     Yields:
-        ``str``, a line for each removed entry.
+        ``str``, one line per removed entry.
 
     Raises:
-        ValueError: no entry has one of the names; nothing is removed.
-        BlockingIOError: a process is writing an entry.
+        ValueError: no entry has one of these names; then nothing is removed.
+        BlockingIOError: a process is writing one of the entries.
         OSError: an entry cannot be removed.
     """
     by_name = {entry.name: entry for entry in entries}

@@ -1,4 +1,4 @@
-"""The card of the folder that ``build_parquet`` writes: ``README.md`` with its front matter."""
+"""The card (``README.md`` with front matter) of a folder that ``build_parquet`` writes."""
 
 import csv
 import hashlib
@@ -36,7 +36,7 @@ _TEXT = """\
 | --- | --- | ---: | --- |
 {configs}
 
-The official validation images are stored once; all configs refer to the same files.
+The official validation images are stored once: every config that contains them lists the same files.
 
 ```python
 import datasets
@@ -46,14 +46,14 @@ dataset = datasets.load_dataset("<namespace>/<name>", "{first}")
 
 ## Rows
 
-- `image`: a JPEG file that decodes to RGB. It is the file in the archive, byte for byte, except where benchmarks see
-  other pixels than plain decoding gives: the few CMYK and PNG files are re-encoded as RGB, and an orientation in the
+- `image`: a JPEG file, decodes to RGB. It equals the file in the archive, byte for byte, except where benchmarks see
+  other pixels than plain decoding gives: the few files in CMYK or PNG are re-encoded as RGB, and an orientation in the
   metadata is reset.
 - `label`: 0 to {last_label}, the rank among the sorted WordNet ids{labels}.
 - `file_name`: the name in the archive, such as `n01440764_10026.JPEG`.
 {real_labels}
-Training rows are in the order of the SHA-256 of their file names, so that any run of rows mixes the classes. The
-other rows are sorted by file name.
+Training rows are ordered by the SHA-256 of their file names, so that consecutive rows mix the classes. The other rows
+are sorted by file name.
 
 Of the 20,000 validation images of ImageNet-LT, 1,992 are training images of SimCLR's 10 % and 191 of its 1 %.
 
@@ -65,7 +65,7 @@ By imagenet-subsets {version} with datasets {datasets} and pyarrow {pyarrow}, fr
 | --- | --- | ---: | ---: | --- |
 {sources}
 
-The contents are the sorted lines `<name> <size in bytes>` of all images used. The subsets are those of these
+The contents are sorted lines `<name> <size in bytes>`, one per image used. The subsets contain the images of these
 {published}lists:
 
 | list | rows | SHA-256 | from |
@@ -85,12 +85,12 @@ The contents are the sorted lines `<name> <size in bytes>` of all images used. T
 
 
 def write_card(folder, plan, own_lists):
-    """Write the card of a folder whose shards are written.
+    """Write the card of a folder whose shards are complete.
 
     Args:
         folder: ``Path`` of the folder.
         plan: the parts of each config's splits, ``dict[str, dict[str, contents.Part]]``.
-        own_lists: ``dict[str, str]``, the path of each of the user's own lists by the name of its option.
+        own_lists: ``dict[str, str]``, option name -> path of the user's own list.
     """
     data = huggingface_hub.DatasetCardData(
         pretty_name=_TITLE,
@@ -129,10 +129,10 @@ def _info(folder, splits):
 
 
 def _bytes_in_memory(folder, part):
-    """The size of the rows as Arrow tables, as ``datasets`` measures it when it loads them.
+    """The size of the rows as Arrow tables, as ``datasets`` measures it when loading them.
 
-    In addition to the values, Arrow needs 4 bytes for the offset of each value of variable size, and a bit per row,
-    rounded up to bytes per row group.
+    Besides the values: a 4-byte offset per value of variable size, and one bit per row, rounded up to bytes in each row
+    group.
     """
     rows, columns = part.images.rows, part.images.reader.columns
     values = part.image_bytes(folder) + 2 * int(np.char.str_len(rows["name"]).sum()) + 8 * len(rows)
@@ -171,14 +171,14 @@ def _text(plan, own_lists):
         datasets=datasets.__version__,
         pyarrow=pa.__version__,
         sources=_table(_source_rows(_parts(plan))),
-        lists=_table([*_published_rows(lists | _facts(_columns(plan))), *_own_rows(lists, own_lists)]),
+        lists=_table([*_published_rows(lists | _extra_lists(_columns(plan))), *_own_rows(lists, own_lists)]),
         license=imagenet_subsets.LICENSE,
         citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
     )
 
 
 def _labels(plan):
-    """What the card says of class names, and of splits without labels."""
+    """Describe the class names, and name the splits without labels."""
     names = _parts(plan)[0].features["label"].names
     text = (
         ", which are the names of the classes"
@@ -186,7 +186,7 @@ def _labels(plan):
         else "; classes are named by their words"
     )
     if _columns(plan).classes is not None:
-        text = f" of the {len(names):,} classes\n  that this dataset has{text}"
+        text = f" of the {len(names):,} classes\n  in this dataset{text}"
     without = [
         f"`{split}` of `{config}`"
         for config, splits in plan.items()
@@ -197,7 +197,7 @@ def _labels(plan):
 
 
 def _columns(plan):
-    """The classes and columns, which all configs share."""
+    """The classes and columns, shared by all configs."""
     return _parts(plan)[0].images.reader.columns
 
 
@@ -206,7 +206,7 @@ def _table(rows):
 
 
 def _source_rows(parts):
-    """The archives that images were read from, and a digest of these images."""
+    """One row per archive or folder: the images used, with a digest."""
     taken = {}
     for part in parts:
         place = os.path.basename(part.images.layout.path), part.images.layout.name
@@ -218,7 +218,7 @@ def _source_rows(parts):
 
 
 def _published_rows(names):
-    """The published texts that the lists were made from, according to ``sources.csv``."""
+    """The published texts of the lists, from ``sources.csv``."""
     files = {f"{name}.parquet" for name in names} | {"classes.parquet"}
     with open(SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
         for source in csv.DictReader(file):
@@ -231,16 +231,16 @@ def _published_rows(names):
                 )
 
 
-def _facts(columns):
-    """The names of other published facts used: a set of classes, and the ReaL labels."""
+def _extra_lists(columns):
+    """The names of other files used from ``split_files/``: a published set of these classes, and the ReaL labels."""
     names = {name for name in CLASS_SETS if published_labels(name) == columns.classes}
     return names | {"real"} if columns.real_labels else names
 
 
 def _own_rows(names, own_lists):
-    """The user's own lists, as files."""
+    """The user's own list files, unmodified."""
     for name in sorted(names & own_lists.keys()):
         content = Path(own_lists[name]).read_bytes()
         rows = sum(1 for line in content.splitlines() if line.strip())
         digest = hashlib.sha256(content).hexdigest()
-        yield os.path.basename(own_lists[name]), f"{rows:,}", f"`{digest}`", f"`{name}`, a list of the builder's own"
+        yield os.path.basename(own_lists[name]), f"{rows:,}", f"`{digest}`", f"`{name}`, a list supplied by the builder"

@@ -32,40 +32,40 @@ OFFICIAL_SHA256 = {
     VALIDATION_ARCHIVE: "c7e06a6c0baccf06d8dbeb6577d71efff84673a5dbdd50633ab44f8ea0456ae0",
 }
 
-_HASHED_AT_ONCE = 8 << 20  # bytes
-_DECODED_AT_ONCE = 256  # images that a process is given at a time
-_AS_IN_ROWS = datasets.Image(mode="RGB")
+_HASHED_BYTES = 8 << 20  # per read
+_DECODED_IMAGES = 256  # per task of a process
+_ROW_IMAGE = datasets.Image(mode="RGB")
 
 
 def check_archives(data_dir, full=False, decode=False, num_proc=None):
     """Check which configs can be loaded from a folder.
 
-    In any layout, all images are indexed, which checks the structure of archives, and every listed image is looked up.
-    A size other than the official one is reported, but is not a failure: the members of the archive decide. If an
-    archive cannot be read, the report says so and still covers the others.
+    In any layout, all images are indexed, which checks the structure of archives, and all listed images are looked up.
+    An unofficial size is reported but is no failure: only the contents count. Unreadable archives are reported,
+    too, and the others are still checked.
 
     Args:
         data_dir: the folder that holds the images, as for ``imagenet_subsets.load_dataset``.
-        full: also compare the SHA-256 of the archives with the official ones; those of stand-ins differ.
-        decode: also decode every listed image once, as ``datasets`` does. Only ``full`` finds damage that leaves a JPEG
-            decodable, with other pixels.
-        num_proc: the number of processes that decode, by default one per core. A script must then call this under
-            ``if __name__ == "__main__":``, as with any multiprocessing.
+        full: also compare the SHA-256 of the archives with the official ones, from which stand-ins differ.
+        decode: also decode every listed image, each once, as ``datasets`` does. This misses damage that leaves a JPEG
+            decodable but changes its pixels; ``full`` detects it.
+        num_proc: number of processes that decode, one per core by default. As with any use of processes, a script then
+            calls this under ``if __name__ == "__main__":``.
 
     Returns:
-        ``dict``, ready for JSON; values that were not asked for or are unknown are ``None``.
+        ``dict``, ready for JSON; values that were not requested or cannot be determined are ``None``.
 
-        - ``ok``: ``bool``, whether all splits with published lists can be loaded (``full``, which few need, does not
-          count) and all other checks passed.
+        - ``ok``: ``bool``, whether every split of the published lists can be loaded (except ``full``, which few people
+          need) and all other requested checks pass.
         - ``data_dir``: ``str``.
-        - ``archives``: ``list[dict]``, one for each archive or folder, with ``kinds`` (``list[str]`` out of ``train``,
+        - ``archives``: ``list[dict]``, one per archive or folder, with ``kinds`` (``list[str]`` out of ``train``,
           ``validation``, ``test``), ``layout`` (in words), ``path``, ``name`` (the end of the path), ``bytes`` and
           ``official_bytes``, ``images`` (members), ``classes`` (with training images), ``sha256`` and
           ``official_sha256`` (hex), ``errors`` (``list[str]``), ``damaged`` (``list[dict]`` with ``name``, ``offset``
           in bytes, ``place`` in words, ``error``), ``ok``.
         - ``splits``: ``list[dict]`` with ``config``, ``split``, ``archive`` (name), ``listed``, ``found`` and
           ``damaged`` (images), ``absent`` (``list[str]``, the first three), ``lacking_classes`` (``dict``,
-          wnid -> [found, listed] of each class that lacks images), ``ok``.
+          wnid -> [found, listed] of each incomplete class), ``ok``.
 
     Raises:
         ValueError: ``split_files/`` does not hold the published lists.
@@ -85,7 +85,7 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
         archive, table = _check_layout(layout, kinds, wanted, full)
         rows = {name: _locate(images, table) for name, images in published.items() if _kind(name) in kinds}
         if decode and rows and table is not None:
-            with _noting(archive):
+            with _recording_errors(archive):
                 reader = _reader_of(layout, wanted)
                 archive["damaged"] = _decode_images(layout.path, reader, np.concatenate(list(rows.values())), num_proc)
         archive["ok"] = not archive["errors"] and archive["sha256"] in (None, archive["official_sha256"])
@@ -107,7 +107,7 @@ def _kind(name):
 
 
 def _find_layouts(data_dir):
-    """``list[tuple[Layout, list[str]]]``: where images are, and of which kinds."""
+    """The layouts in a folder and the kinds of images in each, ``list[tuple[Layout, list[str]]]``."""
     layouts = {}
     for kind in IMAGE_SETS:
         layout = find_layout(kind, data_dir, ("train", "validation"))
@@ -117,8 +117,8 @@ def _find_layouts(data_dir):
 
 
 @contextlib.contextmanager
-def _noting(archive):
-    """Add errors that an archive causes to the report."""
+def _recording_errors(archive):
+    """Add errors that an archive causes to its report."""
     try:
         yield
     except (ArchiveError, OSError) as error:
@@ -132,7 +132,7 @@ def _wanted(kinds, validation):
 
 def _reader_of(layout, wanted):
     if not layout.in_place:
-        raise ArchiveError(f"The images of {layout.path} cannot be decoded where they are. Unpack it, and check that.")
+        raise ArchiveError(f"The images of {layout.path} cannot be decoded in place. Unpack it and check the folder.")
     return layout.index(layout.snapshot(wanted), wanted).reader
 
 
@@ -142,19 +142,19 @@ def _check_layout(layout, kinds, wanted, full):
     archive = {"kinds": kinds, "layout": layout.name, "path": layout.path, "name": name, "bytes": None}
     archive |= {"official_bytes": OFFICIAL_SIZES.get(name), "images": None, "classes": None, "sha256": None}
     archive |= {"official_sha256": OFFICIAL_SHA256.get(name), "errors": [], "damaged": None}
-    with _noting(archive):
+    with _recording_errors(archive):
         layout.check()
         table = layout.list_images(wanted)
         archive["images"] = table.num_rows
     if exists(layout.path):
         archive["bytes"] = stamp_of(layout.path).size
-        with _noting(archive), naming(layout.path, "hashing"):
+        with _recording_errors(archive), naming(layout.path, "hashing"):
             archive["sha256"] = _sha256(layout.path) if full and archive["official_sha256"] else None
     return archive, table
 
 
 def _sha256(path):
-    digest, buffer = hashlib.sha256(), memoryview(bytearray(_HASHED_AT_ONCE))
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(_HASHED_BYTES))
     bar = progress_bar(f"Hashing {os.path.basename(path)}", stamp_of(path).size)
     with open_python_file(path, in_order=True) as file, bar:
         while count := file.readinto(buffer):
@@ -164,7 +164,7 @@ def _sha256(path):
 
 
 def _locate(images, table):
-    """The rows of a list; size 0 marks images that the loader would not load."""
+    """The rows of a list; those that the loader would reject have size 0."""
     rows = locate(images, MEMBERS.empty_table() if table is None else table)
     rows["size"][rows["size"] > MAX_IMAGE] = 0
     return rows
@@ -200,21 +200,19 @@ def _check_list(rows, archive, wnids):
 
 
 def _decode_images(path, reader, rows, num_proc):
-    """Decode each image once, and return the damaged ones in the order of the archive."""
+    """Decode images, each once, and return the damaged ones in archive order."""
     rows = np.unique(rows[rows["size"] > 0])
     rows = rows[reader.reading_order(rows)]
-    parts = [rows[start : start + _DECODED_AT_ONCE] for start in range(0, len(rows), _DECODED_AT_ONCE)]
+    parts = [rows[start : start + _DECODED_IMAGES] for start in range(0, len(rows), _DECODED_IMAGES)]
     try:
         with progress_bar(f"Decoding {os.path.basename(path)}", len(rows), unit=" images") as bar:
             return interruptible(functools.partial(_decode_parts, reader, parts, num_proc, bar.update))
     except concurrent.futures.BrokenExecutor as error:
-        raise ChildProcessError(
-            f"{path}: a process that decodes its images was killed; it may have run out of memory."
-        ) from error
+        raise ChildProcessError(f"{path}: a process that decoded its images died, possibly out of memory.") from error
 
 
 def _decode_parts(reader, parts, num_proc, done, stop):
-    """The damaged images of all parts, in their order, decoded by processes."""
+    """Decode parts in several processes and return the damaged images, in order."""
     damaged = {}
     with worker_pool(num_proc, stop) as pool:
         futures = {pool.submit(_decode_part, reader, part): number for number, part in enumerate(parts)}
@@ -228,7 +226,7 @@ def _decode_parts(reader, parts, num_proc, done, stop):
 def _decode_part(reader, rows):
     damaged = []
     with reader.opened() as opened, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd EXIF data, on which no pixel depends
+        warnings.simplefilter("ignore")  # Pillow warns about odd EXIF data, which affects no pixel
         rows = list(named_tuples(rows))
         for row, file in zip(rows, opened.files(rows)):
             error = _damage(opened, row, file)
@@ -240,10 +238,10 @@ def _decode_part(reader, rows):
 
 
 def _damage(opened, row, file):
-    """What is wrong with an image; ``None`` if nothing is."""
+    """The reason why an image counts as damaged; ``None`` if it does not."""
     try:
         image = opened.read(row, file, memoryview(bytearray(row.size)))
-        _AS_IN_ROWS.decode_example({"path": None, "bytes": bytes(image)})
+        _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
     except DamagedImage as error:
         return error.reason
     except ArchiveError as error:
@@ -255,16 +253,16 @@ def _damage(opened, row, file):
     return None
 
 
-# ----------------------------------------------------------------------------------------- for people
+# ---------------------------------------------------------------------------------------- text report
 
 
 def format_report(report):
-    """A report of ``check_archives`` as text: the layouts, two tables, what is wrong, and what to do.
+    """Format a report of ``check_archives`` as text: layouts, two tables, problems and advice.
 
     Example:
 
         >>> print(format_report(check_archives("/data/imagenet")).splitlines()[-1])
-        Every config can be given: imagenet_subsets.load_dataset("1pct", data_dir="/data/imagenet")
+        Every config can be loaded: imagenet_subsets.load_dataset("1pct", data_dir="/data/imagenet")
     """
     found = [
         (" and ".join(archive["kinds"]) + ":", archive["layout"] or "none", archive["path"])
@@ -272,7 +270,7 @@ def format_report(report):
     ]
     head = "archive", "bytes", "official size", "images", "classes", "SHA-256", ""
     archives = [head, *map(_archive_row, report["archives"])]
-    splits = [("config", "split", "found", "classes short", ""), *map(_split_row, report["splits"])]
+    splits = [("config", "split", "found", "incomplete classes", ""), *map(_split_row, report["splits"])]
     remarks = [line for archive in report["archives"] for line in _remarks(archive)]
     blocks = [
         text_table("<<<", found),
@@ -321,33 +319,33 @@ def _remarks(archive):
     if archive["official_bytes"] is not None and archive["bytes"] not in (None, archive["official_bytes"]):
         yield f"{name}: the official one has {archive['official_bytes']:,} bytes; this is a stand-in, or incomplete."
     if archive["kinds"] == ["test"] and archive["images"] not in (None, TEST_IMAGES):
-        yield f"{name}: {archive['images']:,} of the {TEST_IMAGES:,} test images exist."
+        yield f"{name} has {archive['images']:,} of the {TEST_IMAGES:,} test images."
     if archive["sha256"] not in (None, archive["official_sha256"]):
         yield f"{name}: its SHA-256, {archive['sha256']}, is not the official one."
         yield "Download it again, unless it is a stand-in."
     for image in damaged[:10]:
         yield f"{image['place']} is damaged: {image['error']}"
     if damaged[10:]:
-        yield f"{name}: {len(damaged) - 10:,} more images are damaged; --json names them."
+        yield f"{name}: {len(damaged) - 10:,} more images are damaged; --json lists them."
 
 
 def _conclusion(report):
-    """Which configs can be loaded, and what to do about the rest."""
+    """What can be loaded, and advice about the rest."""
     splits = report["splits"]
     call = f'imagenet_subsets.load_dataset("{splits[0]["config"]}", data_dir="{report["data_dir"]}")'
     short = {split["config"] for split in splits if not split["ok"]}
     if not short:
-        return [f"Every config can be given: {call}"]
+        return [f"Every config can be loaded: {call}"]
     if short == {"full"}:
         rest = f"full would need all {lists.TRAIN_IMAGES:,} training images."
-        return [f"Every config but full can be given: {call}", rest]
-    given = []
+        return [f"Every config but full can be loaded: {call}", rest]
+    loadable = []
     for config, subset in SUBSETS.items():
         complete = [split["split"] for split in splits if split["config"] == config and split["ok"]]
         if complete:
-            given.append(config if len(complete) == len(subset) else f"{config} with splits={complete}")
-    lines = [f"Can be given: {'; '.join(given) or 'nothing'}."]
+            loadable.append(config if len(complete) == len(subset) else f"{config} with splits={complete}")
+    lines = [f"Can be loaded: {'; '.join(loadable) or 'nothing'}."]
     if any(split["damaged"] or split["absent"] for split in splits):
-        lines.append("If the archive that lacks images or has damaged ones should be official, download it again.")
-        lines.append('To load without the images that are absent or cut off, pass on_missing="skip".')
+        lines.append("If an archive with missing or damaged images is meant to be official, download it again.")
+        lines.append('To load without missing or truncated images, pass on_missing="skip".')
     return lines

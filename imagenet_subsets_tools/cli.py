@@ -56,7 +56,7 @@ def _run(arguments):
 
 
 def _print_overview(version):
-    """Print the version if it is asked for, otherwise the list of commands."""
+    """Print the version if requested, otherwise the list of commands."""
     if version:
         import imagenet_subsets
 
@@ -229,7 +229,7 @@ def _sample_arguments(parser):
         metavar="CONFIG",
         nargs="+",
         default=["1pct", "10pct", "lt"],
-        help="configs to make images of (default: 1pct 10pct lt)",
+        help="configs to make images for (default: 1pct 10pct lt)",
     )
     parser.add_argument(
         "--image-bytes", metavar="N", type=int, help="average size of an image in bytes (default: about 800)"
@@ -310,7 +310,7 @@ def _push_arguments(parser):
     parser.add_argument(
         "--public-i-have-the-right-to-distribute",
         action="store_true",
-        help="allow an existing public repository; ImageNet's terms forbid it unless they granted you the right",
+        help="allow an existing public repository; ImageNet's terms forbid it unless you were granted the right",
     )
 
 

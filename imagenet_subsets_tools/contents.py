@@ -1,8 +1,8 @@
-"""The contents of a folder for the Hub: which rows are in which shard.
+"""The contents of a folder for the Hub: which row is in which shard.
 
-There is one folder per config, and one each for the official validation and test images, which all configs share::
+The layout: one folder per config, and one each for the official validation and test images, shared by all configs::
 
-    README.md                                             the card, written last: without it, the folder is unfinished
+    README.md                                             the card, written last: a folder without it is unfinished
     1pct/train-00000-of-00003.parquet
     1pct/unlabeled-00000-of-00278.parquet
     lt/train-00000-of-00026.parquet
@@ -11,8 +11,8 @@ There is one folder per config, and one each for the official validation and tes
     ilsvrc2012_validation/validation-00000-of-00014.parquet
     ilsvrc2012_test/test-00000-of-00027.parquet
 
-The lists and image sizes alone determine which rows are in which shard, so the same archives give the same bytes,
-whichever processes and hosts write them.
+Which row is in which shard depends only on the lists and the sizes of the images, so the same archives give the same
+bytes, whichever processes and hosts write them.
 """
 
 import dataclasses
@@ -28,8 +28,8 @@ import pyarrow.parquet as pq
 import imagenet_subsets
 from imagenet_reader.plan import SHARDS, SplitRows
 
-ROW_GROUP = 100  # rows per row group, about: 11 MB of images, the most that one random access reads
-# The number of row groups of a split is a multiple of this, so that nodes and workers get equal parts.
+ROW_GROUP = 100  # approximate rows per row group: 11 MB of images, the most that one random access reads
+# The number of row groups per split is a multiple of this, so that nodes and workers get equal parts.
 ROW_GROUPS = SHARDS
 SHARED = "ilsvrc2012_validation"
 SHARED_TEST = "ilsvrc2012_test"
@@ -38,7 +38,7 @@ FOLDERS = (*CONFIGS, SHARED, SHARED_TEST)
 SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/(train|validation|unlabeled|test)-\d{{5}}-of-\d{{5}}\.parquet")
 IMAGE_BYTES = b"imagenet_subsets.image_bytes"  # in the metadata of a shard
 
-_SHARED_PLACES = {"validation": (SHARED, "validation"), "test": (SHARED_TEST, "test")}  # list -> folder, split
+_SHARED_FOLDERS = {"validation": (SHARED, "validation"), "test": (SHARED_TEST, "test")}  # list -> folder, split
 _PLANNING = threading.Lock()
 
 
@@ -48,10 +48,10 @@ class Part:
 
     Args:
         folder: folder of the files, relative to the output folder.
-        split: the first part of the file names.
-        images: the rows, and where their images are.
+        split: prefix of the file names.
+        images: the rows and the locations of their images.
         features: ``datasets.Features`` of the rows.
-        shard_bytes: bytes of images per file, at most.
+        shard_bytes: image bytes per file, approximate upper limit.
     """
 
     folder: str
@@ -62,7 +62,7 @@ class Part:
 
     @functools.cached_property
     def shards(self):
-        """Path of each file, relative to the output folder, and its row groups: ``dict[str, list[np.ndarray]]``."""
+        """The row groups of each file, by its path in the output folder: ``dict[str, list[np.ndarray]]``."""
         rows = self.images.rows
         count = ROW_GROUPS * max(1, round(len(rows) / ROW_GROUP / ROW_GROUPS))
         groups = np.array_split(rows, min(count, len(rows)))
@@ -76,11 +76,11 @@ class Part:
 
     @property
     def pattern(self):
-        """A glob for the files. It includes their number, so that files of another build never match."""
+        """A glob for the files. It contains their number, so that files of another build never match."""
         return f"{self.folder}/{self.split}-*-of-{len(self.shards):05d}.parquet"
 
     def image_bytes(self, output_dir):
-        """The bytes of all images in the written files; a few images differ from those of the archive."""
+        """The bytes of all images in the written files; a few images differ from those in the archive."""
         return sum(int(pq.read_metadata(output_dir / path).metadata[IMAGE_BYTES]) for path in self.shards)
 
 
@@ -101,13 +101,13 @@ class Contents:
     build: str
 
     def parts(self, config):
-        """The splits of a config, ``dict[str, Part]``, planned once per process.
+        """The splits of a config, ``dict[str, Part]``. Computed once per process, from the cached index or a new one.
 
         Raises:
-            OSError: an archive does not exist, or cannot be read.
-            ValueError: an archive is not what it should be, or an option is invalid.
+            OSError: an archive does not exist or cannot be read.
+            ValueError: an archive or an option is not as expected.
         """
-        with _PLANNING:  # other threads wait for the first, and reuse its result
+        with _PLANNING:  # one thread per process plans; the others wait and reuse its result
             return _parts(self, config)
 
 
@@ -117,7 +117,7 @@ def _parts(contents, config):
     chosen = imagenet_subsets.ImagenetSubsetsConfig(**options)
     features, parts = chosen.features(), {}
     for split, images in chosen.make_plan().splits.items():
-        folder, name = _SHARED_PLACES.get(images.split_list.name, (config, split))
+        folder, name = _SHARED_FOLDERS.get(images.split_list.name, (config, split))
         parts[split] = Part(folder, name, images, features, contents.shard_bytes)
     return parts
 
@@ -125,17 +125,17 @@ def _parts(contents, config):
 def config_options(
     configs, label_names, splits, unlabeled, train_list, validation_list, classes=None, real_labels=False
 ):
-    """The options of each config, ``dict[str, dict]``; a config gets only those that it has.
+    """The options of each config, ``dict[str, dict]``: a config gets the options of ``load_dataset`` that it has.
 
     Raises:
-        ValueError: no config has an option or a split, or a config has none of the splits.
+        ValueError: an option or a split exists in none of the configs, or a config has none of the splits.
     """
     if unlabeled and not set(configs) & set(imagenet_subsets.UNLABELED):
         raise ValueError(f"unlabeled=True is for {list(imagenet_subsets.UNLABELED)}; configs={configs!r} has neither.")
     if (train_list or validation_list) and "custom" not in configs:
         raise ValueError(f"train_list and validation_list are for the config 'custom'; configs={configs!r} lacks it.")
-    of_all = {"label_names": label_names, "classes": classes, "real_labels": real_labels}
-    options = {config: dict(of_all) for config in configs}
+    common = {"label_names": label_names, "classes": classes, "real_labels": real_labels}
+    options = {config: dict(common) for config in configs}
     for config in set(configs) & set(imagenet_subsets.UNLABELED):
         options[config]["unlabeled"] = unlabeled
     if "custom" in configs:
@@ -153,8 +153,8 @@ def _choose_splits(options, splits):
     }
     known = set.union(*possible.values())
     if not splits or not set(splits) <= known:
-        raise ValueError(f"splits={splits!r:.200}: expected splits out of {sorted(known)}, those of {list(options)}.")
+        raise ValueError(f"splits={splits!r:.200}: expected splits of {list(options)}: {sorted(known)}.")
     for config, chosen in options.items():
         chosen["splits"] = [split for split in splits if split in possible[config]]
         if not chosen["splits"]:
-            raise ValueError(f"splits={splits!r:.200}: {config!r} has none of them, but {sorted(possible[config])}.")
+            raise ValueError(f"splits={splits!r:.200}: {config!r} has none of them, only {sorted(possible[config])}.")

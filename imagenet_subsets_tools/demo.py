@@ -1,4 +1,4 @@
-"""A demonstration without ImageNet: stand-in archives are made, loaded, shown and removed."""
+"""A demonstration that needs no ImageNet: make, load, show and remove stand-in archives."""
 
 import tempfile
 import textwrap
@@ -17,8 +17,8 @@ _ROWS = 3  # shown per split
 def run_demo():
     """Make stand-ins of the two archives, load config ``1pct`` from them and print some rows.
 
-    Everything is written to a temporary folder (0.2 GB) and removed at the end, as are the indexes of the archives in
-    the user's cache.
+    Everything is written to a temporary folder (0.2 GB) and removed at the end, including the indexes of
+    the archives in the user's cache.
 
     Raises:
         OSError: the disk of the temporary folder has too little space.
@@ -29,26 +29,26 @@ def run_demo():
     """
     with tempfile.TemporaryDirectory(prefix="imagenet-subsets-demo-") as folder:
         archives = make_standins(Path(folder, "archives"), configs=[_CONFIG])
-        print(f"Two stand-in archives, drawn pictures under the true names, are in {archives}.")
+        print(f"Two stand-in archives, drawn images under the official names, are in {archives}.")
         options = {"data_dir": str(archives), "label_names": "words", "cache_dir": f"{folder}/cache"}
         call = _as_text("imagenet_subsets", (_CONFIG,), options)
-        print(f"They are loaded as the true ones would be:\n\n{call}\n")
+        print(f"They are loaded like the official ones:\n\n{call}\n")
         try:
             dataset = imagenet_subsets.load_dataset(_CONFIG, **options)
             print(f"{dataset}\n")
             _print_rows(dataset)
         finally:
-            _forget_indexes(archives)
+            _remove_indexes(archives)
     options = {"data_dir": "/path/to/the/folder", "label_names": "words"}
     print(
-        f"\nThe stand-ins have been removed. With the true {TRAIN_ARCHIVE} and\n"
-        f"{VALIDATION_ARCHIVE} (https://image-net.org/download-images.php) in one folder,\n"
-        "as downloaded, pass that folder as data_dir, and no cache_dir:\n\n"
+        f"\nThe stand-ins have been removed. To load ImageNet, put the official {TRAIN_ARCHIVE}\n"
+        f"and {VALIDATION_ARCHIVE} (https://image-net.org/download-images.php)\n"
+        "into one folder, as downloaded, and pass it as data_dir, without cache_dir:\n\n"
         + _as_text("imagenet_subsets", (_CONFIG,), options)
     )
     if _datasets_runs_scripts():
         print(
-            "\nOr, as a loading script, which the installed version of datasets runs:\n\n"
+            "\nOr as a loading script, which the installed version of datasets can run:\n\n"
             + _as_text("datasets", (imagenet_subsets.__file__, _CONFIG), options)
         )
 
@@ -58,10 +58,10 @@ def _datasets_runs_scripts():
     return tuple(map(int, datasets.__version__.split(".")[:2])) < (2, 20)
 
 
-def _forget_indexes(archives):
+def _remove_indexes(archives):
     for archive in archives.iterdir():
         index = Path(imagenet_subsets.index_path(archive))
-        for file in index.parent.glob(f"{index.name}*"):  # it and its lock
+        for file in index.parent.glob(f"{index.name}*"):  # the index and its lock
             file.unlink()
 
 

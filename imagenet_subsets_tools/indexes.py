@@ -1,4 +1,4 @@
-"""Indexing archives before the first load, and writing indexes to put beside remote archives."""
+"""Index archives before the first load, and write indexes to put beside remote archives."""
 
 import dataclasses
 import os
@@ -22,8 +22,8 @@ class Indexed:
 
     Attributes:
         path: the archive, or the pattern or folder of the files.
-        images: how many it has.
-        index: the file of the index; ``None`` if it could not be cached.
+        images: the number of its images.
+        index: the path of its index; ``None`` if it could not be cached.
     """
 
     path: str
@@ -32,15 +32,15 @@ class Indexed:
 
 
 def index_archives(paths: list[str], output: str | os.PathLike | None = None) -> Iterator[Indexed]:
-    """Index archives, and yield each.
+    """Index archives and yield each.
 
     Args:
-        paths: archives, or folders that hold images in any layout that has an index; paths or URLs.
-        output: a file for the index of an archive, or a folder for those of all, under the names that are looked for
+        paths: archives, or folders with images in any layout that has an index; paths or URLs.
+        output: a file for the index of a single archive, or a folder for all indexes, named as the loader expects them
             beside remote files; by default, the indexes are only cached.
 
     Raises:
-        ArchiveError: an archive is not what it should be.
+        ArchiveError: an archive is not as expected.
         FileExistsError: ``output`` is a file, but there are several archives.
         OSError: a file cannot be read or written.
     """
@@ -59,7 +59,7 @@ def index_archives(paths: list[str], output: str | os.PathLike | None = None) ->
 
 
 def _layouts(path: str) -> list[Indexable]:
-    """The archive at ``path``, or what the folder at ``path`` holds."""
+    """The archive at ``path``, or the layouts in the folder at ``path``."""
     path = known_location(path)
     if exists(path) if is_url(path) else not os.path.isdir(path):
         return [OfficialTar(path)]
@@ -72,7 +72,7 @@ def _layouts(path: str) -> list[Indexable]:
 
 
 def _output(output: str | os.PathLike, layout: Indexable, count: int) -> str:
-    """The file for an index."""
+    """The path to write an index to."""
     if count == 1 and not os.path.isdir(output):
         return os.fspath(output)
     Path(output).mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""Make ``dataset_infos.json``, which datasets 2.x and 3.x read beside a loading script and check splits against.
+"""Make ``dataset_infos.json``, from which datasets 2.x and 3.x verify the splits of a loading script.
 
     python -m imagenet_subsets_tools.infos dataset_infos.json
 
-It has the builder's info without sizes in bytes, which are not known here.
+It repeats the infos of the builder, without sizes in bytes, which are unknown here.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Ending a command on Ctrl-C (SIGINT) and SIGTERM: with exit code 130 or 143, silently, leaving nothing behind."""
+"""End commands on Ctrl-C (SIGINT) and SIGTERM: exit code 130 or 143, silently, leaving nothing behind."""
 
 import contextlib
 import os
@@ -11,23 +11,23 @@ _DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.S
 
 
 class _Handler:
-    """A signal handler that calls ``end(exit code)`` in this process, and ends forked processes, which inherit it."""
+    """A signal handler: calls ``end(exit code)`` in this process, and exits forks that inherit it."""
 
     def __init__(self, end):
         self.end, self.process = end, os.getpid()
 
     def __call__(self, number, frame):
-        code = 128 + number  # as in shells
+        code = 128 + number  # the convention of shells
         if os.getpid() != self.process:
             os._exit(code)
         self.end(code)
 
 
 def ending_at_once():
-    """Context in which a signal ends the process immediately: for work that leaves nothing to clean up.
+    """Context in which a signal ends the process at once: for work that leaves nothing to clean up.
 
-    An exception might have to wait for uploads in other threads, or be lost: Python drops exceptions raised in
-    callbacks, of which imports have many.
+    An exception might have to wait, for example for uploads in other threads, or get lost: Python swallows exceptions
+    raised in callbacks, and imports use many.
     """
     return _handling(_Handler(os._exit))
 
@@ -50,10 +50,10 @@ def ending_in_order():
 def _handling(handler):
     before = {}
     try:
-        if threading.current_thread() is threading.main_thread():  # only this one may set handlers
+        if threading.current_thread() is threading.main_thread():  # others may not set handlers
             for number, default in _DEFAULTS.items():
                 current = signal.getsignal(number)
-                if current is default or isinstance(current, _Handler):  # keep those of nohup and programs
+                if current is default or isinstance(current, _Handler):  # leave handlers set by others alone
                     before[number] = signal.signal(number, handler)
         yield
     finally:

@@ -1,7 +1,7 @@
 """Long-tailed evaluation from the split lists alone: images per class, shot groups, accuracy per group.
 
 The groups are those of ImageNet-LT's authors (Liu et al., Large-Scale Long-Tailed Recognition in an Open World,
-CVPR 2019): "many" are classes with more than 100 training images, "medium" with 20 to 100, "few" with fewer than 20.
+CVPR 2019): "many" are the classes with more than 100 training images, "medium" 20 to 100, "few" fewer than 20.
 """
 
 import functools
@@ -12,23 +12,22 @@ from imagenet_reader.class_sets import published_labels
 from imagenet_reader.lists import LISTS, read_split_list, read_wnids
 from imagenet_subsets import SUBSETS
 
-MANY_MORE_THAN, FEW_FEWER_THAN = 100, 20  # training images of a class
+MANY_MORE_THAN, FEW_FEWER_THAN = 100, 20  # training images per class
 
 
 def images_per_class(config, split="train", classes=None):
-    """The number of images per class in a split.
+    """The number of images of each class in a split.
 
     Args:
-        config: ``"1pct"``, ``"10pct"``, ``"lt"``, or another whose split is a published list.
+        config: ``"1pct"``, ``"10pct"``, ``"lt"``, or another config whose split has a published list.
         split: a split of the config.
         classes: the option that the dataset was loaded with, as for ``imagenet_subsets.load_dataset``.
 
     Returns:
-        ``np.ndarray``, int64 ``[1000]``, or one per class in ``classes``, in label order.
+        ``np.ndarray``, int64 ``[1000]``, or as long as ``classes``: numbers of images, in label order.
 
     Raises:
-        ValueError: no list names the images of this split, ``classes`` names no classes, or ``split_files/`` does not
-            hold the published list.
+        ValueError: the split has no list, ``classes`` is invalid, or ``split_files/`` does not hold the published list.
 
     Example:
 
@@ -38,7 +37,7 @@ def images_per_class(config, split="train", classes=None):
     known = _listed_splits()
     if (config, split) not in known:
         raise ValueError(
-            f"the images per class of {config!r}, split {split!r}, are unknown: no list names them. "
+            f"the images per class of {config!r}, split {split!r}, are unknown, because no list has them. "
             f"Known: {', '.join(f'{config} {split}' for config, split in known)}."
         )
     chosen = published_labels(classes)
@@ -46,12 +45,12 @@ def images_per_class(config, split="train", classes=None):
 
 
 def _listed_splits():
-    """(config, split) -> the name of its list; splits without a list are left out."""
+    """(config, split) -> the list of its images, for all splits that have one."""
     splits = {(config, split): of for config, lists in SUBSETS.items() for split, of in lists.items()}
     return {place: of for place, of in splits.items() if of in LISTS}
 
 
-@functools.cache  # an evaluation loop calls this after every epoch
+@functools.cache  # evaluation loops call this after every epoch
 def _count(name):
     labels = [label for _, label in read_split_list(name)]
     return np.bincount(labels, minlength=len(read_wnids())).astype(np.int64)
@@ -66,7 +65,7 @@ def shot_groups(config="lt", classes=None):
 
     Returns:
         ``dict[str, np.ndarray]``: the labels (int64, ascending) of ``"many"`` (more than 100 training images),
-        ``"medium"`` (20 to 100) and ``"few"`` (fewer than 20). Each label is in one of them.
+        ``"medium"`` (20 to 100) and ``"few"`` (fewer than 20). Each label is in exactly one group.
 
     Raises:
         ValueError: as ``images_per_class``.
@@ -84,21 +83,21 @@ def shot_groups(config="lt", classes=None):
 def shot_accuracy(predicted, labels, config="lt", classes=None):
     """Accuracy over all images, and over those whose true class has many, a medium number of, or few training images.
 
-    The mean is over images. For test splits, which have 50 images per class, this equals the mean over classes.
+    The mean is over images; in the test splits, which have 50 images per class, it is also the mean over classes.
 
     Args:
         predicted: the predicted labels, ``[n]``, integers from 0 to 999: a list, an array, or a tensor on the CPU.
-        labels: the true labels, likewise.
-        config: the config whose training images are counted.
-        classes: as for ``images_per_class``; labels then range from 0 to their number - 1.
+        labels: the true labels, in the same form.
+        config: the config whose training images count.
+        classes: as for ``images_per_class``; labels are then from 0 to their number - 1.
 
     Returns:
         ``dict[str, float]``: the fraction of correct predictions, 0 to 1, for ``"overall"``, ``"many"``, ``"medium"``
         and ``"few"``; ``nan`` for a group without images.
 
     Raises:
-        ValueError: the two differ in length, are not integers, or are not from 0 to 999 (a label of -1 means that the
-            class is unknown); or as ``images_per_class``.
+        ValueError: the two differ in length, or are not integers ``[n]`` from 0 to 999 (a label of -1 marks an image of
+            unknown class); or as ``images_per_class``.
 
     Example:
 
@@ -111,7 +110,7 @@ def shot_accuracy(predicted, labels, config="lt", classes=None):
     classes = sum(map(len, groups.values()))
     predicted, labels = _as_labels("predicted", predicted, classes), _as_labels("labels", labels, classes)
     if len(predicted) != len(labels):
-        raise ValueError(f"found {len(predicted):,} predicted labels and {len(labels):,} true ones; expected as many")
+        raise ValueError(f"got {len(predicted):,} predicted labels and {len(labels):,} true ones")
     correct = predicted == labels
     parts = {"overall": correct} | {name: correct[np.isin(labels, group)] for name, group in groups.items()}
     return {name: float(part.mean()) if len(part) else float("nan") for name, part in parts.items()}

@@ -1,6 +1,6 @@
 """Build a folder that is a complete dataset repository for the Hub: Parquet shards and a card.
 
-``contents`` assigns rows to shards, ``shards`` writes one shard, ``card`` writes the card. This module writes all
+``contents`` says which row is in which shard, ``shards`` writes one, ``card`` writes the card. This module writes all
 missing shards, in this process or with any executor.
 """
 
@@ -55,8 +55,8 @@ __all__ = [
     "build_parquet",
 ]
 
-SHARD_BYTES = 500_000_000  # of images per shard, at most
-SHOWN_WITHIN = 60  # seconds until a network file system shows what another host has written
+SHARD_BYTES = 500_000_000  # of images per shard, approximate upper limit
+SHOWN_WITHIN = 60  # seconds that a network file system may take to show what another host has written
 
 
 def build_parquet(
@@ -76,38 +76,38 @@ def build_parquet(
 ):
     """Write a folder that is a complete dataset repository for the Hub.
 
-    ``datasets.load_dataset(output_dir, config)`` then returns the same rows as the loading script, on any version of
-    ``datasets``. An interrupted build resumes. An existing shard is kept if it is a complete Parquet file, its metadata
-    has the mark of the expected features, names, labels and sizes, and its first and last row groups equal those of
-    the archive. Several builds of one folder may run at the same time.
+    ``datasets.load_dataset(output_dir, config)`` then loads the same rows as the loading script, with any version of
+    ``datasets``. An interrupted build resumes. An existing shard is reused if it is a complete Parquet file, has the
+    mark of the expected features, names, labels and sizes, and its first and last row groups equal those of the
+    archive. Several builds of the same folder may run at once.
 
     Args:
-        output_dir: the folder, created if it does not exist. It needs as much space as the images.
-        data_dir: the folder that holds the images, as for ``imagenet_subsets.load_dataset``.
+        output_dir: the folder; created if it does not exist. It becomes as large as the images.
+        data_dir: the folder with the images, as for ``imagenet_subsets.load_dataset``.
         configs: names from ``"1pct"``, ``"10pct"``, ``"lt"``, ``"full"``, ``"custom"``.
-        num_proc: the number of processes that write shards, by default 1. With more, a script must call this under
-            ``if __name__ == "__main__":``, as with any multiprocessing.
-        executor: a ``concurrent.futures.Executor`` to write the shards, instead of ``num_proc``. Its processes may be
-            on other hosts, which need this package and both folders at the same paths. It is not shut down.
-        part: ``"K/N"`` writes the K-th of N parts of the shards, and no card. Once all parts are written, a call
-            without ``part`` checks the shards and writes missing ones and the card.
+        num_proc: number of processes that write shards, 1 by default. With several, as with any use of processes, a
+            script calls this under ``if __name__ == "__main__":``.
+        executor: a ``concurrent.futures.Executor`` that writes the shards, instead of ``num_proc``. Its processes may
+            run on other hosts, which need this package and both folders at the same paths. It is not shut down.
+        part: ``"K/N"`` writes only the K-th of N parts of the shards, and no card. Once all parts are written, a call
+            without ``part`` checks the shards, writes missing ones, and then the card.
         label_names: as for ``load_dataset``.
-        splits: as for ``load_dataset``; splits that a config does not have are ignored for it.
+        splits: as for ``load_dataset``; each config gets those that it has.
         unlabeled: as for ``load_dataset``; for ``1pct`` and ``10pct``.
         train_list: path of a list, as for ``load_dataset``; for ``custom``.
         validation_list: the same.
         classes: as for ``load_dataset``.
-        real_labels: as for ``load_dataset``; all splits of a config have the same columns, so in training splits this
-            column is empty.
+        real_labels: as for ``load_dataset``; the splits of a config have the same columns, so training splits have this
+            one, too, without values.
 
     Returns:
         ``Path``: ``output_dir``.
 
     Raises:
         FileNotFoundError: an archive does not exist.
-        FileExistsError: the folder holds a config that is not in ``configs``, or the images themselves.
-        imagenet_subsets.ArchiveError: an archive is not what it should be, or lacks images.
-        BuildError: a shard could not be written; the next build reuses finished shards.
+        FileExistsError: the folder holds a config that is not in ``configs``, or the source images.
+        imagenet_subsets.ArchiveError: an archive is not as expected, or lacks images.
+        BuildError: a shard could not be written; finished shards are kept for the next build.
         OSError: the disk has too little space.
         ValueError: a config or another argument is invalid.
 
@@ -119,14 +119,14 @@ def build_parquet(
     output_dir = Path(output_dir)
     configs = [configs] if isinstance(configs, str) else list(dict.fromkeys(configs))
     _check_arguments(configs, num_proc, executor)
-    _refuse_a_pattern(output_dir)
+    _refuse_pattern(output_dir)
     own_lists = {"train_list": _absolute(train_list), "validation_list": _absolute(validation_list)}
     options = config_options(
         configs, label_names, splits, unlabeled, **own_lists, classes=classes, real_labels=real_labels
     )
     contents = Contents(known_location(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
-    chosen = _chosen(part)
-    _refuse_image_folder(output_dir, contents.data_dir)
+    chosen = _slice_of(part)
+    _refuse_image_folders(output_dir, contents.data_dir)
     _refuse_other_configs(output_dir, configs)
     plan = {config: contents.parts(config) for config in configs}
     shards = _shards(plan)
@@ -136,7 +136,7 @@ def build_parquet(
     _write_missing(output_dir, contents, shards, chosen, num_proc or 1, executor)
     if part is None:
         _confirm_all(output_dir, shards)
-        _refuse_other_configs(output_dir, configs)  # another build may have started meanwhile
+        _refuse_other_configs(output_dir, configs)  # a concurrent build may have started to write some
         remove_leftovers(output_dir, finished=_folders(plan))
         write_card(output_dir, plan, own_lists)
     return output_dir
@@ -151,20 +151,20 @@ def _check_arguments(configs, num_proc, executor):
         raise ValueError(f"configs={configs!r:.200}: expected one or more of {list(CONFIGS)}.")
     check_num_proc(num_proc)
     if num_proc is not None and executor is not None:
-        raise ValueError("num_proc and executor: expected one of them, because an executor has its own processes.")
+        raise ValueError("num_proc and executor: pass only one of them; an executor has its own processes.")
 
 
-def _refuse_a_pattern(output_dir):
+def _refuse_pattern(output_dir):
     path = os.path.abspath(os.path.expanduser(output_dir))
     if re.search(r"\[.+\]", path):
-        raise ValueError(f"output_dir={path!r}: datasets cannot load a folder below [...], a pattern to it. Rename it.")
+        raise ValueError(f"output_dir={path!r}: datasets treats [...] in a path as a pattern. Rename the folder.")
 
 
 def _absolute(path):
     return None if path is None else os.path.abspath(os.path.expanduser(path))
 
 
-def _chosen(part):
+def _slice_of(part):
     """The shards of a part, as a slice of all."""
     if part is None:
         return slice(None)
@@ -175,15 +175,15 @@ def _chosen(part):
     return slice(number - 1, None, count)
 
 
-def _refuse_image_folder(output_dir, data_dir):
+def _refuse_image_folders(output_dir, data_dir):
     layouts = (find_layout(name, data_dir).path for name in IMAGE_SETS)
     images = [os.path.realpath(path) for path in layouts if os.path.isdir(path)]
     for written in (output_dir, *(output_dir / folder for folder in FOLDERS)):
         path = os.path.realpath(written)
         if path == os.path.realpath(data_dir) or any(os.path.commonpath([path, folder]) == folder for folder in images):
             raise FileExistsError(
-                f"{written} is, or is in, the folder that the images are read from, {data_dir}: the build would mix "
-                "its files with the images. Build into another folder."
+                f"{written} is, or is in, the folder that the images are read from, {data_dir}; the files would be "
+                "mixed up. Build into another folder."
             )
 
 
@@ -191,8 +191,8 @@ def _refuse_other_configs(output_dir, configs):
     others = [config for config in CONFIGS if config not in configs and any((output_dir / config).glob("*.parquet"))]
     if others:
         raise FileExistsError(
-            f"{output_dir} holds {', '.join(others)} of an earlier build, which this build of {', '.join(configs)} "
-            "would leave out of the card. Pass all configs that the folder should have (finished shards are kept), or "
+            f"{output_dir} holds {', '.join(others)} from an earlier build, which this build of {', '.join(configs)} "
+            "would leave out of the card. List all configs that the folder should have (finished shards are kept), or "
             f"remove {output_dir / others[0]}."
         )
 
@@ -201,7 +201,7 @@ def _refuse_other_configs(output_dir, configs):
 
 
 def _shards(plan):
-    """All shards by path, ``dict[str, Shard]``; a shard that several configs share appears once."""
+    """All shards by path, ``dict[str, Shard]``, each once even if several configs share it."""
     return {
         path: Shard(path, config, split, part)
         for config, parts in plan.items()
@@ -211,12 +211,12 @@ def _shards(plan):
 
 
 def _folders(plan):
-    """The folders of these configs and the shared ones."""
+    """The folders of the configs of this build, and those shared by all builds."""
     return {*plan, SHARED, SHARED_TEST}
 
 
 def _write_missing(output_dir, contents, shards, chosen, num_proc, executor):
-    """Write the chosen shards that are not finished; delete the card before the first file changes."""
+    """Write the chosen shards that are unfinished; delete the card before the first file changes."""
     missing = [shard for shard in list(shards.values())[chosen] if not shard.is_finished(output_dir)]
     total = sum(shard.image_bytes for shard in missing)
     check_space(output_dir, total, "the shards to write")
@@ -242,11 +242,11 @@ def _remove_stale(output_dir, plan, shards):
 
 
 def _write_shards(tasks, num_proc, executor, done, stop):
-    """Write shards, and call ``done`` with the bytes of each, until ``stop`` is set."""
+    """Write shards until ``stop`` is set, and call ``done`` with the image bytes of each."""
     if executor is not None:
         _write_with(executor, tasks, done, stop)
     elif num_proc > 1:
-        # Processes, as in datasets: threads would wait for each other when they allocate memory.
+        # Processes, as in datasets: threads would block each other when allocating memory.
         with worker_pool(num_proc, stop) as pool:
             _write_with(pool, tasks, done, stop)
     else:
@@ -280,13 +280,13 @@ def _naming_shard(task):
 
 
 def _confirm_all(output_dir, shards):
-    """Raise ``BuildError`` unless every shard is complete and visible on this host; others may have written it."""
+    """Raise ``BuildError`` unless every shard is complete on this host; another host may have written it."""
     deadline = time.monotonic() + SHOWN_WITHIN
     for shard in shards.values():
         while not shard.has_mark(output_dir):
             if time.monotonic() > deadline:
                 raise BuildError(
                     f"{output_dir / shard.path} was written, but does not exist here. Every host needs the same file "
-                    f"system at {os.path.abspath(output_dir)}: fix that, and run the build again."
+                    f"system at {os.path.abspath(output_dir)}: run the build again on such hosts."
                 )
             time.sleep(0.5)

@@ -1,8 +1,8 @@
 """Upload the folder that ``build_parquet`` writes to the Hub, as a private dataset repository.
 
-ImageNet's terms forbid redistributing the images: a repository is created private, and a public one is refused before
-anything is sent. All files are in one commit, which the Hub accepts completely or not at all, so a failed upload leaves
-the previous revision unchanged.
+ImageNet's terms forbid redistributing the images: repositories are created private, and public ones are
+refused before anything is sent. All files are in one atomic commit, so a failed push leaves the previous
+revision unchanged.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from huggingface_hub.utils import RepositoryNotFoundError
 
 from imagenet_subsets_tools.parquet import SHARD_PATH
 
-_AT_ONCE = 5  # files sent at once; after an interrupted push, files before these are not sent again
+_BATCH = 5  # files per batch; an interrupted push repeats at most one batch
 
 
 class PushError(OSError):
@@ -24,25 +24,25 @@ class PushError(OSError):
 
 
 def push_to_hub(folder, repo_id, token=None, public_i_have_the_right_to_distribute=False):
-    """Upload a built folder to the Hub, and check its listing to confirm that everything arrived.
+    """Upload a built folder to the Hub, and check the listing there to confirm that all files have arrived.
 
-    Files that have arrived before are not sent again, whether they are unchanged or from a failed push. The same commit
-    removes shards of earlier pushes that are not in the folder; other files in the repository are not changed.
+    Files that the Hub already has are not sent again, whether unchanged or from a failed push. The same commit removes
+    shards of earlier pushes that are not in the folder; other files in the repository are left alone.
 
     Args:
         folder: the folder that ``build_parquet`` wrote.
-        repo_id: the repository, ``"<namespace>/<name>"``; created as private if it does not exist.
-        token: as in ``huggingface_hub``: by default that of ``hf auth login`` or ``HF_TOKEN``.
-        public_i_have_the_right_to_distribute: allow an existing public repository. Do not pass this unless ImageNet has
-            granted you the right to distribute the images to anyone.
+        repo_id: the repository, ``"<namespace>/<name>"``; it is created, private, if it does not exist.
+        token: as in ``huggingface_hub``; by default that of ``hf auth login`` or ``HF_TOKEN``.
+        public_i_have_the_right_to_distribute: allow an existing public repository. Leave this out
+            unless ImageNet has granted you the right to distribute the images publicly.
 
     Returns:
         ``str``: the revision that holds the files, for ``load_dataset(..., revision=...)``.
 
     Raises:
-        FileNotFoundError: the folder is not finished: it has no card, or lacks shards.
+        FileNotFoundError: the folder is unfinished: it has no card, or lacks shards.
         PermissionError: the repository is public.
-        PushError: the Hub refused or failed, or lists files other than those of the folder.
+        PushError: the Hub refused or failed, or its listing differs from the folder.
 
     Example:
 
@@ -57,17 +57,17 @@ def push_to_hub(folder, repo_id, token=None, public_i_have_the_right_to_distribu
         _make_private(api, repo_id, public_i_have_the_right_to_distribute)
     with _step(
         f"upload {folder} to {repo_id}",
-        "The repository holds either the previous or the complete new revision. Push again: files that have arrived "
-        "are not sent again.",
+        "The repository holds the previous revision or the complete new one. Push again: files that have arrived are "
+        "not sent again.",
     ):
         additions = [huggingface_hub.CommitOperationAdd(name, path) for name, path in files.items()]
         revision = _upload(api, repo_id, additions)
     with _step(f"read the listing of {repo_id} back", "Push again: only missing files are sent."):
         listed = _listing(api, repo_id, revision)
         for addition in additions:
-            if not _has_arrived(addition, listed):
+            if not _is_listed(addition, listed):
                 raise PushError(
-                    f"{addition.path_in_repo} is incomplete on the Hub: expected {addition.upload_info.size:,} bytes "
+                    f"{addition.path_in_repo} did not arrive intact: expected {addition.upload_info.size:,} bytes "
                     f"with the SHA-256 {addition.upload_info.sha256.hex()}, found "
                     f"{listed.get(addition.path_in_repo, 'nothing')}. Push again."
                 )
@@ -75,14 +75,14 @@ def push_to_hub(folder, repo_id, token=None, public_i_have_the_right_to_distribu
 
 
 def load_calls(folder, repo_id):
-    """The call that loads each config of a built folder, once it is pushed, ``list[str]``."""
+    """The calls that load the configs of a built folder once it is pushed, ``list[str]``."""
     card = huggingface_hub.DatasetCard.load(Path(folder) / "README.md")
     return [f'datasets.load_dataset("{repo_id}", "{config["config_name"]}")' for config in card.data.configs]
 
 
 @contextlib.contextmanager
 def _step(what, advice):
-    """Turn errors of the client, whose classes vary between versions, into one that says what to do."""
+    """Turn client errors, whose classes vary between versions, into a ``PushError`` with advice."""
     try:
         yield
     except (PermissionError, PushError):
@@ -95,11 +95,11 @@ def _step(what, advice):
 
 
 def _files(folder):
-    """The files of a finished build, ``dict[str, Path]``; files that the card does not name are not sent."""
+    """The files of a finished build, ``dict[str, Path]``; files that the card does not list are not sent."""
     if not (folder / "README.md").is_file():
         raise FileNotFoundError(
-            f"{folder} has no README.md, which a build writes last: finish it, by `imagenet-subsets build` with "
-            f"--output-dir {folder}."
+            f"{folder} has no README.md, which a build writes last: run `imagenet-subsets build` with "
+            f"--output-dir {folder} to completion."
         )
     data = huggingface_hub.DatasetCard.load(folder / "README.md").data
     infos = data.dataset_info if isinstance(data.dataset_info, list) else [data.dataset_info]
@@ -110,10 +110,10 @@ def _files(folder):
         for part in config["data_files"]:
             named = {name: path for name, path in shards.items() if fnmatchcase(name, part["path"])}
             found = sum(pq.read_metadata(path).num_rows for path in named.values())
-            due = rows[config["config_name"], part["split"]]
-            if found != due:
+            listed = rows[config["config_name"], part["split"]]
+            if found != listed:
                 raise FileNotFoundError(
-                    f"{folder / part['path']} has {found:,} rows in {len(named)} files; the card says {due:,}. Run "
+                    f"{folder / part['path']} has {found:,} rows in {len(named)} files; the card says {listed:,}. Run "
                     f"`imagenet-subsets build` with --output-dir {folder} again; finished shards are kept."
                 )
             files.update(named)
@@ -129,15 +129,15 @@ def _make_private(api, repo_id, may_be_public):
     if not info.private and not may_be_public:
         raise PermissionError(
             f"{repo_id} is public, and ImageNet's terms forbid redistributing the images. Nothing was sent. Make it "
-            "private in its settings, or push to another repository. If you have the right to distribute the images to "
-            "anyone, pass --public-i-have-the-right-to-distribute."
+            "private in its settings, or push to another repository; if you have the right to distribute the images "
+            "publicly, pass --public-i-have-the-right-to-distribute."
         )
 
 
 def _upload(api, repo_id, additions):
-    """Commit the files, and return the id of the revision."""
+    """Bring the newest revision up to date, with one commit if necessary, and return its id."""
     listed = _listing(api, repo_id, "main")
-    missing = [addition for addition in additions if not _has_arrived(addition, listed)]
+    missing = [addition for addition in additions if not _is_listed(addition, listed)]
     names = {addition.path_in_repo for addition in additions}
     stale = [
         huggingface_hub.CommitOperationDelete(name)
@@ -146,8 +146,8 @@ def _upload(api, repo_id, additions):
     ]
     if not missing and not stale:
         return api.dataset_info(repo_id).sha
-    for start in range(0, len(missing), _AT_ONCE):
-        files = missing[start : start + _AT_ONCE]
+    for start in range(0, len(missing), _BATCH):
+        files = missing[start : start + _BATCH]
         api.preupload_lfs_files(repo_id, files, repo_type="dataset", free_memory=False)
     message = "Upload ImageNet subsets"
     return api.create_commit(repo_id, [*missing, *stale], commit_message=message, repo_type="dataset").oid
@@ -159,8 +159,8 @@ def _listing(api, repo_id, revision):
     return {entry.path: entry for entry in entries if isinstance(entry, huggingface_hub.hf_api.RepoFile)}
 
 
-def _has_arrived(addition, listed):
-    """Whether a file is listed with its size and its hash: SHA-256 of an LFS file, git's of another."""
+def _is_listed(addition, listed):
+    """Whether a file is listed with its size and hash: SHA-256 for LFS files, git's for others."""
     found = listed.get(addition.path_in_repo)
     if found is None or found.size != addition.upload_info.size:
         return False

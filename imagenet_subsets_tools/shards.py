@@ -1,7 +1,7 @@
 """Writing one shard, on any host: atomic and repeatable.
 
-A shard is written under a temporary name and renamed once it is on disk. So a shard that exists is complete, even if
-its writer is killed, and several builds may write the same shard at the same time.
+A shard is written under a temporary name and renamed once it is on disk. So existing shards are complete, even if their
+writer was killed, and several builds may write the same shard at once.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from imagenet_reader.reading.batches import read_batches
 from imagenet_reader.sources.local import naming
 from imagenet_subsets_tools.contents import FOLDERS, IMAGE_BYTES, SHARD_PATH, Contents, Part
 
-_LAYOUT = "1"  # part of the mark of a shard; raised when the way that shards are written changes
+_LAYOUT = "1"  # part of the mark of a finished shard; increased when shards are written differently
 _MARK = b"imagenet_subsets.mark"  # in the metadata of a shard
 _LONGEST_REASON = 1500  # characters of an error
 # SHARD.HOST.PROCESS.RANDOM.unfinished; up to 1.1, SHARD.PROCESS.unfinished
@@ -69,7 +69,7 @@ class Shard:
 
     @functools.cached_property
     def mark(self):
-        """The identity of the finished shard: SHA-256 (hex) of the features and the rows of each row group."""
+        """Fingerprint of the finished shard: SHA-256 (hex) of the features and the rows, by row group."""
         mark = hashlib.sha256(f"{_LAYOUT} {imagenet_subsets.ROWS_VERSION} ".encode())
         mark.update(self.part.features.arrow_schema.metadata[b"huggingface"])
         for group in self.groups:
@@ -77,14 +77,14 @@ class Shard:
         return mark.hexdigest()
 
     def has_mark(self, output_dir):
-        """Whether it exists, is complete, and has its mark."""
+        """Whether the shard exists, is complete and has its mark."""
         try:
             return pq.read_metadata(Path(output_dir, self.path)).metadata.get(_MARK) == self.mark.encode()
-        except (OSError, pa.ArrowException):  # absent or incomplete
+        except (OSError, pa.ArrowException):  # missing or incomplete
             return False
 
     def is_finished(self, output_dir):
-        """Whether it also holds the right images: its first and last row groups equal those of the archive."""
+        """Whether it also has the right images: its first and last row groups equal those of the archive now."""
         groups, reader, schema = self.groups, self.part.images.reader, self.part.features.arrow_schema
         if not self.has_mark(output_dir):
             return False
@@ -100,13 +100,13 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A shard to write, as it is sent to a worker: without its rows, which the worker looks up.
+    """A shard to write, as sent to the process that writes it: without its rows, which that process computes.
 
     Attributes:
-        contents: what the folder holds.
+        contents: the contents of the folder.
         config, split, path, mark: those of the ``Shard``.
         output_dir: absolute path of the output folder.
-        versions: the result of ``versions`` in the process that called the build.
+        versions: the result of ``versions`` where the build was called.
     """
 
     contents: Contents
@@ -121,21 +121,21 @@ class Task:
 def write_shard(task, stop=None):
     """Write a shard unless it is finished.
 
-    The worker looks up the rows in the archives at ``data_dir``; they must equal those of the build.
+    The process computes the rows itself from the archives at ``data_dir``, which must be those of the build.
 
     Args:
         task: the ``Task``.
-        stop: ``processes.Stop``; once it is set, the shard is abandoned.
+        stop: ``processes.Stop``; once set, the shard is abandoned.
 
     Returns:
         ``int``, the bytes of its images.
 
     Raises:
-        ArchiveError: an archive is not what it should be, or differs from that of the build.
+        ArchiveError: an archive is not as expected, or differs from that of the build.
         BuildError: the shard could not be written.
     """
     try:
-        shard = _due(task)
+        shard = _planned_shard(task)
         if not shard.is_finished(task.output_dir):
             _write(shard, Path(task.output_dir, shard.path), stop)
     except Exception as error:
@@ -145,17 +145,17 @@ def write_shard(task, stop=None):
 
 
 def failure(task, error):
-    """The message for a shard that could not be written."""
+    """The message about a shard that could not be written."""
     reason = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
     reason = " ".join(reason.split()).rstrip(".: ")[:_LONGEST_REASON]
     return (
         f"{task.output_dir}/{task.path} could not be written on host {socket.gethostname()}: {reason}. Finished shards "
-        "are kept: fix that, and run the build again."
+        "are kept: fix the problem and run the build again."
     )
 
 
 def versions():
-    """The versions of all packages that determine the bytes of a shard, ``dict[str, str]``."""
+    """The versions of the packages that determine the bytes of a shard, ``dict[str, str]``."""
     return {
         "imagenet-subsets": imagenet_subsets.VERSION,
         "datasets": datasets.__version__,
@@ -207,8 +207,8 @@ def _writer_has_exited(host, process):
 # ------------------------------------------------------------------------------------------------- writing
 
 
-def _due(task):
-    """The ``Shard`` of a task, planned on this host; an error if it differs from the one in the build."""
+def _planned_shard(task):
+    """The ``Shard`` of a task, planned on this host; raise an error if it differs from that of the build."""
     if versions() != task.versions:
         raise BuildError(
             f"the packages here are {versions()}, those of the build {task.versions}: install the same versions"
@@ -221,8 +221,8 @@ def _due(task):
     shard = Shard(task.path, task.config, task.split, part)
     if task.path not in part.shards or shard.mark != task.mark:
         raise ArchiveError(
-            f"{data_dir} gives other rows on this host than where the build was called. Every host needs the same "
-            "archives and lists at the same path."
+            f"{data_dir} gives different rows here than where the build was called. Every host needs the same archives "
+            "and lists at the same path."
         )
     return shard
 
@@ -267,7 +267,7 @@ def _write_file(shard, path, stop):
         writer.add_key_value_metadata({_MARK: shard.mark, IMAGE_BYTES: str(image_bytes)})
     fd = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(fd)  # the content must be on disk before the name
+        os.fsync(fd)  # the content must reach the disk before the name
     finally:
         os.close(fd)
 
@@ -275,7 +275,7 @@ def _write_file(shard, path, stop):
 def _writer_options():
     columns = dict.fromkeys(("image.path", "label", "file_name"), "zstd")
     options = {
-        "compression": {**columns, "image.bytes": "none"},  # a JPEG does not shrink
+        "compression": {**columns, "image.bytes": "none"},  # JPEGs do not shrink
         "use_dictionary": ["label"],
         "write_statistics": list(columns),
         "write_page_index": True,

@@ -1,14 +1,14 @@
-"""Make ``split_files/`` from the published texts, and reproduce the published lines from ``split_files/``.
+"""Make ``split_files/`` from the published texts, and the published lines from ``split_files/``.
 
-The texts are not part of this project. With them (``split_files/sources.csv`` has their addresses), the folder is made
-again, byte for byte, by
+The texts are not part of this project. With them (``split_files/sources.csv`` has their addresses), the folder can be
+rebuilt byte for byte:
 
     python -m imagenet_subsets_tools.split_lists FOLDER_OF_TEXTS split_files
 
-A training list has one row per image: ``label`` (0 to 999, the rank among the sorted wnids) and ``number``; the file
-name is ``<wnid>_<number>.JPEG``. ``validation.parquet`` has only ``label``: row k, counted from 1, is
-``ILSVRC2012_val_<k, eight digits>.JPEG``. ``real.parquet`` has the list ``labels`` of each of these images. A set of
-classes has one row per class, ``label``, in published order.
+A training list holds one row per image, ``label`` (0 to 999, the rank of the sorted wnids) and
+``number``: the file name is ``<wnid>_<number>.JPEG``. ``validation.parquet`` holds only
+``label``: its row k, counted from 1, is ``ILSVRC2012_val_<k, eight digits>.JPEG``. ``real.parquet`` holds the
+list ``labels`` of each of these images. A set of classes holds one row per class, ``label``, in published order.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 TRAIN_NAME = "{wnid}_{number}.JPEG"
 VALIDATION_NAME = "ILSVRC2012_val_{number:08d}.JPEG"
-JSON = "JSON"  # instead of the format of a line: the text is a JSON list of lists of labels
+JSON = "JSON"  # instead of a line format: the text is a list of lists of labels
 
 SIMCLR_PAPER = "Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020"
 OLTR_PAPER = "Liu et al., Large-Scale Long-Tailed Recognition in an Open World, CVPR 2019"
@@ -36,7 +36,7 @@ ILSVRC_LICENSE = "ImageNet terms of access"
 CMC_PAPER = "Tian et al., Contrastive Multiview Coding, ECCV 2020"
 REAL_PAPER = "Beyer et al., Are we done with ImageNet?, arXiv 2006.07159, 2020"
 
-# (split file, published text, format of a line, address, paper, license)
+# (split file, published text, line format, address, paper, license)
 SOURCES = (
     ("1pct.parquet", "1percent.txt", TRAIN_NAME, SIMCLR_FOLDER + "1percent.txt", SIMCLR_PAPER, "Apache-2.0"),
     ("10pct.parquet", "10percent.txt", TRAIN_NAME, SIMCLR_FOLDER + "10percent.txt", SIMCLR_PAPER, "Apache-2.0"),
@@ -89,15 +89,15 @@ SOURCE_COLUMNS = ("split_file", "published_name", "rows", "bytes", "sha256", "ad
 
 
 def published_lines(split_files: Path, split_file: str, line: str) -> list:
-    """The lines of a published text, reproduced from ``split_files/`` alone, in the order of the split file.
+    """The lines of a published text, rebuilt from ``split_files/`` alone, in the order of the split file.
 
     Args:
         split_files: the folder.
         split_file: a file in it, such as ``"lt_train.parquet"``.
-        line: the format of a line, from ``SOURCES``: ``{wnid}``, ``{words}``, ``{number}``, ``{label}``; or ``JSON``.
+        line: the line format, from ``SOURCES``: ``{wnid}``, ``{words}``, ``{number}``, ``{label}``; or ``JSON``.
 
     Returns:
-        ``list[str]``, the lines without line ends; of ``JSON``, a single one.
+        ``list[str]`` of lines without line ends; for ``JSON``, a single string.
 
     Raises:
         FileNotFoundError: ``split_files`` has no such file.
@@ -124,15 +124,15 @@ def published_text(split_files: Path, split_file: str, line: str) -> str:
 
 
 def make_split_files(texts: Path, split_files: Path) -> None:
-    """Write ``split_files/`` from the folder of published texts.
+    """Write ``split_files/`` from a folder of published texts.
 
     Args:
         texts: folder with the texts that ``SOURCES`` names.
-        split_files: folder to write, created if it does not exist.
+        split_files: folder to write; created if it does not exist.
 
     Raises:
         FileNotFoundError: a text does not exist.
-        ValueError: a line does not have the format in ``SOURCES``, or the texts contradict each other.
+        ValueError: a line of a text does not have the format in ``SOURCES``, or the texts contradict each other.
     """
     classes = [line.split(" ", 1) for line in _lines(texts / "synset_words.txt")]
     label_of = {wnid: label for label, (wnid, _) in enumerate(classes)}
@@ -162,7 +162,7 @@ def _lines(path: Path) -> list:
 
 
 def _image(label_of: dict, line: str) -> tuple:
-    """(label, number) of a published line: a file name, perhaps with folders before and a label after it."""
+    """(label, number) of a published line: a file name, optionally with folders before and a label after it."""
     match = re.fullmatch(r"(?:train/n\d{8}/)?(n\d{8})_(\d+)\.JPEG(?: \d+)?", line)
     if match is None:
         raise ValueError(f"{line!r} is not a line of a published training list")

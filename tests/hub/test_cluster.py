@@ -214,7 +214,7 @@ def test_other_rows_on_the_workers(standins_1pct, tmp_path):
     theirs.write_text("n01601694_21328.JPEG")
     options = {"configs": "custom", "splits": ["train"], "train_list": ours}
     error = raised_by_a_host_where(os.replace, (theirs, ours), tmp_path, standins_1pct, **options)
-    assert f"{standins_1pct} gives other rows on this host than where the build was called" in error
+    assert f"{standins_1pct} gives different rows here than where the build was called" in error
 
 
 class Elsewhere(concurrent.futures.Executor):
@@ -270,7 +270,7 @@ def test_a_part_that_is_none(part, standins_1pct, tmp_path):
 
 
 def test_either_processes_or_an_executor(standins_1pct, tmp_path):
-    with pytest.raises(ValueError, match="expected one of them"):
+    with pytest.raises(ValueError, match="pass only one of them"):
         build_parquet(tmp_path / "hub", standins_1pct, num_proc=2, executor=Elsewhere(), **TRAIN)
 
 

@@ -195,7 +195,7 @@ def test_a_disk_too_small_is_noticed_before_writing(standins_1pct, tmp_path, mon
 def test_folder_of_other_configs_is_refused(all_folder, standins_all):
     """A build would leave them out of the card, so it asks first; nothing is touched."""
     before = digests(all_folder)
-    with pytest.raises(FileExistsError, match="holds 10pct, lt of an earlier build"):
+    with pytest.raises(FileExistsError, match="holds 10pct, lt from an earlier build"):
         build_parquet(all_folder, standins_all, ["1pct"])
     assert digests(all_folder) == before
 
@@ -212,7 +212,7 @@ def test_wrong_arguments(arguments, message, standins_1pct, tmp_path):
 
 
 def test_a_folder_that_datasets_cannot_load(standins_1pct, tmp_path):
-    with pytest.raises(ValueError, match=r"hub\[1\]/a.*Rename it"):
+    with pytest.raises(ValueError, match=r"hub\[1\]/a.*Rename the folder"):
         build_parquet(tmp_path / "hub[1]" / "a", standins_1pct, configs=["1pct"])
     assert not (tmp_path / "hub[1]").exists()
 

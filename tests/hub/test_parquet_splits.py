@@ -132,8 +132,8 @@ def test_a_config_gets_the_splits_that_it_has(archives, tmp_path):
         ({"unlabeled": True}, r"unlabeled=True is for \['1pct', '10pct'\]"),
         ({"train_list": "my.txt"}, "are for the config 'custom'"),
         ({"configs": ["custom"]}, "needs train_list"),
-        ({"splits": ["train", "val"]}, "expected splits out of"),
-        ({"splits": []}, "expected splits out of"),
+        ({"splits": ["train", "val"]}, "expected splits of"),
+        ({"splits": []}, "expected splits of"),
         ({"label_names": "numbers"}, "choose one of"),
     ],
 )

@@ -299,7 +299,7 @@ def test_commit_whose_answer_is_lost(push, hub, folder, repo):
     """The Hub has it, the client does not know: an error; the second push finds all there and sends nothing."""
     hub.fail("commit", "lose")
     _, error, _ = push(folder, repo)
-    assert "or the complete new revision" in str(error)
+    assert "or the complete new one" in str(error)
     hub.recover()
     revision, error, _ = push(folder, repo)
     assert (error, revision) == (None, hub.repos[repo].revisions[-1][0])
@@ -320,7 +320,7 @@ def test_file_that_is_not_there_as_it_was_sent(push, hub, folder, repo):
     """The listing has another size and hash for a shard: the error says which and both."""
     hub.fail("commit", "spoil")
     _, error, _ = push(folder, repo)
-    assert f"{SHARDS[0]} is incomplete on the Hub" in str(error)
+    assert f"{SHARDS[0]} did not arrive intact" in str(error)
     hub.recover()
     assert push(folder, repo)[1] is None
     assert there(hub, repo) == here(folder)

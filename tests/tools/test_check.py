@@ -127,7 +127,7 @@ def test_whole_archives_give_every_config(standins_all, capsys):
     assert row(text, "train:") == ["official", "archive", str(standins_all / TRAIN)]
     assert row(text, VALIDATION)[2:] == ["50,000", "-", "-", "ok"]
     call = f'imagenet_subsets.load_dataset("1pct", data_dir="{standins_all}")'
-    conclusion = f"Every config but full can be given: {call}\nfull would need all 1,281,167 training images.\n"
+    conclusion = f"Every config but full can be loaded: {call}\nfull would need all 1,281,167 training images.\n"
     assert text.endswith(f"\n\n{conclusion}")
     assert "147,897,477,120 bytes" in text
 
@@ -152,7 +152,7 @@ def test_a_part_of_the_images_gives_a_part_of_the_configs(standins_1pct, run_che
     assert report["archives"][0]["images"] == len(listed("1pct")) + UNLISTED
     assert all(archive["ok"] and archive["sha256"] is archive["damaged"] is None for archive in report["archives"])
     assert (
-        "Can be given: 1pct; 10pct with splits=['validation']; lt with splits=['test']; full with "
+        "Can be loaded: 1pct; 10pct with splits=['validation']; lt with splits=['test']; full with "
         "splits=['validation'].\n" in text
     )
     assert 'on_missing="skip"' in text
@@ -172,7 +172,7 @@ def test_absent_images_are_counted_and_named(folder, run_check):
     assert (validation["found"], validation["absent"]) == (49_996, sorted(gone[VALIDATION])[:3])
     assert not any(results(report).values())
     assert f"1  2 absent, such as {', '.join(gone[TRAIN])}\n" in text
-    assert "Can be given: nothing." in text
+    assert "Can be loaded: nothing." in text
 
 
 @pytest.mark.parametrize("missing", [TRAIN, VALIDATION])
@@ -230,7 +230,7 @@ def test_full_compares_digests(standins_all, run_check, monkeypatch):
     monkeypatch.setattr(lists, "TRAIN_IMAGES", report["archives"][0]["images"])
     code, report, text = run_check(standins_all, "--full")
     assert code == 0 and report["ok"]
-    assert "Every config can be given: imagenet_subsets.load_dataset(" in text
+    assert "Every config can be loaded: imagenet_subsets.load_dataset(" in text
     assert row(text, TRAIN)[1::3] == ["yes", "official"] and row(text, VALIDATION)[-2:] == ["official", "ok"]
     assert "stand-in" not in text
 
@@ -269,7 +269,7 @@ def test_decode_names_damaged_images_with_their_offsets(folder, run_check):
     assert found["1pct", "train"] == (12_811, 3) and found["10pct", "train"][1] == 3  # 1pct is a part of 10pct
     assert row(text, "1pct", "train")[-2:] == ["3", "damaged"]
     assert f"{no_tables} at byte {at[no_tables]:,} is damaged: broken data stream" in text
-    assert "Can be given: nothing." in text
+    assert "Can be loaded: nothing." in text
 
 
 def test_decode_passes_good_images(folder, run_check):
@@ -313,7 +313,7 @@ def test_layouts_whose_images_are_extracted(make, layout, images, tmp_path, kept
     make(images | train, tmp_path / "data")
     report = check.check_archives(tmp_path / "data", decode=True)
     assert {archive["layout"] for archive in report["archives"]} == {layout}
-    assert all("cannot be decoded where they are" in archive["errors"][0] for archive in report["archives"])
+    assert all("cannot be decoded in place" in archive["errors"][0] for archive in report["archives"])
     found = {(split["config"], split["split"]): split["found"] for split in report["splits"]}
     assert found["1pct", "validation"] == 300 and found["full", "train"] == 3
     assert kept() == []

@@ -1,7 +1,7 @@
-"""The forms that ImageNet has on people's disks, written of any images: one file per form.
+"""Write any images in the layouts in which people have ImageNet: one file per layout.
 
-Each writer takes ``images``, a mapping of official file name -> bytes, training, validation and test images alike, and
-a folder, the ``data_dir`` that it makes. Images of a split that are absent are left out.
+Each writer takes ``images``, a mapping of official file name -> bytes for training, validation and test images, and the
+folder to write, a ``data_dir``. Absent images are left out.
 """
 
 import importlib
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imagenet_subsets_tools.standins.forms.names import Images
 
-# Name on the command line -> its writer; the two archives have their own.
+# Name on the command line -> writer; the two official archives have their own.
 FORMS = {
     "class-tars": "class_tars:write_class_tars",
     "folders": "folders:write_folders",
@@ -25,6 +25,6 @@ FORMS = {
 
 
 def write_form(name: str, images: Images, target: Path) -> None:
-    """Write images in a form, a key of ``FORMS``, into the folder ``target``."""
+    """Write images in a layout, a key of ``FORMS``, into the folder ``target``."""
     module, _, function = FORMS[name].partition(":")
     getattr(importlib.import_module(f"{__name__}.{module}"), function)(images, target)

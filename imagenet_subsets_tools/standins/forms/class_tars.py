@@ -1,4 +1,4 @@
-"""Class tars: what the official training archive unpacks to."""
+"""Class tars, as unpacked from the official training archive."""
 
 from pathlib import Path
 

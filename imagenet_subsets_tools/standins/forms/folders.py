@@ -1,4 +1,4 @@
-"""Images as files in folders: extracted from the archives, or from what the Hub has."""
+"""Images as files in folders: extracted from the official archives or those on the Hub."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +15,13 @@ def write_folders(images: Images, target: Path, by_class: bool = False) -> None:
 
 
 def write_hub_folders(images: Images, target: Path, by_class: bool = False) -> None:
-    """Write what the Hub's tar.gz unpack to, flat or by class, under the names that images have there."""
+    """Write the extracted ``tar.gz`` files of the Hub, flat or by class, with the file names used there."""
     classes = {"train", "validation"} if by_class else set()
     write_files(images, target, {name: f"{_folder(name, classes)}/{hub_name(name)}" for name in images})
 
 
 def write_files(images: Images, target: Path, paths: Mapping[str, str]) -> None:
-    """Write the images that are the keys of ``paths`` to the values, paths below ``target``."""
+    """Write images to files; ``paths`` maps their names to paths below ``target``."""
     for folder in {path.rpartition("/")[0] for path in paths.values()}:
         (target / folder).mkdir(parents=True, exist_ok=True)
     for name, path in paths.items():

@@ -1,4 +1,4 @@
-"""The Parquet files of ``ILSVRC/imagenet-1k`` on the Hub, as ``datasets`` writes them there."""
+"""The Parquet files of ``ILSVRC/imagenet-1k`` on the Hub, as written by ``datasets``."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 
 
 def write_hub_parquet(images: Images, target: Path, shards: Mapping[str, int] = SHARDS, folder: str = "data") -> None:
-    """Write ``data/train-00000-of-00294.parquet`` and so on; ``shards`` are the files per split."""
+    """Write ``data/train-00000-of-00294.parquet`` and so on; ``shards`` has the number of files per split."""
     (target / folder).mkdir(parents=True, exist_ok=True)
     for split, names in by_split(images).items():
         count = shards[split]
@@ -26,7 +26,7 @@ def write_hub_parquet(images: Images, target: Path, shards: Mapping[str, int] = 
 
 def _write_shard(path: Path, names: list[str], images: Images) -> None:
     schema = _schema()
-    with pq.ParquetWriter(path, schema) as writer:  # Snappy and dictionary pages, as by default
+    with pq.ParquetWriter(path, schema) as writer:  # with the defaults, Snappy and dictionary pages
         for start in range(0, len(names), ROW_GROUP):
             group = names[start : start + ROW_GROUP]
             rows = [{"bytes": images[name], "path": hub_name(name)} for name in group]
@@ -35,7 +35,7 @@ def _write_shard(path: Path, names: list[str], images: Images) -> None:
 
 
 def _schema() -> pa.Schema:
-    """The schema, with the features of ``datasets`` in it: class names are words, the second crane is ``crane2``."""
+    """The schema with the features of ``datasets``: class names are words, the second crane is ``crane2``."""
     words = [words for _, words in read_classes()]
     names = [f"{name}2" if name in words[:label] else name for label, name in enumerate(words)]
     label = {"names": names, "_type": "ClassLabel"}

@@ -1,4 +1,4 @@
-"""The tar.gz of images that ``ILSVRC/imagenet-1k`` on the Hub had before its Parquet files."""
+"""The ``tar.gz`` files that ``ILSVRC/imagenet-1k`` had on the Hub before its Parquet files."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ FILES = {
 
 
 def write_hub_tar_gz(images: Images, target: Path, folder: str = "data") -> None:
-    """Write ``data/train_images_0.tar.gz`` to ``_4``, ``val_images.tar.gz`` and ``test_images.tar.gz``: flat."""
+    """Write ``data/train_images_0.tar.gz`` to ``_4``, ``val_images.tar.gz`` and ``test_images.tar.gz``, all flat."""
     (target / folder).mkdir(parents=True, exist_ok=True)
     for split, names in by_split(images).items():
         for file, shard in zip(FILES[split], shuffled_shards(names, len(FILES[split]))):

@@ -1,4 +1,4 @@
-"""What Kaggle's competition imagenet-object-localization-challenge has: a zip, a tar.gz, and what both unpack to."""
+"""The zip and tar.gz of Kaggle's imagenet-object-localization-challenge, and the folders extracted from both."""
 
 import zipfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the names of images say: split, class and label; and dividing images into shards."""
+"""Derive split, class and label from image names, and divide images into shards."""
 
 import functools
 import itertools
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from imagenet_reader.lists import read_split_list, read_wnids
 from imagenet_reader.official import WNID
 
-Images = Mapping[str, bytes]  # official file name -> content; in a stand-in, drawn when it is asked for
+Images = Mapping[str, bytes]  # official file name -> content; stand-ins are drawn on access
 PREFIXES = {"ILSVRC2012_val_": "validation", "ILSVRC2012_test_": "test"}
 SPLITS = "train", "validation", "test"
 
@@ -49,7 +49,7 @@ def _validation_labels() -> dict[str, int]:
 
 
 def by_split(names: Iterable[str]) -> dict[str, list[str]]:
-    """The names of each split that has any, in their order."""
+    """The names in each split that is not empty, in their order."""
     found: dict[str, list[str]] = {split: [] for split in SPLITS}
     for name in names:
         found[split_of(name)].append(name)
@@ -66,13 +66,13 @@ def by_class(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def shuffled_shards(names: list[str], count: int) -> list[list[str]]:
-    """The names in an order without order, the same every time, in shards whose sizes differ by 1 at most."""
+    """Shuffle the names, always in the same way, into shards whose sizes differ by at most 1."""
     names = random.Random(0).sample(sorted(names), len(names))
     ends = [len(names) * shard // count for shard in range(count + 1)]
     return [names[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def hub_name(name: str) -> str:
-    """The name that an image has on the Hub, as ``n01440764_10026_n01440764.JPEG``."""
+    """The name that an image has on the Hub, such as ``n01440764_10026_n01440764.JPEG``."""
     wnid = wnid_of(name)
     return name if wnid is None else f"{name.removesuffix('.JPEG')}_{wnid}.JPEG"

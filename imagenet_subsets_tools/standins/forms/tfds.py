@@ -1,7 +1,7 @@
-"""What TensorFlow Datasets prepares of ``imagenet2012``: TFRecord files, and what describes them.
+"""The dataset ``imagenet2012`` as prepared by TensorFlow Datasets: TFRecord files and their metadata.
 
-Written without TensorFlow; see ``imagenet_reader/formats/tfrecord.py`` for the form. As in TensorFlow, features are in
-no fixed order: in every other record, the name lies after the image.
+Written without TensorFlow; see ``imagenet_reader/formats/tfrecord.py`` for the format. As in TensorFlow, features have
+no fixed order: in half of the records, the name follows the image.
 """
 
 import json
@@ -27,7 +27,7 @@ def write_tfds(
         images: official file name -> bytes.
         target: the folder to write into, TensorFlow Datasets' ``data_dir``.
         shards: files per split.
-        folder: below ``target``.
+        folder: the folder of the files, below ``target``.
     """
     directory = target / folder
     directory.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def write_tfds(
                     size += len(data)
             lengths.append(str(len(shard)))
         splits.append({"filepathTemplate": FILE, "name": split, "numBytes": str(size), "shardLengths": lengths})
-    _describe(directory, splits)
+    _write_metadata(directory, splits)
 
 
 def record(data: bytes) -> bytes:
@@ -70,7 +70,7 @@ def _feature(key: bytes, value: bytes) -> bytes:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A field that has a length, of a protocol buffer."""
+    """A length-delimited field of a protocol buffer."""
     return b"".join((bytes([number << 3 | 2]), _varint(len(content)), content))
 
 
@@ -82,8 +82,8 @@ def _varint(number: int) -> bytes:
     return bytes([*groups, number])
 
 
-def _describe(directory: Path, splits: list[dict]) -> None:
-    """Write the JSON files that TensorFlow Datasets finds the records by."""
+def _write_metadata(directory: Path, splits: list[dict]) -> None:
+    """Write the metadata with which TensorFlow Datasets finds the records."""
     info = {
         "description": "Stand-ins for ILSVRC 2012.",
         "fileFormat": "tfrecord",

@@ -1,4 +1,4 @@
-"""Tars in WebDataset form, as ``timm/imagenet-1k-wds`` on the Hub."""
+"""Tars in WebDataset format, like those of ``timm/imagenet-1k-wds`` on the Hub."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from imagenet_subsets_tools.standins.forms.names import Images, by_split, label_
 from imagenet_subsets_tools.standins.tars import write_tar
 
 SHARDS = {"train": 1024, "validation": 64, "test": 128}
-DIGITS = {"train": 4, "validation": 2, "test": 3}  # of a shard's number
+DIGITS = {"train": 4, "validation": 2, "test": 3}  # of the shard number
 
 
 def write_webdataset(
@@ -24,8 +24,8 @@ def write_webdataset(
         images: official file name -> bytes.
         target: the folder to write into.
         shards: files per split.
-        by_name: stems are the images' names; else numbers, and only the JSON has the names.
-        folders: write the shards of a split into a folder of its name.
+        by_name: use the names of the images as stems; otherwise numbers, and only the JSON has the names.
+        folders: write the shards of a split into a folder named after it.
     """
     for split, names in by_split(images).items():
         folder = target / split if folders else target
