@@ -1,4 +1,4 @@
-"""Extract images from the Hub's Parquet files, or read the same row groups with pyarrow; see ``contenders``."""
+"""Images out of the Hub's Parquet files, against reading the same row groups with pyarrow; see ``contenders``."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -33,8 +33,11 @@ def extract_from_parquet(folder, share):
     return result
 
 
-def read_parquet(folder):
-    """Read the images of all row groups with pyarrow, with as many threads, and discard them."""
+def read_parquet(folder, share):
+    """Read the row groups that hold a share of the validation images with pyarrow, with as many threads."""
+    groups = {}
+    for piece in find_pieces(_layout(folder).files(), {name for name, _ in _chosen(share)}):
+        groups.setdefault(piece.file, []).extend(piece.groups)
     with measured() as result, ThreadPoolExecutor(THREADS) as pool:
         for _ in pool.map(_read_groups, groups, groups.values()):
             pass

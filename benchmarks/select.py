@@ -85,8 +85,8 @@ def _anonymous_mb():
         return float("nan")
 
 
-def random_rows_of_subset(folder, selected):
-    """Decode the training rows of 1pct one by one, in random order: of the selected or of the given dataset."""
+def random_rows_of_subset(folder, turns=9):
+    """Decode the same images one by one, in random order: selected, and as given (``given_seconds``); medians."""
     given = _loaded(folder)["train"]
     selected = imagenet_subsets.select(given, "1pct", split="train")
     paths = given.with_format("arrow")[:]["image"].combine_chunks().field("path").to_pylist()
