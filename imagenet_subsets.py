@@ -324,7 +324,7 @@ class ImagenetSubsets(TableBuilder):
 
     def _generate_examples(self, reader, shards):
         for batch in self._read(reader, shards):
-            for row in batch.table().to_pylist():
+            for row in batch.examples():
                 yield row["file_name"], row
 
     def _generate_tables(self, reader, shards):

@@ -45,19 +45,20 @@ class Columns:
     classes: tuple[int, ...] | None = None
     real_labels: bool = False
 
-    def table(self, rows: np.ndarray, image_bytes: pa.Array, paths: pa.Array) -> pa.Table:
+    def table(self, rows: np.ndarray, image_bytes: pa.Array, paths: pa.Array | None = None) -> pa.Table:
         """The table that is written for rows.
 
         Args:
             rows: structured array ``[n]``, see above.
             image_bytes: ``binary [n]``, the images; null for those that are not copied.
-            paths: ``string [n]``, their file names, or the addresses of images that are not copied.
+            paths: ``string [n]``, the addresses of images that are not copied; by default, the file names.
 
         Returns:
             ``pa.Table`` with ``image`` (struct of ``bytes`` and ``path``), and the columns of ``beside``.
         """
-        image = pa.StructArray.from_arrays([image_bytes, paths], ["bytes", "path"])
-        return pa.table({"image": image, **self.beside(file_names(rows), rows["label"])})
+        names = file_names(rows)
+        image = pa.StructArray.from_arrays([image_bytes, names if paths is None else paths], ["bytes", "path"])
+        return pa.table({"image": image, **self.beside(names, rows["label"])})
 
     def beside(self, names: pa.Array, labels: np.ndarray) -> dict[str, pa.Array]:
         """The columns other than ``image``.

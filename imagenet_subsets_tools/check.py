@@ -19,7 +19,7 @@ from imagenet_reader.layouts.base import IMAGE_SETS, Wanted
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.official import OFFICIAL_SIZES, TEST_IMAGES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.plan import MAX_IMAGE
-from imagenet_reader.reading.checked import DamagedImage, is_damage, reason
+from imagenet_reader.reading.checked import DamagedImage, is_damage, read_checked, reason
 from imagenet_reader.rows import locate, named_tuples, training_rows
 from imagenet_reader.sources.folders import exists, stamp_of
 from imagenet_reader.sources.forwards import open_python_file
@@ -228,8 +228,8 @@ def _decode_part(reader, rows):
     with reader.opened() as opened, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about odd EXIF data, which affects no pixel
         rows = list(named_tuples(rows))
-        for row, file in zip(rows, opened.files(rows)):
-            error = _damage(opened, row, file)
+        for row, place in zip(rows, opened.places(rows)):
+            error = _damage(place, row.size)
             if error is not None:
                 name, shared = row.name.decode(), reader.format_of(row).shared
                 offset = row.offset if shared else None  # extracted images have none
@@ -237,10 +237,10 @@ def _decode_part(reader, rows):
     return damaged
 
 
-def _damage(opened, row, file):
+def _damage(place, size):
     """The reason why an image counts as damaged; ``None`` if it does not."""
     try:
-        image = opened.read(row, file, memoryview(bytearray(row.size)))
+        image = read_checked(*place, memoryview(bytearray(size)))
         _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
     except DamagedImage as error:
         return error.reason

@@ -6,13 +6,14 @@ import functools
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from imagenet_reader.reading.checked import DamagedImage
+from imagenet_reader.reading.checked import DamagedImage, Place, confirm_all, read_unconfirmed
 from imagenet_reader.reading.reader import OpenReader, Reader
-from imagenet_reader.rows import Columns, named_tuples
+from imagenet_reader.rows import Columns, file_names, named_tuples
 
 BATCH_ROWS = 100  # of a record batch: the most that one random access reads
 BATCH_BYTES = 64 << 20
@@ -49,10 +50,22 @@ class Batch:
 
         It shares the buffer, without a copy, if no image was changed.
         """
+        kept, rows = self._kept()
+        return self.columns.table(rows, self._images(kept))
+
+    def examples(self) -> Iterator[dict[str, Any]]:
+        """The same rows as dicts, each with a copy of its image: faster than from the table, which copies twice."""
+        kept, rows = self._kept()
+        names = file_names(rows)
+        columns = self.columns.beside(names, rows["label"])
+        for k, name, *values in zip(kept, names.to_pylist(), *(column.to_pylist() for column in columns.values())):
+            image = {"bytes": bytes(self.changed.get(k, self.view(k))), "path": name}
+            yield {"image": image, **dict(zip(columns, values))}
+
+    def _kept(self) -> tuple[list[int], np.ndarray]:
+        """The numbers of the rows that are not left out, and these rows."""
         kept = [k for k in range(len(self.rows)) if self.changed.get(k, b"") is not None]
-        rows = self.rows[kept]
-        paths = pa.array([name.decode() for name in rows["name"].tolist()])
-        return self.columns.table(rows, self._images(kept), paths)
+        return kept, self.rows[kept] if self.changed else self.rows
 
     def _images(self, kept):
         # A table of one row is copied: datasets 5 keeps those to write them later, when the buffer has other images.
@@ -163,13 +176,14 @@ def _read_some(opened: OpenReader, image_bytes: str, skip: bool, batch: Batch, n
     """Read the rows of these numbers into the buffer; return what ``Batch.changed`` and ``Damage.add`` take."""
     changed: dict[int, memoryview | bytes | None] = {}
     damaged: dict[int, str] = {}
-    rows = list(named_tuples(batch.rows[numbers]))
-    for k, row, file in zip(numbers, rows, opened.files(rows)):
+    read: list[Place] = []
+    for k, place in zip(numbers, opened.places(list(named_tuples(batch.rows[numbers])))):
         if opened.stop.is_set():
             break
+        read.append(place)
         buffer = batch.view(k)
         try:
-            image = opened.read(row, file, buffer)
+            image = read_unconfirmed(*place, buffer)
         except DamagedImage as error:
             if not skip:
                 raise DamagedImage(error.place, error.reason, SKIP_ADVICE) from error
@@ -177,4 +191,5 @@ def _read_some(opened: OpenReader, image_bytes: str, skip: bool, batch: Batch, n
         else:
             if image is not buffer and image_bytes == "benchmark":
                 changed[k] = image
+    confirm_all(read)
     return changed, damaged

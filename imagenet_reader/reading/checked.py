@@ -1,5 +1,7 @@
 """Reading one image: its bytes, checked against the index, and whether they can be decoded."""
 
+from collections.abc import Iterable
+
 import PIL.Image
 
 from imagenet_reader.errors import ArchiveError
@@ -9,6 +11,9 @@ from imagenet_reader.sources import File
 
 # Errors of text in metadata, Pillow's limits that a program has set, and warnings that were turned into errors.
 NOT_DAMAGE = ArchiveError, MemoryError, UnicodeError, PIL.Image.DecompressionBombError, Warning
+
+
+Place = tuple[Format, File, Where]  # how an image lies in its file, the open file, and where it is
 
 
 class DamagedImage(ArchiveError):
@@ -34,7 +39,14 @@ def _unpickled(message: str, place: str, reason: str) -> DamagedImage:
 
 
 def read_checked(image_format: Format, file: File, where: Where, buffer: memoryview) -> memoryview | bytes:
-    """Read an image and check it.
+    """As ``read_unconfirmed``; then confirm that the file is still the one that was indexed."""
+    image = read_unconfirmed(image_format, file, where, buffer)
+    confirm(file, where)
+    return image
+
+
+def read_unconfirmed(image_format: Format, file: File, where: Where, buffer: memoryview) -> memoryview | bytes:
+    """Read an image and check it. Before it is used, the file must be confirmed, see ``confirm``.
 
     Args:
         image_format: how it lies in the file.
@@ -58,8 +70,16 @@ def read_checked(image_format: Format, file: File, where: Where, buffer: memoryv
             raise
         confirm(file, where)
         raise DamagedImage(image_format.describe(where), reason(error)) from error
-    confirm(file, where)
     return image
+
+
+def confirm_all(places: Iterable[Place]) -> None:
+    """Confirm each file of some places once.
+
+    For each image, threads would wait for each other, since each question to the system releases Python's lock.
+    """
+    for file, where in {where.file: (file, where) for _, file, where in places}.values():
+        confirm(file, where)
 
 
 def confirm(file: File, where: Where) -> None:

@@ -122,7 +122,7 @@ def _read_remote(paths, read, on_error):
     images = {}
     for start in range(0, len(paths), FETCHED):
         some = paths[start : start + FETCHED]
-        places = [(address.where, format_of(address.format)) for address in map(addresses.parse, some)]
+        places = [(format_of(address.format), address.where) for address in map(addresses.parse, some)]
         try:
             files = fetch(places)
         except OSError:
@@ -154,7 +154,7 @@ def read_image(path: str, file: File | None = None) -> bytes:
     where, image_format = address.where, format_of(address.format)
     buffer = memoryview(bytearray(where.size))
     if file is None:
-        file = fetch([(where, image_format)])[0] if is_url(where.file) else _open_unchanged(where, image_format)
+        file = fetch([(image_format, where)])[0] if is_url(where.file) else _open_unchanged(where, image_format)
     image = read_checked(image_format, file, where, buffer)
     return bytes(image if address.pixels == "benchmark" else buffer)
 

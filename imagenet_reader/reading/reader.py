@@ -14,7 +14,7 @@ import pyarrow as pa
 from imagenet_reader.formats import format_of
 from imagenet_reader.formats.base import Format, Where
 from imagenet_reader.reading import addresses
-from imagenet_reader.reading.checked import read_checked
+from imagenet_reader.reading.checked import Place
 from imagenet_reader.reading.remote import fetch
 from imagenet_reader.rows import PUBLISHED, Columns, columns_of
 from imagenet_reader.sources import File, Stamp
@@ -103,18 +103,15 @@ class OpenReader:
     def __init__(self, reader: Reader):
         self._reader, self._pool, self.stop = reader, FilePool(), threading.Event()
 
-    def files(self, rows: Sequence[Any]) -> Iterable[File]:
-        """What to read each of the rows from, in this order; of remote files, all that they need is fetched at once.
+    def places(self, rows: Sequence[Any]) -> Iterable[Place]:
+        """Where to read each of the rows, in this order; of remote files, all that they need is fetched at once.
 
         Raises:
             OSError: a file cannot be opened, or fetching failed.
         """
-        places = [(self._reader.where(row), self._reader.format_of(row)) for row in rows]
-        return fetch(places, self.stop) if self._reader.remote else itertools.starmap(self._open, places)
+        places = [(self._reader.format_of(row), self._reader.where(row)) for row in rows]
+        files = fetch(places, self.stop) if self._reader.remote else itertools.starmap(self._open, places)
+        return ((image_format, file, where) for (image_format, where), file in zip(places, files))
 
-    def read(self, row: Any, file: File, buffer: memoryview) -> memoryview | bytes:
-        """Read the image of a row from one of ``files``, see ``checked.read_checked``."""
-        return read_checked(self._reader.format_of(row), file, self._reader.where(row), buffer)
-
-    def _open(self, where: Where, image_format: Format) -> File:
+    def _open(self, image_format: Format, where: Where) -> File:
         return self._pool.get(where.file) if image_format.shared else LocalFile(where.file)

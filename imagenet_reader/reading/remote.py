@@ -8,11 +8,11 @@ from imagenet_reader.sources.fetched import FetchedFile, fetched
 from imagenet_reader.sources.remote import RemoteFile
 
 
-def fetch(places: Iterable[tuple[Where, Format]], stop: threading.Event | None = None) -> list[FetchedFile]:
+def fetch(places: Iterable[tuple[Format, Where]], stop: threading.Event | None = None) -> list[FetchedFile]:
     """Fetch images, with their headers.
 
     Args:
-        places: where the images are, and how they lie in their files.
+        places: how the images lie in their files, and where.
         stop: ends the transfer once it is set, with an ``OSError``.
 
     Returns:
@@ -23,7 +23,7 @@ def fetch(places: Iterable[tuple[Where, Format]], stop: threading.Event | None =
     """
     files: dict[str, RemoteFile] = {}
     ranges = []
-    for where, image_format in places:
+    for image_format, where in places:
         file = files.setdefault(where.file, RemoteFile(where.file, where.stamp, stop))
         ranges.append((file, where.offset, image_format.header + where.packed))
     return fetched(ranges)
