@@ -288,7 +288,7 @@ def test_a_process_that_dies_is_told(folder, run_check, monkeypatch):
     monkeypatch.setattr(check, "_decode_part", _die)
     code, report, text = run_check(folder, "--decode")
     assert code == 1 and not report["splits"][0]["ok"]
-    assert f"{folder / TRAIN}: a process that decodes its images was killed" in text
+    assert f"{folder / TRAIN}: a process that decoded its images died" in text
     assert row(text, "1pct", "train")[-2:] == ["see", "below"]
 
 
