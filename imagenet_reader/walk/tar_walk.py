@@ -61,16 +61,17 @@ class TarWalk:
         self._offsets: list[int] = []
         self._sizes: list[int] = []
 
-    def advance(self, read: Read, go_on: GoOn) -> None:
+    def advance(self, read: Read, go_on: GoOn, stride: int = 1) -> None:
         """Pass headers up to the end or an error, or until ``go_on`` returns false.
 
         Args:
             read: ``read(offset, size)``, as of ``sources.File``.
             go_on: ``go_on(offset)`` says whether to pass the header at this offset.
+            stride: ask that only of every ``stride``-th header.
         """
         while not self.done and self.error is None and go_on(self.position):
             try:
-                self._pass_headers(read, go_on)
+                self._pass_headers(read, go_on, stride)
             except (ArchiveError, OSError) as error:
                 self.error = error
             self._check_headers()  # which may find an earlier error
@@ -85,11 +86,11 @@ class TarWalk:
         tables, self._tables = self._tables, []
         return [name for table in tables for name in table["name"].to_pylist()]
 
-    def _pass_headers(self, read: Read, go_on: GoOn) -> None:
+    def _pass_headers(self, read: Read, go_on: GoOn, stride: int) -> None:
         headers, offsets, sizes, last = self._headers, self._offsets, self._sizes, self.end - BLOCK
         position = self.position
-        for _ in range(CHUNK):
-            if not go_on(position):
+        for number in range(CHUNK):
+            if number % stride == 0 and not go_on(position):
                 return
             header = read(position, BLOCK) if position <= last else ZERO_BLOCK  # like tar, accept missing end blocks
             # A call per header would take as long as reading it, so simple headers are handled here.
