@@ -12,7 +12,6 @@ from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.layouts.indexable import Indexable, OnePass
 from imagenet_reader.layouts.official_tar import OfficialTar
 from imagenet_reader.official import FIRST_MEMBERS
-from imagenet_reader.sources.folders import exists
 from imagenet_reader.sources.urls import is_url, known_location
 
 
@@ -61,7 +60,8 @@ def index_archives(paths: list[str], output: str | os.PathLike | None = None) ->
 def _layouts(path: str) -> list[Indexable]:
     """The archive at ``path``, or the layouts in the folder at ``path``."""
     path = known_location(path)
-    if exists(path) if is_url(path) else not os.path.isdir(path):
+    # A web server answers for a folder, too.
+    if path.endswith(".tar") if is_url(path) else not os.path.isdir(path):
         return [OfficialTar(path)]
     found = [find_layout(name, path) for name in IMAGE_SETS]
     layouts = dict.fromkeys(layout.layout if isinstance(layout, OnePass) else layout for layout in found)
