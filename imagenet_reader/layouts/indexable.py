@@ -20,7 +20,7 @@ from imagenet_reader.layouts.base import ImageSet, Layout, Wanted
 from imagenet_reader.layouts.kept import Kept, Member, Names, Stream
 from imagenet_reader.sources import File
 from imagenet_reader.sources.fetched import FetchedFile
-from imagenet_reader.sources.folders import stamps_of
+from imagenet_reader.sources.folders import stamps_of, total_size
 from imagenet_reader.sources.remote import RemoteFile
 from imagenet_reader.sources.urls import is_url
 
@@ -144,11 +144,6 @@ class OnePass(Kept):
                 if names is None or official in names:
                     yield official, part.file.read(offset + header, size)
         kept_index(self.path, identity, lambda: self.layout.join(tables, files))
-
-
-def total_size(files: list[str]) -> int:
-    """The bytes of all files."""
-    return sum(stamp.size for stamp in stamps_of(files))
 
 
 def pass_files(files: list[str], list_file: Callable[[File, int], pa.Table], advance: Advance) -> Iterator[Passed]:

@@ -28,7 +28,7 @@ from imagenet_reader.layouts.folders import CLASS_FOLDER
 from imagenet_reader.lists import TRAIN_IMAGES_PER_CLASS
 from imagenet_reader.official import WNID
 from imagenet_reader.reading.reader import Reader
-from imagenet_reader.sources.folders import stamps_of
+from imagenet_reader.sources.folders import stamps_of, total_size
 from imagenet_reader.sources.local import naming
 from imagenet_reader.walk.archive import walk_archive
 
@@ -73,7 +73,7 @@ class Stream:
         cls, files: list[str], names: Names | None, members: Callable[[Callable[[int], object]], Iterator[Member]]
     ) -> "Stream":
         """A stream that reads all bytes of files, for images of these names; ``None`` for all images."""
-        size = sum(stamp.size for stamp in stamps_of(files))
+        size = total_size(files)
         return cls(size, size if names is None else min(size, IMAGE_BYTES * names.images), members)
 
 

@@ -11,6 +11,7 @@ from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.layouts.indexable import Advance, Indexable, Passed, pass_files
 from imagenet_reader.layouts.sharded import Sharded, joined
 from imagenet_reader.sources import open_file
+from imagenet_reader.sources.folders import total_size
 from imagenet_reader.sources.local import stamp_of
 from imagenet_reader.walk.archive import walk_tar
 
@@ -33,7 +34,7 @@ class WebDataset(Sharded, Indexable):
     def list_members(self, files: list[str]) -> pa.Table:
         """Walk over all tars."""
         with (
-            progress_bar(f"Indexing {self.path}", sum(stamp_of(file).size for file in files)) as bar,
+            progress_bar(f"Indexing {self.path}", total_size(files)) as bar,
             concurrent.futures.ThreadPoolExecutor(THREADS) as pool,
         ):
             tables = []

@@ -75,9 +75,8 @@ class ImagenetFileSystem(AbstractFileSystem):
             return self.cat_file(path)
         read = functools.partial(_read_or_error, on_error)
         remote = [name for name in path if addresses.is_remote(name)]
-        images = _read_remote(remote, read, on_error) | _read_local(
-            [name for name in path if name not in {*remote}], read
-        )
+        local = [name for name in path if not addresses.is_remote(name)]
+        images = _read_remote(remote, read, on_error) | _read_local(local, read)
         return {name: images[name] for name in path if images[name] is not None}
 
     def info(self, path, **options):

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from imagenet_reader.sources.folders import stamps_of
-from imagenet_reader.sources.remote import RemoteFile, fill, read_ranges
+from imagenet_reader.sources.positional import PositionalFile
+from imagenet_reader.sources.remote import RemoteFile, read_ranges
 from imagenet_reader.sources.stamp import Stamp
 
 
-class FetchedFile:
+class FetchedFile(PositionalFile):
     """A part of a file, in memory; see ``sources.File``.
 
     Args:
@@ -24,20 +25,9 @@ class FetchedFile:
         """Up to ``size`` bytes from byte ``offset`` on, fewer only at the end of the part."""
         return self._content[offset - self._start : offset - self._start + size]
 
-    def read_into(self, offset: int, *buffers: memoryview) -> int:
-        """Fill buffers one after the other; return how many bytes there were."""
-        return fill(buffers, self.read(offset, sum(map(len, buffers))))
-
-    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes of ranges ``(offset, size)``."""
-        return [self.read(offset, size) for offset, size in ranges]
-
     def stamp(self) -> Stamp:
         """The stamp of the file after the bytes were fetched."""
         return self._stamp
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def fetched(places: Sequence[tuple[RemoteFile, int, int]]) -> list[FetchedFile]:

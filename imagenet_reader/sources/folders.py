@@ -79,6 +79,11 @@ def stamps_of(urls: Sequence[str]) -> tuple[Stamp, ...]:
         return tuple(pool.map(lambda url: listed.get(url) or remote_stamp(url), urls))
 
 
+def total_size(urls: Sequence[str]) -> int:
+    """The bytes of files, as ``stamps_of``."""
+    return sum(stamp.size for stamp in stamps_of(urls))
+
+
 def _listed_stamps(folder: str) -> dict[str, Stamp | None]:
     files = [info for info in asked(folder, _infos) if info.get("type") != "directory"]
     return {join(folder, info["name"].rsplit("/", 1)[-1]): stamp_in(info) for info in files}

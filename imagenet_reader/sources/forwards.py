@@ -4,12 +4,12 @@ import collections
 import contextlib
 import io
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO
 
-from imagenet_reader.sources import File, open_file
-from imagenet_reader.sources.remote import RemoteFile, fill
+from imagenet_reader.sources.positional import PositionalFile
+from imagenet_reader.sources.remote import RemoteFile
 from imagenet_reader.sources.stamp import Stamp
 from imagenet_reader.sources.urls import is_url
 
@@ -18,7 +18,7 @@ AHEAD = 2  # pieces that are fetched ahead
 HELD = 3  # pieces in memory: an image that begins in one may end in the next, and the one before may still be needed
 
 
-class Forwards:
+class Forwards(PositionalFile):
     """A remote file that is read forwards, in pieces that are fetched ahead; see ``sources.File``.
 
     The last ``HELD`` pieces can be read again. ``advance`` is called with the size of each piece that is taken.
@@ -27,7 +27,7 @@ class Forwards:
     def __init__(self, url: str, advance: Callable[[int], object]):
         self.path, self._advance, self._stop = url, advance, threading.Event()
         self._file = RemoteFile(url, stop=self._stop)
-        self.size = self._file.known.size
+        self.known = self._file.known
         self._pool = ThreadPoolExecutor(AHEAD)
         self._held: collections.deque[bytes] = collections.deque()  # pieces with consecutive numbers
         self._first = 0  # the number of the first of them
@@ -35,7 +35,7 @@ class Forwards:
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to ``size`` bytes from byte ``offset`` on, fewer only at the end of the file."""
-        end = min(offset + size, self.size)
+        end = min(offset + size, self.known.size)
         if offset >= end:
             return b""
         if offset // PIECE < self._first:
@@ -48,17 +48,9 @@ class Forwards:
             parts.append(piece[max(0, offset - start) : end - start])
         return b"".join(parts)
 
-    def read_into(self, offset: int, *buffers: memoryview) -> int:
-        """Fill buffers one after the other; return how many bytes were read."""
-        return fill(buffers, self.read(offset, sum(map(len, buffers))))
-
-    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes of ranges ``(offset, size)``, ascending."""
-        return [self.read(offset, size) for offset, size in ranges]
-
     def stamp(self) -> Stamp:
         """The stamp of the file when it was opened."""
-        return self._file.known
+        return self.known
 
     def end_of_piece(self, offset: int) -> int:
         """The offset at which the piece ends that holds a byte."""
@@ -92,10 +84,10 @@ def forwards(url: str, advance: Callable[[int], object] = lambda size: None) -> 
 
 
 class _Raw(io.RawIOBase):
-    """A file of Python that reads a ``File``."""
+    """A file of Python that reads a remote file."""
 
-    def __init__(self, file: File, size: int):
-        self._file, self._size, self._at = file, size, 0
+    def __init__(self, file: RemoteFile | Forwards):
+        self._file, self._size, self._at = file, file.known.size, 0
 
     def readable(self) -> bool:
         return True
@@ -124,5 +116,5 @@ def open_python_file(url: str, in_order: bool) -> Iterator[IO[bytes]]:
         with open(url, "rb") as file:
             yield file
         return
-    with forwards(url) if in_order else open_file(url) as source:
-        yield io.BufferedReader(_Raw(source, source.stamp().size), 1 << 20 if in_order else 1 << 16)
+    with forwards(url) if in_order else contextlib.nullcontext(RemoteFile(url)) as source:
+        yield io.BufferedReader(_Raw(source), 1 << 20 if in_order else 1 << 16)

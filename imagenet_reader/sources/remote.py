@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import fsspec
 
+from imagenet_reader.sources.positional import PositionalFile
 from imagenet_reader.sources.ranges import MOST, Piece, merged
 from imagenet_reader.sources.stamp import Stamp
 from imagenet_reader.sources.systems import file_system
@@ -46,7 +47,7 @@ _Place = tuple[str, int, int]  # a path in a file system, and where a range begi
 _answers_ranges: dict[str, bool] = {}  # by server
 
 
-class RemoteFile:
+class RemoteFile(PositionalFile):
     """An open file behind a URL; see ``sources.File``.
 
     Args:
@@ -63,10 +64,6 @@ class RemoteFile:
         starts = range(offset, offset + size, MOST)
         return b"".join(self.read_many([(start, min(MOST, offset + size - start)) for start in starts]))
 
-    def read_into(self, offset: int, *buffers: memoryview) -> int:
-        """Fill buffers one after the other; return how many bytes were read."""
-        return fill(buffers, self.read(offset, sum(map(len, buffers))))
-
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of ranges ``(offset, size)``, fetched at once; fewer bytes only at the end of the file.
 
@@ -78,19 +75,6 @@ class RemoteFile:
     def stamp(self) -> Stamp:
         """The stamp of what the server has now: it differs from an earlier one if the object was replaced."""
         return remote_stamp(self.path)
-
-    def close(self) -> None:
-        """Nothing is kept open."""
-
-
-def fill(buffers: Sequence[memoryview], content: bytes) -> int:
-    """Fill buffers one after the other with the beginning of ``content``; return how many bytes were copied."""
-    left = memoryview(content)
-    for buffer in buffers:
-        part = left[: len(buffer)]
-        buffer[: len(part)] = part
-        left = left[len(part) :]
-    return len(content) - len(left)
 
 
 def read_ranges(wanted: Sequence[tuple[RemoteFile, int, int]]) -> list[bytes]:
