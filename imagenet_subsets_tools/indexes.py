@@ -48,8 +48,7 @@ def index_archives(paths: list[str], output: str | os.PathLike | None = None) ->
         raise FileExistsError(f"{output} is a file, but there are {len(layouts)} archives: pass a folder.")
     for layout in layouts:
         layout.check()
-        wanted = Wanted(lambda: None)
-        table = layout.index(layout.snapshot(wanted), wanted).table
+        table = layout.list_images(Wanted(lambda: None))
         index: str | None = index_path(layout.path)
         if output is not None:
             index = _output(output, layout, len(layouts))

@@ -10,7 +10,6 @@ from imagenet_reader.layouts.base import ImageSet
 from imagenet_reader.layouts.folders import class_tars_in, find_form
 from imagenet_reader.layouts.indexable import Advance, Indexable, Passed, pass_files
 from imagenet_reader.layouts.messages import listing
-from imagenet_reader.layouts.sharded import joined
 from imagenet_reader.official import WNID
 from imagenet_reader.sources.urls import is_url, join
 from imagenet_reader.walk.archive import walk_tar, walk_tars
@@ -40,11 +39,7 @@ class ClassTars(Indexable):
 
     def passes(self, files: list[str], advance: Advance) -> Iterator[Passed]:
         """Pass over the class tars."""
-        return pass_files(files, lambda file, number: walk_tar(file, _prefix(files[number])), advance)
-
-    def join(self, tables: list[pa.Table], files: list[str]) -> pa.Table:
-        """The members of all class tars, with the column ``file``."""
-        return joined(tables, files)
+        return pass_files(files, lambda file: walk_tar(file, _prefix(file.path)), advance)
 
     def explain(self, missing: list[tuple[str, int]]) -> str:
         """Which class tars are absent."""

@@ -68,7 +68,7 @@ def _first(images: ImageSet, data_dir: str) -> Layout | None:
 def _first_remote(images: ImageSet, data_dir: str) -> Layout | None:
     found = (kind.find(images, data_dir) for kind in LAYOUTS if kind.remote)
     layout = next((layout for layout in found if layout is not None), None)
-    return layout.once() if isinstance(layout, Indexable) else layout
+    return layout.or_one_pass() if isinstance(layout, Indexable) else layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Missing(Layout):
     def _error(self) -> FileNotFoundError:
         folder = os.path.dirname(self.path)
         if is_url(folder):
-            return FileNotFoundError(describe_absent_remotely(self.path, IMAGE_SETS[self.set_name].archives))
+            return FileNotFoundError(describe_absent_remotely(self.path))
         if not os.path.isdir(folder):
             return FileNotFoundError(describe_no_folder(folder))
         hint = describe_near(_first, IMAGE_SETS[self.set_name], self.needed, folder)

@@ -18,6 +18,7 @@ from imagenet_reader.index.beside import SUFFIX, read_beside
 from imagenet_reader.index.kept import is_indexed, kept_index
 from imagenet_reader.layouts.base import ImageSet, Layout, Wanted
 from imagenet_reader.layouts.kept import Kept, Member, Names, Stream
+from imagenet_reader.layouts.sharded import joined
 from imagenet_reader.sources import File
 from imagenet_reader.sources.fetched import FetchedFile
 from imagenet_reader.sources.folders import stamps_of, total_size
@@ -53,9 +54,9 @@ class Indexable(Layout):
             OSError: it cannot be read.
         """
 
-    @abstractmethod
     def join(self, tables: list[pa.Table], files: list[str]) -> pa.Table:
-        """The members of all parts as one table."""
+        """The members of all parts as one table, with the column ``file``; each part is a file, unless overridden."""
+        return joined(tables, files)
 
     @property
     def index_url(self) -> str:
@@ -73,7 +74,7 @@ class Indexable(Layout):
         with progress_bar(f"Indexing {os.path.basename(self.path)}", total_size(files)) as bar:
             return self.join([part.members for part in self.passes(files, bar.update)], files)
 
-    def once(self) -> Layout:
+    def or_one_pass(self) -> Layout:
         """This layout, or, if it is remote and has no index, the one that extracts images in one pass.
 
         Raises:
@@ -104,7 +105,7 @@ class OnePass(Kept):
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str) -> None:
-        """Nothing: ``Indexable.once`` makes it."""
+        """Nothing: ``Indexable.or_one_pass`` makes it."""
 
     @property
     def way_out(self) -> str:  # type: ignore[override]  # it names the file
@@ -146,12 +147,12 @@ class OnePass(Kept):
         kept_index(self.path, identity, lambda: self.layout.join(tables, files))
 
 
-def pass_files(files: list[str], list_file: Callable[[File, int], pa.Table], advance: Advance) -> Iterator[Passed]:
+def pass_files(files: list[str], list_file: Callable[[File], pa.Table], advance: Advance) -> Iterator[Passed]:
     """Pass over remote files that fit into memory; while one is used, the next is fetched.
 
     Args:
         files: URLs.
-        list_file: lists the images in a file, given the file and its number.
+        list_file: lists the images in a file.
         advance: is called with the size of each file.
     """
     stop = threading.Event()
@@ -159,11 +160,11 @@ def pass_files(files: list[str], list_file: Callable[[File, int], pa.Table], adv
     fetching: collections.deque[Future[FetchedFile]] = collections.deque()
     with ThreadPoolExecutor(1) as pool:
         try:
-            for number in range(len(files)):
+            while left or fetching:
                 while left and len(fetching) < 2:
                     fetching.append(pool.submit(_content, left.popleft()))
                 file = fetching.popleft().result()
-                yield Passed(list_file(file, number), file)
+                yield Passed(list_file(file), file)
                 advance(file.stamp().size)
         finally:
             stop.set()

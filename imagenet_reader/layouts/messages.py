@@ -45,11 +45,11 @@ def download_advice(archive: str) -> str:
     return TEST_DOWNLOAD if archive in TEST_ARCHIVES else MANUAL_DOWNLOAD
 
 
-def describe_absent_remotely(path: str, archives: Sequence[str]) -> str:
-    """The message for a set of images that a URL does not have."""
-    folder = os.path.dirname(path)
+def describe_absent_remotely(path: str) -> str:
+    """The message for an archive that a URL does not have, in any form."""
+    folder, archive = os.path.split(path)
     return (
-        f"{folder} has no {archives[0]} (found: {listing(names_in(folder), ENTRIES_SHOWN) or 'nothing that is listed'})"
+        f"{folder} has no {archive} (found: {listing(names_in(folder), ENTRIES_SHOWN) or 'nothing that is listed'})"
         ". At a URL, expected the official archives, the class tars (train/n01440764.tar), or files of the Hugging "
         "Face Hub (Parquet, .tar.gz, WebDataset) or of TensorFlow Datasets (TFRecords); download other forms first. To "
         "build only the splits that do not need it, pass splits=[...]."

@@ -37,11 +37,7 @@ class Tfds(Sharded, Indexable):
 
     def passes(self, files: list[str], advance: Advance) -> Iterator[Passed]:
         """Pass over the files."""
-        return pass_files(files, lambda file, number: list_examples(file), advance)
-
-    def join(self, tables: list[pa.Table], files: list[str]) -> pa.Table:
-        """The members of all files, with the column ``file``."""
-        return joined(tables, files)
+        return pass_files(files, list_examples, advance)
 
 
 def _list_file(path: str) -> pa.Table:

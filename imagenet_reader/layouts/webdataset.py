@@ -10,7 +10,7 @@ from imagenet_reader.formats.webdataset import list_images
 from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.layouts.indexable import Advance, Indexable, Passed, pass_files
 from imagenet_reader.layouts.sharded import Sharded, joined
-from imagenet_reader.sources import open_file
+from imagenet_reader.sources import File, open_file
 from imagenet_reader.sources.folders import total_size
 from imagenet_reader.sources.local import stamp_of
 from imagenet_reader.walk.archive import walk_tar
@@ -45,13 +45,13 @@ class WebDataset(Sharded, Indexable):
 
     def passes(self, files: list[str], advance: Advance) -> Iterator[Passed]:
         """Pass over the files."""
-        return pass_files(files, lambda file, number: list_images(walk_tar(file), file), advance)
-
-    def join(self, tables: list[pa.Table], files: list[str]) -> pa.Table:
-        """The members of all files, with the column ``file``."""
-        return joined(tables, files)
+        return pass_files(files, _list_images, advance)
 
 
 def _list_tar(path: str) -> pa.Table:
     with open_file(path) as file:
-        return list_images(walk_tar(file), file)
+        return _list_images(file)
+
+
+def _list_images(file: File) -> pa.Table:
+    return list_images(walk_tar(file), file)
