@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -26,7 +27,7 @@ def write_beside(table: pa.Table, files: Sequence[str], output: str | os.PathLik
     Raises:
         OSError: a file cannot be read, or ``output`` cannot be written.
     """
-    write_index_file(table.replace_schema_metadata({_OF: _described(files)}), os.fspath(output))
+    write_index_file(table.replace_schema_metadata({_OF: json.dumps(_described(files))}), os.fspath(output))
 
 
 def read_beside(url: str, files: Sequence[str]) -> pa.Table | None:
@@ -45,7 +46,7 @@ def read_beside(url: str, files: Sequence[str]) -> pa.Table | None:
     cure = f"Write it again (imagenet-subsets index ... --output {url.rpartition('/')[2]}), or remove it."
     if table is None or _OF not in (table.schema.metadata or {}):
         raise ArchiveError(f"{url} is damaged, or not an index that imagenet-subsets has written. {cure}")
-    expected, found = json.loads(_described(files)), json.loads(table.schema.metadata[_OF])
+    expected, found = _described(files), json.loads(table.schema.metadata[_OF])
     if found["sizes"] != expected["sizes"]:
         names = sorted(dict(set(map(tuple, found["sizes"])) ^ set(map(tuple, expected["sizes"]))))
         raise ArchiveError(
@@ -57,11 +58,12 @@ def read_beside(url: str, files: Sequence[str]) -> pa.Table | None:
     return table.replace_schema_metadata()
 
 
-def _described(files: Sequence[str]) -> str:
-    """The names and sizes of files, and the SHA-256 of samples of the first and the last of them, as JSON."""
+def _described(files: Sequence[str]) -> dict[str, Any]:
+    """The names and sizes of files, and the SHA-256 of samples of the first and the last of them, ready for JSON."""
     digest, sizes = hashlib.sha256(), [stamp.size for stamp in stamps_of(files)]
-    for path in dict.fromkeys((files[0], files[-1])):
+    for path, size in {files[0]: sizes[0], files[-1]: sizes[-1]}.items():
         with open_file(path) as file:
-            for sample in file.read_many(samples(file.stamp().size)):
+            for sample in file.read_many(samples(size)):
                 digest.update(sample)
-    return json.dumps({"sizes": list(zip(map(os.path.basename, files), sizes)), "samples": digest.hexdigest()})
+    names = map(os.path.basename, files)
+    return {"sizes": [[name, size] for name, size in zip(names, sizes)], "samples": digest.hexdigest()}

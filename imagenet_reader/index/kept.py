@@ -62,7 +62,11 @@ def real_path(path):
 
 def is_indexed(path, identity):
     """Whether the index of the archive at ``path`` is cached."""
-    return _load(index_path(path), identity) is not None
+    try:
+        metadata = _metadata(index_path(path))
+    except OSError:  # there is none, or it cannot be read
+        return False
+    return metadata is not None and metadata[b"identity"] == identity.encode()
 
 
 def kept_index(path, identity, find):
@@ -115,8 +119,7 @@ def indexed_archive(file):
     Raises:
         OSError: the file cannot be read.
     """
-    table = _read(file)
-    archive = None if table is None else table.schema.metadata.get(b"archive")
+    archive = (_metadata(file) or {}).get(b"archive")
     return archive and os.fsdecode(archive)
 
 
@@ -128,6 +131,13 @@ def _load(file, identity):
     return table if table is not None and table.schema.metadata[b"identity"] == identity.encode() else None
 
 
+def _metadata(file):
+    """The metadata of a cached index, whose members are not decoded; ``None`` if the file is damaged."""
+    with open(file, "rb") as stream:
+        content = _undamaged(stream.read())
+    return None if content is None else pq.read_schema(pa.BufferReader(content)).metadata
+
+
 def _read(file):
     """The table in a cached index; ``None`` if the file is damaged."""
     with open(file, "rb") as stream:
@@ -136,8 +146,14 @@ def _read(file):
 
 def read_index_file(content):
     """The table in the content of an index file; ``None`` if it is damaged."""
+    parquet = _undamaged(content)
+    return None if parquet is None else read_table(pa.BufferReader(parquet))
+
+
+def _undamaged(content):
+    """The Parquet file in the content of an index file; ``None`` if it is damaged."""
     digest, rest = content[:32], memoryview(content)[32:]
-    return read_table(pa.BufferReader(rest)) if hashlib.sha256(rest).digest() == digest else None
+    return rest if hashlib.sha256(rest).digest() == digest else None
 
 
 def write_index_file(table, file):

@@ -207,15 +207,21 @@ def disk_too_small(data_dir):
         imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(data_dir / "cache"))
 
 
-def no_home(data_dir, act=load):
-    write(data_dir / "home")
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        patch.setattr(huggingface_hub.constants, "HF_HOME", str(data_dir / "home"))
+def with_warnings_as_errors(act):
+    """Call ``act``; raise the first warning of this project as an error."""
+    with warnings.catch_warnings():
         warnings.filterwarnings("error", category=UserWarning)
         try:
-            act(data_dir)
+            act()
         except UserWarning as warning:
             raise RuntimeError(str(warning)) from warning
+
+
+def no_home(data_dir, act=load):
+    write(data_dir / "home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(huggingface_hub.constants, "HF_HOME", str(data_dir / "home"))
+        with_warnings_as_errors(lambda: act(data_dir))
 
 
 def no_home_for_a_tar_gz(data_dir):
@@ -242,12 +248,7 @@ def load_train(url, **options):
 
 
 def without_index(server, _):
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", category=UserWarning)
-        try:
-            load(server.url, splits=["validation"])
-        except UserWarning as warning:
-            raise RuntimeError(str(warning)) from warning
+    with_warnings_as_errors(lambda: load(server.url, splits=["validation"]))
 
 
 def index_of_another(server, _):
