@@ -3,10 +3,10 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 
-from imagenet_reader.hf.signals import sending_again
-
+_AGAIN = 0.05  # seconds until a signal is sent again
 _DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
@@ -42,8 +42,30 @@ def ending_in_order():
         raised[error] = code - 128
         raise error
 
-    with sending_again(raised.get), _handling(_Handler(end)):
+    with _sending_again(raised.get), _handling(_Handler(end)):
         yield
+
+
+@contextlib.contextmanager
+def _sending_again(number_of):
+    """Context that sends a signal again whose exception Python swallowed, as in at-fork callbacks.
+
+    ``number_of`` maps an exception to the number of the signal that raised it, or to ``None``.
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        number = number_of(unraisable.exc_value)
+        if number is None:
+            before(unraisable)
+        else:
+            threading.Timer(_AGAIN, os.kill, (os.getpid(), number)).start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The private names of ``datasets`` 2.19 to 5.x that are used: a new release may require changes in this file.
 
 =====================================  ===================================================================
+``_prepare_split``                     2.19 to 5.x: writes the rows of a split, with processes if asked to
 ``_prepare_split_single``              2.19 to 5.x: writes the rows of one process
 ``_download_and_prepare``              2.19 to 5.x: writes all splits into a temporary folder
 ``_output_dir``                        2.19 to 5.x: that folder, whose name ends in ``.incomplete``
@@ -13,8 +14,8 @@
 """
 
 import contextlib
+import functools
 import os
-import sys
 
 import datasets
 import multiprocess
@@ -24,7 +25,7 @@ from datasets.table import ConcatenationTable
 from datasets.utils.info_utils import is_small_dataset
 
 from imagenet_reader.hf.options import check_num_proc
-from imagenet_reader.hf.processes import end_with, ending_with_this
+from imagenet_reader.hf.processes import end_with, wait_until_terminated, with_pool_of_datasets
 from imagenet_reader.hf.progress import without_bars_in_files
 
 __all__ = ["TableBuilder", "indices_of", "is_small_dataset", "only_column"]
@@ -67,24 +68,29 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
         self._preparing_process = os.getpid()
         for left in os.scandir(self.unfinished_dir) if self.unfinished_dir else ():
             os.unlink(left.path)  # a leftover of a killed preparation, which must not become part of this one
-        handled = sys.exc_info()[1]  # a caller in an except block already has an error
-        try:
-            with ending_with_this(), without_bars_in_files():
-                super()._download_and_prepare(*args, **kwargs)
-        except Exception as error:
-            interrupt = _interrupt_before(error, handled)
-            if interrupt is None:
-                raise
-            raise interrupt from None
+        with without_bars_in_files():
+            super()._download_and_prepare(*args, **kwargs)
+
+    def _prepare_split(self, split_generator, *args, num_proc=None, **kwargs):
+        prepare = functools.partial(super()._prepare_split, split_generator, *args, num_proc=num_proc, **kwargs)
+        if min(num_proc or 1, len(split_generator.gen_kwargs["shards"])) > 1:
+            with_pool_of_datasets(prepare)
+        else:
+            prepare()
 
     def _prepare_split_single(self, gen_kwargs, fpath, file_format, max_shard_size, job_id, **of_examples):
-        if os.getpid() != self._preparing_process:
+        in_pool = os.getpid() != self._preparing_process
+        if in_pool:
             end_with(multiprocess.parent_process())  # needed if this process was spawned instead of forked
         prepared = datasets.ArrowBasedBuilder._prepare_split_single(
             self, gen_kwargs, fpath, file_format, max_shard_size, job_id
         )
         try:
             yield from _quietly_closed(prepared)
+        except GeneratorExit:  # nobody reads the progress any more
+            if in_pool:
+                wait_until_terminated()
+            raise
         except (OSError, DatasetGenerationError) as error:
             system = error if isinstance(error, OSError) else error.__cause__
             if not isinstance(system, OSError) or system.errno is None or system.filename is not None:
@@ -132,20 +138,6 @@ def _quietly_closed(prepared):
         with contextlib.suppress(RuntimeError):
             prepared.close()
         raise
-
-
-def _interrupt_before(error, handled):
-    """The ``KeyboardInterrupt`` or ``SystemExit`` that led to an error; ``None`` if there was none since ``handled``.
-
-    After an interrupt, ``datasets`` still waits for the results of its processes, which ends in a ``TimeoutError``.
-    """
-    seen = []  # an error can be the context of its own cause, which makes a cycle
-    while error is not None and error is not handled and error not in seen:
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            return error
-        seen.append(error)
-        error = error.__cause__ or error.__context__
-    return None
 
 
 class _ResumingExamples(ExamplesIterable):

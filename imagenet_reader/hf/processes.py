@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import multiprocessing
 import os
 import shutil
@@ -11,8 +12,6 @@ import time
 
 import multiprocess
 import multiprocess.util
-
-from imagenet_reader.hf.signals import sending_again
 
 _SECONDS = 0.2  # between checks
 
@@ -39,6 +38,10 @@ def _watch(parent, stop):
         if stop is not None and stop.poll():
             break
         time.sleep(_SECONDS)
+    _end()
+
+
+def _end(*_):
     try:
         shutil.rmtree(multiprocess.util.get_temp_dir(), ignore_errors=True)  # may hold the socket of a manager
     finally:
@@ -53,75 +56,99 @@ class _EndingForks:
 
     def _after_fork(self):
         end_with(multiprocess.parent_process())
+        if _is_manager(multiprocess.current_process()):
+            signal.signal(signal.SIGTERM, _end)
 
 
-def _number_of(error):
-    return signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
+def _is_manager(process):
+    """Whether a process has the queue by which the workers of ``datasets`` report their progress."""
+    return process.name.startswith("SyncManager")
 
 
-@contextlib.contextmanager
-def ending_with_this():
-    """Context in which processes started by ``datasets`` exit when this one does, or when it is interrupted.
+def with_pool_of_datasets(work):
+    """Return what ``work()`` returns: a function of ``datasets`` that uses a pool of processes.
+
+    The processes exit when this one does. A signal that raises an exception ends them first, in the order that avoids
+    deadlocks: the manager of their queue, without which ``datasets`` closes the pool.
 
     ``datasets`` forks them with ``multiprocess``. Where it spawns them instead (macOS), each calls ``end_with`` first.
     """
     ending_forks, before = _EndingForks(), set(multiprocess.active_children())
-    try:
-        with sending_again(_number_of):
-            yield
-    except (KeyboardInterrupt, SystemExit):
-        # Python would wait forever for a manager that was interrupted while starting.
+
+    def end_manager():
         for process in set(multiprocess.active_children()) - before:
-            process.terminate()
-            process.join()
-        raise
+            if _is_manager(process):
+                process.terminate()
+
+    try:
+        return interruptible(lambda stop: work(), end_manager)
     finally:
         del ending_forks
 
 
+def wait_until_terminated():
+    """Wait until the parent ends this process, whose results it no longer reads.
+
+    A process that is terminated while it sends a result to its pool keeps a lock that closing the pool needs.
+    """
+    while True:
+        signal.pause()
+
+
 class Stop:
-    """A request to stop: ``is_set()`` is true once ``numbers`` has a signal."""
+    """A request to stop: ``is_set()`` is true once a signal has raised one of ``errors``."""
 
     def __init__(self):
-        self.numbers = []
+        self.errors = []
 
     def is_set(self):
-        """Whether a signal was received."""
-        return bool(self.numbers)
+        """Whether a signal handler has raised an exception."""
+        return bool(self.errors)
 
 
-def interruptible(work):
-    """Return what ``work(stop)`` returns; signals that would raise an exception set ``stop`` instead.
+def interruptible(work, abort=None):
+    """Return what ``work(stop)`` returns; an exception that a signal handler raises is raised once the work has ended.
 
     Inside a pool, an exception could leave a lock held forever; inside Arrow, it would be swallowed. So the work runs
-    in a thread, which signals do not reach. They are raised once it has ended.
+    in a thread, which signals do not reach.
 
     Args:
         work: called with a ``Stop``; it should return soon after ``stop`` is set.
+        abort: called every 0.2 s once ``stop`` is set, if the work needs more than that to end.
     """
     stop = Stop()
-    with _collecting_signals(stop.numbers), concurrent.futures.ThreadPoolExecutor(1) as pool:
+    with _collecting_errors(stop.errors), concurrent.futures.ThreadPoolExecutor(1) as pool:
         future = pool.submit(work, stop)
         while not future.done():
-            concurrent.futures.wait([future], _SECONDS)  # a signal amid a system call waits for the next line of Python
-        return future.result()
+            concurrent.futures.wait([future], _SECONDS)  # a handler runs meanwhile, but does not end the wait
+            if abort is not None and stop.is_set():
+                abort()
+    if stop.is_set():
+        raise stop.errors[0]
+    return future.result()
 
 
 @contextlib.contextmanager
-def _collecting_signals(numbers):
-    """Context that appends signals with a Python handler to ``numbers``; the first is raised at the end."""
+def _collecting_errors(errors):
+    """Context in which exceptions that signal handlers raise are appended to ``errors`` instead."""
     before = {}
     try:
         if threading.current_thread() is threading.main_thread():  # only this one may set handlers, and gets signals
             for number in (signal.SIGINT, signal.SIGTERM):
-                if callable(signal.getsignal(number)):
-                    before[number] = signal.signal(number, lambda number, frame: numbers.append(number))
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    before[number] = signal.signal(number, functools.partial(_handle, handler, errors))
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if numbers:
-            signal.raise_signal(numbers[0])
+
+
+def _handle(handler, errors, number, frame):
+    try:
+        handler(number, frame)
+    except BaseException as error:
+        errors.append(error)
 
 
 def finished(futures, stop):

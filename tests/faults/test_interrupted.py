@@ -196,6 +196,15 @@ def test_loading_goes_on_after_an_interrupt(num_proc, standins_1pct, undisturbed
     assert arrow_table(cache).equals(arrow_table(undisturbed[num_proc]))
 
 
+def test_an_interrupt_amid_a_pool_leaves_no_process(standins_1pct, tmp_path):
+    """A pool that is only half made would replace each process that is ended."""
+    session = Session(
+        "interrupted_loads", standins_1pct, tmp_path / "cache", 2, 1, folder=tmp_path, FIRST="signal_in_pool"
+    )
+    code, output, _ = session.ended()
+    assert (code, output) == (0, ["interrupted []", "12811"])
+
+
 @pytest.mark.once
 @pytest.mark.parametrize("indexed", [True, False], ids=["ranges", "pass"])
 def test_transfers_end(indexed, small, lists, tmp_path):
