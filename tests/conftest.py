@@ -34,38 +34,38 @@ def pytest_unconfigure():
 
 @pytest.fixture(scope="session")
 def standins_1pct(tmp_path_factory):
-    """Folder of stand-in archives with the images of 1pct (and of validation); read only."""
+    """Folder of stand-in archives with the images of 1pct (and of validation); not to be modified."""
     return make_standins(tmp_path_factory.mktemp("standins") / "1pct", configs=["1pct"])
 
 
 @pytest.fixture(scope="session")
 def standins_all(tmp_path_factory):
-    """Folder of stand-in archives with the images of all configs; read only."""
+    """Folder of stand-in archives with the images of all configs; not to be modified."""
     return make_standins(tmp_path_factory.mktemp("standins") / "all")
 
 
 @pytest.fixture
 def data_dir(standins_1pct, tmp_path):
-    """A folder with links to the stand-ins of 1pct, which have no index there yet; for a test to spoil."""
+    """A folder with hard links to the stand-ins of 1pct, without cached indexes; a test may modify it."""
     folder = tmp_path / "data"
     folder.mkdir()
     for archive in (official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE):
         (folder / archive).hardlink_to(standins_1pct / archive)
-        # pytest gives a path again, once a test has passed
+        # pytest reuses the path of a test that has passed
         Path(imagenet_subsets.index_path(str(folder / archive))).unlink(missing_ok=True)
     return folder
 
 
 @pytest.fixture(scope="session")
 def dataset_1pct(standins_1pct, tmp_path_factory):
-    """1pct as the loader gives it, a ``DatasetDict``."""
+    """1pct as ``load_dataset`` returns it, a ``DatasetDict``."""
     cache = tmp_path_factory.mktemp("dataset")
     return imagenet_subsets.load_dataset("1pct", data_dir=str(standins_1pct), cache_dir=str(cache))
 
 
 @pytest.fixture(scope="session")
 def hub_folder(standins_1pct, tmp_path_factory):
-    """Folder that ``build_parquet`` made of 1pct, in shards of 3 MB (4 and 13 files); read only."""
+    """Folder with 1pct, built by ``build_parquet`` in shards of 3 MB (4 and 13 files); not to be modified."""
     from imagenet_subsets_tools import parquet
 
     with pytest.MonkeyPatch.context() as patch:
@@ -73,18 +73,18 @@ def hub_folder(standins_1pct, tmp_path_factory):
         return parquet.build_parquet(tmp_path_factory.mktemp("hub") / "1pct", standins_1pct, ["1pct"])
 
 
-# --------------------------------------------------------------------------- archives to spoil, and faults
+# --------------------------------------------------------------------------- archives to damage, and faults
 
 
 @pytest.fixture(scope="session")
 def images():
-    """{file name: bytes}, every one different."""
+    """{file name: bytes}; all differ."""
     return {name: numbered_jpeg(k) for k, name in enumerate(NAMES)}
 
 
 @pytest.fixture
-def few(images, tmp_path):
-    """The path of a validation archive of 300 images, for a test to spoil."""
+def val_tar(images, tmp_path):
+    """The path of a validation archive with 300 images; a test may modify it."""
     (tmp_path / "data").mkdir()
     path = tmp_path / "data" / official.VALIDATION_ARCHIVE
     write_tar(path, images)
@@ -93,14 +93,14 @@ def few(images, tmp_path):
 
 @pytest.fixture
 def hf_home(tmp_path, monkeypatch):
-    """An HF_HOME of the test's own, in which there is no index yet."""
+    """A separate, empty HF_HOME."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HOME", str(tmp_path / "hf_home"))
     return tmp_path / "hf_home"
 
 
 @pytest.fixture
 def before_reads(monkeypatch):
-    """``before_reads(act)``: call ``act(position, size)`` before each read of the script, in forked processes too."""
+    """``before_reads(act)`` calls ``act(position, size)`` before each read, also in forked processes."""
     pread, preadv = os.pread, os.preadv
 
     def before_reads(act):
@@ -112,7 +112,6 @@ def before_reads(monkeypatch):
             act(position, sum(map(len, buffers)))
             return preadv(fd, buffers, position)
 
-        # Streaming makes datasets give the script its own copy of the module os.
         monkeypatch.setattr(os, "pread", acting_pread)
         monkeypatch.setattr(os, "preadv", acting_preadv)
 
@@ -121,7 +120,7 @@ def before_reads(monkeypatch):
 
 @pytest.fixture
 def run_as_root():
-    """``run_as_root(*command)``; skips where this cannot be done."""
+    """``run_as_root(*command)``; skips the test where this is impossible."""
     rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
 
     def run_as_root(*command):
@@ -153,13 +152,13 @@ def small_disk(run_as_root, tmp_path):
 
 @pytest.fixture
 def read_only(request, run_as_root):
-    """``read_only(folder)`` lets nobody write below a folder that exists."""
+    """``read_only(folder)`` makes an existing folder read-only."""
 
     def read_only(folder):
         if os.geteuid():
             os.chmod(folder, 0o555)
             request.addfinalizer(lambda: os.chmod(folder, 0o755))
-        else:  # whom the modes of files do not stop
+        else:  # root may write whatever the mode is
             run_as_root("mount", "--bind", folder, folder)
             request.addfinalizer(lambda: run_as_root("umount", "--lazy", folder))
             run_as_root("mount", "-o", "remount,ro,bind", folder)
@@ -168,8 +167,8 @@ def read_only(request, run_as_root):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(standins_1pct, tmp_path_factory):
-    """num_proc -> the folder of a cache that such a preparation has filled."""
+def complete_caches(standins_1pct, tmp_path_factory):
+    """num_proc -> the folder of a complete cache, prepared with it."""
     folders = {}
     for num_proc in (None, 2):
         folders[num_proc] = tmp_path_factory.mktemp("undisturbed")
@@ -179,15 +178,15 @@ def undisturbed(standins_1pct, tmp_path_factory):
     return folders
 
 
-# ---------------------------------------------------------------------------------------------- tars by hand
+# ---------------------------------------------------------------------------------------------- handmade tars
 
 
 @pytest.fixture
-def comes_to_an_end():
-    """No archive keeps the reader busy for ever: 100 s are far more than any test here needs."""
+def time_limit():
+    """Fail after 100 s, far more than any test needs: no archive may cause an endless loop."""
 
     def fail(*_):
-        pytest.fail("the reader does not come to an end")
+        pytest.fail("the reader does not stop")
 
     before = signal.signal(signal.SIGALRM, fail)
     signal.alarm(100)
@@ -197,16 +196,16 @@ def comes_to_an_end():
 
 
 @pytest.fixture
-def write(tmp_path):
-    """``write(*parts)`` makes an archive of bytes, and gives its path."""
+def write_archive(tmp_path):
+    """``write_archive(*parts)`` writes bytes to an archive and returns its path."""
     count = itertools.count()
 
-    def write(*parts, name=None):
+    def write_archive(*parts, name=None):
         path = tmp_path / (name or f"{next(count)}.tar")
         path.write_bytes(b"".join(parts))
         return str(path)
 
-    return write
+    return write_archive
 
 
 # ------------------------------------------------------------------------------------------------- layouts
@@ -219,25 +218,25 @@ def train(standins_1pct):
 
 
 @pytest.fixture(scope="module")
-def tar_rows(standins_1pct, tmp_path_factory):
-    """The table of 1pct train as the official archive gives it."""
+def official_rows(standins_1pct, tmp_path_factory):
+    """The table of 1pct train, loaded from the official archive."""
     cache = str(tmp_path_factory.mktemp("tar"))
     rows = imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, cache_dir=cache, splits=["train"])["train"]
     return rows.with_format("arrow")[:]
 
 
 @pytest.fixture(scope="module")
-def small(train, standins_1pct):
-    """Training images of seven classes, and 150 of validation."""
+def small_images(train, standins_1pct):
+    """{name: bytes} of the training images of seven classes, and of 150 validation images."""
     images = {name: content for name, content in train.items() if label_of(name) % 150 == 0}
     return images | dict(itertools.islice(validation_images(standins_1pct).items(), 150))
 
 
 @pytest.fixture
-def lists(small, tmp_path):
-    """The options for a dataset of the small images."""
+def list_options(small_images, tmp_path):
+    """The options of a custom dataset with the small images."""
     names = {"train": [], "validation": []}
-    for name in small:
+    for name in small_images:
         names["validation" if name.startswith(VALIDATION) else "train"].append(name)
     for split, of_split in names.items():
         (tmp_path / f"{split}.txt").write_text("\n".join(of_split))
@@ -245,15 +244,15 @@ def lists(small, tmp_path):
 
 
 @pytest.fixture
-def kept(tmp_path, monkeypatch):
-    """``kept()`` -> what is kept of archives in an HF_HOME of the test's own: file names, but those of locks."""
+def cached_files(tmp_path, monkeypatch):
+    """``cached_files()``: the names of the files in a separate HF_HOME, except locks."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HOME", str(tmp_path / "home"))
     return lambda: sorted(path.name for path in tmp_path.glob("home/*/*") if path.suffix != ".lock")
 
 
 @pytest.fixture
 def at_member(monkeypatch):
-    """``at_member(number, act)``: call ``act()`` before that one of the images of a tar.gz is copied."""
+    """``at_member(number, act)`` calls ``act()`` before the image with this number is copied from a tar.gz."""
 
     def at_member(number, act):
         addfile, numbers = tarfile.TarFile.addfile, itertools.count()
@@ -273,13 +272,13 @@ def at_member(monkeypatch):
 
 @pytest.fixture(scope="session")
 def in_place(standins_1pct, tmp_path_factory):
-    """1pct in place, a ``DatasetDict``; of the archives that ``dataset_1pct`` copies."""
+    """1pct in place, a ``DatasetDict``, from the same archives as ``dataset_1pct``."""
     cache = str(tmp_path_factory.mktemp("in-place"))
     return imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, cache_dir=cache, in_place=True)
 
 
 @pytest.fixture
-def few_in_place(few, tmp_path):
-    """The 300 rows of an archive that a test may spoil."""
+def val_in_place(val_tar, tmp_path):
+    """The 300 rows of ``val_tar``, in place."""
     options = {"splits": ["validation"], "split": "validation", "on_missing": "skip", "in_place": True}
-    return imagenet_subsets.load_dataset("1pct", data_dir=few.parent, cache_dir=str(tmp_path / "cache"), **options)
+    return imagenet_subsets.load_dataset("1pct", data_dir=val_tar.parent, cache_dir=str(tmp_path / "cache"), **options)

@@ -24,13 +24,13 @@ from imagenet_subsets_tools.pictures import draw_grid
 FISHES = ["n01443537", "n01440764", "n01484850"]  # labels 1, 0 and 2
 
 
-def rows_due(config, split, wnids):
+def expected_rows(config, split, wnids):
     """[(file name, new label)] in row order, from the published lists."""
     label_of = {lists.label_of_wnid()[wnid]: label for label, wnid in enumerate(sorted(wnids))}
     return [(name, label_of[label]) for name, label in published_rows(config, split) if label in label_of]
 
 
-def real_labels_due(name):
+def expected_real_labels(name):
     return lists.read_real_labels()[int(name[15:23]) - 1]
 
 
@@ -44,7 +44,7 @@ def test_only_rows_of_the_classes(imagenet100):
     wnids = lists.read_class_set("imagenet100")
     assert (imagenet100["train"].num_rows, imagenet100["validation"].num_rows) == (1278, 5000)
     for split, dataset in imagenet100.items():
-        assert rows_of(dataset) == rows_due("1pct", split, wnids)
+        assert rows_of(dataset) == expected_rows("1pct", split, wnids)
         assert dataset.features["label"].names == sorted(wnids)
         assert all(is_the_image for _, _, is_the_image in streamed(dataset.select(range(300))))
 
@@ -53,7 +53,7 @@ def test_only_rows_of_the_classes(imagenet100):
     ("config", "counts"),
     [("10pct", {"train": 12_812}), ("lt", {"train": 10_806, "validation": 2_000, "test": 5_000})],
 )
-def test_how_many_rows_imagenet100_has(config, counts):
+def test_row_counts_of_imagenet100(config, counts):
     infos = imagenet_subsets.ImagenetSubsets(config_name=config, classes="imagenet100").info.splits
     assert {split: infos[split].num_examples for split in counts} == counts
 
@@ -63,7 +63,9 @@ def test_real_labels_are_in_validation_splits_only(imagenet100):
     validation = imagenet100["validation"]
     assert validation.features["real_labels"].feature.names == validation.features["label"].names
     rank = {lists.label_of_wnid()[wnid]: k for k, wnid in enumerate(validation.features["label"].names)}
-    due = [[rank[label] for label in real_labels_due(name) if label in rank] for name in validation["file_name"][:]]
+    due = [
+        [rank[label] for label in expected_real_labels(name) if label in rank] for name in validation["file_name"][:]
+    ]
     assert validation["real_labels"][:] == due
     assert {label for labels in due for label in labels} == set(range(100))
 
@@ -88,16 +90,16 @@ def test_streaming_gives_the_same(way, imagenet100, standins_1pct):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_way_to_load(way, standins_1pct, tmp_path):
+def test_every_way_to_load(way, standins_1pct, tmp_path):
     options = {"classes": FISHES, "real_labels": True, "cache_dir": str(tmp_path)}
     loaded = load(way, "1pct", data_dir=str(standins_1pct), **options)
     for split, dataset in loaded.items():
-        assert rows_of(dataset) == rows_due("1pct", split, FISHES)
+        assert rows_of(dataset) == expected_rows("1pct", split, FISHES)
         assert dataset.features["label"].names == sorted(FISHES)
     assert [split for split in loaded if "real_labels" in loaded[split].features] == ["validation"]
 
 
-def test_splits_that_are_joined_keep_the_column(standins_1pct, tmp_path):
+def test_joined_splits_keep_the_column(standins_1pct, tmp_path):
     options = {"classes": FISHES, "real_labels": True, "cache_dir": str(tmp_path), "data_dir": str(standins_1pct)}
     joined, train = imagenet_subsets.load_dataset("1pct", split=["train+validation[:1]", "train[:50%]"], **options)
     labels = joined["real_labels"][:]
@@ -113,7 +115,7 @@ def test_all_splits_streamed_as_one_keep_the_column(standins_1pct):
     assert [row["real_labels"] is None for row in rows] == [True] * 38 + [False] * 150
 
 
-def test_how_classes_are_named_changes_no_cache(standins_1pct):
+def test_names_of_classes_do_not_change_the_cache(standins_1pct):
     def cache(classes):
         return imagenet_subsets.ImagenetSubsets(
             config_name="1pct", data_dir=str(standins_1pct), classes=classes
@@ -123,7 +125,7 @@ def test_how_classes_are_named_changes_no_cache(standins_1pct):
     assert cache("imagenet100") == cache(wnids) == cache(sorted(wnids)) != cache(FISHES)
 
 
-def test_the_users_list_and_words(standins_1pct, tmp_path):
+def test_own_list_and_words(standins_1pct, tmp_path):
     own = [name for name, _ in published_rows("1pct", "train")[:200]]
     options = {"classes": [own[0][:9]], "label_names": "words", "splits": ["train"], "cache_dir": str(tmp_path)}
     train = imagenet_subsets.load_dataset(
@@ -162,7 +164,7 @@ def test_test_images_have_no_classes():
 
 @pytest.mark.parametrize("suffix", ["", "_{wnid}"])
 def test_class_folders_of_validation_images(suffix, tmp_path):
-    due = rows_due("1pct", "validation", FISHES)
+    due = expected_rows("1pct", "validation", FISHES)
     for k, (name, label) in enumerate(due):
         wnid = sorted(FISHES)[label]
         path = tmp_path / "data" / "val" / wnid / name.replace(".JPEG", f"{suffix.format(wnid=wnid)}.JPEG")
@@ -181,11 +183,11 @@ def test_parquet_for_the_hub(standins_1pct, tmp_path):
     config = imagenet_subsets.ImagenetSubsetsConfig(name="1pct", classes=FISHES, real_labels=True)
     for split, dataset in loaded.items():
         assert dataset.features == config.features()
-        assert rows_of(dataset) == rows_due("1pct", split, FISHES)
+        assert rows_of(dataset) == expected_rows("1pct", split, FISHES)
     assert set(map(type, loaded["train"]["real_labels"][:])) == {type(None)}
     due = [
-        [label for label in real_labels_due(name) if label < len(FISHES)]
-        for name, _ in rows_due("1pct", "validation", FISHES)
+        [label for label in expected_real_labels(name) if label < len(FISHES)]
+        for name, _ in expected_rows("1pct", "validation", FISHES)
     ]
     assert loaded["validation"]["real_labels"][:] == due
     card = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
@@ -265,7 +267,7 @@ def test_incomplete_classes(all_of_two_classes, tmp_path):
     assert collections.Counter(skipping["label"][:]) == {0: 800, 1: 800, 2: 3}
 
 
-def test_published_images_of_the_classes_are_absent():
+def test_absent_images_of_the_classes():
     label = lists.label_of_wnid()[FISHES[0]]
     names = listed(FISHES[0])
     others = [f"{FISHES[0]}_{99_000 + k}.JPEG" for k in range(1300 - len(names))]

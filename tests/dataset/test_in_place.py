@@ -1,4 +1,4 @@
-"""Rows in place are those of a copied dataset, whatever people do with them, and never a wrong image."""
+"""In-place rows equal those of a copied dataset in every use, and never give a wrong image."""
 
 import itertools
 import multiprocessing
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets.distributed import split_dataset_by_node
 from datasets.table import embed_table_storage
-from helpers.layout_rows import WHOLE_LAYOUTS
+from helpers.layout_rows import COMPLETE_LAYOUTS
 from helpers.programs import command
 from helpers.rows import WAYS, load, paths
 from makers.layouts import class_tars, official_tars, unlabelled_images
@@ -66,8 +66,8 @@ def test_rows_are_those_of_a_copy(way, standins_1pct, dataset_1pct, tmp_path):
 
 
 @pytest.mark.parametrize("image_bytes", ["benchmark", "archive"])
-def test_odd_images_are_those_of_a_copy(image_bytes, standins_1pct, tmp_path):
-    """CMYK JPEGs, the PNG and turned images, with both rules."""
+def test_special_images_are_those_of_a_copy(image_bytes, standins_1pct, tmp_path):
+    """CMYK JPEGs, the PNG and rotated images, with both values of ``image_bytes``."""
     names = [f"n02105855_2933.JPEG\n{name}" for name in ("n01739381_1309.JPEG", "n02077923_14822.JPEG")]
     (tmp_path / "list.txt").write_text("\n".join(names[:1] + [names[1].partition("\n")[2]]))
     options = {"train_list": str(tmp_path / "list.txt"), "splits": ["train"], "image_bytes": image_bytes}
@@ -79,35 +79,40 @@ def test_odd_images_are_those_of_a_copy(image_bytes, standins_1pct, tmp_path):
     assert list(read.values()) == [image["bytes"] for image in copied.cast_column("image", ENCODED)["image"][:]]
 
 
-LAYOUTS = {**WHOLE_LAYOUTS, "official": official_tars}
+LAYOUTS = {**COMPLETE_LAYOUTS, "official": official_tars}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout(layout, small, lists, tmp_path):
-    LAYOUTS[layout](small, tmp_path / "data")
-    options = {"data_dir": tmp_path / "data", "cache_dir": str(tmp_path / "cache"), "image_bytes": "archive", **lists}
+def test_every_layout(layout, small_images, list_options, tmp_path):
+    LAYOUTS[layout](small_images, tmp_path / "data")
+    options = {
+        "data_dir": tmp_path / "data",
+        "cache_dir": str(tmp_path / "cache"),
+        "image_bytes": "archive",
+        **list_options,
+    }
     for split, rows in imagenet_subsets.load_dataset("custom", in_place=True, **options).items():
         files = fsspec.filesystem("imagenet").cat(paths(rows))
         assert dict(zip(rows["file_name"][:], files.values())) == {
-            name: content for name, content in small.items() if name.startswith("I") == (split == "validation")
+            name: content for name, content in small_images.items() if name.startswith("I") == (split == "validation")
         }
         assert rows[0]["image"].mode == "RGB"
 
 
-def test_class_tars(small, lists, tmp_path):
-    class_tars(small, tmp_path / "data")
-    options = {"data_dir": tmp_path / "data", "cache_dir": str(tmp_path / "cache"), "splits": ["train"], **lists}
+def test_class_tars(small_images, list_options, tmp_path):
+    class_tars(small_images, tmp_path / "data")
+    options = {"data_dir": tmp_path / "data", "cache_dir": str(tmp_path / "cache"), "splits": ["train"], **list_options}
     rows = imagenet_subsets.load_dataset("custom", in_place=True, image_bytes="archive", **options)["train"]
     files = fsspec.filesystem("imagenet").cat(paths(rows)).values()
-    assert list(files) == [small[name] for name in rows["file_name"][:]]
+    assert list(files) == [small_images[name] for name in rows["file_name"][:]]
 
 
 @pytest.mark.parametrize(
     "folder", ["a b", "ä", "a#b", "a?b=c", "a%20b", "a*[b]", "{a}", "a;b&c", "a'b\"c", "n01440764"]
 )
-def test_data_dirs_of_odd_names(folder, few, images, tmp_path):
+def test_data_dirs_with_unusual_names(folder, val_tar, images, tmp_path):
     (tmp_path / folder).mkdir()
-    shutil.copy(few, tmp_path / folder / VALIDATION_ARCHIVE)
+    shutil.copy(val_tar, tmp_path / folder / VALIDATION_ARCHIVE)
     options = {"splits": ["validation"], "on_missing": "skip", "cache_dir": str(tmp_path / "cache")}
     data_dir = tmp_path / folder
     rows = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, in_place=True, **options)["validation"]
@@ -116,15 +121,13 @@ def test_data_dirs_of_odd_names(folder, few, images, tmp_path):
         assert file.read() == images[rows[7]["file_name"]]
 
 
-def test_two_colons_below_a_link(few, images, tmp_path):
-    """datasets takes no such data_dir, but an archive may be a link into such a folder."""
-    place = (
-        f"imagenet://tar:0:{len(next(iter(images.values())))}:0:{few.stat().st_size}:{few.stat().st_mtime_ns}:archive"
-    )
+def test_two_colons_in_the_target_of_a_link(val_tar, images, tmp_path):
+    """datasets refuses such a data_dir, but an archive may be a link into such a folder."""
+    place = f"imagenet://tar:0:{len(next(iter(images.values())))}:0:{val_tar.stat().st_size}:{val_tar.stat().st_mtime_ns}:archive"
     folder = tmp_path / "a::b"
     folder.mkdir()
-    shutil.copy2(few, folder)
-    quoted = str(folder / few.name).replace("::", "%3A%3A")
+    shutil.copy2(val_tar, folder)
+    quoted = str(folder / val_tar.name).replace("::", "%3A%3A")
     name, content = next(iter(images.items()))
     with fsspec.open(f"{place}{quoted}/{name}") as file:
         assert file.read() == content
@@ -135,13 +138,13 @@ def test_streaming_in_place_is_an_error(standins_1pct):
         imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, in_place=True, streaming=True)
 
 
-def test_an_archive_in_another_folder_is_another_dataset(few, tmp_path):
-    """Even if it's the same to the byte: the places are others."""
-    other = tmp_path / "other" / few.name
+def test_an_archive_in_another_folder_is_another_dataset(val_tar, tmp_path):
+    """Even if all bytes are equal: the locations differ."""
+    other = tmp_path / "other" / val_tar.name
     other.parent.mkdir()
-    shutil.copy2(few, other)
+    shutil.copy2(val_tar, other)
     options = {"splits": ["validation"], "on_missing": "skip", "cache_dir": str(tmp_path / "cache"), "in_place": True}
-    for folder in (few.parent, other.parent):
+    for folder in (val_tar.parent, other.parent):
         rows = imagenet_subsets.load_dataset("1pct", data_dir=folder, **options)["validation"]
         assert f"{folder}/" in paths(rows)[0]
 
@@ -161,9 +164,9 @@ def test_selecting_and_shuffling(rows, copied):
         assert decoded(changed) == decoded(expected)
 
 
-def test_filtering_by_label_reads_no_image(few_in_place, few):
-    few.unlink()
-    assert len(few_in_place.filter(lambda label: label >= 0, input_columns="label")) == 300
+def test_filtering_by_label_reads_no_image(val_in_place, val_tar):
+    val_tar.unlink()
+    assert len(val_in_place.filter(lambda label: label >= 0, input_columns="label")) == 300
 
 
 def size_of(row):
@@ -223,7 +226,7 @@ def test_parquet_of_embedded_rows(rows, copied, tmp_path):
 
 
 def test_saved_and_loaded_in_another_process(rows, tmp_path):
-    """Which imports nothing of this package: fsspec finds it by its entry point."""
+    """It does not import this package: fsspec finds it by its entry point."""
     rows.save_to_disk(str(tmp_path / "saved"))
     result = subprocess.run(command("load_saved", tmp_path / "saved"), cwd=tmp_path, capture_output=True, text=True)
     assert result.stdout == "[(64, 48), (64, 48), (64, 48)] 300\n", result.stderr
@@ -295,47 +298,47 @@ def rewritten(few):
 
 @pytest.mark.parametrize("opened", [False, True])
 @pytest.mark.parametrize("change", [moved, replaced, truncated, rewritten])
-def test_an_archive_that_changes_is_an_error_that_names_it(change, opened, few_in_place, few, tmp_path):
+def test_changed_archive_is_named_in_the_error(change, opened, val_in_place, val_tar, tmp_path):
     if opened:
-        assert few_in_place[299]["image"].size == (8, 8)
-    few_in_place.save_to_disk(str(tmp_path / "saved"))
-    change(few)
+        assert val_in_place[299]["image"].size == (8, 8)
+    val_in_place.save_to_disk(str(tmp_path / "saved"))
+    change(val_tar)
     saved = datasets.load_from_disk(str(tmp_path / "saved"))
-    read_from_it = [few_in_place]
+    read_from_it = [val_in_place]
     if paths(saved)[0].startswith("imagenet://"):
         read_from_it.append(saved)
     else:  # datasets 2 and 3 save the images themselves
         assert saved[299]["image"].size == (8, 8)
     for rows in read_from_it:
         message = refused(rows)
-        assert str(few) in message
+        assert str(val_tar) in message
         assert "load the dataset again" in message.lower()
 
 
-def test_another_archive_of_the_same_size_and_time_gives_no_wrong_image(few_in_place, few, images):
-    status = few.stat()
-    write_tar(few, dict(reversed(images.items())))
-    os.utime(few, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert few.stat().st_size == status.st_size
-    assert f"{few} does not contain" in refused(few_in_place)
+def test_replaced_archive_with_the_same_size_and_time_gives_no_wrong_image(val_in_place, val_tar, images):
+    status = val_tar.stat()
+    write_tar(val_tar, dict(reversed(images.items())))
+    os.utime(val_tar, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert val_tar.stat().st_size == status.st_size
+    assert f"{val_tar} does not contain" in refused(val_in_place)
 
 
-def test_a_damaged_image_is_named(few, images, tmp_path):
+def test_a_damaged_image_is_named(val_tar, images, tmp_path):
     name, content = next(iter(images.items()))
-    write_tar(few, images | {name: b"x" * len(content)})
+    write_tar(val_tar, images | {name: b"x" * len(content)})
     options = {"splits": ["validation"], "on_missing": "skip", "cache_dir": str(tmp_path / "cache"), "in_place": True}
-    rows = imagenet_subsets.load_dataset("1pct", data_dir=few.parent, **options)["validation"]
+    rows = imagenet_subsets.load_dataset("1pct", data_dir=val_tar.parent, **options)["validation"]
     message = refused(rows)
-    assert str(few) in message and name in message and "is damaged" in message
+    assert str(val_tar) in message and name in message and "is damaged" in message
 
 
-def test_absent_images_are_left_out(few, tmp_path):
+def test_absent_images_are_left_out(val_tar, tmp_path):
     options = {"splits": ["validation"], "on_missing": "skip", "cache_dir": str(tmp_path / "cache"), "in_place": True}
     with pytest.warns(UserWarning, match="left out: 49,700 of 50,000 in validation"):
-        assert len(imagenet_subsets.load_dataset("1pct", data_dir=few.parent, **options)["validation"]) == 300
+        assert len(imagenet_subsets.load_dataset("1pct", data_dir=val_tar.parent, **options)["validation"]) == 300
 
 
-def test_the_test_split(few, tmp_path):
+def test_the_test_split(val_tar, tmp_path):
     official_tars(unlabelled_images(), tmp_path / "data")
     options = {"splits": ["test"], "split": "test", "cache_dir": str(tmp_path / "cache"), "in_place": True}
     rows = imagenet_subsets.load_dataset("full", data_dir=tmp_path / "data", **options)

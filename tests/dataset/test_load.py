@@ -13,7 +13,7 @@ from imagenet_reader import lists
 from imagenet_subsets_tools.split_lists import published_lines
 
 
-def assert_images_belong_to_their_names(dataset):
+def assert_images_match_their_names(dataset):
     """A stand-in image holds its own file name in a JPEG comment; the one PNG in a text chunk."""
     table = dataset.with_format("arrow")[:]
     for name, image in zip(table["file_name"], table["image"]):
@@ -23,23 +23,23 @@ def assert_images_belong_to_their_names(dataset):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("config", SPLITS)
-def test_every_row_is_the_published_one(way, config, standins_all, tmp_path):
+def test_rows_are_the_published_ones(way, config, standins_all, tmp_path):
     loaded = load(way, config, data_dir=str(standins_all), cache_dir=str(tmp_path), num_proc=2)
     assert list(loaded) == SPLITS[config]
     for split, dataset in loaded.items():
         assert rows_of(dataset) == published_rows(config, split)
-        assert_images_belong_to_their_names(dataset.select(range(0, len(dataset), 7)))
+        assert_images_match_their_names(dataset.select(range(0, len(dataset), 7)))
         assert dataset.info.splits[split].num_examples == len(dataset)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_one_process_writes_what_many_do(way, standins_1pct, tmp_path):
+def test_one_process_writes_what_several_write(way, standins_1pct, tmp_path):
     one = load(way, data_dir=str(standins_1pct), cache_dir=str(tmp_path / "one"))
     four = load(way, "1pct", data_dir=str(standins_1pct), cache_dir=str(tmp_path / "four"), num_proc=4)
     for split in SPLITS["1pct"]:
         assert one[split].data.table.equals(four[split].data.table)
         assert rows_of(one[split]) == published_rows("1pct", split)
-        assert_images_belong_to_their_names(one[split])
+        assert_images_match_their_names(one[split])
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -61,7 +61,7 @@ def test_streaming_gives_the_same_rows_of_the_larger_lists(config, split, standi
     assert streamed(stream) == [(name, label, True) for name, label in published_rows(config, split)]
 
 
-def test_one_split_of_many_processes_and_the_default_config(standins_1pct, tmp_path):
+def test_one_split_with_several_processes_and_the_default_config(standins_1pct, tmp_path):
     train = imagenet_subsets.load_dataset(
         data_dir=standins_1pct, split="train", cache_dir=str(tmp_path), num_proc=4, keep_in_memory=True
     )
@@ -92,7 +92,7 @@ def test_features_and_info(standins_1pct):
     }
 
 
-def test_words_as_label_names(standins_1pct):
+def test_class_words_as_label_names(standins_1pct):
     builder = imagenet_subsets.ImagenetSubsets(data_dir=standins_1pct, label_names="words")
     names = builder.info.features["label"].names
     assert names[0] == "tench, Tinca tinca"
@@ -112,7 +112,7 @@ def test_splits_need_only_their_archives(standins_1pct, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["absolute", "relative", "home", "path"])
-def test_data_dir_in_every_form(form, standins_1pct, monkeypatch):
+def test_forms_of_data_dir(form, standins_1pct, monkeypatch):
     monkeypatch.setenv("HOME", str(standins_1pct.parent))
     monkeypatch.chdir(standins_1pct.parent)
     data_dir = {
@@ -126,7 +126,7 @@ def test_data_dir_in_every_form(form, standins_1pct, monkeypatch):
     assert next(iter(stream))["file_name"] == published_rows("1pct", "train")[0][0]
 
 
-def test_the_row_order_is_not_the_archives(standins_1pct, tmp_path):
+def test_row_order_differs_from_the_archive(standins_1pct, tmp_path):
     with (
         tarfile.open(standins_1pct / "ILSVRC2012_img_val.tar") as source,
         tarfile.open(tmp_path / "ILSVRC2012_img_val.tar", "w", format=tarfile.GNU_FORMAT) as target,

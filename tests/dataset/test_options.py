@@ -1,4 +1,4 @@
-"""What a call is answered: options with a wrong name, lists of one's own, stand-ins that lack what is asked for."""
+"""Options with wrong names, own lists, and stand-ins that lack what is requested."""
 
 import inspect
 
@@ -19,12 +19,12 @@ from imagenet_subsets import ArchiveError, ImagenetSubsetsConfig
         ("number", "The options are label_names, splits, on_missing, .*, in_place"),
     ],
 )
-def test_an_option_with_a_wrong_name_is_told_the_nearest(way, wrong, advice, tmp_path):
+def test_misspelled_option_gets_the_closest_match(way, wrong, advice, tmp_path):
     with pytest.raises(ValueError, match=f"doesn't have a '{wrong}' key. {advice}"):
         load(way, "1pct", data_dir=str(tmp_path), **{wrong: "x"})
 
 
-def test_arguments_of_the_builder_are_no_wrong_options(standins_1pct):
+def test_builder_arguments_are_accepted(standins_1pct):
     options = {"token": False, "writer_batch_size": 10, "streaming": True, "splits": ["train"]}
     assert "train" in imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, **options)
 
@@ -44,7 +44,7 @@ def test_every_option_is_in_the_docstring_of_load_dataset():
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_list_of_ones_own_may_be_a_list(way, standins_1pct, tmp_path):
+def test_own_list_may_be_a_python_list(way, standins_1pct, tmp_path):
     lines = ["n01601694_21328.JPEG", "train/n01440764/n01440764_10040.JPEG 0"]
     (tmp_path / "my.txt").write_text("\n".join(lines))
     options = {"data_dir": str(standins_1pct), "splits": ["train"], "split": "train", "cache_dir": str(tmp_path)}
@@ -56,7 +56,7 @@ def test_a_list_of_ones_own_may_be_a_list(way, standins_1pct, tmp_path):
     assert load(way, "custom", train_list=lines[:1], **options).cache_files != rows.cache_files
 
 
-def test_what_is_wrong_in_a_list_is_said(standins_1pct):
+def test_errors_in_a_list_are_reported(standins_1pct):
     lines = ["n01440764_10040.JPEG", "tench.JPEG", "n01440764_10040.JPEG"]
     message = (
         "The list that was passed .* name no .*line 2 'tench.JPEG'.* listed twice, .*line 3 'n01440764_10040.JPEG'"
@@ -68,7 +68,7 @@ def test_what_is_wrong_in_a_list_is_said(standins_1pct):
 
 
 @pytest.mark.parametrize(("config", "options"), [("full", {}), ("1pct", {"unlabeled": True})])
-def test_stand_ins_are_not_to_be_downloaded_again(config, options, standins_1pct):
+def test_error_for_standins_does_not_advise_a_new_download(config, options, standins_1pct):
     with pytest.raises(ArchiveError, match=r"the official archive 147,897,477,120: it is a stand-in, or") as raised:
         imagenet_subsets.load_dataset(config, data_dir=standins_1pct, streaming=True, **options)
     assert "ownload it again" not in str(raised.value)
@@ -82,7 +82,7 @@ def test_num_proc_is_a_number_of_processes(way, num_proc, standins_1pct, tmp_pat
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_name_of_a_config_is_text(way, standins_1pct):
+def test_config_name_must_be_text(way, standins_1pct):
     with pytest.raises(ValueError, match=r"name=1: expected the name of a config, one of \['1pct', "):
         load(way, 1, data_dir=str(standins_1pct))
 
@@ -95,7 +95,7 @@ OPTIONS = "label_names", "splits", "on_missing", "image_bytes", "real_labels", "
 @pytest.mark.parametrize(
     ("option", "value"), [("name", NAMES), *((option, value) for option in OPTIONS for value in (NAMES, str(NAMES)))]
 )
-def test_a_long_value_is_shortened_in_the_message(option, value, tmp_path):
+def test_long_value_is_shortened_in_the_message(option, value, tmp_path):
     options = {"name": "1pct", "data_dir": str(tmp_path), "cache_dir": str(tmp_path), option: value}
     with pytest.raises(ValueError, match=option) as raised:
         imagenet_subsets.load_dataset(**options)

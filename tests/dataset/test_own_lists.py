@@ -1,4 +1,4 @@
-"""Lists of images that people have: what they may be, and what a message says of those that cannot be read."""
+"""Own lists of images: the accepted forms, and the messages for those that cannot be read."""
 
 import datasets
 import numpy as np
@@ -37,7 +37,7 @@ def message_of(source):
     ],
     ids="tuple iterator array objects bytes Series Index arrow keys column".split(),
 )
-def test_any_iterable_is_a_list(make, standins_1pct, tmp_path):
+def test_any_iterable_is_accepted_as_a_list(make, standins_1pct, tmp_path):
     names = ["n01601694_21328.JPEG", "n01440764_10040.JPEG"]
     options = {"data_dir": str(standins_1pct), "splits": ["train"], "split": "train", "cache_dir": str(tmp_path)}
     rows, same = (
@@ -49,14 +49,14 @@ def test_any_iterable_is_a_list(make, standins_1pct, tmp_path):
 
 
 @pytest.mark.parametrize("make", [str, bytes, lambda path: path, np.str_], ids=["str", "bytes", "Path", "NumPy"])
-def test_any_path_is_a_path(make, tmp_path):
+def test_any_path_like_is_accepted(make, tmp_path):
     path = tmp_path / "list.txt"
     path.write_text("\n".join(NAMES), encoding="utf-8-sig")  # as Notepad writes
     assert read_image_list(make(bytes(path) if make is bytes else path)) == IMAGES
 
 
 @pytest.mark.parametrize("wrong", [5, 2.5, np.array("list.txt"), object()])
-def test_what_is_no_list_is_refused_in_words(wrong, standins_1pct):
+def test_other_types_are_refused(wrong, standins_1pct):
     with pytest.raises(ValueError, match="expected the path of a text file, or names"):
         imagenet_subsets.load_dataset("custom", data_dir=standins_1pct, train_list=wrong)
 
@@ -91,19 +91,19 @@ def test_lists_of_imagenet_and_kaggle(text, expected, tmp_path):
         ("{:.9}.jpg", "name no training or validation image"),
     ],
 )
-def test_what_is_amiss_in_all_lines_is_said_once(form, fault):
+def test_error_in_every_line_is_reported_once(form, fault):
     lines = [form.format(f"n01440764_{k}.JPEG") for k in range(12_811)]
     message = message_of(lines)
     assert message.count(fault) == 1 and ", 12,811 in total: line 1 " in message
     assert ", line 20 " in message and "line 21 " not in message and "; and 12,791 more." in message
 
 
-def test_another_suffix_is_said_once():
+def test_other_suffix_is_reported_once():
     message = message_of([f"train/n01440764/n01440764_{k}.jpg 0" for k in range(1000)])
     assert message.count("have a suffix other than .JPEG") == 1 and "and 980 more" in message
 
 
-def test_mistakes_of_several_kinds():
+def test_errors_of_several_kinds():
     good = [f"n01440764_{k}.JPEG" for k in range(100)]
     wrong = [f"n01443537/n01440764_{k}.JPEG" for k in range(100, 150)] + good[:50]
     message = message_of(good + wrong + ["n01440764_200.JPEG 7", "tench"])
@@ -114,7 +114,7 @@ def test_mistakes_of_several_kinds():
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
-def test_a_list_of_another_encoding(encoding, tmp_path):
+def test_list_in_another_encoding(encoding, tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(NAMES), encoding=encoding)  # PowerShell writes the first
     message = message_of(tmp_path / "list.txt")
     assert str(tmp_path / "list.txt") in message

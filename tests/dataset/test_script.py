@@ -52,7 +52,7 @@ def python(tmp_path_factory):
 
 @pytest.fixture
 def clone(tmp_path):
-    """``clone(name)`` makes a clone of the project, of what the script needs."""
+    """``clone(name)`` makes a clone of the files that the script needs."""
 
     def clone(name):
         folder = tmp_path / name

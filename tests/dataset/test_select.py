@@ -160,7 +160,7 @@ def test_some_classes_and_real_labels(files, imagenet, tmp_path):
     assert loaded["validation"]["real_labels"][:].count([]) < len(loaded["validation"]) > 0
 
 
-def test_what_people_do_with_it(imagenet, expected, tmp_path):
+def test_usual_operations(imagenet, expected, tmp_path):
     selected = imagenet_subsets.select(imagenet, "1pct", split="train", splits=["train"])
     first = selected[0]["file_name"]
     assert selected.with_transform(lambda rows: {"name": rows["file_name"]})[0] == {"name": first}
@@ -221,12 +221,12 @@ def test_wrong_arguments(imagenet):
         imagenet_subsets.select(imagenet["train"], "1pct", split="validation")
 
 
-def test_only_the_split_that_is_asked_for_must_be_complete(imagenet, expected):
+def test_only_the_requested_split_must_be_complete(imagenet, expected):
     assert_same(imagenet_subsets.select(imagenet, "1pct", split="train"), expected["train"])
 
 
-def test_splits_that_no_list_names(imagenet):
-    """``full`` and ``unlabeled``, of the images that there are: 1pct has 12,811 of them."""
+def test_splits_without_a_list(imagenet):
+    """``full`` and ``unlabeled`` of the existing images, of which 1pct has 12,811."""
     full = imagenet_subsets.select(imagenet, "full", split="train", on_missing="skip")
     assert len(full) == len(imagenet["train"])
     unlabeled = imagenet_subsets.select(imagenet, "1pct", split="unlabeled", unlabeled=True, on_missing="skip")
@@ -238,7 +238,7 @@ def test_splits_that_no_list_names(imagenet):
     assert rows_of(full) == sorted(rows_of(full), key=lambda row: hashlib.sha256(row[0].encode()).digest())
 
 
-def test_labels_that_say_other_classes(imagenet):
+def test_labels_of_other_classes(imagenet):
     train = imagenet["train"]
     numbers = datasets.Dataset.from_dict({"label": [label + 1 for label in train["label"][:]]})
     other = datasets.concatenate_datasets([train.remove_columns("label"), numbers], axis=1)

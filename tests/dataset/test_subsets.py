@@ -41,27 +41,27 @@ def train(standins_1pct):
 
 @pytest.fixture(scope="module")
 def listed(train):
-    """40 training images, of 36 classes or more, sorted."""
+    """40 training images of at least 36 classes, sorted."""
     return sorted(random.Random(0).sample(sorted(train), 40))
 
 
 @pytest.fixture
-def whole(train, monkeypatch):
-    """Let the training images of the stand-in be all there are."""
+def complete_train(train, monkeypatch):
+    """Make the training images of the stand-in the complete training set."""
     monkeypatch.setattr(published_lists, "TRAIN_IMAGES", len(train))
 
 
 @pytest.fixture
-def write(tmp_path):
-    """``write(lines)`` -> the path of a new list"""
+def write_list(tmp_path):
+    """``write_list(lines)`` -> the path of a new list"""
     numbers = iter(range(1000))
 
-    def write(lines, end="\n"):
+    def write_list(lines, end="\n"):
         path = tmp_path / f"list-{next(numbers)}.txt"
         path.write_bytes("".join(line + end for line in lines).encode())
         return str(path)
 
-    return write
+    return write_list
 
 
 def in_train_order(names):
@@ -77,13 +77,13 @@ def unlabelled(names):
 
 
 def streams(data_dir, name, **options):
-    """The streams of a config; of the archive's bytes, which hold their names."""
+    """The streams of a config, with the bytes of the archive, which contain the names."""
     options = {"image_bytes": "archive", **options}
     return imagenet_subsets.load_dataset(name, data_dir=data_dir, streaming=True, **options)
 
 
 def streamed(stream):
-    """[(file name, label)] of a stream, whose images are the named ones."""
+    """[(file name, label)] of a stream; asserts that the images match the names."""
     rows = []
     for batch in stream.cast_column("image", datasets.Image(decode=False)).iter(batch_size=500):
         assert all(name.encode() in image["bytes"] for name, image in zip(batch["file_name"], batch["image"]))
@@ -101,7 +101,7 @@ def message_of(data_dir, name, kind=ValueError, **options):
 # ------------------------------------------------------------------------------------------ full
 
 
-def test_full_is_every_training_image(whole, train, standins_1pct, tmp_path):
+def test_full_is_every_training_image(complete_train, train, standins_1pct, tmp_path):
     loaded = streams(standins_1pct, "full")
     assert list(loaded) == ["train", "validation"]
     assert streamed(loaded["validation"].take(300)) == published_rows("1pct", "validation")[:300]
@@ -139,7 +139,7 @@ def test_everything_is_the_same_from_other_layouts(make, train, tmp_path, monkey
         }
 
 
-def test_full_from_folders_names_classes_that_are_absent(train, tmp_path, monkeypatch):
+def test_full_from_folders_names_absent_classes(train, tmp_path, monkeypatch):
     monkeypatch.setattr(published_lists, "TRAIN_IMAGES", 999)
     extracted(dict.fromkeys({name[:9]: name for name in train}.values(), b""), tmp_path)  # one of each class
     for wnid in (WNIDS[7], WNIDS[500]):
@@ -165,7 +165,7 @@ def test_full_needs_every_training_image(train, standins_1pct, tmp_path, monkeyp
 # ------------------------------------------------------------------------------------- unlabeled
 
 
-def test_unlabeled_is_what_the_list_leaves_out(whole, train, standins_1pct, tmp_path):
+def test_unlabeled_has_the_images_that_are_not_listed(complete_train, train, standins_1pct, tmp_path):
     assert set(streams(standins_1pct, "1pct", unlabeled=True)) == {"train", "validation", "unlabeled"}
     assert "unlabeled" not in streams(standins_1pct, "1pct")
     options = {"unlabeled": True, "splits": ["train", "unlabeled"], "cache_dir": str(tmp_path), "num_proc": 2}
@@ -200,8 +200,8 @@ def test_unlabeled_needs_every_training_image(standins_1pct, train, tmp_path):
 
 
 @pytest.mark.parametrize("config", ["lt", "full", "custom"])
-def test_unlabeled_is_of_1pct_and_10pct_alone(config, standins_1pct, write, listed):
-    options = {"train_list": write(listed)} if config == "custom" else {}
+def test_unlabeled_exists_for_1pct_and_10pct_only(config, standins_1pct, write_list, listed):
+    options = {"train_list": write_list(listed)} if config == "custom" else {}
     assert "unlabeled=True" in message_of(standins_1pct, config, unlabeled=True, **options)
 
 
@@ -225,14 +225,14 @@ def test_the_official_test_set(tmp_path):
         assert streamed(rows.take(300)) == unlabelled(list(images)[:300])
 
 
-def test_a_part_of_the_test_set(standins_1pct, train, write, listed, tmp_path):
+def test_a_part_of_the_test_set(standins_1pct, train, write_list, listed, tmp_path):
     images = unlabelled_images(300)
     official_tars(dict(reversed(images.items())), tmp_path)  # ILSVRC2012_img_test.tar, in another order
     for archive in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
         (tmp_path / archive).symlink_to(standins_1pct / archive)
     message = message_of(tmp_path, "1pct", kind=ArchiveError, splits=["train", "test"])
     assert "99,700 of the 100,000" in message
-    options = {"splits": ["train", "test"], "on_missing": "skip", "train_list": write(listed)}
+    options = {"splits": ["train", "test"], "on_missing": "skip", "train_list": write_list(listed)}
     with pytest.warns(UserWarning, match="left out: 99,700 of 100,000 in test"):
         loaded = streams(tmp_path, "custom", **options)
     assert {split: streamed(rows) for split, rows in loaded.items()} == {
@@ -251,15 +251,15 @@ def test_a_part_of_the_test_set(standins_1pct, train, write, listed, tmp_path):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_own_lists(way, standins_1pct, write, train, listed, tmp_path):
+def test_own_lists(way, standins_1pct, write_list, train, listed, tmp_path):
     forms = ["{name}", "train/{wnid}/{name} {label}", "{wnid}/{name}", "{name} {label}"]
     lines = [""]
     for k, name in enumerate(random.Random(1).sample(listed, len(listed))):
         lines += [forms[k % 4].format(name=name, wnid=name[:9], label=label_of(name)), *["", "  "][: k % 3]]
     validation = [f"{VALIDATION}{number:08d}.JPEG" for number in range(1, 50_001, 1_777)]
     options = {"data_dir": str(standins_1pct), "cache_dir": str(tmp_path / "cache"), "image_bytes": "archive"}
-    options["train_list"] = write(lines, end="\r\n")
-    options["validation_list"] = write([f"val/{name} {label_of(name)}" for name in reversed(validation)])
+    options["train_list"] = write_list(lines, end="\r\n")
+    options["validation_list"] = write_list([f"val/{name} {label_of(name)}" for name in reversed(validation)])
     loaded = load(way, "custom", num_proc=2, **options)
     assert list(loaded) == ["train", "validation"]
     assert rows_of(loaded["train"]) == labelled(in_train_order(listed))
@@ -276,48 +276,51 @@ def test_own_lists(way, standins_1pct, write, train, listed, tmp_path):
     }
 
 
-def test_what_lists_may_hold(standins_1pct, write, listed):
-    loaded = streams(standins_1pct, "custom", train_list=write(listed[:1], end=""))  # one image, no end of line
+def test_accepted_lines_of_lists(standins_1pct, write_list, listed):
+    loaded = streams(standins_1pct, "custom", train_list=write_list(listed[:1], end=""))  # one image, no end of line
     assert list(loaded) == ["train", "validation"]
     assert streamed(loaded["train"]) == labelled(listed[:1])
     assert streamed(loaded["validation"].take(300)) == published_rows("1pct", "validation")[:300]
     assert loaded["train"].features["label"].names == WNIDS
 
     numbers = [f"{VALIDATION}{number:08d}.JPEG" for number in (50_000, 3, 1, 2)]
-    lists = {"train_list": write(numbers), "validation_list": write(listed[::-1])}  # of the other archive each
+    lists = {
+        "train_list": write_list(numbers),
+        "validation_list": write_list(listed[::-1]),
+    }  # of the other archive each
     loaded = streams(standins_1pct, "custom", **lists)
     assert streamed(loaded["train"]) == labelled(in_train_order(numbers))
     assert streamed(loaded["validation"]) == labelled(listed)
 
 
-def test_only_the_classes_of_the_lists_have_to_be_there(train, write, tmp_path):
+def test_only_listed_classes_must_exist(train, write_list, tmp_path):
     names = sorted(train)[100:130]
     class_tars({name: train[name] for name in names}, tmp_path)
-    loaded = streams(tmp_path, "custom", train_list=write(names), splits=["train"])
+    loaded = streams(tmp_path, "custom", train_list=write_list(names), splits=["train"])
     assert list(loaded) == ["train"]
     assert streamed(loaded["train"]) == labelled(in_train_order(names))
 
 
-def test_a_list_is_what_it_says_and_not_where_it_is(standins_1pct, write, listed, tmp_path):
+def test_lists_are_compared_by_content_not_path(standins_1pct, write_list, listed, tmp_path):
     options = {"data_dir": standins_1pct, "splits": ["train"], "cache_dir": str(tmp_path / "cache")}
 
     def rows(path):
         return rows_of(imagenet_subsets.load_dataset("custom", train_list=path, **options)["train"])
 
-    path = write(listed)
+    path = write_list(listed)
     assert rows(path) == labelled(in_train_order(listed))
     other = listed[5:] + [name for name in sorted(train_images(standins_1pct)) if name not in listed][:5]
     for names in (other, listed, other[:-1]):
         with open(path, "w") as file:
             file.write("\n".join(names))
         assert rows(path) == labelled(in_train_order(names))
-        assert rows(write(names)) == labelled(in_train_order(names))
-    assert rows(write(random.Random(2).sample(other, len(other)))) == labelled(in_train_order(other))
+        assert rows(write_list(names)) == labelled(in_train_order(names))
+    assert rows(write_list(random.Random(2).sample(other, len(other)))) == labelled(in_train_order(other))
 
 
-def test_names_that_the_archive_has_not(standins_1pct, write, listed):
+def test_names_that_the_archive_lacks(standins_1pct, write_list, listed):
     unknown = [f"{WNIDS[k]}_{90_000 + k}.JPEG" for k in range(0, 1000, 20)]
-    path = write(sorted(unknown + listed))
+    path = write_list(sorted(unknown + listed))
     message = message_of(standins_1pct, "custom", kind=ArchiveError, train_list=path, splits=["train"])
     assert sum(name in message for name in unknown) >= 20
     assert [name for name in listed if name in message] == []
@@ -350,8 +353,8 @@ TENCH, GOLDFISH = "n01440764_190.JPEG", "n01443537_2.JPEG"
     ],
 )
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_lists_with_errors(lines, expected, split, write, listed, standins_1pct):
-    lists = {"train_list": write(listed), f"{split}_list": write(lines)}
+def test_lists_with_errors(lines, expected, split, write_list, listed, standins_1pct):
+    lists = {"train_list": write_list(listed), f"{split}_list": write_list(lines)}
     path = lists[f"{split}_list"]
     message = message_of(standins_1pct, "custom", **lists)
     assert path in message
@@ -360,8 +363,12 @@ def test_lists_with_errors(lines, expected, split, write, listed, standins_1pct)
     assert [pattern for pattern in patterns if not re.search(pattern, rest)] == []
 
 
-def test_options_at_their_defaults_are_as_if_left_out(standins_1pct, write, listed, tmp_path):
-    options = {"data_dir": standins_1pct, "train_list": write(listed), "validation_list": write(listed[:2])}
+def test_default_options_give_the_same_cache(standins_1pct, write_list, listed, tmp_path):
+    options = {
+        "data_dir": standins_1pct,
+        "train_list": write_list(listed),
+        "validation_list": write_list(listed[:2]),
+    }
     options["cache_dir"] = str(tmp_path / "cache")
     defaults = {"label_names": "wnid", "splits": None, "on_missing": "error", "image_bytes": "benchmark"}
     defaults["unlabeled"] = False
@@ -372,13 +379,13 @@ def test_options_at_their_defaults_are_as_if_left_out(standins_1pct, write, list
     assert folders[0] == folders[1] < folders[2]
 
 
-def test_options_of_lists(standins_1pct, write, listed, tmp_path):
+def test_options_of_lists(standins_1pct, write_list, listed, tmp_path):
     absent = str(tmp_path / "absent.txt")
-    for lists in ({"train_list": absent}, {"train_list": write(listed), "validation_list": absent}):
+    for lists in ({"train_list": absent}, {"train_list": write_list(listed), "validation_list": absent}):
         assert absent in message_of(standins_1pct, "custom", kind=(ValueError, FileNotFoundError), **lists)
     assert "train_list" in message_of(standins_1pct, "custom")
-    assert "train_list" in message_of(standins_1pct, "custom", validation_list=write(listed))
+    assert "train_list" in message_of(standins_1pct, "custom", validation_list=write_list(listed))
     for config in ("1pct", "10pct", "lt", "full"):
         for option in ("train_list", "validation_list"):
-            message = message_of(standins_1pct, config, **{option: write(listed)})
+            message = message_of(standins_1pct, config, **{option: write_list(listed)})
             assert option in message and "custom" in message

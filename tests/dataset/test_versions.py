@@ -28,7 +28,7 @@ JPEG = base64.b64decode(
 )
 ROTATED = jpeg_segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")
 TIME = 1_700_000_000
-OWN = ["n01440764_10026.JPEG", "n01440764_190.JPEG", "n01443537_2.JPEG"]
+OWN_LIST = ["n01440764_10026.JPEG", "n01440764_190.JPEG", "n01443537_2.JPEG"]
 VALIDATION = [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 9)]
 TEST = [f"ILSVRC2012_test_{k:08d}.JPEG" for k in range(1, 4)]
 DAMAGED = "n01440764_1.JPEG"  # of full and unlabeled
@@ -37,8 +37,8 @@ CASES = {
     "10pct": {},
     "lt": {},
     "full": {},
-    "custom": {"train_list": OWN, "validation_list": VALIDATION[:3]},
-    "custom, archive, in place": {"train_list": OWN, "image_bytes": "archive", "in_place": True},
+    "custom": {"train_list": OWN_LIST, "validation_list": VALIDATION[:3]},
+    "custom, archive, in place": {"train_list": OWN_LIST, "image_bytes": "archive", "in_place": True},
     "1pct, words": {"label_names": "words", "splits": ["train"]},
     "1pct, archive": {"image_bytes": "archive", "splits": ["train"]},
     "1pct, unlabeled": {"unlabeled": True, "splits": ["unlabeled"]},
@@ -49,7 +49,7 @@ CASES = {
     "1pct, ReaL labels": {"real_labels": True},
     "custom, ReaL labels in place": {
         "real_labels": True,
-        "train_list": OWN,
+        "train_list": OWN_LIST,
         "splits": ["validation"],
         "in_place": True,
     },
@@ -79,11 +79,11 @@ PINNED_INDEX = {"train": "7b7a16e8c748391c", "val": "5abea0251546efcb"}
 
 
 def names():
-    """Some images of each list, and some of none."""
+    """Some images of each list, and some that no list has."""
     listed = [
         name for key in ("1pct", "10pct", "lt_train", "lt_validation") for name, _ in lists.read_split_list(key)[:9]
     ]
-    return sorted({*listed, *OWN, *VALIDATION, *TEST})
+    return sorted({*listed, *OWN_LIST, *VALIDATION, *TEST})
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_indexes_change_only_with_their_version(archive, archives, hf_home):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_corrected_comment_costs_no_rebuild(way, archives, tmp_path):
+def test_changed_comment_does_not_cause_a_rebuild(way, archives, tmp_path):
     project = tmp_path / "project"
     project.mkdir()
     for name in ("imagenet_subsets.py", "imagenet_reader", "split_files"):

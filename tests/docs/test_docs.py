@@ -1,4 +1,4 @@
-"""What the manual says holds: the Python of every page runs as printed, and its links lead somewhere.
+"""The manual is correct: the Python of every page runs as printed, and its links have targets.
 
 Archives are stand-ins, put in for the paths of the pages; each block is a script of its own, in an empty folder.
 """
@@ -72,7 +72,7 @@ except RuntimeError:
 """
 
 
-def test_every_python_block_is_run_here():
+def test_every_python_block_is_tested():
     found = [[phrase for phrase in EVERY_BLOCK if phrase in text] for text in blocks("python")]
     assert all(len(phrases) == 1 for phrases in found), found
     assert sorted(phrases[0] for phrases in found) == sorted(EVERY_BLOCK)
@@ -102,7 +102,7 @@ def run(standins_1pct, tmp_path):
     return run
 
 
-def need(*modules):
+def skip_without(*modules):
     """Skip where a module of an extra is not installed."""
     for module in modules:
         if importlib.util.find_spec(module) is None:
@@ -110,7 +110,7 @@ def need(*modules):
 
 
 def test_load_and_clear_the_caches(run, tmp_path):
-    """The first call of all, with the caches where they are by default; then the README's commands remove them."""
+    """The first call, with the default caches; then the README's commands delete them."""
     home = {"HOME": str(tmp_path), "HF_HOME": str(tmp_path / ".cache" / "huggingface")}
     after = "assert [len(dataset[split]) for split in ('train', 'validation')] == [12_811, 50_000]"
     printed = run(block(LOAD), after=after, **home)
@@ -140,7 +140,7 @@ def test_custom(run, tmp_path):
 
 @pytest.mark.once
 def test_more_splits(run, standins_1pct, tmp_path):
-    """With stand-ins whose training images are all that there are."""
+    """With the training images of the stand-ins as the complete training set."""
     folder = tmp_path / "data"
     official_tars(unlabelled_images(), folder)
     for archive in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
@@ -157,7 +157,7 @@ def test_more_splits(run, standins_1pct, tmp_path):
 @pytest.mark.engines
 def test_torch(run):
     """The PyTorch block and the streaming one that continues it."""
-    need("torch", "torchvision")
+    skip_without("torch", "torchvision")
     printed = run(block(TORCH) + block(STREAM), WITHOUT_OPERATORS)
     shape = re.escape("torch.Size([32, 3, 224, 224])")
     labels = r"tensor\((\[.*\])\)"
@@ -168,13 +168,13 @@ def test_torch(run):
 
 @pytest.mark.engines
 def test_timm(run):
-    need("timm")
+    skip_without("timm")
     assert re.fullmatch(r"loss [67]\.\d\d\n", run(block(TIMM), WITHOUT_OPERATORS))
 
 
 @pytest.mark.engines
 def test_timm_on_a_folder(run, hub_folder, tmp_path):
-    need("timm")
+    skip_without("timm")
     (tmp_path / "hub").symlink_to(hub_folder)
     after = """
         assert create_dataset("hfds/" + os.path.realpath("hub"), root=None, split="validation")[0][1] == 65
@@ -185,8 +185,8 @@ def test_timm_on_a_folder(run, hub_folder, tmp_path):
 
 @pytest.mark.engines
 def test_evaluation(run):
-    """With random weights, for there are no others here, and on 96 images."""
-    need("torch", "torchvision")
+    """With random weights and on 96 images."""
+    skip_without("torch", "torchvision")
     replace = {"weights=weights": "", 'split="validation")': 'split="validation[:96]")'}
     printed = run(block(EVALUATE), WITHOUT_OPERATORS, replace=replace)
     assert re.fullmatch(r"top-1 accuracy: \d\.\d\d %\n", printed)
@@ -194,8 +194,8 @@ def test_evaluation(run):
 
 @pytest.mark.engines
 def test_real_accuracy(run):
-    """With random weights and on 96 images, of which a few have no ReaL labels."""
-    need("torch", "torchvision")
+    """With random weights and on 96 images, a few of which have no ReaL labels."""
+    skip_without("torch", "torchvision")
     replace = {"weights=weights": "", 'split="validation"': 'split="validation[:96]"'}
     printed = run(block(REAL), WITHOUT_OPERATORS, replace=replace)
     counted = sum(map(bool, read_real_labels()[:96]))
@@ -206,13 +206,13 @@ def test_real_accuracy(run):
 @pytest.mark.engines
 def test_imagenet100(run):
     """With the training images of 1pct in place of all."""
-    need("torch", "torchvision")
+    skip_without("torch", "torchvision")
     printed = run(block(IMAGENET_100), WITHOUT_OPERATORS, "assert len(train) == 1278", replace={'"full"': '"1pct"'})
     assert re.fullmatch(r"loss [45]\.\d\d, 100 classes\n", printed), printed
 
 
 @pytest.mark.once
-def test_published_list_of_a_few_images_per_class(run, tmp_path):
+def test_published_list_with_few_images_per_class(run, tmp_path):
     (tmp_path / "5imgs_class.txt").write_text("n01601694_21328.JPEG\nn01440764_10040.JPEG\n")
     run(
         block(FEW_SHOT),
@@ -222,7 +222,7 @@ def test_published_list_of_a_few_images_per_class(run, tmp_path):
 
 @pytest.mark.engines
 def test_the_accuracy_to_compare_with():
-    need("torch", "torchvision")
+    skip_without("torch", "torchvision")
     code = f"{WITHOUT_OPERATORS}\nfrom torchvision.models import ResNet50_Weights\n"
     code += "print(ResNet50_Weights.IMAGENET1K_V1.meta['_metrics']['ImageNet-1K']['acc@1'])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -231,8 +231,8 @@ def test_the_accuracy_to_compare_with():
 
 @pytest.mark.engines
 def test_ddp(run, tmp_path):
-    """Two processes that load at once, into a cache that is empty."""
-    need("torch", "torchvision")
+    """Two processes load at once into an empty cache."""
+    skip_without("torch", "torchvision")
     by = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     printed = run(block(DDP), WITHOUT_OPERATORS, by=by, HF_DATASETS_CACHE=str(tmp_path / "cache"))
     assert sorted(printed.splitlines()) == [f"process {k}: 6406 of 12811 rows" for k in range(2)]
@@ -241,7 +241,7 @@ def test_ddp(run, tmp_path):
 
 @pytest.mark.engines
 def test_transformers(run):
-    need("transformers", "accelerate")
+    skip_without("transformers", "accelerate")
     after = """
         assert trainer.state.global_step == 1
         assert trainer.model.config.id2label[0] == "tench, Tinca tinca"
@@ -278,7 +278,7 @@ def test_some_classes(run):
 
 @pytest.mark.once
 def test_folds_and_few_shots(run):
-    """Every row is held out once; every class has its part in each fold, and five images in the last."""
+    """Every row is held out once; every class is in each fold, with five images in the last."""
     before = "import collections"
     after = """
         folds = [set(order[fold::5].tolist()) for fold in range(5)]
@@ -327,8 +327,8 @@ publish.push_to_hub = mock.create_autospec(publish.push_to_hub)
 
 @pytest.mark.engines
 def test_dask(run, standins_1pct, tmp_path):
-    """With a cluster of the test's own, and a smaller config."""
-    need("distributed")
+    """With a separate cluster and a smaller config."""
+    skip_without("distributed")
     from distributed import LocalCluster
 
     here = {"/shared": str(tmp_path), "/data/imagenet": str(standins_1pct), '"full"': '"1pct"'}
@@ -341,7 +341,7 @@ def test_dask(run, standins_1pct, tmp_path):
 @pytest.mark.engines
 @pytest.mark.skipif(not hasattr(datasets.IterableDataset, "reshard"), reason="needs datasets 5")
 def test_nodes(run, hub_folder):
-    need("torch")
+    skip_without("torch")
     run(
         block(NODES),
         after="assert 12_811 // 8 - 16 <= sum(1 for row in loader) <= 12_811 // 8 + 16",
@@ -353,7 +353,7 @@ def test_nodes(run, hub_folder):
 
 @pytest.mark.engines
 def test_ray(run, hub_folder):
-    need("ray")
+    skip_without("ray")
     before = """
 import ray
 
@@ -365,7 +365,7 @@ ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_
 
 @pytest.mark.engines
 def test_sql(run, hub_folder):
-    need("duckdb", "polars")
+    skip_without("duckdb", "polars")
     printed = run(block(SQL), replace={"hub/lt": f"{hub_folder}/1pct"})
     assert printed.count("13") >= 2 and "shape: (1_000, 2)" in printed
 
@@ -428,7 +428,7 @@ def anchors(path):
 
 
 @pytest.mark.parametrize("name", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])
-def test_links_lead_somewhere(name):
+def test_links_have_targets(name):
     path = PROJECT / name
     for link in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
         if not link.startswith("https://"):

@@ -12,7 +12,7 @@ import imagenet_subsets
 from imagenet_reader import lists
 
 
-def test_front_matter_is_a_card_of_the_hub():
+def test_front_matter_is_a_valid_dataset_card():
     card = huggingface_hub.DatasetCard.load(PROJECT / "README.md", ignore_metadata_errors=False)
     assert card.data.license == "other"
     assert re.fullmatch("[a-z0-9.-]+", card.data.license_name)  # the Hub takes no others
@@ -40,7 +40,7 @@ def test_citations_are_those_of_the_papers():
     assert citation.keys() >= {"cff-version", "message", "title", "authors", "version", "license"}
 
 
-def test_the_page_of_functions_says_what_they_say():
+def test_api_page_matches_the_docstrings():
     rows = re.findall(r"^\| `([\w.]+)` \| (.*) \|$", PAGES["docs/api.md"], re.MULTILINE)
     assert {name.rpartition(".")[2] for name, _ in rows} >= set(imagenet_subsets.__all__)
     for name, text in rows:

@@ -1,4 +1,4 @@
-"""Each message that docs/troubleshooting.md explains really comes."""
+"""Each message that docs/troubleshooting.md explains is really raised."""
 
 import gzip
 import inspect
@@ -27,7 +27,7 @@ from imagenet_reader.sources import remote as remote_files
 from imagenet_subsets_tools.indexes import index_archives
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
-ONE = "n01440764_10043.JPEG"
+IMAGE = "n01440764_10043.JPEG"
 
 
 def load(data_dir, config="1pct", **options):
@@ -35,7 +35,7 @@ def load(data_dir, config="1pct", **options):
 
 
 def write(path, content=b"an image"):
-    """Put a file there; never into one that stand-ins share."""
+    """Write a new file; never change one that is linked to the stand-ins."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     path.write_bytes(content)
@@ -136,7 +136,7 @@ def not_all_images(data_dir):
 
 def class_folder_absent(data_dir):
     (data_dir / TRAIN).unlink()
-    write(data_dir / "train" / "n01440764" / ONE)
+    write(data_dir / "train" / "n01440764" / IMAGE)
     load(data_dir)
 
 
@@ -148,9 +148,9 @@ def class_tar_absent(data_dir):
     load(data_dir)
 
 
-def load_one(data_dir, name=ONE, split="train", **options):
+def load_one(data_dir, name=IMAGE, split="train", **options):
     lists = {}
-    for kind, image in {"train": ONE, split: name}.items():
+    for kind, image in {"train": IMAGE, split: name}.items():
         lists[f"{kind}_list"] = str(data_dir / f"{kind}.txt")
         write(data_dir / f"{kind}.txt", image.encode())
     next(iter(load(data_dir, "custom", splits=[split], **lists)))
@@ -158,13 +158,13 @@ def load_one(data_dir, name=ONE, split="train", **options):
 
 def renamed(data_dir):
     (data_dir / TRAIN).unlink()
-    write(data_dir / "train" / "n01440764" / ONE.replace("JPEG", "jpg"))
+    write(data_dir / "train" / "n01440764" / IMAGE.replace("JPEG", "jpg"))
     load_one(data_dir)
 
 
 def too_deep(data_dir):
     (data_dir / TRAIN).unlink()
-    write(data_dir / "train" / "n01440764" / "images" / ONE)
+    write(data_dir / "train" / "n01440764" / "images" / IMAGE)
     load_one(data_dir)
 
 
@@ -178,14 +178,14 @@ def wrong_class(data_dir):
 
 def empty_file(data_dir):
     (data_dir / TRAIN).unlink()
-    write(data_dir / "train" / "n01440764" / ONE, b"")
+    write(data_dir / "train" / "n01440764" / IMAGE, b"")
     load_one(data_dir)
 
 
 def broken_links(data_dir):
     (data_dir / TRAIN).unlink()
     (data_dir / "train" / "n01440764").mkdir(parents=True)
-    (data_dir / "train" / "n01440764" / ONE).symlink_to("/nowhere")
+    (data_dir / "train" / "n01440764" / IMAGE).symlink_to("/nowhere")
     load_one(data_dir)
 
 
@@ -294,7 +294,7 @@ def unpublished(data_dir):
 
 
 def in_place(data_dir):
-    """A dataset in place, whose archive is then changed in some way."""
+    """An in-place dataset whose archive is then changed."""
     options = {"data_dir": data_dir, "splits": ["validation"], "cache_dir": str(data_dir / "cache")}
     return imagenet_subsets.load_dataset("1pct", in_place=True, **options)["validation"]
 
@@ -413,13 +413,13 @@ MESSAGES = {  # of the page's table, and what gets each
 }
 
 
-def test_the_table_has_these_messages():
+def test_messages_in_the_table_are_tested():
     table = re.findall(r"^\| `(.+?)` \| .+ \|$", PAGES["docs/troubleshooting.md"], re.MULTILINE)
     assert table == list(MESSAGES)
 
 
 @pytest.mark.parametrize("message", MESSAGES)
-def test_the_message_comes(message, data_dir, request):
+def test_message_is_raised(message, data_dir, request):
     pattern = ".*".join(map(re.escape, message.split("...")))
     needs_it = "read_only" in inspect.signature(MESSAGES[message]).parameters
     arguments = [request.getfixturevalue("read_only")] if needs_it else []

@@ -1,4 +1,4 @@
-"""What bad input gets: an error before any work is wasted, that names the path, what was found and what to do."""
+"""Bad input: an early error that names the path, what was found and what to do."""
 
 import gzip
 import re
@@ -25,13 +25,13 @@ def replace(path, content=b""):
 
 
 def load_error(data_dir, **options):
-    """The error of loading, or of building, whichever comes."""
+    """The error of loading or building."""
     with pytest.raises((ValueError, OSError, DatasetGenerationError)) as raised:
         imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, **options)
     return str(raised.value)
 
 
-def test_no_data_dir_tells_how_to_download():
+def test_error_without_data_dir_says_how_to_download():
     message = load_error(None)
     for needed in ("data_dir", "image-net.org/download-images.php", "register", TRAIN, VALIDATION):
         assert needed in message.replace("Register", "register")
@@ -46,7 +46,7 @@ def test_an_archive_is_missing(archive, data_dir):
     assert "splits=[...]" in message
 
 
-def test_data_dir_is_not_there(tmp_path):
+def test_absent_data_dir(tmp_path):
     assert "no such folder" in load_error(tmp_path / "nowhere")
 
 
@@ -121,7 +121,7 @@ def test_absent_images_are_an_error_or_skipped(data_dir, tmp_path):
         assert not absent & set(rows["file_name"][:])
 
 
-def test_an_image_of_no_bytes(data_dir):
+def test_empty_image(data_dir):
     def emptied(member):
         member.size *= member.name != "ILSVRC2012_val_00000005.JPEG"
         return True
@@ -168,7 +168,7 @@ def test_unknown_configs_and_options(name, options, message, standins_1pct):
         imagenet_subsets.load_dataset(name, data_dir=standins_1pct, **options)
 
 
-def test_an_interrupted_preparation_is_not_taken_for_complete(standins_1pct, tmp_path):
+def test_interrupted_preparation_is_not_reused_as_complete(standins_1pct, tmp_path):
     killed = subprocess.run(
         command("killed_amid_batches", standins_1pct, tmp_path), env=environment(), capture_output=True
     )
@@ -177,7 +177,7 @@ def test_an_interrupted_preparation_is_not_taken_for_complete(standins_1pct, tmp
     assert {split: len(rows) for split, rows in loaded.items()} == {"train": 12_811, "validation": 50_000}
 
 
-def test_a_replaced_archive_is_not_served_from_the_cache(data_dir, tmp_path):
+def test_replaced_archive_is_not_read_from_the_cache(data_dir, tmp_path):
     options = {"data_dir": data_dir, "splits": ["validation"], "cache_dir": str(tmp_path / "cache")}
     before = imagenet_subsets.load_dataset("1pct", **options)["validation"]
     content = bytearray((data_dir / VALIDATION).read_bytes())

@@ -1,4 +1,4 @@
-"""Ctrl-C at several moments, as a terminal sends it, and SIGTERM: all processes end, soon, and leave nothing behind."""
+"""Ctrl-C at several moments, as sent by a terminal, and SIGTERM: all processes end soon and leave nothing behind."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
 
 import pytest
-from helpers.faults import arrow_table, files, tree
+from helpers.faults import arrow_table, files, paths_below
 from helpers.hub import Hub
 from helpers.programs import command, environment
 from helpers.remote import served
@@ -20,7 +20,7 @@ from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks for processes in /proc")
 
-GENEROUS = 20  # seconds; what it takes is below two, on a machine that has nothing else to do
+TIME_LIMIT = 20  # seconds; what it takes is below two, on a machine that has nothing else to do
 
 
 class Session:
@@ -43,7 +43,7 @@ class Session:
         )
 
     def processes(self):
-        """The numbers of those that live."""
+        """The process ids of the running ones."""
         found = []
         for path in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
@@ -53,7 +53,7 @@ class Session:
         return found
 
     def wait_until(self, condition):
-        """Wait for the moment."""
+        """Wait for a condition, at most 60 s."""
         by = time.monotonic() + 60
         while not condition():
             if self.process.poll() is not None or time.monotonic() > by:
@@ -62,13 +62,13 @@ class Session:
             time.sleep(0.002)
 
     def end(self, number):
-        """Ctrl-C, which a terminal sends to all; or SIGTERM to the first process alone."""
+        """Send SIGINT to all, as a terminal does on Ctrl-C, or SIGTERM to the first process only."""
         self.before = len(self.errors.read_text().splitlines())
         (os.killpg if number == SIGINT else os.kill)(self.process.pid, number)
 
     def ended(self):
-        """Once all have ended: the exit code, and the lines on stdout and, since the signal, on stderr."""
-        by = time.monotonic() + GENEROUS
+        """Wait until all have ended; return the exit code, and the lines on stdout and, since the signal, on stderr."""
+        by = time.monotonic() + TIME_LIMIT
         while self.processes() and time.monotonic() < by:
             self.process.poll()
             time.sleep(0.01)
@@ -79,14 +79,14 @@ class Session:
         return self.process.wait(), output, errors[self.before :]
 
     def kill(self):
-        """End all that are left."""
+        """Kill all that still run."""
         for left in self.processes():
             os.kill(left, SIGKILL)
         self.temporary.unlink(missing_ok=True)
 
 
 def size(folder, pattern):
-    """The bytes of the files of this pattern below a folder."""
+    """The total size in bytes of the files below a folder whose names match a pattern."""
     total = 0
     for path in Path(folder).rglob(pattern):
         with contextlib.suppress(FileNotFoundError):
@@ -141,16 +141,16 @@ def test_command(moment, number, standins_1pct, tmp_path):
 
 @pytest.mark.once
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
-def test_a_signal_in_a_callback_is_not_lost(number, standins_1pct, tmp_path):
-    """Python drops an exception that is raised there."""
+def test_signal_in_a_callback_is_not_lost(number, standins_1pct, tmp_path):
+    """Python swallows an exception that is raised there."""
     variables = {"FIRST": "signal_in_callback", "NUMBER": str(number.value)}
     session = Session("command", "check", standins_1pct, "--decode", folder=tmp_path, **variables)
     code, output, errors = session.ended()
     assert (code, output, errors) == (128 + number, [], [])
 
 
-def test_an_interrupt_leaves_no_lock_held(standins_1pct, tmp_path):
-    """An exception may be raised as soon as a lock is taken; a pool would then wait for the lock for ever."""
+def test_interrupt_leaves_no_lock_held(standins_1pct, tmp_path):
+    """An exception raised just after a lock was acquired could leave a pool waiting for it forever."""
     (tmp_path / "data").symlink_to(standins_1pct)
     arguments = ["build", "1pct", "--data-dir=data", "--output-dir=hub", "--num-proc=2"]
     session = Session("command", *arguments, folder=tmp_path, FIRST="slow_images signal_at_lock")
@@ -181,9 +181,9 @@ def test_push(number, hub_folder, tmp_path):
 
 
 @pytest.mark.parametrize("num_proc", [None, 2])
-def test_loading_goes_on_after_an_interrupt(num_proc, standins_1pct, undisturbed, tmp_path):
-    """As in a notebook, whose kernel lives on."""
-    cache, whole = tmp_path / "cache", size(undisturbed[num_proc], "*.arrow")
+def test_loading_goes_on_after_an_interrupt(num_proc, standins_1pct, complete_caches, tmp_path):
+    """As in a notebook, whose kernel continues."""
+    cache, whole = tmp_path / "cache", size(complete_caches[num_proc], "*.arrow")
     moments = [lambda part=part: size(cache, "*.arrow") > part * whole for part in (0, 0.1, 0.2)]
     session = Session("interrupted_loads", standins_1pct, cache, num_proc or 0, len(moments), folder=tmp_path)
     for number, moment in enumerate(moments, start=1):
@@ -192,12 +192,12 @@ def test_loading_goes_on_after_an_interrupt(num_proc, standins_1pct, undisturbed
         session.wait_until(lambda number=number: session.output.read_text() == "interrupted []\n" * number)
     code, output, _ = session.ended()
     assert (code, output[-1]) == (0, "12811")
-    assert tree(cache) == tree(undisturbed[num_proc])
-    assert arrow_table(cache).equals(arrow_table(undisturbed[num_proc]))
+    assert paths_below(cache) == paths_below(complete_caches[num_proc])
+    assert arrow_table(cache).equals(arrow_table(complete_caches[num_proc]))
 
 
-def test_an_interrupt_amid_a_pool_leaves_no_process(standins_1pct, tmp_path):
-    """A pool that is only half made would replace each process that is ended."""
+def test_interrupt_while_a_pool_starts_leaves_no_process(standins_1pct, tmp_path):
+    """A pool interrupted while it starts would replace each terminated process."""
     session = Session(
         "interrupted_loads", standins_1pct, tmp_path / "cache", 2, 1, folder=tmp_path, FIRST="signal_in_pool"
     )
@@ -207,10 +207,10 @@ def test_an_interrupt_amid_a_pool_leaves_no_process(standins_1pct, tmp_path):
 
 @pytest.mark.once
 @pytest.mark.parametrize("indexed", [True, False], ids=["ranges", "pass"])
-def test_transfers_end(indexed, small, lists, tmp_path):
+def test_transfers_end(indexed, small_images, list_options, tmp_path):
     """Although the server would take minutes for the requested bytes."""
-    with served("archives", small, tmp_path, indexed=indexed) as server:
-        arguments = server.url, tmp_path / "cache", json.dumps(lists)
+    with served("archives", small_images, tmp_path, indexed=indexed) as server:
+        arguments = server.url, tmp_path / "cache", json.dumps(list_options)
         server.fail = lambda number: setattr(server, "rate", 2_000) if number > (12 if indexed else 4) else None
         session = Session("interrupted_transfer", *arguments, folder=tmp_path)
         session.wait_until(lambda: server.rate and server.in_flight)
@@ -220,12 +220,12 @@ def test_transfers_end(indexed, small, lists, tmp_path):
 
 
 @pytest.mark.parametrize("num_proc", [None, 2])
-def test_loading_ends(num_proc, standins_1pct, undisturbed, tmp_path):
-    """By an interrupt that nobody catches; and by SIGTERM, of which a Python process knows nothing."""
+def test_loading_ends(num_proc, standins_1pct, complete_caches, tmp_path):
+    """By an uncaught interrupt, and by SIGTERM, which Python does not handle."""
     cache = tmp_path / "cache"
     for number in (SIGINT, SIGTERM):
         session = Session("interrupted_loads", standins_1pct, cache, num_proc or 0, 0, folder=tmp_path)
-        session.wait_until(lambda: size(cache, "*.arrow") > 0.05 * size(undisturbed[num_proc], "*.arrow"))
+        session.wait_until(lambda: size(cache, "*.arrow") > 0.05 * size(complete_caches[num_proc], "*.arrow"))
         session.end(number)
         code, _, errors = session.ended()
         assert code == -number
@@ -233,12 +233,12 @@ def test_loading_ends(num_proc, standins_1pct, undisturbed, tmp_path):
         assert not list((tmp_path / "tmp").iterdir())
     options = {"data_dir": standins_1pct, "cache_dir": str(cache), "num_proc": num_proc, "splits": ["train"]}
     assert len(imagenet_subsets.load_dataset("1pct", **options)["train"]) == 12_811
-    assert tree(cache) == tree(undisturbed[num_proc])
-    assert arrow_table(cache).equals(arrow_table(undisturbed[num_proc]))
+    assert paths_below(cache) == paths_below(complete_caches[num_proc])
+    assert arrow_table(cache).equals(arrow_table(complete_caches[num_proc]))
 
 
 def test_an_interrupt_in_a_callback_is_not_lost(standins_1pct, tmp_path):
-    """Python drops its exception there; of a fork by which datasets starts a process, for one."""
+    """Python swallows its exception there, for example in a fork by which datasets starts a process."""
     arguments, variables = [standins_1pct, tmp_path / "cache", 2, 0], {"FIRST": "signal_in_callback", "NUMBER": "2"}
     session = Session("interrupted_loads", *arguments, folder=tmp_path, **variables)
     code, _, errors = session.ended()
@@ -246,8 +246,8 @@ def test_an_interrupt_in_a_callback_is_not_lost(standins_1pct, tmp_path):
     assert errors[-1] == "KeyboardInterrupt"
 
 
-def test_loading_ends_while_its_processes_start(standins_1pct, tmp_path):
-    """With datasets alone, Python then waits for the last of them, for ever."""
+def test_loading_ends_while_processes_start(standins_1pct, tmp_path):
+    """With datasets alone, Python then waits forever for the last of them."""
     arguments = [standins_1pct, tmp_path / "cache", 2, 0]
     session = Session("interrupted_loads", *arguments, folder=tmp_path, FIRST="signal_while_starting")
     code, _, errors = session.ended()

@@ -1,4 +1,4 @@
-"""A build and a push that are killed at many moments, then run again, end as undisturbed ones do.
+"""A build or push that is killed at many moments and then repeated ends like an undisturbed one.
 
 And an interrupted build ends at once.
 """
@@ -25,7 +25,7 @@ def start(program, *arguments, **variables):
 
 
 def kill_once(process, reached):
-    """SIGKILL as soon as ``reached()``; whether it came before the end."""
+    """Send SIGKILL once ``reached()`` is true; return whether the process was still running."""
     while process.poll() is None and not reached():
         time.sleep(0.001)
     process.kill()
@@ -52,7 +52,7 @@ def test_a_killed_build(num_proc, hub_folder, standins_1pct, tmp_path):
 
 
 def interrupt(process, group, sent):
-    """Send a signal to a process, or, as a terminal does, to all in its group; the seconds until it ended."""
+    """Send a signal to a process, or to its group, as a terminal does; return the seconds until it ended."""
     begin = time.monotonic()
     (os.killpg if group else os.kill)(process.pid, sent)
     process.wait(20)
@@ -62,7 +62,7 @@ def interrupt(process, group, sent):
 @pytest.mark.parametrize("num_proc", [1, 2])
 @pytest.mark.parametrize(("sent", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
 def test_an_interrupted_build(num_proc, sent, group, standins_1pct, tmp_path):
-    """It ends at once, prints nothing and leaves no unfinished file; nor do its processes live on."""
+    """It ends at once, prints nothing and leaves no unfinished file and no process."""
     arguments = ["build", "1pct", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
     for size in (4, 500_000):  # bytes of a shard that is being written
         variables = {"FIRST": "large_shards slow_images", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}

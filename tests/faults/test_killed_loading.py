@@ -6,7 +6,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-from helpers.faults import TRAIN, arrow_table, files, tree
+from helpers.faults import TRAIN, arrow_table, files, paths_below
 from helpers.programs import output
 
 import imagenet_subsets
@@ -28,9 +28,9 @@ def test_killed_while_indexing(standins_1pct, hf_home, monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it needs /proc and a subreaper")
 @pytest.mark.parametrize("num_proc", [None, 2])
-def test_killed_while_preparing(num_proc, standins_1pct, undisturbed, hf_home, tmp_path):
-    """Killed again and again, with other numbers of processes, in which files of the same names differ."""
-    size = sum(path.stat().st_size for path in undisturbed[num_proc].rglob("*.arrow"))
+def test_killed_while_preparing(num_proc, standins_1pct, complete_caches, hf_home, tmp_path):
+    """Killed repeatedly, with different numbers of processes, whose files have equal names but other content."""
+    size = sum(path.stat().st_size for path in complete_caches[num_proc].rglob("*.arrow"))
     seeded = random.Random(f"{num_proc}")
     moments = [f"{processes}:{seeded.uniform(0, 0.6)}" for processes in ((3, 2) if num_proc else (2, 0))]
     killed = output("killed_preparing", standins_1pct, tmp_path / "cache", size, *moments, HF_HOME=str(hf_home))
@@ -38,12 +38,12 @@ def test_killed_while_preparing(num_proc, standins_1pct, undisturbed, hf_home, t
     cache = {"cache_dir": str(tmp_path / "cache"), "num_proc": num_proc}
     rows = imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, **cache, **TRAIN)
     assert len(rows) == 12_811
-    assert tree(tmp_path / "cache") == tree(undisturbed[num_proc])
-    assert arrow_table(tmp_path / "cache").equals(arrow_table(undisturbed[num_proc]))
+    assert paths_below(tmp_path / "cache") == paths_below(complete_caches[num_proc])
+    assert arrow_table(tmp_path / "cache").equals(arrow_table(complete_caches[num_proc]))
 
 
-def test_eight_processes_that_prepare_the_same_at_once_all_get_it(standins_1pct, undisturbed, hf_home, tmp_path):
+def test_eight_processes_prepare_the_same_dataset_at_once(standins_1pct, complete_caches, hf_home, tmp_path):
     ended = output("eight_loads", standins_1pct, tmp_path / "cache", HF_HOME=str(hf_home))
     assert ended.split("\n")[-2] == str([0] * 8)
-    assert tree(tmp_path / "cache") == tree(undisturbed[None])
-    assert arrow_table(tmp_path / "cache").equals(arrow_table(undisturbed[None]))
+    assert paths_below(tmp_path / "cache") == paths_below(complete_caches[None])
+    assert arrow_table(tmp_path / "cache").equals(arrow_table(complete_caches[None]))

@@ -16,19 +16,19 @@ def wrapped(length):
         raise RuntimeError("datasets wraps errors") from error
 
 
-def test_a_long_message_is_found():
+def test_long_message_is_detected():
     with pytest.raises(RuntimeError, match="datasets"):
         wrapped(1999)
     with plain_raises(AssertionError, match="a message of 2,000 characters"), pytest.raises(RuntimeError):
         wrapped(2000)
 
 
-def test_a_long_message_of_this_project_is_found(tmp_path):
+def test_long_message_of_this_project_is_detected(tmp_path):
     path = "/".join([str(tmp_path), *["folder" * 30] * 12])
     with plain_raises(AssertionError, match="characters"), pytest.raises(FileNotFoundError):
         read_image_list(path)
 
 
-def test_a_long_warning_is_found():
+def test_long_warning_is_detected():
     with plain_raises(AssertionError, match="characters"), pytest.warns(UserWarning, match="x"):
         warnings.warn("x" * 2000, stacklevel=1)

@@ -1,1 +1,1 @@
-"""What several tests ask or need: rows as they should be, faults, a stand-in for the Hub, the pages of the manual."""
+"""Helpers of several tests: expected rows, faults, a stand-in for the Hub, the pages of the manual."""

@@ -1,4 +1,4 @@
-"""What is in a folder that ``build_parquet`` wrote."""
+"""The content of a folder that ``build_parquet`` wrote."""
 
 import hashlib
 
@@ -29,6 +29,6 @@ def rows(dataset):
 
 
 def streamed(dataset):
-    """The same of a streaming split."""
+    """The same for a streaming split."""
     dataset = dataset.cast_column("image", datasets.Image(decode=False))
     return pa.Table.from_pylist(list(dataset), schema=pa.schema(list(PLAIN)))

@@ -1,4 +1,4 @@
-"""What the tests of faults ask: the rows that come before an error, and the files that it leaves."""
+"""Helpers of the tests of faults: the rows before an error, and the files that remain."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import imagenet_subsets
 from imagenet_subsets import ArchiveError
 
 NAMES = [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 301)]
-FEW = {"splits": ["validation"], "on_missing": "skip", "split": "validation"}
+VAL_OPTIONS = {"splits": ["validation"], "on_missing": "skip", "split": "validation"}
 TRAIN = {"splits": ["train"], "split": "train"}
 
 
@@ -24,8 +24,8 @@ def images_of(dataset):
         yield row["file_name"], row["image"]["bytes"]
 
 
-def fails_right(dataset, images):
-    """The error that iterating ends with; the images given till then are the right ones, and not all."""
+def error_after_correct_rows(dataset, images):
+    """The message of the error that iterating raises, after some but not all of the images, which must be correct."""
     given = []
     with pytest.raises((ArchiveError, OSError)) as raised:
         given.extend(pair for pair in images_of(dataset))
@@ -34,7 +34,7 @@ def fails_right(dataset, images):
 
 
 def chain(error):
-    """The messages of an error and of its causes."""
+    """The messages of an error and its causes."""
     messages = []
     while error is not None:
         messages.append(str(error))
@@ -42,8 +42,8 @@ def chain(error):
     return "\n".join(messages)
 
 
-def tree(folder):
-    """The files below a folder, but locks."""
+def paths_below(folder):
+    """The files below a folder, except locks."""
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.suffix != ".lock")
 
 

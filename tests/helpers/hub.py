@@ -54,11 +54,11 @@ class File:
 
     @property
     def oid(self):
-        """As the Hub has it: SHA-256 of an LFS file, the hash of git's blob of another."""
+        """As on the Hub: the SHA-256 of an LFS file, the hash of the git blob of any other."""
         return hashlib.sha256(self.content).hexdigest() if self.is_lfs else _git_hash(self.content)
 
     def entry(self, path):
-        """As a listing has it."""
+        """As in a listing."""
         entry = {"type": "file", "path": path, "size": len(self.content), "oid": _git_hash(self.content)}
         if self.is_lfs:
             entry["lfs"] = {"oid": self.oid, "size": len(self.content), "pointerSize": 134}
@@ -146,22 +146,22 @@ class Hub:
         self._failures += [(route, how)] * times
 
     def recover(self):
-        """Forget all failures to come, and all requests so far."""
+        """Clear the planned failures and the log of requests."""
         self._failures.clear()
         self.requests.clear()
         self.held.set()
         self.held = threading.Event()
 
     def count(self, route):
-        """How many requests of a route were answered or dropped."""
+        """The number of requests of a route that were answered or dropped."""
         return sum(request.route == route for request in self.requests)
 
     def received(self, route):
-        """How many bytes came in bodies of requests of a route."""
+        """The total size in bytes of the bodies of requests of a route."""
         return sum(request.received for request in self.requests if request.route == route)
 
     def next_failure(self, route):
-        """Take the failure that is due for a request of this route, or ``None``."""
+        """Take the next planned failure for a request of this route, or ``None``."""
         with self._lock:
             for k, (of, how) in enumerate(self._failures):
                 if of == route:

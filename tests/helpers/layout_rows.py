@@ -1,4 +1,4 @@
-"""What the tests of layouts ask: the rows of a folder, or the error."""
+"""Helpers of the tests of layouts: the rows of a folder, or the error."""
 
 import datasets
 import pytest
@@ -39,13 +39,13 @@ TRAIN_LAYOUTS = {
     "webdataset": webdataset,
     "tfds": tfds,
 }
-TOLD = {  # layout: (where, in words)
+DESCRIPTIONS = {  # layout: (where, in words)
     "class tars": ("train", "class tars"),
     "extracted": ("train", "extracted"),
     "kaggle zip": (KAGGLE_ZIP, "zip"),
     "kaggle tar.gz": (KAGGLE_TAR_GZ, "tar.gz"),
 }
-WHOLE_LAYOUTS = {
+COMPLETE_LAYOUTS = {
     "extracted": extracted,
     "extracted by class": lambda images, to: extracted(images, to, by_class=True),
     "kaggle tree": kaggle_tree,
@@ -94,7 +94,7 @@ def message_of(data_dir, name="1pct", kind=(ValueError, FileNotFoundError), **op
 
 
 def message_of_reading(data_dir, **options):
-    """The error of making or reading a dataset, whichever comes; the same for a stream and a preparation."""
+    """The error of making or reading a dataset; asserts that streaming and preparing give the same one."""
 
     def streaming():
         for rows in stream(data_dir, **options).values():

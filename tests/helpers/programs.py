@@ -15,13 +15,13 @@ def command(program, *arguments):
 
 
 def environment(**variables):
-    """The variables of this process, with which others find the package, too; and these."""
+    """The variables of this process, with the path of the package, and those given."""
     path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path, **variables}
 
 
 def output(program, *arguments, timeout=240, cwd=None, **variables):
-    """What a program prints, ``str``; it must succeed."""
+    """Run a program, which must succeed; return its output, ``str``."""
     done = subprocess.run(
         command(program, *arguments),
         env=environment(**variables),

@@ -1,4 +1,4 @@
-"""The rows that are due, by the published lists, and those that come, by each way to load them."""
+"""The expected rows, from the published lists, and the actual rows, for each way to load them."""
 
 import functools
 import hashlib

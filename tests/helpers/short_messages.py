@@ -10,9 +10,9 @@ import imagenet_subsets
 import imagenet_subsets_tools
 
 MOST = 2000  # characters
-OURS = tuple(str(pathlib.Path(module.__file__).parent) for module in (imagenet_reader, imagenet_subsets_tools)) + (
-    imagenet_subsets.__file__,
-)
+PROJECT_FILES = tuple(
+    str(pathlib.Path(module.__file__).parent) for module in (imagenet_reader, imagenet_subsets_tools)
+) + (imagenet_subsets.__file__,)
 
 plain_raises, plain_warns = pytest.raises, pytest.warns
 
@@ -45,7 +45,7 @@ def _is_ours(error):
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    ours = trace is not None and trace.tb_frame.f_code.co_filename.startswith(OURS)
+    ours = trace is not None and trace.tb_frame.f_code.co_filename.startswith(PROJECT_FILES)
     return ours or isinstance(error, imagenet_subsets.ArchiveError)
 
 

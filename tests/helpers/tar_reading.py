@@ -1,4 +1,4 @@
-"""What the tests of tars ask: what is found, what CPython finds, what a refusal says."""
+"""Helpers of the tests of tars: the members found, those that CPython finds, and errors."""
 
 import tarfile
 import tracemalloc
@@ -20,7 +20,7 @@ def found(path):
 
 
 def by_tarfile(path):
-    """The same by CPython."""
+    """The same, found by CPython."""
     with tarfile.open(path, encoding="latin-1") as tar:
         return [
             (entry.name.rpartition("/")[2], entry.offset_data - BLOCK, entry.size) for entry in tar if entry.isreg()
@@ -28,7 +28,7 @@ def by_tarfile(path):
 
 
 def refusal(path, at):
-    """What an archive is refused with: it names the archive and the byte, and tells what to do."""
+    """The error for an archive; asserts that it names the archive and the byte and says what to do."""
     with pytest.raises(ArchiveError) as raised:
         read_index(path)
     message = str(raised.value)
@@ -49,7 +49,7 @@ def rows(folder, **options):
 
 
 class in_memory:
-    """A context in which Python and Arrow together may hold so many bytes more at once."""
+    """A context in which Python and Arrow together may allocate at most this many more bytes."""
 
     def __init__(self, allowed):
         self.allowed = allowed

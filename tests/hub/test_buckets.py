@@ -15,10 +15,10 @@ LAYOUTS = ["archives", "hub parquet"]
 
 
 @pytest.fixture(params=LAYOUTS)
-def files(request, small, tmp_path):
+def files(request, small_images, tmp_path):
     """The files of a layout, with their indexes."""
     folder = tmp_path / "served"
-    REMOTE[request.param](small, folder)
+    REMOTE[request.param](small_images, folder)
     return files_of(folder) | (indexes_of(folder, tmp_path / "indexes") if request.param != "hub parquet" else {})
 
 
@@ -27,13 +27,13 @@ def digests(images):
 
 
 @pytest.mark.oldest_and_newest
-def test_private_repository(files, small, lists, tmp_path):
+def test_private_repository(files, small_images, list_options, tmp_path):
     with Hub({TOKEN: "read"}) as hub:
         hub.repos["team/archives"] = Repo(private=True)
         hub.repos["team/archives"].commit({name: File(content, is_lfs=True) for name, content in files.items()})
         settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), **SETTINGS}
-        found = output("load_remote", "hf://datasets/team/archives", tmp_path, json.dumps(lists), **settings)
-    assert json.loads(found.splitlines()[-1]) == digests(small)
+        found = output("load_remote", "hf://datasets/team/archives", tmp_path, json.dumps(list_options), **settings)
+    assert json.loads(found.splitlines()[-1]) == digests(small_images)
     assert TOKEN not in str([path.read_bytes() for path in (tmp_path / "home").rglob("*.json")])
 
 
@@ -57,11 +57,11 @@ def bucket(files):
 
 
 @pytest.mark.engines
-def test_bucket(files, small, lists, tmp_path):
+def test_bucket(files, small_images, list_options, tmp_path):
     pytest.importorskip("s3fs", reason="needs s3fs")
     with bucket(files) as variables:
         settings = {**variables, "HF_HOME": str(tmp_path / "home")}
-        found = output("load_remote", "s3://imagenet/folder", tmp_path, json.dumps(lists), **settings)
-    assert json.loads(found.splitlines()[-1]) == digests(small)
+        found = output("load_remote", "s3://imagenet/folder", tmp_path, json.dumps(list_options), **settings)
+    assert json.loads(found.splitlines()[-1]) == digests(small_images)
     written = [path for place in ("home", "cache") for path in (tmp_path / place).rglob("*") if path.is_file()]
     assert written and not [path for path in written if b"geheim" in path.read_bytes()]

@@ -1,4 +1,4 @@
-"""Builds by many processes and hosts: a Dask cluster, pools, parts of a batch system; what fails, and who dies.
+"""Builds by many processes and hosts: a Dask cluster, pools, parts of a batch system; failures and killed processes.
 
 The folders are of 1pct train, in shards of 1 MB; what a single process writes is what every other way must give.
 """
@@ -56,12 +56,12 @@ def dask():
 
 @pytest.fixture
 def archives(standins_1pct, tmp_path):
-    """A copy of the archives, for a test to spoil."""
+    """A copy of the archives; a test may modify it."""
     return shutil.copytree(standins_1pct, tmp_path / "archives")
 
 
 def kill_the_first_writer(folder, killed):
-    """SIGKILL the process that is seen to write a shard; its number is put into ``killed``."""
+    """SIGKILL the first process that writes a shard; append its process id to ``killed``."""
     while not killed:
         for path in folder.glob("1pct/*.unfinished"):
             process = int(path.name.split(".")[-3])
@@ -73,7 +73,7 @@ def kill_the_first_writer(folder, killed):
 
 
 def build_and_kill(folder, *arguments, **options):
-    """Build while the first process that writes is killed; what the build raised, or ``None``."""
+    """Build while the first process that writes is killed; return the error of the build, or ``None``."""
     killed, error = [], None
     killer = threading.Thread(target=kill_the_first_writer, args=(folder, killed), daemon=True)
     killer.start()
@@ -89,7 +89,7 @@ def build_and_kill(folder, *arguments, **options):
 # ------------------------------------------------------------------------------------------------- Dask
 
 
-def test_dask_gives_the_same_bytes_though_a_worker_is_killed(dask, standins_1pct, single, tmp_path):
+def test_dask_gives_the_same_bytes_after_a_worker_is_killed(dask, standins_1pct, single, tmp_path):
     """The cluster replaces the worker, and its unfinished files are deleted."""
     error = build_and_kill(tmp_path / "hub", standins_1pct, executor=dask.get_executor(), **TRAIN)
     assert error is None
@@ -104,8 +104,8 @@ def test_dask_from_the_command_line(dask, standins_1pct, single, tmp_path, capsy
     assert digests(tmp_path) == single
 
 
-def test_a_shard_that_fails_for_good_on_dask(dask, archives, single, tmp_path):
-    """One error with the shard, the image and the host; the other shards stay, and are kept by the next build."""
+def test_shard_that_fails_finally_on_dask(dask, archives, single, tmp_path):
+    """One error with the shard, the image and the host; the next build reuses the other shards."""
     path = archives / official.TRAIN_ARCHIVE
     status, content = path.stat(), path.read_bytes()
     name = sorted(digests_of_rows(archives))[len(single) // 2]
@@ -140,7 +140,7 @@ def wait_until_idle(folder):
         time.sleep(0.05)
 
 
-def test_nothing_of_dask_is_imported_without_it(standins_1pct, tmp_path):
+def test_dask_is_not_imported_without_need(standins_1pct, tmp_path):
     arguments = ["build", "1pct", "--splits=train", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
     output("build_without_dask", *arguments)
 
@@ -148,8 +148,8 @@ def test_nothing_of_dask_is_imported_without_it(standins_1pct, tmp_path):
 # ---------------------------------------------------------------------------------------- any executor
 
 
-def test_a_pool_of_ones_own_gives_the_same_bytes(standins_1pct, single, tmp_path):
-    """With processes that inherit nothing; the pool is not shut down."""
+def test_own_pool_gives_the_same_bytes(standins_1pct, single, tmp_path):
+    """With spawned processes; the pool is not shut down."""
     with concurrent.futures.ProcessPoolExecutor(2, mp_context=SPAWN) as pool:
         build_parquet(tmp_path / "hub", standins_1pct, executor=pool, **TRAIN)
         assert pool.submit(os.getpid).result() != os.getpid()
@@ -158,7 +158,7 @@ def test_a_pool_of_ones_own_gives_the_same_bytes(standins_1pct, single, tmp_path
 
 @pytest.mark.parametrize("own", [True, False])
 def test_a_pool_whose_process_is_killed(own, standins_1pct, single, tmp_path):
-    """One error with a shard's name that says what to do; the next build keeps what is finished."""
+    """One error that names a shard and says what to do; the next build reuses finished shards."""
     with concurrent.futures.ProcessPoolExecutor(2) as pool:
         writers = {"executor": pool} if own else {"num_proc": 2}
         error = build_and_kill(tmp_path / "hub", standins_1pct, **writers, **TRAIN)
@@ -170,7 +170,7 @@ def test_a_pool_whose_process_is_killed(own, standins_1pct, single, tmp_path):
 
 
 class Recording(concurrent.futures.ThreadPoolExecutor):
-    """Runs tasks, and notes what would have to be sent to other processes."""
+    """Runs tasks and records what would have to be sent to other processes."""
 
     def __init__(self):
         super().__init__(2)
@@ -182,7 +182,7 @@ class Recording(concurrent.futures.ThreadPoolExecutor):
 
 
 def test_tasks_are_small(standins_1pct, single, tmp_path):
-    """They have no rows: a shard here has 800 of some 30 bytes."""
+    """Tasks do not contain rows: a shard here has 800 rows of about 30 bytes."""
     with Recording() as executor:
         build_parquet(tmp_path / "hub", standins_1pct, executor=executor, **TRAIN)
     assert len(executor.sent) == len(single) - 1
@@ -190,7 +190,7 @@ def test_tasks_are_small(standins_1pct, single, tmp_path):
     assert digests(tmp_path / "hub") == single
 
 
-def raised_by_a_host_where(act, arguments, tmp_path, data_dir, **options):
+def error_of_a_host_where(act, arguments, tmp_path, data_dir, **options):
     """The error of a build whose one process calls ``act(*arguments)`` before its first task."""
     begin = {"initializer": act, "initargs": arguments, "mp_context": SPAWN}
     with concurrent.futures.ProcessPoolExecutor(1, **begin) as pool, pytest.raises(ArchiveError) as raised:
@@ -202,23 +202,23 @@ def raised_by_a_host_where(act, arguments, tmp_path, data_dir, **options):
 
 def test_archives_at_another_path_on_the_workers(archives, tmp_path):
     """The error names the path and the host; nothing is written."""
-    error = raised_by_a_host_where(os.rename, (archives, tmp_path / "elsewhere"), tmp_path, archives, **TRAIN)
+    error = error_of_a_host_where(os.rename, (archives, tmp_path / "elsewhere"), tmp_path, archives, **TRAIN)
     assert f"data_dir='{archives}': there is no such folder" in error
     assert f"Every host needs the same files at {archives}" in error
 
 
 def test_other_rows_on_the_workers(standins_1pct, tmp_path):
-    """The same of archives or lists that are others on the workers, at the same path."""
+    """The same if archives or lists on the workers differ from those at the same path here."""
     ours, theirs = tmp_path / "ours.txt", tmp_path / "theirs.txt"
     ours.write_text("n01440764_10040.JPEG")
     theirs.write_text("n01601694_21328.JPEG")
     options = {"configs": "custom", "splits": ["train"], "train_list": ours}
-    error = raised_by_a_host_where(os.replace, (theirs, ours), tmp_path, standins_1pct, **options)
+    error = error_of_a_host_where(os.replace, (theirs, ours), tmp_path, standins_1pct, **options)
     assert f"{standins_1pct} gives different rows here than where the build was called" in error
 
 
 class Elsewhere(concurrent.futures.Executor):
-    """Says that shards are written, as processes do that see another file system."""
+    """Reports shards as written, like processes on another file system."""
 
     def submit(self, function, task):
         future = concurrent.futures.Future()
@@ -226,7 +226,7 @@ class Elsewhere(concurrent.futures.Executor):
         return future
 
 
-def test_an_output_folder_that_is_not_shared(standins_1pct, tmp_path, monkeypatch):
+def test_output_folder_that_workers_do_not_share(standins_1pct, tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "SHOWN_WITHIN", 0)
     with pytest.raises(BuildError, match=r"train-00000-of-.* was written, but does not exist here"):
         build_parquet(tmp_path / "hub", standins_1pct, executor=Elsewhere(), **TRAIN)
@@ -263,7 +263,7 @@ def test_parts(standins_1pct, single, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("part", ["0/3", "4/3", "3", "1/0", "a/b"])
-def test_a_part_that_is_none(part, standins_1pct, tmp_path):
+def test_wrong_part(part, standins_1pct, tmp_path):
     with pytest.raises(ValueError, match="expected K/N"):
         build_parquet(tmp_path / "hub", standins_1pct, part=part, **TRAIN)
     assert not (tmp_path / "hub").exists()
@@ -275,7 +275,7 @@ def test_either_processes_or_an_executor(standins_1pct, tmp_path):
 
 
 def test_builds_of_one_folder_at_once(standins_1pct, single, tmp_path):
-    """Three, of which one is killed while it writes: the other two succeed, and the folder is as any other."""
+    """Three builds, one of which is killed while writing: the other two succeed, and the folder is complete."""
     build = command("build", tmp_path / "hub", standins_1pct, 1_000_000, 1, "train")
     builds = [subprocess.Popen(build, env=environment(), stderr=subprocess.PIPE) for _ in range(3)]
     kill_the_first_writer(tmp_path / "hub", killed := [])
@@ -285,8 +285,8 @@ def test_builds_of_one_folder_at_once(standins_1pct, single, tmp_path):
     assert digests(tmp_path / "hub") == single
 
 
-def test_a_file_that_a_live_process_writes_stays(standins_1pct, single, tmp_path):
-    """Until its shard is finished: then another build may take it away, and its process takes the finished shard."""
+def test_temporary_file_of_a_running_process_is_not_deleted(standins_1pct, single, tmp_path):
+    """Until the shard is finished: then another build may delete the file, and its writer uses the finished shard."""
     shard = sorted(single)[0]
     live = tmp_path / "hub" / f"{shard}.{socket.gethostname()}.{os.getpid()}.0123abcd.unfinished"
     other_host = tmp_path / "hub" / f"{shard}.another-host.1.0123abcd.unfinished"

@@ -1,4 +1,4 @@
-"""Rows in the hands of what trains on them and asks about them: nodes and workers, Ray, DuckDB."""
+"""Rows read by training and query engines: nodes and workers, Ray, DuckDB."""
 
 import collections
 import io
@@ -77,7 +77,7 @@ def test_ray_data_reads_the_shards(ray, hub_folder, train):
 
 
 def test_ray_workers_read_rows_in_place(ray, in_place, dataset_1pct):
-    """The workers import nothing of this package: fsspec finds it by its entry point."""
+    """The workers do not import this package: fsspec finds it by its entry point."""
 
     def pixels(rows):
         return [row["image"].tobytes() for row in rows]
@@ -99,7 +99,7 @@ def test_data_loader_workers_read_rows_in_place(method, in_place, dataset_1pct):
 
 @pytest.fixture(scope="module")
 def without_images(hub_folder, tmp_path_factory):
-    """The shards of 1pct train, every byte of their images overwritten: who reads one gets an error."""
+    """The shards of 1pct train with all image bytes overwritten, so that reading an image raises an error."""
     folder = shutil.copytree(hub_folder / "1pct", tmp_path_factory.mktemp("without") / "1pct")
     for path in folder.iterdir():
         footer = pq.read_metadata(path)
@@ -113,7 +113,7 @@ def without_images(hub_folder, tmp_path_factory):
 
 
 def test_duckdb_counts_classes_without_the_images(without_images, train):
-    """A histogram over the labels: the answer is right though the images are gone; they cannot be read indeed."""
+    """A histogram over the labels is correct although the images are unreadable; reading them indeed fails."""
     duckdb = pytest.importorskip("duckdb")
     shards = str(without_images / "*.parquet")
     found = duckdb.sql(f"SELECT label, count(*) FROM '{shards}' GROUP BY label").fetchall()

@@ -1,4 +1,4 @@
-"""``push_to_hub`` of datasets pushes the images of in-place rows and of selected rows, as it does those of a copy."""
+"""``push_to_hub`` of datasets uploads the images of in-place rows and of selected rows, like those of a copy."""
 
 import io
 
@@ -21,10 +21,10 @@ def images_in(rows):
     return dict(zip(rows["file_name"].to_pylist(), (image["bytes"] for image in rows["image"].to_pylist())))
 
 
-def test_pushed_rows_have_their_images(few, images, tmp_path):
+def test_pushed_rows_have_their_images(val_tar, images, tmp_path):
     with Hub({TOKEN: "write"}) as hub:
         home = str(tmp_path / "home")
-        output("push_in_place", few.parent, cwd=tmp_path, HF_ENDPOINT=hub.url, HF_HOME=home, **SETTINGS)
+        output("push_in_place", val_tar.parent, cwd=tmp_path, HF_ENDPOINT=hub.url, HF_HOME=home, **SETTINGS)
         assert hub.repos["team/in-place"].private
         in_place, copied = (shard(hub.repos[f"team/{name}"]) for name in ("in-place", "copied"))
     assert in_place.equals(copied)

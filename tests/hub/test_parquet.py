@@ -1,4 +1,4 @@
-"""The folder for the Hub: what a build writes, what the card says, and what is loaded back from the folder."""
+"""The folder for the Hub: its files, its card, and the rows loaded from it."""
 
 import errno
 import hashlib
@@ -57,7 +57,7 @@ def test_layout(hub_folder):
     assert 2_000_000 < min(sizes) < max(sizes) < 4_500_000
 
 
-def test_shards_suit_random_access_and_shrink_only_what_shrinks(hub_folder):
+def test_shards_suit_random_access_and_compress_only_compressible_columns(hub_folder):
     """Row groups of about 100 rows, a multiple of 128 per split; images not compressed; page index; features inside."""
     features = imagenet_subsets.ImagenetSubsets(config_name="1pct").info.features
     groups = {"1pct": 0, "ilsvrc2012_validation": 0}
@@ -120,8 +120,8 @@ def test_same_input_gives_the_same_bytes(hub_folder, standins_1pct, small_shards
     assert digests(again) == digests(hub_folder)
 
 
-def test_rebuild_keeps_what_is_finished_and_mends_the_rest(hub_folder, copy, standins_1pct, small_shards):
-    """Shards that check out are not touched; missing, half-written and foreign ones are written, leftovers removed."""
+def test_rebuild_reuses_finished_shards_and_replaces_the_rest(hub_folder, copy, standins_1pct, small_shards):
+    """Correct shards are not touched; absent, incomplete and foreign ones are rewritten, leftovers deleted."""
     train = copy / "1pct/train-00000-of-00004.parquet"
     half = copy / "ilsvrc2012_validation/validation-00003-of-00013.parquet"
     other = copy / "ilsvrc2012_validation/validation-00005-of-00013.parquet"
@@ -138,7 +138,7 @@ def test_rebuild_keeps_what_is_finished_and_mends_the_rest(hub_folder, copy, sta
 
 
 def test_rebuild_replaces_a_shard_with_another_row_in_its_middle(hub_folder, copy, standins_1pct, small_shards):
-    """What a list of another version would leave: the ends of the shard are as they should be, a label is not."""
+    """As after a change of the list: the shard's first and last rows are correct, but one label is not."""
     path = copy / "1pct/train-00001-of-00004.parquet"
     with pq.ParquetFile(path) as file:
         groups = [file.read_row_group(k) for k in range(file.num_row_groups)]
@@ -152,7 +152,7 @@ def test_rebuild_replaces_a_shard_with_another_row_in_its_middle(hub_folder, cop
     assert digests(copy) == digests(hub_folder)
 
 
-def test_rebuild_from_other_images_keeps_none_of_theirs(hub_folder, standins_1pct, small_shards, copy, tmp_path):
+def test_rebuild_from_other_images_replaces_all_shards(hub_folder, standins_1pct, small_shards, copy, tmp_path):
     """An archive with the same names and sizes but another first image: the shard of that image is written again."""
     archives = shutil.copytree(standins_1pct, tmp_path / "archives")
     with (archives / official.VALIDATION_ARCHIVE).open("r+b") as archive:
@@ -164,8 +164,8 @@ def test_rebuild_from_other_images_keeps_none_of_theirs(hub_folder, standins_1pc
     assert changed == {"ilsvrc2012_validation/validation-00000-of-00013.parquet"}
 
 
-def test_failed_build_is_not_taken_for_a_finished_one(copy, standins_1pct, small_shards, monkeypatch, capsys):
-    """A full disk: an error that names the file, no card, nothing half-written; and push refuses the folder."""
+def test_failed_build_is_not_treated_as_finished(copy, standins_1pct, small_shards, monkeypatch, capsys):
+    """A full disk: the error names the file, there is no card and no incomplete file, and push refuses the folder."""
 
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -183,7 +183,7 @@ def test_failed_build_is_not_taken_for_a_finished_one(copy, standins_1pct, small
     assert "has no README.md" in capsys.readouterr().err
 
 
-def test_a_disk_too_small_is_noticed_before_writing(standins_1pct, tmp_path, monkeypatch):
+def test_small_disk_is_detected_before_building(standins_1pct, tmp_path, monkeypatch):
     """The error has both sizes."""
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
@@ -193,7 +193,7 @@ def test_a_disk_too_small_is_noticed_before_writing(standins_1pct, tmp_path, mon
 
 
 def test_folder_of_other_configs_is_refused(all_folder, standins_all):
-    """A build would leave them out of the card, so it asks first; nothing is touched."""
+    """A build would drop them from the card, so it refuses; nothing is changed."""
     before = digests(all_folder)
     with pytest.raises(FileExistsError, match="holds 10pct, lt from an earlier build"):
         build_parquet(all_folder, standins_all, ["1pct"])
@@ -218,7 +218,7 @@ def test_a_folder_that_datasets_cannot_load(standins_1pct, tmp_path):
 
 
 def test_build_from_the_command_line(copy, standins_1pct, small_shards, tmp_path, capsys):
-    """``build`` tells what it wrote; a missing folder is one line on stderr."""
+    """``build`` reports what it wrote; a missing folder gives one line on stderr."""
     arguments = ["build", "1pct", "--output-dir", str(copy), "--num-proc", "2"]
     assert main([*arguments, "--data-dir", str(standins_1pct)]) == 0
     assert capsys.readouterr().out == f"{copy}: 17 shards (0.1 GB) and README.md\n"
@@ -261,7 +261,7 @@ def test_front_matter_describes_the_dataset(card):
     }
 
 
-def test_features_and_sizes_of_the_card_are_true(card, all_folder, tmp_path):
+def test_features_and_sizes_of_the_card_are_correct(card, all_folder, tmp_path):
     """``datasets`` builds the loader's features from it; sizes are those of the files and those found on loading."""
     infos = DatasetInfosDict.from_dataset_card_data(card.data)
     for config, info in infos.items():
@@ -278,7 +278,7 @@ def test_features_and_sizes_of_the_card_are_true(card, all_folder, tmp_path):
     assert said.download_size == sum(path.stat().st_size for path in files)
 
 
-def test_body_tells_how_it_was_built(card, standins_all):
+def test_card_says_how_it_was_built(card, standins_all):
     """Versions, what was taken and from where, the lists and their SHA-256, the order of rows, citations, terms."""
     text = card.text
     assert f"datasets {datasets.__version__} and pyarrow {pa.__version__}" in text

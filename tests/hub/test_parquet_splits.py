@@ -1,4 +1,4 @@
-"""The folder for the Hub with all that can be loaded: unlabeled and test images, lists of one's own, class names."""
+"""The folder for the Hub with all options: unlabeled and test images, own lists, class names."""
 
 import re
 
@@ -20,7 +20,7 @@ SPLITS = {"1pct": ["train", "unlabeled", "test"], "custom": ["train", "test"]}
 
 @pytest.fixture(scope="module", autouse=True)
 def small_imagenet(standins_1pct):
-    """ImageNet is what the stand-ins hold."""
+    """The images of the stand-ins are the complete ImageNet."""
     with pytest.MonkeyPatch.context() as patch:
         archive = standins_1pct / official.TRAIN_ARCHIVE
         patch.setattr(lists, "TRAIN_IMAGES", imagenet_subsets.read_index(archive).num_rows)
@@ -83,7 +83,7 @@ def test_test_images_are_stored_once(folder):
     ]
 
 
-def test_the_card_knows_the_splits(folder, own_lists):
+def test_card_lists_the_splits(folder, own_lists):
     """Which split has which files, which have no labels, and the lists that the images are from."""
     card = huggingface_hub.DatasetCard.load(folder / "README.md")
     named = {config["config_name"]: config["data_files"] for config in card.data.to_dict()["configs"]}
@@ -95,8 +95,8 @@ def test_the_card_knows_the_splits(folder, own_lists):
     assert "| 1percent.txt | 12,811 |" in card.text
 
 
-def test_push_knows_the_splits(folder):
-    """It removes what an earlier build has left of them on the Hub, and leaves other files alone."""
+def test_push_uploads_the_splits(folder):
+    """It deletes files of an earlier build from the Hub, but no other files."""
     shards = {path for path in digests(folder) if path != "README.md"}
     assert all(SHARD_PATH.fullmatch(path) for path in shards)
     assert not SHARD_PATH.fullmatch("custom/notes-00000-of-00001.parquet")
@@ -116,8 +116,8 @@ def test_options_of_the_command_line(archives, own_lists, tmp_path):
     assert {path.name for path in (tmp_path / "hub/custom").iterdir()} == {"train-00000-of-00001.parquet"}
 
 
-def test_a_config_gets_the_splits_that_it_has(archives, tmp_path):
-    """``unlabeled`` is not for a list of one's own, and no reason to fail."""
+def test_each_config_gets_its_splits(archives, tmp_path):
+    """``unlabeled`` does not exist for an own list, which is not an error."""
     (tmp_path / "list.txt").write_text("n01440764_10040.JPEG")
     options = {"unlabeled": True, "splits": ["unlabeled", "test"], "train_list": tmp_path / "list.txt"}
     folder = build_parquet(tmp_path / "hub", archives, ["1pct", "custom"], **options)
@@ -148,7 +148,7 @@ def test_wrong_options(arguments, message, archives, tmp_path):
 
 
 def test_the_folder_of_the_archives_is_refused(data_dir, tmp_path, monkeypatch, capsys):
-    """However it is spelled; a folder beside the archives is all right."""
+    """However it is spelled; a folder beside the archives is allowed."""
     before = sorted(path.name for path in data_dir.iterdir())
     (tmp_path / "link").symlink_to(data_dir)
     monkeypatch.chdir(data_dir)
@@ -162,10 +162,10 @@ def test_the_folder_of_the_archives_is_refused(data_dir, tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("output_dir", ["train", "train/hub", "train/n01440764", "."])
-def test_a_folder_of_extracted_images_is_refused(output_dir, small, tmp_path):
+def test_a_folder_of_extracted_images_is_refused(output_dir, small_images, tmp_path):
     """And the folders in it."""
     folder = tmp_path / "data"
-    extracted(small, folder)
+    extracted(small_images, folder)
     before = sorted(folder.rglob("*"))
     with pytest.raises(FileExistsError, match="is, or is in, the folder"):
         build_parquet(folder / output_dir, folder, ["1pct"])

@@ -27,7 +27,7 @@ FILES = {"README.md", *SHARDS}
 
 @pytest.fixture(scope="module")
 def hub():
-    """The stand-in, for all tests here; each has a repository of its own."""
+    """A stand-in for the Hub, shared by all tests; each uses a separate repository."""
     with Hub({WRITER: "write", READER: "read"}) as hub:
         yield hub
 
@@ -113,12 +113,12 @@ def make_folder(folder, shards, rows=2):
     return folder
 
 
-def there(hub, repo):
-    """{path: content} of the newest revision, without what the Hub itself put there."""
+def files_on_hub(hub, repo):
+    """{path: content} of the newest revision, except the files that the Hub adds."""
     return {path: file.content for path, file in hub.repos[repo].files.items() if path != ".gitattributes"}
 
 
-def here(folder):
+def files_in(folder):
     """{path: content} of a folder."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -131,12 +131,12 @@ def test_push_creates_a_private_repository_with_all_files(push, hub, folder, rep
     revision, error, _ = push(folder, repo)
     assert error is None
     assert hub.repos[repo].private
-    assert there(hub, repo) == here(folder)
+    assert files_on_hub(hub, repo) == files_in(folder)
     assert len(hub.repos[repo].revisions) == 2  # its creation, and ours
     assert revision == hub.repos[repo].revisions[-1][0]
 
 
-def test_second_push_sends_nothing(push, hub, folder, repo):
+def test_second_push_uploads_nothing(push, hub, folder, repo):
     """Files that exist with the same hash are skipped; the revision does not change."""
     first, _, _ = push(folder, repo)
     hub.recover()
@@ -144,51 +144,51 @@ def test_second_push_sends_nothing(push, hub, folder, repo):
     assert {request.route for request in hub.requests} == {"whoami", "info", "tree"}
 
 
-def test_push_of_a_new_build_sends_what_changed_and_removes_what_is_gone(push, hub, folder, repo):
-    """Shards of another count go with the same commit; files of others stay."""
+def test_push_of_a_new_build_uploads_changed_files_and_deletes_absent_ones(push, hub, folder, repo):
+    """Shards of another count are deleted in the same commit; other files remain."""
     push(folder, repo)
     hub.repos[repo].commit({**hub.repos[repo].files, "notes.txt": File(b"ours", is_lfs=False)})
     hub.recover()
     again = make_folder(folder.parent / "again", [f"1pct/train-{k:05d}-of-00002.parquet" for k in range(2)])
     assert push(again, repo)[1] is None
-    assert there(hub, repo) == {**here(again), "notes.txt": b"ours"}
+    assert files_on_hub(hub, repo) == {**files_in(again), "notes.txt": b"ours"}
     assert (hub.count("upload"), hub.count("commit")) == (2, 1)
 
 
-def test_files_that_the_card_does_not_name_stay_here(push, hub, folder, repo):
-    """Caches, notes and half-written shards are not sent."""
-    built = here(folder)
+def test_files_that_the_card_does_not_list_are_not_uploaded(push, hub, folder, repo):
+    """Caches, notes and incomplete shards are not uploaded."""
+    built = files_in(folder)
     for name in (".cache/huggingface/x", "1pct/train-00000-of-00003.parquet.77.unfinished", "1pct/notes.parquet"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
     assert push(folder, repo)[1] is None
-    assert there(hub, repo) == built
+    assert files_on_hub(hub, repo) == built
 
 
 # ------------------------------------------------------------------------------------- refusals
 
 
-def test_public_repository_is_refused_before_a_byte_is_sent(push, hub, folder, repo):
-    """The error says what to do; nothing but questions reached the Hub."""
+def test_public_repository_is_refused_before_any_upload(push, hub, folder, repo):
+    """The error says what to do; the Hub received only read requests."""
     hub.repos[repo] = Repo(private=False)
     _, error, _ = push(folder, repo)
     assert isinstance(error, PermissionError)
     assert f"{repo} is public" in str(error)
     assert "--public-i-have-the-right-to-distribute" in str(error)
     assert {request.route for request in hub.requests} == {"whoami", "info"}
-    assert there(hub, repo) == {}
+    assert files_on_hub(hub, repo) == {}
 
 
-def test_public_repository_needs_consent_spelled_out(push, hub, folder, repo):
+def test_public_repository_needs_explicit_consent(push, hub, folder, repo):
     """With it, the push succeeds, and the repository remains public."""
     hub.repos[repo] = Repo(private=False)
     assert push(folder, repo, public_i_have_the_right_to_distribute=True)[1] is None
-    assert there(hub, repo) == here(folder)
+    assert files_on_hub(hub, repo) == files_in(folder)
     assert not hub.repos[repo].private
 
 
 def test_repository_that_was_created_public_is_refused(push, hub, folder, repo):
-    """An organization may overrule what is asked for: visibility is checked after the creation."""
+    """An organization may override the requested visibility, so it is checked after the creation."""
     hub.fail("create", "public")
     _, error, _ = push(folder, repo)
     assert isinstance(error, PermissionError)
@@ -197,7 +197,7 @@ def test_repository_that_was_created_public_is_refused(push, hub, folder, repo):
 
 
 @pytest.mark.parametrize("missing", [*SHARDS[:1], "README.md"])
-def test_unfinished_folder_is_refused_before_anything_is_asked(push, hub, folder, repo, missing):
+def test_unfinished_folder_is_refused_before_any_request(push, hub, folder, repo, missing):
     """A missing shard or card: the error says which, and what to run."""
     (folder / missing).unlink()
     _, error, _ = push(folder, repo)
@@ -207,7 +207,7 @@ def test_unfinished_folder_is_refused_before_anything_is_asked(push, hub, folder
     assert hub.requests == []
 
 
-def test_wrong_token_is_told_and_not_shown(push, hub, folder, repo):
+def test_wrong_token_is_reported_but_not_shown(push, hub, folder, repo):
     """401: the error says how to log in; the token appears nowhere."""
     _, error, printed = push(folder, repo, token="hf_wrongSecret")
     assert "Could not log in" in str(error)
@@ -251,8 +251,8 @@ ALWAYS = 100
         ("commit", "drop"),
     ],
 )
-def test_failure_leaves_the_old_revision_and_a_second_push_mends_it(push, hub, folder, repo, route, how):
-    """A clear error; nothing of the new files is visible; and what had arrived is not sent a second time."""
+def test_failure_keeps_the_old_revision_and_a_second_push_succeeds(push, hub, folder, repo, route, how):
+    """A clear error; no new file is visible; and a second push does not upload again what had arrived."""
     if route != "create":
         old = {".gitattributes": File(b"", is_lfs=False), "README.md": File(b"old", is_lfs=False)}
         hub.repos[repo] = Repo(private=True)
@@ -265,24 +265,24 @@ def test_failure_leaves_the_old_revision_and_a_second_push_mends_it(push, hub, f
     assert "\n" not in str(error)
     assert "Secret" not in f"{error}{printed}"
     if route != "create":
-        assert there(hub, repo) == {"README.md": b"old"}
+        assert files_on_hub(hub, repo) == {"README.md": b"old"}
     arrived = len(hub.repos[repo].objects) if repo in hub.repos else 0
     hub.recover()
     assert push(folder, repo)[1] is None
-    assert there(hub, repo) == here(folder)
+    assert files_on_hub(hub, repo) == files_in(folder)
     assert hub.count("upload") == len(SHARDS) - arrived
 
 
 @pytest.mark.parametrize(("route", "how"), [("upload", 500), ("upload", "drop")])
-def test_passing_failure_is_overcome(push, hub, folder, repo, route, how):
+def test_temporary_failure_is_retried(push, hub, folder, repo, route, how):
     """The client retries."""
     hub.fail(route, how, times=2)
     assert push(folder, repo)[1] is None
-    assert there(hub, repo) == here(folder)
+    assert files_on_hub(hub, repo) == files_in(folder)
 
 
-def test_upload_that_broke_off_goes_on_where_it_was(push, hub, tmp_path, repo):
-    """A connection that breaks for good after 7 of 12 shards: the second push sends the other 5."""
+def test_interrupted_upload_resumes(push, hub, tmp_path, repo):
+    """The connection fails finally after 7 of 12 shards: the second push uploads the other 5."""
     many = [f"1pct/train-{k:05d}-of-00012.parquet" for k in range(12)]
     folder = make_folder(tmp_path / "many", many)
     hub.fail("upload", None, times=7)
@@ -292,11 +292,11 @@ def test_upload_that_broke_off_goes_on_where_it_was(push, hub, tmp_path, repo):
     hub.recover()
     assert push(folder, repo)[1] is None
     assert hub.count("upload") == 5
-    assert there(hub, repo) == here(folder)
+    assert files_on_hub(hub, repo) == files_in(folder)
 
 
 def test_commit_whose_answer_is_lost(push, hub, folder, repo):
-    """The Hub has it, the client does not know: an error; the second push finds all there and sends nothing."""
+    """The Hub has the commit, but the client does not know: an error; the second push uploads nothing."""
     hub.fail("commit", "lose")
     _, error, _ = push(folder, repo)
     assert "or the complete new one" in str(error)
@@ -307,23 +307,23 @@ def test_commit_whose_answer_is_lost(push, hub, folder, repo):
 
 
 def test_commit_that_the_hub_loses(push, hub, folder, repo):
-    """The Hub says that all is well and forgets the commit: reading back tells, and the second push mends it."""
+    """The Hub confirms the commit but loses it: reading back detects this, and the second push repeats it."""
     hub.fail("commit", "forget")
     _, error, _ = push(folder, repo)
     assert "Could not read the listing" in str(error)
-    assert there(hub, repo) == {}
+    assert files_on_hub(hub, repo) == {}
     assert push(folder, repo)[1] is None
-    assert there(hub, repo) == here(folder)
+    assert files_on_hub(hub, repo) == files_in(folder)
 
 
-def test_file_that_is_not_there_as_it_was_sent(push, hub, folder, repo):
+def test_uploaded_file_that_differs_on_the_hub(push, hub, folder, repo):
     """The listing has another size and hash for a shard: the error says which and both."""
     hub.fail("commit", "spoil")
     _, error, _ = push(folder, repo)
     assert f"{SHARDS[0]} did not arrive intact" in str(error)
     hub.recover()
     assert push(folder, repo)[1] is None
-    assert there(hub, repo) == here(folder)
+    assert files_on_hub(hub, repo) == files_in(folder)
 
 
 # ------------------------------------------------------------------------- command lines and loading
@@ -337,11 +337,11 @@ def run(environment, *command):
 
 
 def test_push_and_load_back(hub, environment, hub_folder, dataset_1pct, tmp_path, repo):
-    """``imagenet-subsets push``, then what it prints, map-style and streaming: the loader's rows."""
+    """``imagenet-subsets push``, then the call that it prints, map-style and streaming: the loader's rows."""
     printed = run(environment, sys.executable, "-m", "imagenet_subsets_tools.cli", "push", hub_folder, repo)
     assert f'datasets.load_dataset("{repo}", "1pct")' in printed
     assert "Secret" not in printed
-    assert there(hub, repo) == here(hub_folder)
+    assert files_on_hub(hub, repo) == files_in(hub_folder)
     run(environment, *command("load_pushed", repo, tmp_path))
     for file, due in {**dataset_1pct, "stream": dataset_1pct["train"].select(range(3000, 3500))}.items():
         loaded = pq.read_table(tmp_path / f"{file}.parquet").replace_schema_metadata()
@@ -356,11 +356,11 @@ def test_plain_upload_gives_the_same(hub, environment, folder, repo, command):
         pytest.skip(f"this huggingface_hub has no {command}")
     run(environment, program, "upload", repo, folder, "--repo-type", "dataset", "--private")
     assert hub.repos[repo].private
-    assert there(hub, repo) == here(folder)
+    assert files_on_hub(hub, repo) == files_in(folder)
 
 
-def test_private_repository_is_not_for_everybody(environment, hub, folder, push, repo):
-    """Without a token, the Hub gives nothing of it: what the other tests load was loaded as a member of the team."""
+def test_private_repository_needs_a_token(environment, hub, folder, push, repo):
+    """Without a token, the Hub refuses all requests: the other tests load as members of the team."""
     push(folder, repo)
     program = f"import huggingface_hub; huggingface_hub.HfApi(token=False).dataset_info({repo!r})"
     with pytest.raises(subprocess.CalledProcessError):

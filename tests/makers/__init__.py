@@ -1,1 +1,1 @@
-"""Makers of archives for the tests: tars by hand, every layout, images."""
+"""Makers of archives for the tests: handmade tars, every layout, images."""

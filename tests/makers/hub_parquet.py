@@ -1,4 +1,4 @@
-"""The Parquet files of the Hub, in a folder or in the Hub's cache."""
+"""The Hub's Parquet files, in a folder or in the Hub's cache."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""The tar.gz of the Hub, and what is unpacked from them."""
+"""The Hub's tar.gz files, and the folders unpacked from them."""
 
 from imagenet_subsets_tools.standins.forms.folders import write_hub_folders
 from imagenet_subsets_tools.standins.forms.hub_tar_gz import write_hub_tar_gz

@@ -1,4 +1,4 @@
-"""The layouts that ImageNet lies in on people's disks, made of any images, in well under a second per 10,000.
+"""The layouts in which people have ImageNet, made of any images, in well under a second per 10,000.
 
 Every function takes ``images``, a ``dict`` of file name -> bytes, training, validation and test images alike, and a
 target folder, the ``data_dir`` that the layout makes; what it does not hold of a kind, it leaves out. So one call makes
@@ -41,14 +41,14 @@ VALIDATION, TEST = PREFIXES
 
 @functools.cache
 def train_images(folder):
-    """The images of a training stand-in, ``dict``, sorted as in the archive; not to be changed."""
+    """The images of a training stand-in, ``dict``, sorted as in the archive; not to be modified."""
     content = memoryview((folder / TRAIN_ARCHIVE).read_bytes())
     return {name: bytes(image) for _, tar in _members(content) for name, image in _members(tar)}
 
 
 @functools.cache
 def validation_images(folder):
-    """The images of a validation stand-in, ``dict``, sorted as in the archive; not to be changed."""
+    """The images of a validation stand-in, ``dict``, sorted as in the archive; not to be modified."""
     content = memoryview((folder / VALIDATION_ARCHIVE).read_bytes())
     return {name: bytes(image) for name, image in _members(content)}
 
@@ -63,7 +63,7 @@ def unlabelled_images(count=100_000):
 
 
 def marked(name, content, mark):
-    """An image as large as before, with ``mark`` in place of the name that its comment holds."""
+    """The image at the same size, with ``mark`` instead of the name in its comment."""
     changed = content.replace(name.encode(), mark.encode().ljust(len(name), b"."))
     assert changed != content and len(changed) == len(content)
     return changed
@@ -153,7 +153,7 @@ def extracted(images, target, by_class=False, train="train/{wnid}", suffix=".JPE
 
 
 def kaggle_tree(images, target):
-    """What Kaggle's archives unpack to: the extracted folders below ``ILSVRC/Data/CLS-LOC``, and what is with them."""
+    """The content of Kaggle's archives: extracted folders below ``ILSVRC/Data/CLS-LOC``, and other files."""
     for name, content in EXTRAS.items():
         _write(target / name, content)
     extracted(images, target / DATA)
@@ -221,7 +221,7 @@ def _write(path, content):
 
 
 def zip_data(path, name):
-    """Where the data of a member is in a zip, ``(start, size in bytes)``; by CPython's zipfile."""
+    """The range of a member's data in a zip, ``(start, size in bytes)``, found by CPython's zipfile."""
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo(name)
     with path.open("rb") as file:
@@ -231,7 +231,7 @@ def zip_data(path, name):
     return start, info.compress_size
 
 
-def lock(path, name):
+def set_encryption_flag(path, name):
     """Set the flag of a password on a member of a zip, in its header and in the directory."""
     with zipfile.ZipFile(path) as archive:
         header = archive.getinfo(name).header_offset
@@ -241,7 +241,7 @@ def lock(path, name):
     path.write_bytes(content)
 
 
-def flip(path, position):
+def flip_byte(path, position):
     """Change one byte of a file."""
     with path.open("r+b") as file:
         file.seek(position)
@@ -250,6 +250,6 @@ def flip(path, position):
         file.write(bytes([byte ^ 0x55]))
 
 
-def cut(path, part):
-    """Leave the first ``part`` (0 to 1) of a file."""
+def truncate(path, part):
+    """Truncate a file to a fraction ``part`` of its size."""
     os.truncate(path, int(Path(path).stat().st_size * part))

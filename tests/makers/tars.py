@@ -1,4 +1,4 @@
-"""Tars made by hand, header by header, and tars of images by CPython's ``tarfile``."""
+"""Handmade tars, header by header, and tars of images made by CPython's ``tarfile``."""
 
 import io
 import itertools
@@ -18,7 +18,7 @@ def base_256(number, width=12):
 
 
 def header(name, size=0, kind=b"0", prefix=b""):
-    """A header, made by hand: ``size`` is a number, or the 12 bytes of its field."""
+    """A handmade header: ``size`` is a number, or the 12 bytes of its field."""
     block = bytearray(tarfile.TarInfo().tobuf(USTAR))
     block[:100] = name.ljust(100, b"\0")
     block[124:136] = octal(size) if isinstance(size, int) else size

@@ -1,4 +1,4 @@
-"""What TensorFlow Datasets prepares."""
+"""The files that TensorFlow Datasets prepares."""
 
 from imagenet_subsets_tools.standins.forms.tfds import NAME, VERSION, write_tfds
 

@@ -1,4 +1,4 @@
-"""Load 1pct by eight processes at once, and print how each ended: DATA_DIR CACHE."""
+"""Load 1pct with eight processes at once, and print how each ended: DATA_DIR CACHE."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What programs here do before all else: heed Ctrl-C, and import the modules that the variable FIRST names."""
+"""Imported first by all programs: handle Ctrl-C, and import the modules that the variable FIRST names."""
 
 import importlib
 import os

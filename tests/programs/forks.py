@@ -5,7 +5,7 @@ import traceback
 
 
 def forked(run):
-    """The number of a child process that runs ``run()``."""
+    """The process id of a child process that runs ``run()``."""
     pid = os.fork()
     if pid:
         return pid

@@ -1,4 +1,4 @@
-"""Load 1pct slowly, as often as it is to be interrupted, and then to the end: DATA_DIR CACHE NUM_PROC TIMES."""
+"""Load 1pct slowly, TIMES times until interrupted, and then to the end: DATA_DIR CACHE NUM_PROC TIMES."""
 
 import sys
 from pathlib import Path

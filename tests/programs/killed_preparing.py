@@ -24,7 +24,7 @@ def prepare(num_proc):
 
 
 def prepared():
-    """How much of the dataset is written, in bytes."""
+    """The number of bytes of the dataset written so far."""
     total = 0
     for path in Path(cache).rglob("*.arrow"):
         with contextlib.suppress(FileNotFoundError):

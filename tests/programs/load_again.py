@@ -1,4 +1,4 @@
-"""Load 1pct by the package or the script: WAY DATA_DIR CACHE."""
+"""Load 1pct with the package or the script: WAY DATA_DIR CACHE."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Load 1pct from the Hub and stream some of it, and keep the rows: REPO FOLDER."""
+"""Load 1pct from the Hub, stream some of it, and save the rows: REPO FOLDER."""
 
 import sys
 

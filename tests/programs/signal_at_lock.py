@@ -1,4 +1,4 @@
-"""Ctrl-C arrives as soon as the main thread has taken a lock, once it has started a process."""
+"""Send Ctrl-C as soon as the main thread has acquired a lock, after it has started a process."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The signal NUMBER arrives in a callback, where Python drops the exception that a handler raises."""
+"""Send the signal NUMBER in a callback, where Python swallows the exception that a handler raises."""
 
 import os
 import time

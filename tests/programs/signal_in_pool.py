@@ -1,4 +1,4 @@
-"""Ctrl-C arrives once, while a pool of processes has started the thread that replaces those that exit."""
+"""Send Ctrl-C once, when a pool has just started the thread that replaces exited processes."""
 
 import os
 import signal

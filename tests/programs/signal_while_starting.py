@@ -1,4 +1,4 @@
-"""Ctrl-C arrives while the third process starts."""
+"""Send Ctrl-C while the third process starts."""
 
 import os
 import signal

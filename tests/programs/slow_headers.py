@@ -1,4 +1,4 @@
-"""Each read of headers takes 5 ms, as on slow storage, so that moments last."""
+"""Make each read of headers take 5 ms, as on slow storage, so that there is time to interrupt."""
 
 import os
 import time

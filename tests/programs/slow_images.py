@@ -1,4 +1,4 @@
-"""Each read of images takes 5 ms, as on slow storage, so that moments last."""
+"""Make each read of images take 5 ms, as on slow storage, so that there is time to interrupt."""
 
 import os
 import time

@@ -12,7 +12,7 @@ import imagenet_subsets
 
 
 class Noting:
-    """Says, once, that its process has read rows."""
+    """Reports, once, that its process has read rows."""
 
     def __init__(self, stream):
         self.stream = stream

@@ -15,8 +15,8 @@ from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.reading import addresses
 
 
-def test_the_file_system(few_in_place, images):
-    files, path, content = fsspec.filesystem("imagenet"), paths(few_in_place)[0], next(iter(images.values()))
+def test_the_file_system(val_in_place, images):
+    files, path, content = fsspec.filesystem("imagenet"), paths(val_in_place)[0], next(iter(images.values()))
     assert files.cat_file(path) == files.cat(path) == content
     assert files.cat_file(path, 2, 10) == content[2:10] and files.cat_file(path, start=-5) == content[-5:]
     assert files.info(path)["size"] == files.size(path) == len(content)
@@ -34,8 +34,8 @@ def test_the_file_system(few_in_place, images):
         files.open(path, "wb")
 
 
-def test_files_are_copied_out(few_in_place, images, tmp_path):
-    files, some = fsspec.filesystem("imagenet"), paths(few_in_place)[:3]
+def test_files_are_copied_out(val_in_place, images, tmp_path):
+    files, some = fsspec.filesystem("imagenet"), paths(val_in_place)[:3]
     for path in some:
         files.get_file(path, str(tmp_path / path.rpartition("/")[2]))
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.JPEG")} == dict(
@@ -43,8 +43,8 @@ def test_files_are_copied_out(few_in_place, images, tmp_path):
     )
 
 
-def test_errors_of_many_files(few_in_place):
-    files, good = fsspec.filesystem("imagenet"), paths(few_in_place)[0]
+def test_errors_of_many_files(val_in_place):
+    files, good = fsspec.filesystem("imagenet"), paths(val_in_place)[0]
     bad = good.replace(VALIDATION_ARCHIVE, "other.tar")
     assert list(files.cat([good, bad], on_error="omit")) == [good]
     assert isinstance(files.cat([good, bad], on_error="return")[bad], FileNotFoundError)
@@ -82,7 +82,7 @@ class TestGet(AbstractFixtures):
 
     @pytest.fixture
     def fs_path(self, tmp_path):
-        """Extracted images of one size and time, so that one prefix fits all."""
+        """Extracted images of equal size and modification time, so that one prefix fits all."""
         content, time = jpeg("red"), 1_700_000_000_000_000_000
         return f"imagenet://file:0:{len(content)}:{len(content)}:{len(content)}:{time}:archive{tmp_path}"
 

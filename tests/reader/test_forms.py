@@ -15,7 +15,7 @@ import pytest
 from makers.hub_parquet import hub_cache, hub_parquet
 from makers.hub_tar_gz import hub_folders, hub_tar_gz
 from makers.images import numbered_jpeg
-from makers.layouts import cut
+from makers.layouts import truncate
 from makers.tfds import tfds
 from makers.webdataset import webdataset
 
@@ -43,7 +43,7 @@ NAMES = TRAIN + [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 31)] + ["ILSVR
 
 @pytest.fixture(scope="module")
 def images():
-    """{file name: bytes} of three splits, every one different; some larger than what is read of a record at once."""
+    """{file name: bytes} of three splits; all differ, and some are larger than one read of a record."""
     return {name: numbered_jpeg(k) + name.encode() + bytes(k % 3 * 2_000) for k, name in enumerate(NAMES)}
 
 
@@ -177,19 +177,19 @@ def test_of_large_records_little_is_read(tmp_path):
     assert len(counting.reads) <= 101 and sum(counting.reads) < 50 * 1_200
 
 
-GOOD = record(example("n01440764_1.JPEG", b"\xff\xd8\xff" + bytes(900), 0))
+VALID_RECORD = record(example("n01440764_1.JPEG", b"\xff\xd8\xff" + bytes(900), 0))
 
 
 @pytest.mark.parametrize(
     ("data", "found"),
     [
-        (GOOD + GOOD[:5], "truncated"),
-        (GOOD + GOOD[:300], "truncated"),
-        (GOOD + GOOD[:-2], "truncated"),
-        (GOOD + bytes([GOOD[0] ^ 1]) + GOOD[1:], f"at byte {len(GOOD):,}"),
-        (GOOD + bytes(4096), f"at byte {len(GOOD):,}"),
+        (VALID_RECORD + VALID_RECORD[:5], "truncated"),
+        (VALID_RECORD + VALID_RECORD[:300], "truncated"),
+        (VALID_RECORD + VALID_RECORD[:-2], "truncated"),
+        (VALID_RECORD + bytes([VALID_RECORD[0] ^ 1]) + VALID_RECORD[1:], f"at byte {len(VALID_RECORD):,}"),
+        (VALID_RECORD + bytes(4096), f"at byte {len(VALID_RECORD):,}"),
         (b"\xff\xd8\xff\xe0" * 100, "at byte 0"),
-        (gzip.compress(GOOD), "at byte 0"),
+        (gzip.compress(VALID_RECORD), "at byte 0"),
         (record(b""), "features of none"),
         (record(b"\x0b\x0c"), "wire type 3"),
         (record(b"\xff" * 40), "does not end"),
@@ -370,7 +370,7 @@ def test_an_image_in_two_parquet_files_is_refused(tmp_path):
 
 
 def cut_short(path):
-    cut(path, 0.7)
+    truncate(path, 0.7)
 
 
 def not_parquet(path):

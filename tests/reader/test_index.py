@@ -1,4 +1,4 @@
-"""A kept index is taken for its own archive alone, and never believed against the archive."""
+"""A cached index is used only for its archive, and never trusted against it."""
 
 import hashlib
 import io
@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers.faults import FEW, images_of, load
+from helpers.faults import VAL_OPTIONS, images_of, load
 from makers.tars import write_tar
 
 from imagenet_reader.index.kept import SAMPLE_BYTES, SAMPLES
@@ -29,24 +29,24 @@ def with_column(table, name, values):
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
-def test_the_index_of_another_archive_is_not_taken(few, images, hf_home, tmp_path):
+def test_index_of_another_archive_is_not_used(val_tar, images, hf_home, tmp_path):
     (tmp_path / "other").mkdir()
     other = tmp_path / "other" / VALIDATION_ARCHIVE
     write_tar(other, dict(reversed(images.items())))
-    for path in (few, other):
+    for path in (val_tar, other):
         read_index(str(path))
-    own = Path(index_path(few)).read_bytes()
-    shutil.copy(index_path(other), index_path(few))
-    assert dict(images_of(load(few, streaming=True, **FEW))) == images
-    assert Path(index_path(few)).read_bytes() == own
+    own = Path(index_path(val_tar)).read_bytes()
+    shutil.copy(index_path(other), index_path(val_tar))
+    assert dict(images_of(load(val_tar, streaming=True, **VAL_OPTIONS))) == images
+    assert Path(index_path(val_tar)).read_bytes() == own
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
-def test_an_index_is_not_taken_once_the_archive_has_changed(few, images, hf_home):
-    read_index(str(few))
+def test_index_is_not_used_after_the_archive_changed(val_tar, images, hf_home):
+    read_index(str(val_tar))
     changed = dict(reversed(images.items()))
-    write_tar(few, changed)
-    assert dict(images_of(load(few, streaming=True, **FEW))) == changed
+    write_tar(val_tar, changed)
+    assert dict(images_of(load(val_tar, streaming=True, **VAL_OPTIONS))) == changed
 
 
 WRONG = {
@@ -63,23 +63,23 @@ WRONG = {
 
 @pytest.mark.filterwarnings("ignore:.*left out")
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_index_never_gives_a_wrong_image(wrong, few, images, hf_home):
-    """Whatever an index says: the header before each image has to be that image's."""
-    table = read_index(str(few))
+def test_a_wrong_index_never_gives_a_wrong_image(wrong, val_tar, images, hf_home):
+    """Whatever an index says, the header before each image must be that of the image."""
+    table = read_index(str(val_tar))
     offsets, sizes = WRONG[wrong](table["offset"].to_pylist(), table["size"].to_pylist())
-    write_index(table, index_path(few))
-    assert dict(images_of(load(few, streaming=True, **FEW))) == images  # the way to make an index is right
-    write_index(with_column(with_column(table, "offset", offsets), "size", sizes), index_path(few))
-    assert read_index(str(few))["offset"].to_pylist() == offsets
+    write_index(table, index_path(val_tar))
+    assert dict(images_of(load(val_tar, streaming=True, **VAL_OPTIONS))) == images  # the way to make an index is right
+    write_index(with_column(with_column(table, "offset", offsets), "size", sizes), index_path(val_tar))
+    assert read_index(str(val_tar))["offset"].to_pylist() == offsets
     with pytest.raises((ArchiveError, OSError)) as raised:
-        assert not list(images_of(load(few, streaming=True, **FEW)))
-    assert str(few) in str(raised.value)
+        assert not list(images_of(load(val_tar, streaming=True, **VAL_OPTIONS)))
+    assert str(val_tar) in str(raised.value)
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
-def test_an_archive_is_sampled_once_a_load(few, images, hf_home, before_reads):
-    read_index(str(few))
+def test_archive_is_sampled_once_per_load(val_tar, images, hf_home, before_reads):
+    read_index(str(val_tar))
     samples = []
     before_reads(lambda position, size: samples.append(position) if size == SAMPLE_BYTES else None)
-    assert dict(images_of(load(few, streaming=True, **FEW))) == images
+    assert dict(images_of(load(val_tar, streaming=True, **VAL_OPTIONS))) == images
     assert len(samples) == SAMPLES

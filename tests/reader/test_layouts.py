@@ -1,4 +1,4 @@
-"""Every layout that people have gives the rows of the official archives."""
+"""Every layout gives the rows of the official archives."""
 
 import contextlib
 import itertools
@@ -11,11 +11,11 @@ import warnings
 
 import pytest
 from helpers.layout_rows import (
+    COMPLETE_LAYOUTS,
+    DESCRIPTIONS,
     TENCH,
-    TOLD,
     TRAIN_LAYOUTS,
     VERSION,
-    WHOLE_LAYOUTS,
     contents,
     load,
     message_of,
@@ -27,7 +27,6 @@ from makers.layouts import (
     VALIDATION,
     WNIDS,
     class_tars,
-    cut,
     extracted,
     kaggle_tar_gz,
     kaggle_zip,
@@ -36,6 +35,7 @@ from makers.layouts import (
     official_tars,
     patched_test_tar,
     train_images,
+    truncate,
     unlabelled_images,
     validation_images,
 )
@@ -50,9 +50,9 @@ pytestmark = [
 ]
 
 
-def assert_a_missing_class_is_told(layout, train, tmp_path, capsys):
+def assert_missing_class_is_reported(layout, train, tmp_path, capsys):
     """By the loader and by ``check``, once the layout in ``tmp_path / "data"`` lacks a class."""
-    data_dir, (place, words) = tmp_path / "data", TOLD[layout]
+    data_dir, (place, words) = tmp_path / "data", DESCRIPTIONS[layout]
     if layout == "extracted":
         shutil.rmtree(data_dir / "train" / TENCH)
     elif layout == "class tars":
@@ -79,19 +79,19 @@ def assert_a_missing_class_is_told(layout, train, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("layout", TRAIN_LAYOUTS)
-def test_train_rows_are_those_of_the_tar(layout, train, tar_rows, tmp_path, capsys):
+def test_train_rows_are_those_of_the_tar(layout, train, official_rows, tmp_path, capsys):
     data_dir = tmp_path / "data"
     TRAIN_LAYOUTS[layout](train, data_dir)
     costs = pytest.warns(UserWarning, match=r"tar\.gz") if layout == "kaggle tar.gz" else contextlib.nullcontext()
     with costs:
         loaded = load(data_dir, "1pct", tmp_path / "cache", splits=["train"], num_proc=2)
     assert list(loaded) == ["train"]
-    assert loaded["train"].with_format("arrow")[:].equals(tar_rows)
+    assert loaded["train"].with_format("arrow")[:].equals(official_rows)
 
     options = {"splits": ["train"], "image_bytes": "archive"}
     rows = stream(data_dir, "1pct", **options)["train"]
     head = contents(rows.take(450))
-    assert list(head.items()) == [(name, train[name]) for name in tar_rows["file_name"][:450].to_pylist()]
+    assert list(head.items()) == [(name, train[name]) for name in official_rows["file_name"][:450].to_pylist()]
     if VERSION >= (2, 20):  # 2.19 has no state_dict
         names = []
         for row in itertools.islice(rows, 260):
@@ -103,38 +103,38 @@ def test_train_rows_are_those_of_the_tar(layout, train, tar_rows, tmp_path, caps
         rest = [(row["file_name"], row["image"]["bytes"]) for row in itertools.islice(again, 110)]
         assert rest == [(name, train[name]) for name in names[150:]]
         assert names[150:] == list(head)[150:260]
-    if layout in TOLD:
-        assert_a_missing_class_is_told(layout, train, tmp_path, capsys)
+    if layout in DESCRIPTIONS:
+        assert_missing_class_is_reported(layout, train, tmp_path, capsys)
 
 
-@pytest.mark.parametrize("layout", WHOLE_LAYOUTS)
-def test_all_splits_of_each_layout(layout, small, lists, tmp_path):
+@pytest.mark.parametrize("layout", COMPLETE_LAYOUTS)
+def test_all_splits_of_each_layout(layout, small_images, list_options, tmp_path):
     data_dir = tmp_path / "data"
-    WHOLE_LAYOUTS[layout](small | unlabelled_images(120), data_dir)
-    lists["splits"] = ["train", "validation"]
-    loaded = load(data_dir, cache_dir=tmp_path / "cache", image_bytes="archive", **lists)
+    COMPLETE_LAYOUTS[layout](small_images | unlabelled_images(120), data_dir)
+    list_options["splits"] = ["train", "validation"]
+    loaded = load(data_dir, cache_dir=tmp_path / "cache", image_bytes="archive", **list_options)
     found = {split: contents(rows) for split, rows in loaded.items()}
-    assert found["train"] | found["validation"] == small
-    assert list(found["validation"]) == sorted(name for name in small if VALIDATION in name)
+    assert found["train"] | found["validation"] == small_images
+    assert list(found["validation"]) == sorted(name for name in small_images if VALIDATION in name)
     for rows in loaded.values():
         assert rows["label"][:] == [label_of(name) for name in rows["file_name"][:]]
-    lists["splits"] = ["test"]
+    list_options["splits"] = ["test"]
     with pytest.warns(UserWarning, match="left out: 99,880 of 100,000 in test"):
-        test = load(data_dir, cache_dir=tmp_path / "cache", on_missing="skip", **lists)["test"]
+        test = load(data_dir, cache_dir=tmp_path / "cache", on_missing="skip", **list_options)["test"]
     assert list(contents(test).items()) == list(unlabelled_images(120).items())
     assert set(test["label"][:]) == {-1}
 
 
-def test_mixtures_and_links_and_a_validation_set_by_class(small, lists, tmp_path):
+def test_mixtures_and_links_and_a_validation_set_by_class(small_images, list_options, tmp_path):
     data_dir, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
-    validation = {name: content for name, content in small.items() if name.startswith(VALIDATION)}
-    class_tars(small, data_dir)
+    validation = {name: content for name, content in small_images.items() if name.startswith(VALIDATION)}
+    class_tars(small_images, data_dir)
     extracted(validation, elsewhere, by_class=True)
     (data_dir / "val").symlink_to(elsewhere / "val")
     patched_test_tar(unlabelled_images(50), data_dir)
-    loaded = load(data_dir, cache_dir=tmp_path / "cache", image_bytes="archive", num_proc=2, **lists)
+    loaded = load(data_dir, cache_dir=tmp_path / "cache", image_bytes="archive", num_proc=2, **list_options)
     assert list(loaded) == ["train", "validation"]
-    assert contents(loaded["train"]) | contents(loaded["validation"]) == small
+    assert contents(loaded["train"]) | contents(loaded["validation"]) == small_images
     with pytest.warns(UserWarning, match="99,950 of 100,000 in test"):
         test = stream(data_dir, "1pct", splits=["test"], on_missing="skip")["test"]
     assert contents(test) == unlabelled_images(50)
@@ -147,28 +147,28 @@ def test_mixtures_and_links_and_a_validation_set_by_class(small, lists, tmp_path
         wnid = WNIDS[label_of(name)]
         moved[name] = val / wnid / name, val / (one if wnid != one else other) / name
         os.rename(*moved[name])
-    message = message_of(data_dir, "custom", **lists).replace(str(tmp_path), "")
+    message = message_of(data_dir, "custom", **list_options).replace(str(tmp_path), "")
     assert re.search(r"\b3\b", message)
     assert any(name in message and WNIDS[label_of(name)] in message for name in moved)
     for places in moved.values():
         os.rename(*reversed(places))
     lost = len(os.listdir(val / one))
     (val / one).rename(elsewhere / one)
-    message = message_of(data_dir, "custom", **lists).replace(str(tmp_path), "")
+    message = message_of(data_dir, "custom", **list_options).replace(str(tmp_path), "")
     assert one in message and re.search(rf"\b{lost}\b", message) and names[0] in message
 
 
-def test_a_whole_zip_of_kaggle(train, tar_rows, standins_1pct, tmp_path):
+def test_a_whole_zip_of_kaggle(train, official_rows, standins_1pct, tmp_path):
     everything = train | validation_images(standins_1pct)  # more members than 16 bits count
     kaggle_zip(everything, tmp_path / "data")
     loaded = load(tmp_path / "data", "1pct", tmp_path / "cache", num_proc=2)
-    assert loaded["train"].with_format("arrow")[:].equals(tar_rows)
+    assert loaded["train"].with_format("arrow")[:].equals(official_rows)
     validation = loaded["validation"]
     assert list(zip(validation["file_name"][:], validation["label"][:])) == published_rows("1pct", "validation")
     assert all(name.encode() in content for name, content in contents(validation).items())
 
 
-def test_the_first_layout_wins(small, lists, tmp_path):
+def test_the_first_layout_wins(small_images, list_options, tmp_path):
     data_dir = tmp_path / "data"
     layouts = {  # the last first
         "tar.gz": (kaggle_tar_gz, {"train", "validation"}),
@@ -179,38 +179,38 @@ def test_the_first_layout_wins(small, lists, tmp_path):
     }
     expected = {}
     for mark, (make, splits) in layouts.items():
-        make({name: marked(name, content, mark) for name, content in small.items()}, data_dir)
+        make({name: marked(name, content, mark) for name, content in small_images.items()}, data_dir)
         expected |= dict.fromkeys(splits, mark.encode())
-        for split, rows in stream(data_dir, image_bytes="archive", **lists).items():
+        for split, rows in stream(data_dir, image_bytes="archive", **list_options).items():
             assert {content[6 : 6 + len(expected[split])] for content in contents(rows).values()} == {expected[split]}
 
 
-def test_a_tar_gz_is_streamed_once_for_what_a_config_needs(small, lists, tmp_path):
+def test_tar_gz_is_streamed_once_per_config(small_images, list_options, tmp_path):
     data_dir, kept = tmp_path / "data", os.path.join(os.environ["HF_HOME"], "imagenet_subsets")
-    kaggle_tar_gz(small, data_dir)
+    kaggle_tar_gz(small_images, data_dir)
     before = set(os.listdir(kept)) if os.path.isdir(kept) else set()
     with pytest.warns(UserWarning, match=r"tar\.gz"):
-        first = load(data_dir, cache_dir=tmp_path / "first", **lists)
+        first = load(data_dir, cache_dir=tmp_path / "first", **list_options)
     assert set(os.listdir(kept)) > before
     assert os.listdir(data_dir) == [KAGGLE_TAR_GZ]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        second = load(data_dir, cache_dir=tmp_path / "second", label_names="words", **lists)
-        contents(stream(data_dir, **lists)["train"])
+        second = load(data_dir, cache_dir=tmp_path / "second", label_names="words", **list_options)
+        contents(stream(data_dir, **list_options)["train"])
     assert not [warning for warning in caught if "tar.gz" in str(warning.message)]
     for split in ("train", "validation"):
         assert contents(first[split]) == contents(second[split])
 
-    names = [name for name in small if VALIDATION not in name]
+    names = [name for name in small_images if VALIDATION not in name]
     for wanted in (names[:5], names[3:9]):  # what was kept for others does not hold all of these, or too much
         (tmp_path / "some.txt").write_text("\n".join(wanted))
         rows = stream(data_dir, train_list=str(tmp_path / "some.txt"), splits=["train"], image_bytes="archive")["train"]
-        assert contents(rows) == {name: small[name] for name in wanted}
+        assert contents(rows) == {name: small_images[name] for name in wanted}
 
 
-def test_a_tar_gz_is_read_by_one_of_two_processes(small, lists, kept, at_member, tmp_path):
+def test_a_tar_gz_is_read_by_one_of_two_processes(small_images, list_options, cached_files, at_member, tmp_path):
     data_dir, fork = tmp_path / "data", multiprocessing.get_context("fork")
-    kaggle_tar_gz(small, data_dir)
+    kaggle_tar_gz(small_images, data_dir)
     at_member(0, lambda: time.sleep(0.3))
     both, results = fork.Barrier(2, timeout=60), fork.Queue()
 
@@ -218,8 +218,8 @@ def test_a_tar_gz_is_read_by_one_of_two_processes(small, lists, kept, at_member,
         both.wait()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            rows = load(data_dir, cache_dir=tmp_path / f"cache-{number}", image_bytes="archive", **lists)
-        right = contents(rows["train"]) | contents(rows["validation"]) == small
+            rows = load(data_dir, cache_dir=tmp_path / f"cache-{number}", image_bytes="archive", **list_options)
+        right = contents(rows["train"]) | contents(rows["validation"]) == small_images
         results.put((sum("beginning to end" in str(warning.message) for warning in caught), right))
 
     processes = [fork.Process(target=work, args=(number,), daemon=True) for number in range(2)]
@@ -230,38 +230,38 @@ def test_a_tar_gz_is_read_by_one_of_two_processes(small, lists, kept, at_member,
         process.join()
 
 
-def test_members_that_come_twice(small, lists, tmp_path):
-    name = next(iter(small))
-    later = marked(name, small[name], "later")
+def test_duplicate_members(small_images, list_options, tmp_path):
+    name = next(iter(small_images))
+    later = marked(name, small_images[name], "later")
     for make in (kaggle_zip, kaggle_tar_gz):
         data_dir = tmp_path / make.__name__
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Duplicate name")  # of zipfile, which writes it
-            make(small, data_dir, more={f"train/{name[:9]}/{name}": later})
+            make(small_images, data_dir, more={f"train/{name[:9]}/{name}": later})
         with pytest.warns(UserWarning, match="1 duplicate member names; the last one wins"):
-            rows = stream(data_dir, image_bytes="archive", **lists)["train"]
+            rows = stream(data_dir, image_bytes="archive", **list_options)["train"]
         given = [(row["file_name"], row["image"]["bytes"]) for row in rows]
         assert len(given) == len(dict(given)) and dict(given)[name] == later
 
 
 @pytest.mark.parametrize("make", [extracted, kaggle_zip, kaggle_tar_gz])
-def test_data_dirs_of_odd_names(make, small, lists, tmp_path):
+def test_data_dirs_with_unusual_names(make, small_images, list_options, tmp_path):
     data_dir, link = tmp_path / "a [b] *" / "ü 図 {c}", tmp_path / "link"
-    make(small, data_dir)
+    make(small_images, data_dir)
     link.symlink_to(data_dir)
-    options = {"image_bytes": "archive", **lists}
+    options = {"image_bytes": "archive", **list_options}
     loaded = load(f"{data_dir}/", cache_dir=tmp_path / "a [b] cache", **options)
     for rows in (loaded, stream(str(data_dir), **options), stream(link, **options)):
-        assert contents(rows["train"]) | contents(rows["validation"]) == small
+        assert contents(rows["train"]) | contents(rows["validation"]) == small_images
     assert f"data_dir='{data_dir}" in message_of(data_dir.parent, splits=["train"])
     data_dir.rename(tmp_path / "a::b")
-    assert "'::'" in message_of(tmp_path / "a::b", "custom", kind=ValueError, **lists)
+    assert "'::'" in message_of(tmp_path / "a::b", "custom", kind=ValueError, **list_options)
 
 
 # ----------------------------------------------------------------------------------------- check
 
 
-def test_check_passes_where_every_config_can_be_given(standins_all, tmp_path, capsys):
+def test_check_passes_if_every_config_can_be_loaded(standins_all, tmp_path, capsys):
     class_tars(train_images(standins_all), tmp_path)
     (tmp_path / "ILSVRC2012_img_val.tar").symlink_to(standins_all / "ILSVRC2012_img_val.tar")
     assert main(["check", str(tmp_path)]) == 0
@@ -270,14 +270,14 @@ def test_check_passes_where_every_config_can_be_given(standins_all, tmp_path, ca
     assert re.search(r"lt +train +115,846 of 115,846", report_text)
 
 
-def test_check_of_files_without_an_archive(small, tmp_path, capsys):
-    name = [name for name in small if VALIDATION in name][70]
-    class_tars(small, tmp_path)
-    extracted({name: content for name, content in small.items() if VALIDATION in name}, tmp_path)
-    cut(tmp_path / "val" / name, 0.5)
+def test_check_of_files_without_an_archive(small_images, tmp_path, capsys):
+    name = [name for name in small_images if VALIDATION in name][70]
+    class_tars(small_images, tmp_path)
+    extracted({name: content for name, content in small_images.items() if VALIDATION in name}, tmp_path)
+    truncate(tmp_path / "val" / name, 0.5)
     report = check.check_archives(tmp_path, full=True, decode=True, num_proc=1)
     report_text = check.format_report(report)
-    count = len(small) - 150
+    count = len(small_images) - 150
     assert re.search(rf"^train +- +- +{count} +7 +- +ok$", report_text, re.MULTILINE)
     assert re.search(r"^val +- +- +150 +- +- +ok$", report_text, re.MULTILINE)
     assert f"{tmp_path / 'val' / name} is damaged" in report_text

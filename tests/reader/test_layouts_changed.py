@@ -1,4 +1,4 @@
-"""Files of a layout that change never give old rows."""
+"""Changed files of a layout never give old rows."""
 
 import multiprocessing
 import os
@@ -24,12 +24,12 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("layout", ["class tars", "extracted", "kaggle tree", "kaggle zip", "kaggle tar.gz"])
-def test_what_changed_is_never_served_from_the_cache(layout, small, lists, tmp_path):
+def test_changed_files_are_never_read_from_the_cache(layout, small_images, list_options, tmp_path):
     data_dir = tmp_path / "data"
     make = kaggle_tree if layout == "kaggle tree" else TRAIN_LAYOUTS[layout]
-    options = {"cache_dir": tmp_path / "cache", "train_list": lists["train_list"], "splits": ["train"]}
+    options = {"cache_dir": tmp_path / "cache", "train_list": list_options["train_list"], "splits": ["train"]}
     options["image_bytes"] = "archive"
-    old = {name: content for name, content in small.items() if VALIDATION not in name}
+    old = {name: content for name, content in small_images.items() if VALIDATION not in name}
     name = sorted(old)[len(old) // 2]
     new = old | {name: marked(name, old[name], "newer")}
     make(old, data_dir)
@@ -55,38 +55,38 @@ def test_what_changed_is_never_served_from_the_cache(layout, small, lists, tmp_p
         assert contents(stream(data_dir, **options)["train"]) == old
 
 
-def test_a_tar_gz_that_is_replaced(small, lists, kept, at_member, tmp_path):
-    data_dir, options = tmp_path / "data", {"image_bytes": "archive", **lists}
-    new = {name: marked(name, content, "newer") for name, content in small.items()}
-    kaggle_tar_gz(small, data_dir)
+def test_replaced_tar_gz(small_images, list_options, cached_files, at_member, tmp_path):
+    data_dir, options = tmp_path / "data", {"image_bytes": "archive", **list_options}
+    new = {name: marked(name, content, "newer") for name, content in small_images.items()}
+    kaggle_tar_gz(small_images, data_dir)
     kaggle_tar_gz(new, tmp_path / "new")
     at_member(5, lambda: os.replace(tmp_path / "new" / KAGGLE_TAR_GZ, data_dir / KAGGLE_TAR_GZ))  # while it is read
     assert "changed" in message_of(data_dir, "custom", kind=ArchiveError, **options)
-    assert kept() == []
+    assert cached_files() == []
     tars = []
-    for images in (new, small):
-        if images is small:
-            kaggle_tar_gz(small, data_dir)
+    for images in (new, small_images):
+        if images is small_images:
+            kaggle_tar_gz(small_images, data_dir)
         for _ in range(2):
             rows = stream(data_dir, **options)
             assert contents(rows["train"]) | contents(rows["validation"]) == images
-        tars.append([name for name in kept() if name.endswith(".tar")])
+        tars.append([name for name in cached_files() if name.endswith(".tar")])
     assert len(tars[0]) == len(tars[1]) == 1 and tars[0] != tars[1]  # what was kept of the older one is gone
 
 
-def test_a_process_that_is_killed_while_it_reads_a_tar_gz(small, lists, kept, at_member, tmp_path):
-    data_dir, options = tmp_path / "data", {"image_bytes": "archive", **lists}
-    kaggle_tar_gz(small, data_dir)
+def test_process_killed_while_reading_a_tar_gz(small_images, list_options, cached_files, at_member, tmp_path):
+    data_dir, options = tmp_path / "data", {"image_bytes": "archive", **list_options}
+    kaggle_tar_gz(small_images, data_dir)
 
     def killed():
-        at_member(len(small) - 5, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        at_member(len(small_images) - 5, lambda: os.kill(os.getpid(), signal.SIGKILL))
         load(data_dir, cache_dir=tmp_path / "killed", **options)
 
     process = multiprocessing.get_context("fork").Process(target=killed)
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    assert [name.rpartition(".")[2] for name in kept()] == ["tmp"]
+    assert [name.rpartition(".")[2] for name in cached_files()] == ["tmp"]
     rows = load(data_dir, cache_dir=tmp_path / "killed", **options)
-    assert contents(rows["train"]) | contents(rows["validation"]) == small
-    assert {name.rpartition(".")[2] for name in kept()} == {"tar", "index"}
+    assert contents(rows["train"]) | contents(rows["validation"]) == small_images
+    assert {name.rpartition(".")[2] for name in cached_files()} == {"tar", "index"}

@@ -1,4 +1,4 @@
-"""Foreign files beside the images decide nothing; and what is wrong with a folder is said, with what to do."""
+"""Foreign files beside the images are ignored; errors say what is wrong with a folder and what to do."""
 
 import io
 import os
@@ -34,7 +34,7 @@ TRAIN = [f"{wnid}_{number}.JPEG" for wnid in WNIDS[:8] for number in range(1, 4)
 IMAGES = {name: numbered_jpeg(k) for k, name in enumerate(TRAIN)}
 IMAGES |= {f"{VALIDATION}{k:08d}.JPEG": numbered_jpeg(100 + k) for k in range(1, 31)}
 LISTS = {"train_list": TRAIN, "validation_list": [name for name in IMAGES if name.startswith(VALIDATION)]}
-ONE = TRAIN[0]
+IMAGE = TRAIN[0]
 FIRST = next(name for name in IMAGES if name.startswith(VALIDATION))
 
 
@@ -61,7 +61,7 @@ def untar(content):
 
 
 def with_apple_double(members):
-    """A tar as that of macOS makes it: a member of attributes comes before each."""
+    """A tar as made by macOS: a member with attributes precedes each member."""
     parts = [
         part
         for name, content in members.items()
@@ -73,8 +73,8 @@ def with_apple_double(members):
 # ------------------------------------------------------------------------- images that cannot be used
 
 
-@pytest.mark.parametrize("name", [ONE, FIRST])
-def test_images_that_are_no_usable_files(name, tmp_path):
+@pytest.mark.parametrize("name", [IMAGE, FIRST])
+def test_images_that_are_not_regular_files(name, tmp_path):
     by_class(IMAGES, tmp_path)
     path = tmp_path / ("val" if name == FIRST else "train") / WNIDS[label_of(name)] / name
     faults = {
@@ -95,13 +95,13 @@ def test_images_that_are_no_usable_files(name, tmp_path):
 
 
 def foreign_entries(data_dir):
-    """What systems and people leave beside images."""
+    """Files that systems and people leave beside images."""
     stray = numbered_jpeg(999)
     for folder in (*data_dir.glob("*"), *data_dir.glob("*/n*")):
         for name in ("desktop.ini", "Thumbs.db", "README", ".DS_Store", "n99999999.txt"):
             (folder / name).write_bytes(b"x")
         (folder / "@eaDir").mkdir()
-        (folder / "@eaDir" / ONE).mkdir()
+        (folder / "@eaDir" / IMAGE).mkdir()
     (data_dir / "train" / WNIDS[0] / f"{VALIDATION}00000099.JPEG").write_bytes(stray)
     (data_dir / "val" / WNIDS[0]).mkdir(exist_ok=True)
     (data_dir / "val" / WNIDS[0] / f"{WNIDS[0]}.tar").write_bytes(b"left over")
@@ -113,7 +113,7 @@ def foreign_entries(data_dir):
 
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("make", [by_class, extracted])
-def test_foreign_entries_do_not_decide(make, backwards, tmp_path, monkeypatch):
+def test_foreign_entries_do_not_change_the_layout(make, backwards, tmp_path, monkeypatch):
     make(IMAGES, tmp_path)
     foreign_entries(tmp_path)
     listdir, scandir = os.listdir, os.scandir
@@ -132,15 +132,17 @@ def test_foreign_entries_do_not_decide(make, backwards, tmp_path, monkeypatch):
     assert rows_of(tmp_path) == IMAGES
 
 
-def test_a_synology_folder_is_not_taken_for_images_too_deep(tmp_path):
+def test_synology_folder_is_not_mistaken_for_nested_images(tmp_path):
     by_class(IMAGES, tmp_path)
     foreign_entries(tmp_path)
-    (tmp_path / "train" / WNIDS[0] / ONE).unlink()
+    (tmp_path / "train" / WNIDS[0] / IMAGE).unlink()
     assert "@eaDir" not in error_of(tmp_path)
 
 
-@pytest.mark.parametrize("left_over", [ONE, f"train/{TENCH}/{ONE}", f"{TENCH}.tar", f"{DATA}/train/{TENCH}/{ONE}"])
-def test_what_is_left_over_beside_a_zip(left_over, tmp_path):
+@pytest.mark.parametrize(
+    "left_over", [IMAGE, f"train/{TENCH}/{IMAGE}", f"{TENCH}.tar", f"{DATA}/train/{TENCH}/{IMAGE}"]
+)
+def test_leftovers_beside_a_zip(left_over, tmp_path):
     kaggle_zip(IMAGES, tmp_path)
     (tmp_path / left_over).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / left_over).write_bytes(b"left over")
@@ -163,7 +165,7 @@ def test_a_partly_unpacked_folder(tmp_path):
     assert contents(rows) == {name: IMAGES[name] for name in TRAIN}
 
 
-def test_what_a_partly_unpacked_folder_lacks(tmp_path):
+def test_partly_unpacked_folder_with_absent_images(tmp_path):
     half_unpacked(tmp_path)
     (tmp_path / "train" / WNIDS[2] / f"{WNIDS[2]}_1.JPEG").write_bytes(b"")
     assert "1 of them are empty files" in error_of(tmp_path)
@@ -209,7 +211,7 @@ def test_a_folder_whose_name_is_not_utf_8(make, tmp_path):
             assert row["image"]["bytes"] == IMAGES[row["file_name"]]
 
 
-def test_archives_that_macos_packed(tmp_path):
+def test_archives_packed_by_macos(tmp_path):
     official_tars(IMAGES, tmp_path)
     train, validation = tmp_path / TRAIN_ARCHIVE, tmp_path / VALIDATION_ARCHIVE
     class_tars = {name: with_apple_double(untar(content)) for name, content in untar(train.read_bytes()).items()}
@@ -225,7 +227,7 @@ FORMS = "Instead of an archive, data_dir may hold"
 
 
 def hint_of(data_dir, **options):
-    """The hint of an error, which does not begin with downloading, and ends with all forms."""
+    """The hint of an error, which must not begin with downloading, and must end with all forms."""
     message = error_of(data_dir, **options)
     hint, forms, _ = message.partition(FORMS)
     assert forms
@@ -253,7 +255,7 @@ def test_validation_images_one_level_too_deep(tmp_path):
     assert f"pass data_dir='{tmp_path}/val/all'" in hint_of(tmp_path, splits=["validation"])
 
 
-def test_a_folder_is_recommended_only_if_it_has_all_that_is_needed(tmp_path):
+def test_folder_is_recommended_only_if_it_is_complete(tmp_path):
     half, complete = tmp_path / "a", tmp_path / "b"
     official_tars({name: IMAGES[name] for name in TRAIN}, half)
     official_tars(IMAGES, complete)
@@ -271,7 +273,7 @@ def test_images_three_levels_down(tree, tmp_path):
     assert f"pass data_dir='{tmp_path / tree}'" in hint_of(tmp_path)
 
 
-def test_archives_of_other_names(tmp_path):
+def test_archives_with_other_names(tmp_path):
     official_tars(VAL, tmp_path)
     others = {wnid: member(f"{wnid}.tar".encode(), END) for wnid in WNIDS}
     (tmp_path / "ILSVRC2012_img_train_t3.tar").write_bytes(b"".join(list(others.values())[151:271]) + END)
@@ -296,7 +298,7 @@ def test_archives_of_other_names(tmp_path):
         ("ILSVRC.zip", "rename it to imagenet-object-localization-challenge.zip; unpack any other"),
     ],
 )
-def test_files_that_cannot_be_read_as_they_are(name, advice, tmp_path):
+def test_files_that_need_conversion(name, advice, tmp_path):
     (tmp_path / name).write_bytes(b"x" * 1000)
     hint = hint_of(tmp_path)
     assert hint.startswith(f"But {tmp_path / name} ") and advice in hint
@@ -338,7 +340,7 @@ def test_no_such_folder(tmp_path):
 # -------------------------------------------------------------------------------------- long messages
 
 
-def test_messages_are_short_and_end_with_what_to_do(tmp_path):
+def test_messages_are_short_and_end_with_advice(tmp_path):
     absent = [f"{wnid}_{number}.JPEG" for wnid in WNIDS for number in range(5000, 5012)]
     for make in (official_tars, class_tars, extracted, half_unpacked, kaggle_zip):
         data_dir = tmp_path / make.__name__

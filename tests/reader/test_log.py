@@ -28,14 +28,14 @@ def logged():
     return logged
 
 
-def test_log_follows_the_verbosity_of_datasets(logged, few, tmp_path, hf_home):
+def test_log_follows_the_verbosity_of_datasets(logged, val_tar, tmp_path, hf_home):
     def load():
         options = {"splits": ["validation"], "on_missing": "skip", "streaming": True}
-        imagenet_subsets.load_dataset("1pct", data_dir=few.parent, **options)
+        imagenet_subsets.load_dataset("1pct", data_dir=val_tar.parent, **options)
 
     first, second = logged(logging.INFO, load), logged(logging.INFO, load)
     for lines in (first, second):
-        assert f"validation images: official archive, {few}" in lines and "validation: 300 rows" in lines
-    assert f"Index of {few}: made, 300 images" in first
-    assert any(line.startswith(f"Index of {few}: taken from {hf_home}") for line in second)
-    assert not any(str(few) in line for line in logged(logging.WARNING, load))
+        assert f"validation images: official archive, {val_tar}" in lines and "validation: 300 rows" in lines
+    assert f"Index of {val_tar}: made, 300 images" in first
+    assert any(line.startswith(f"Index of {val_tar}: taken from {hf_home}") for line in second)
+    assert not any(str(val_tar) in line for line in logged(logging.WARNING, load))

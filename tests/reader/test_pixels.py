@@ -1,4 +1,4 @@
-"""A decoded row is the picture that TFDS and torchvision users see, and damage is message."""
+"""A decoded row is the picture that users of TFDS and torchvision see, and damage is reported."""
 
 import io
 import itertools
@@ -71,7 +71,7 @@ def images_of(batches):
     ]
 
 
-def test_the_23_published_cases_become_rgb_jpegs(standins_all):
+def test_the_23_special_images_become_rgb_jpegs(standins_all):
     train = standins_all / official.TRAIN_ARCHIVE
     names = [f"{name}.JPEG" for name in (*CMYK, PNG)]
     plan = locate([(name, 0) for name in names], imagenet_subsets.read_index(str(train)))
@@ -97,7 +97,7 @@ def test_other_images_keep_their_bytes(mode):
     assert as_datasets_decodes(data).shape == (48, 64, 3)
 
 
-def test_cmyk_of_both_conventions_gets_the_right_colours():
+def test_both_cmyk_conventions_give_the_right_colours():
     cmyk = PICTURE.convert("CMYK")
     inverted = encoded(cmyk)  # Pillow writes what Adobe does, and its marker
     assert b"Adobe" in inverted
@@ -168,7 +168,7 @@ FORMS = [  # 64 of EXIF, and those of XMP and of both
 
 @pytest.mark.parametrize("segments", FORMS, ids=range(len(FORMS)))
 @pytest.mark.filterwarnings("ignore:Metadata Warning")
-def test_no_form_of_orientation_turns_an_image(segments):
+def test_no_image_is_rotated(segments):
     data = with_metadata(*segments)
     upright = as_benchmark(data)
     assert len(upright) == len(data)
@@ -176,7 +176,7 @@ def test_no_form_of_orientation_turns_an_image(segments):
     assert as_benchmark(upright) is upright
 
 
-def test_datasets_turns_most_forms():
+def test_datasets_rotates_most_forms():
     def turned(segments):
         data = with_metadata(*segments)
         try:
@@ -260,15 +260,15 @@ def _count_of_rows(**options):
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_one_warning_tells_how_many_images_are_damaged(streaming, few, tmp_path):
+def test_one_warning_counts_the_damaged_images(streaming, val_tar, tmp_path):
     damaged = list(range(5, 295, 5))
-    with tarfile.open(few) as tar:
+    with tarfile.open(val_tar) as tar:
         members = tar.getmembers()
-    with open(few, "r+b") as file:
+    with open(val_tar, "r+b") as file:
         for k in damaged:
             file.seek(members[k].offset + 512 + 2)
             file.write(b"\0" * (members[k].size - 2))
-    options = {"data_dir": few.parent, "splits": ["validation"], "split": "validation", "on_missing": "skip"}
+    options = {"data_dir": val_tar.parent, "splits": ["validation"], "split": "validation", "on_missing": "skip"}
     with pytest.warns(UserWarning, match="left out") as warned:
         count = _count_of_rows(streaming=streaming, cache_dir=str(tmp_path / "cache"), **options)
     assert count == 300 - len(damaged)
@@ -282,7 +282,7 @@ def test_one_warning_tells_how_many_images_are_damaged(streaming, few, tmp_path)
 
 
 @pytest.mark.parametrize("error", [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), UserWarning("Corrupt EXIF")])
-def test_an_error_that_is_not_about_pixels_is_not_damage(error, images, tmp_path, monkeypatch):
+def test_other_errors_are_not_treated_as_damage(error, images, tmp_path, monkeypatch):
     def fail(*args, **options):
         raise error
 
@@ -294,7 +294,7 @@ def test_an_error_that_is_not_about_pixels_is_not_damage(error, images, tmp_path
         next(iter(stream))
 
 
-def test_an_image_larger_than_pillows_limit_is_not_damage(images, tmp_path, monkeypatch):
+def test_image_above_pillows_limit_is_not_damage(images, tmp_path, monkeypatch):
     write_tar(tmp_path / VALIDATION_ARCHIVE, images | {FIRST: with_metadata(exif("<", "LONG", 1, 6))})
     options = {"data_dir": tmp_path, "splits": ["validation"], "split": "validation", "on_missing": "skip"}
     stream = imagenet_subsets.load_dataset("1pct", streaming=True, **options)

@@ -1,4 +1,4 @@
-"""Only the bytes that are needed are read, ahead of their use, and the index of an archive is kept."""
+"""Only the needed bytes are read, ahead of their use, and the index of an archive is cached."""
 
 import itertools
 import os
@@ -19,11 +19,11 @@ pytestmark = pytest.mark.oldest_and_newest
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 BLOCK = 512
-AROUND = 400_000  # bytes: identity, first members, outer headers
+OVERHEAD = 400_000  # bytes: identity, first members, outer headers
 
 
 class Reads:
-    """Counts what is read by position, and may make each read slow."""
+    """Counts reads by position, and can slow them down."""
 
     def __init__(self, monkeypatch, seconds=0.0):
         self.sizes, self.at_once, self.most_at_once = [], 0, 0
@@ -50,7 +50,7 @@ def members(data_dir, archive):
 
 
 def wanted(data_dir):
-    """Bytes of the images that 1pct wants, each with its header."""
+    """The bytes of the images of 1pct, including their headers."""
     rows = 12_811 + 50_000
     sizes = dict(zip(*(members(data_dir, TRAIN_ARCHIVE)[column].to_pylist() for column in ("name", "size"))))
     builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
@@ -59,24 +59,24 @@ def wanted(data_dir):
     return listed + sum(members(data_dir, VALIDATION_ARCHIVE)["size"].to_pylist()) + BLOCK * rows
 
 
-def test_each_image_is_read_once_and_nothing_else(data_dir, tmp_path, monkeypatch):
+def test_only_wanted_images_are_read_once_each(data_dir, tmp_path, monkeypatch):
     expected = wanted(data_dir)
     reads = Reads(monkeypatch)
     imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(tmp_path / "cache"))
-    assert expected <= sum(reads.sizes) <= expected + AROUND
+    assert expected <= sum(reads.sizes) <= expected + OVERHEAD
     assert 62_811 <= len(reads.sizes) <= 62_811 + 200
 
 
-def test_the_first_time_each_header_is_read_once(data_dir, tmp_path, monkeypatch):
+def test_first_walk_reads_each_header_once(data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(race, "ALONE", FOREVER)  # whatever else the machine does
     reads = Reads(monkeypatch)
     imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(tmp_path / "cache"))
     first = sum(reads.sizes)
     headers = len(members(data_dir, TRAIN_ARCHIVE)) + 50_000
-    assert first <= wanted(data_dir) + BLOCK * headers + AROUND + BLOCK * 2_000  # an end block a class tar
+    assert first <= wanted(data_dir) + BLOCK * headers + OVERHEAD + BLOCK * 2_000  # an end block a class tar
 
 
-def test_the_index_is_kept_in_one_place(data_dir, tmp_path):
+def test_index_has_one_path(data_dir, tmp_path):
     before = sorted(path.name for path in data_dir.iterdir())
     for archive in before:
         index = imagenet_subsets.index_path(str(data_dir / archive))
@@ -89,14 +89,14 @@ def test_the_index_is_kept_in_one_place(data_dir, tmp_path):
     assert not [name for _, _, names in os.walk(tmp_path / "cache") for name in names if name.endswith(".index")]
 
 
-def test_a_second_reading_walks_no_more(data_dir, monkeypatch):
+def test_second_load_does_not_walk(data_dir, monkeypatch):
     first = members(data_dir, VALIDATION_ARCHIVE)
     reads = Reads(monkeypatch)
     assert members(data_dir, VALIDATION_ARCHIVE).equals(first)
     assert len(reads.sizes) < 50
 
 
-def test_a_changed_archive_is_walked_again(data_dir):
+def test_changed_archive_is_walked_again(data_dir):
     path = data_dir / VALIDATION_ARCHIVE
     content = path.read_bytes()
     path.unlink()
@@ -119,21 +119,21 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("archive", [TRAIN_ARCHIVE, VALIDATION_ARCHIVE])
-def test_every_way_to_walk_finds_the_same(way, archive, standins_1pct, data_dir, monkeypatch):
+def test_all_strategies_find_the_same_members(way, archive, standins_1pct, data_dir, monkeypatch):
     for name, value in WAYS[way].items():
         monkeypatch.setattr(race, name, value)
     assert members(data_dir, archive).equals(members(standins_1pct, archive))
 
 
 def test_slow_reads_make_the_walk_stream(standins_1pct, data_dir, monkeypatch):
-    """Stand-ins are small: many headers are in a piece."""
+    """Stand-ins are small, so a piece has many headers."""
     expected = members(standins_1pct, VALIDATION_ARCHIVE)
     reads = Reads(monkeypatch, 1e-3)
     assert members(data_dir, VALIDATION_ARCHIVE).equals(expected)
     assert len(reads.sizes) < 5_000  # of some 50,000 headers
 
 
-def test_slow_storage_is_read_by_many_threads(data_dir, monkeypatch):
+def test_slow_storage_is_read_by_several_threads(data_dir, monkeypatch):
     builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
     validation = builder.plan().splits["validation"]
     rows = validation.rows[:8_000]
@@ -143,7 +143,7 @@ def test_slow_storage_is_read_by_many_threads(data_dir, monkeypatch):
 
 
 @pytest.mark.skipif(VERSION < (2, 20), reason="datasets 2.19 has no state_dict")
-def test_streaming_goes_on_without_reading_again(data_dir, monkeypatch):
+def test_streaming_resumes_without_reading_again(data_dir, monkeypatch):
     stream = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train")
     stream = stream.cast_column("image", datasets.Image(decode=False))
     names = []
@@ -161,7 +161,7 @@ def test_streaming_goes_on_without_reading_again(data_dir, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is message by /proc")
-def test_memory_does_not_grow_with_the_config(standins_all, tmp_path):
+def test_memory_does_not_depend_on_the_config(standins_all, tmp_path):
     peak = {}
     for config in ("1pct", "lt"):
         peak[config] = int(output("peak_memory", config, standins_all, tmp_path)) / 1024  # MiB

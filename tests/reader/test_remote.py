@@ -30,14 +30,14 @@ def _impatient(monkeypatch):
 
 
 @pytest.fixture
-def archives(small, tmp_path):
+def archives(small_images, tmp_path):
     """A server that has the official archives, of few images, and their indexes."""
-    with served("archives", small, tmp_path) as server:
+    with served("archives", small_images, tmp_path) as server:
         yield server
 
 
 def assert_rows(loaded, images):
-    """All rows, in their order, with the images' bytes, wherever these are."""
+    """Assert that a dataset has all rows, in order, with the correct image bytes."""
     found = {split: rows.cast_column("image", datasets.Image(decode=False)) for split, rows in loaded.items()}
     names = {split: rows["file_name"][:] for split, rows in found.items()}
     assert sorted(names["train"] + names["validation"]) == sorted(images)
@@ -51,38 +51,50 @@ def assert_rows(loaded, images):
 
 @pytest.mark.once
 @pytest.mark.parametrize("layout", REMOTE)
-def test_rows_of_each_layout_without_an_index(layout, small, lists, hf_home, tmp_path):
-    with served(layout, small, tmp_path, indexed=False) as server:
+def test_rows_of_each_layout_without_an_index(layout, small_images, list_options, hf_home, tmp_path):
+    with served(layout, small_images, tmp_path, indexed=False) as server:
         told = r"has no index.* MB are read once.*\.index" if layout in RANGED else "are read once"
         with pytest.warns(UserWarning, match=told):
-            loaded = load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", num_proc=2, **lists)
-        assert_rows(loaded, small)
-        rows = {split: contents(rows) for split, rows in stream(server.url, image_bytes="archive", **lists).items()}
-        assert rows["train"] | rows["validation"] == small
-        assert_rows(load(server.url, cache_dir=tmp_path / "in", in_place=True, image_bytes="archive", **lists), small)
+            loaded = load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", num_proc=2, **list_options)
+        assert_rows(loaded, small_images)
+        rows = {
+            split: contents(rows) for split, rows in stream(server.url, image_bytes="archive", **list_options).items()
+        }
+        assert rows["train"] | rows["validation"] == small_images
+        assert_rows(
+            load(server.url, cache_dir=tmp_path / "in", in_place=True, image_bytes="archive", **list_options),
+            small_images,
+        )
 
 
 @pytest.mark.parametrize("layout", RANGED)
-def test_rows_of_each_layout_with_an_index(layout, small, lists, hf_home, tmp_path, recwarn):
-    with served(layout, small, tmp_path) as server:
-        loaded = load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", num_proc=2, **lists)
-        assert_rows(loaded, small)
-        rows = {split: contents(rows) for split, rows in stream(server.url, image_bytes="archive", **lists).items()}
-        assert rows["train"] | rows["validation"] == small
-        in_place = load(server.url, cache_dir=tmp_path / "in", in_place=True, image_bytes="archive", **lists)
-        assert_rows(in_place, small)
+def test_rows_of_each_layout_with_an_index(layout, small_images, list_options, hf_home, tmp_path, recwarn):
+    with served(layout, small_images, tmp_path) as server:
+        loaded = load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", num_proc=2, **list_options)
+        assert_rows(loaded, small_images)
+        rows = {
+            split: contents(rows) for split, rows in stream(server.url, image_bytes="archive", **list_options).items()
+        }
+        assert rows["train"] | rows["validation"] == small_images
+        in_place = load(server.url, cache_dir=tmp_path / "in", in_place=True, image_bytes="archive", **list_options)
+        assert_rows(in_place, small_images)
         path = in_place["train"].cast_column("image", datasets.Image(decode=False))[0]["image"]["path"]
         assert f"/http%3A%2F%2F{server.url.partition('//')[2].partition(':')[0]}" in path
     assert not [warning for warning in recwarn if "once" in str(warning.message)]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_way_to_load(way, archives, small, lists, hf_home, tmp_path):
+def test_every_way_to_load(way, archives, small_images, list_options, hf_home, tmp_path):
     assert_rows(
         load_by(
-            way, "custom", data_dir=archives.url + "/", cache_dir=str(tmp_path / "c"), image_bytes="archive", **lists
+            way,
+            "custom",
+            data_dir=archives.url + "/",
+            cache_dir=str(tmp_path / "c"),
+            image_bytes="archive",
+            **list_options,
         ),
-        small,
+        small_images,
     )
 
 
@@ -101,8 +113,8 @@ def test_only_the_wanted_bytes_are_fetched(standins_1pct, train, hf_home, tmp_pa
 
 
 @pytest.mark.once
-def test_index_command_writes_what_is_looked_for(small, tmp_path, capsys):
-    with served("class tars", small, tmp_path) as server:
+def test_index_command_writes_the_expected_file(small_images, tmp_path, capsys):
+    with served("class tars", small_images, tmp_path) as server:
         assert sorted(name for name in server.files if name.endswith(".index")) == [
             "ILSVRC2012_img_val.tar.index",
             "train.index",
@@ -116,51 +128,54 @@ def test_index_command_writes_what_is_looked_for(small, tmp_path, capsys):
 
 
 @pytest.mark.once
-def test_index_of_other_files_is_an_error(archives, lists, hf_home, tmp_path):
+def test_index_of_other_files_is_an_error(archives, list_options, hf_home, tmp_path):
     archives.files[TRAIN_ARCHIVE] += bytes(10_240)
     archives.versions[TRAIN_ARCHIVE] = "2"
     with pytest.raises(ArchiveError, match=r"img_train\.tar\.index is the index of files with other .*--output"):
-        load(archives.url, cache_dir=tmp_path / "cache", **lists)
+        load(archives.url, cache_dir=tmp_path / "cache", **list_options)
 
 
 @pytest.mark.once
-def test_index_of_files_of_the_same_size_but_other_content_is_an_error(archives, lists, hf_home, tmp_path):
+def test_index_of_files_of_the_same_size_but_other_content_is_an_error(archives, list_options, hf_home, tmp_path):
     archives.files[TRAIN_ARCHIVE] = archives.files[TRAIN_ARCHIVE][:-20_480] + b"x" * 20_480
     with pytest.raises(ArchiveError, match=r"img_train\.tar\.index is the index of files with other content"):
-        load(archives.url, cache_dir=tmp_path / "cache", **lists)
+        load(archives.url, cache_dir=tmp_path / "cache", **list_options)
 
 
 @pytest.mark.once
-def test_damaged_index_is_an_error(archives, lists, hf_home, tmp_path):
+def test_damaged_index_is_an_error(archives, list_options, hf_home, tmp_path):
     archives.files[f"{TRAIN_ARCHIVE}.index"] = archives.files[f"{TRAIN_ARCHIVE}.index"][:-1]
     with pytest.raises(ArchiveError, match=r"img_train\.tar\.index is damaged"):
-        load(archives.url, cache_dir=tmp_path / "cache", **lists)
+        load(archives.url, cache_dir=tmp_path / "cache", **list_options)
 
 
 @pytest.mark.once
 @pytest.mark.parametrize("failure", [503, "reset", "short"])
 @pytest.mark.parametrize("indexed", [True, False], ids=["ranges", "pass"])
-def test_failures_of_single_requests_pass(failure, indexed, small, lists, hf_home, tmp_path):
-    with served("archives", small, tmp_path, indexed=indexed) as server:
+def test_single_failed_requests_are_retried(failure, indexed, small_images, list_options, hf_home, tmp_path):
+    with served("archives", small_images, tmp_path, indexed=indexed) as server:
         server.fail = lambda number: failure if number % 5 == 0 else None
-        assert_rows(load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", **lists), small)
+        assert_rows(load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", **list_options), small_images)
 
 
 @pytest.mark.once
-def test_stalled_connection(archives, small, lists, hf_home, tmp_path):
+def test_stalled_connection(archives, small_images, list_options, hf_home, tmp_path):
     import aiohttp
 
     archives.fail = lambda number: "stall" if number == 9 else None
     options = {"client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_read=0.5)}}
     assert_rows(
-        load(archives.url, cache_dir=tmp_path / "cache", image_bytes="archive", storage_options=options, **lists), small
+        load(
+            archives.url, cache_dir=tmp_path / "cache", image_bytes="archive", storage_options=options, **list_options
+        ),
+        small_images,
     )
 
 
 @pytest.mark.once
-def test_server_without_lists_of_files(archives, small, lists, hf_home, tmp_path):
+def test_server_without_lists_of_files(archives, small_images, list_options, hf_home, tmp_path):
     archives.listing = False
-    assert_rows(load(archives.url, cache_dir=tmp_path / "cache", image_bytes="archive", **lists), small)
+    assert_rows(load(archives.url, cache_dir=tmp_path / "cache", image_bytes="archive", **list_options), small_images)
 
 
 @pytest.mark.once
@@ -168,25 +183,25 @@ def test_server_without_lists_of_files(archives, small, lists, hf_home, tmp_path
     ("settings", "message"),
     [({"ranges": False}, "ignores ranges.*download"), ({"fail": lambda number: 403}, "failed.*403")],
 )
-def test_server_that_refuses(settings, message, archives, lists, hf_home, tmp_path):
+def test_server_that_refuses(settings, message, archives, list_options, hf_home, tmp_path):
     vars(archives).update(settings)
     with pytest.raises((OSError, DatasetGenerationError)) as caught:
-        load(archives.url, cache_dir=tmp_path / "cache", **lists)
+        load(archives.url, cache_dir=tmp_path / "cache", **list_options)
     error = caught.value.__cause__ if isinstance(caught.value, DatasetGenerationError) else caught.value
     assert archives.url in str(error)
     assert re.search(message, str(error))
 
 
 @pytest.mark.once
-def test_nothing_at_a_url(archives, lists, hf_home, tmp_path):
+def test_nothing_at_a_url(archives, list_options, hf_home, tmp_path):
     with pytest.raises(FileNotFoundError, match=rf"{archives.url}/none has no {TRAIN_ARCHIVE} .*official archives"):
-        load(f"{archives.url}/none", cache_dir=tmp_path / "cache", **lists)
+        load(f"{archives.url}/none", cache_dir=tmp_path / "cache", **list_options)
 
 
-def test_object_that_is_replaced_after_it_was_indexed(archives, lists, hf_home, tmp_path):
-    rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **lists)["train"]
+def test_object_that_is_replaced_after_it_was_indexed(archives, list_options, hf_home, tmp_path):
+    rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **list_options)["train"]
     copying = imagenet_subsets.ImagenetSubsets(
-        config_name="custom", data_dir=archives.url, cache_dir=str(tmp_path / "c"), **lists
+        config_name="custom", data_dir=archives.url, cache_dir=str(tmp_path / "c"), **list_options
     )
     assert copying.plan().splits
     archives.versions[TRAIN_ARCHIVE] = "2"
@@ -195,11 +210,11 @@ def test_object_that_is_replaced_after_it_was_indexed(archives, lists, hf_home, 
             read()
         error = caught.value.__cause__ if isinstance(caught.value, DatasetGenerationError) else caught.value
         assert f"{archives.url}/{TRAIN_ARCHIVE} " in str(error) and "change" in str(error)
-    assert load(archives.url, cache_dir=tmp_path / "new", in_place=True, **lists)["train"][0]["image"]
+    assert load(archives.url, cache_dir=tmp_path / "new", in_place=True, **list_options)["train"][0]["image"]
 
 
-def test_batches_in_place_are_fetched_at_once(archives, lists, hf_home, tmp_path):
-    rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **lists)["train"]
+def test_batches_in_place_are_fetched_at_once(archives, list_options, hf_home, tmp_path):
+    rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **list_options)["train"]
     arrays = [rows.with_format("numpy")] if VERSION >= (3, 0) else []  # NumPy 2 is too new for others
     for formatted in (rows, *arrays, rows.with_transform(lambda batch: batch)):
         archives.latency, archives.most_in_flight = 0.1, 0
@@ -216,8 +231,8 @@ def first_sizes(rows):
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_workers_and_saved_rows(method, archives, lists, hf_home, tmp_path):
-    rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **lists)["train"]
+def test_workers_and_saved_rows(method, archives, list_options, hf_home, tmp_path):
+    rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **list_options)["train"]
     expected = first_sizes(rows)
     with multiprocess.get_context(method).Pool(1) as pool:
         assert pool.apply_async(first_sizes, (rows,)).get(60) == expected
@@ -225,14 +240,14 @@ def test_workers_and_saved_rows(method, archives, lists, hf_home, tmp_path):
     assert str(expected) in output("load_saved", tmp_path / "saved")
 
 
-def test_secrets_are_used_and_stand_nowhere(small, lists, hf_home, tmp_path):
+def test_secrets_are_used_but_never_stored(small_images, list_options, hf_home, tmp_path):
     options = {"headers": {"Authorization": "Bearer geheim"}}
-    with served("archives", small, tmp_path, token="geheim") as server:
+    with served("archives", small_images, tmp_path, token="geheim") as server:
         with pytest.raises(PermissionError) as caught:
-            load(server.url, cache_dir=tmp_path / "cache", **lists)
+            load(server.url, cache_dir=tmp_path / "cache", **list_options)
         assert server.url in str(caught.value)
         for more in ({}, {"num_proc": 2, "unlabeled": False}, {"in_place": True}):
-            loaded = load(server.url, cache_dir=tmp_path / "cache", storage_options=options, **more, **lists)
+            loaded = load(server.url, cache_dir=tmp_path / "cache", storage_options=options, **more, **list_options)
             assert loaded["train"][0]["image"]
     found = [path for path in tmp_path.rglob("*") if path.is_file() and b"geheim" in path.read_bytes()]
     assert not found

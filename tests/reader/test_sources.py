@@ -15,7 +15,7 @@ from imagenet_reader.sources.urls import join, shown
 from tests.makers.server import running_server
 
 CONTENT = random.Random(0).randbytes(3 << 20)
-FAR = [(k * 100_000 + 3, 1_000) for k in range(30)]  # further apart than what is fetched as one
+FAR_RANGES = [(k * 100_000 + 3, 1_000) for k in range(30)]  # further apart than what is fetched as one
 
 
 @pytest.fixture
@@ -38,15 +38,15 @@ def url(request, tmp_path):
         yield str(tmp_path / "a.tar")
 
 
-def cut(ranges):
+def slices(ranges):
     return [CONTENT[offset : offset + size] for offset, size in ranges]
 
 
 def test_same_bytes_wherever_the_file_is(url):
-    ranges = [(5, 10), (0, 3), *FAR, (8, 20), (len(CONTENT) - 4, 100), (len(CONTENT) + 9, 5), (7, 0)]
+    ranges = [(5, 10), (0, 3), *FAR_RANGES, (8, 20), (len(CONTENT) - 4, 100), (len(CONTENT) + 9, 5), (7, 0)]
     first, second = bytearray(4), bytearray(7)
     with open_file(url) as file:
-        assert file.read_many(ranges) == cut(ranges)
+        assert file.read_many(ranges) == slices(ranges)
         assert file.read(1 << 20, 99) == CONTENT[1 << 20 :][:99]
         assert file.read_into(50, memoryview(first), memoryview(second)) == 11
         assert file.stamp() == stamp_of(url) and file.stamp().size == len(CONTENT)
@@ -61,16 +61,16 @@ def test_names_and_existence_wherever_the_file_is(url):
         pass
 
 
-def test_ranges_that_nearly_touch_are_one_request_and_others_are_in_flight_together(server):
+def test_near_ranges_are_merged_and_others_are_concurrent(server):
     with open_file(join(server.url, "a.tar")) as file:
         assert file.read(0, 1) == CONTENT[:1]  # and the server has shown that it answers ranges
         before = server.requests
         near = [(k * 1000, 500) for k in range(100)]
-        assert file.read_many(near) == cut(near)
+        assert file.read_many(near) == slices(near)
         assert server.requests == before + 1
         server.latency = 0.3
         ranges = [(k * 80_000, 10) for k in range(36)]
-        assert file.read_many(ranges) == cut(ranges)
+        assert file.read_many(ranges) == slices(ranges)
         assert server.most_in_flight >= 32
 
 
@@ -79,8 +79,8 @@ def test_failed_requests_are_tried_again(server, failure):
     with open_file(join(server.url, "a.tar")) as file:
         before = server.requests
         server.fail = lambda number: failure if number % 5 == 0 else None
-        assert file.read_many(FAR) == cut(FAR)
-    assert server.requests > before + len(FAR)
+        assert file.read_many(FAR_RANGES) == slices(FAR_RANGES)
+    assert server.requests > before + len(FAR_RANGES)
 
 
 @pytest.mark.parametrize(("failure", "tries"), [(503, 4), (403, 1)])
@@ -95,14 +95,14 @@ def test_final_failures_name_the_url_without_secrets(server, failure, tries):
     assert isinstance(caught.value, PermissionError) == (failure == 403)
 
 
-def test_shorter_object_in_place_of_the_opened_one(server):
+def test_object_replaced_by_a_shorter_one(server):
     with open_file(join(server.url, "a.tar")) as file:
         server.files["a.tar"], server.versions["a.tar"] = CONTENT[:1000], "2"
         with pytest.raises(OSError, match=r"a\.tar has been replaced"):
             file.read(500, 1000)
 
 
-def test_stamp_tells_a_replaced_object_of_the_same_size(server):
+def test_stamp_detects_a_replaced_object_of_the_same_size(server):
     with open_file(join(server.url, "a.tar")) as file:
         before = file.stamp()
         server.versions["a.tar"] = "2"
@@ -117,21 +117,21 @@ def test_server_without_ranges(server):
 
 def read_in_worker(url):
     with open_file(url) as file:
-        return file.read_many(FAR)
+        return file.read_many(FAR_RANGES)
 
 
 def read_open(file):
-    return file.read_many(FAR)
+    return file.read_many(FAR_RANGES)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers(server, method):
     url = join(server.url, "a.tar")
     with open_file(url) as file:
-        assert file.read_many(FAR) == cut(FAR)  # the event loop of this process runs before the fork
+        assert file.read_many(FAR_RANGES) == slices(FAR_RANGES)  # the event loop of this process runs before the fork
         with multiprocessing.get_context(method).Pool(1) as pool:
-            assert pool.apply_async(read_in_worker, (url,)).get(60) == cut(FAR)
-            assert pool.apply_async(read_open, (file,)).get(60) == cut(FAR)
+            assert pool.apply_async(read_in_worker, (url,)).get(60) == slices(FAR_RANGES)
+            assert pool.apply_async(read_open, (file,)).get(60) == slices(FAR_RANGES)
 
 
 def test_missing_package_is_named(monkeypatch):

@@ -1,4 +1,4 @@
-"""A tar is untrusted input. Any bytes: as CPython's ``tarfile`` reads it, or refused at the byte at fault.
+"""A tar is untrusted input. Any bytes: read like CPython's ``tarfile``, or refused at the wrong byte.
 
 ``read_index`` takes archives of any name; the official names are used where rows matter.
 """
@@ -19,7 +19,7 @@ from makers.tars import BLOCK, END, GNU, PAX, USTAR, base_256, header, member, p
 import imagenet_subsets
 from imagenet_subsets import ArchiveError, read_index
 
-pytestmark = [pytest.mark.once, pytest.mark.usefixtures("comes_to_an_end")]
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("time_limit")]
 
 
 hypothesis.configuration.set_hypothesis_home_dir(os.path.join(os.environ["HF_HOME"], "hypothesis"))
@@ -29,11 +29,11 @@ FUZZ = {"derandomize": True, "database": None, "deadline": None}
 
 
 class Refused(Exception):
-    """CPython's ``tarfile`` does not take a tar, or ends at rubbish without a word."""
+    """CPython's ``tarfile`` refuses a tar, or stops silently at garbage."""
 
 
 class StrictInfo(tarfile.TarInfo):
-    """``TarFile`` ends without a word where no header is, except at the first; this tells."""
+    """``TarFile`` stops silently where it finds no header, except at the first; this records it."""
 
     @classmethod
     def fromtarfile(cls, tar):
@@ -79,7 +79,7 @@ SPECIAL = st.sampled_from([b"", b"-1", b"-1000", b"8", b"0o17", b"1_0", b"+17", 
 
 @st.composite
 def handmade(draw):
-    """A member whose header is right, or very nearly."""
+    """A member whose header is correct, or nearly so."""
     name, size, kind, field = draw(NAMES), draw(SIZES), draw(KINDS), draw(FIELDS)
     content = draw(st.sampled_from([b"x", header(b"inside")])) * size
     if kind in b"xgX" and draw(st.integers(0, 5)):
@@ -111,7 +111,7 @@ def by_the_library(draw):
 
 @st.composite
 def changed(draw, content):
-    """Bytes changed, cut or put in; often the header around them gets a fitting checksum afterwards."""
+    """Bytes changed, removed or inserted; often the checksum of the header is then corrected."""
     content = bytearray(content)
     for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2, 3]))):
         at = draw(st.integers(0, max(0, len(content) - 1)))
@@ -165,7 +165,7 @@ def index_of(tmp_path_factory):
 @pytest.mark.filterwarnings("ignore:.*twice")
 @hypothesis.settings(max_examples=300, **FUZZ)
 @hypothesis.given(content=TARS)
-def test_any_tar_is_refused_or_read_as_tarfile_does(content, index_of):
+def test_tars_are_refused_or_read_like_tarfile(content, index_of):
     try:
         index = index_of(content)
     except ArchiveError:
@@ -195,7 +195,7 @@ def test_any_tar_is_refused_or_read_as_tarfile_does(content, index_of):
         max_size=8,
     )
 )
-def test_every_sound_tar_of_plain_members_is_read(members, index_of):
+def test_valid_tars_are_read(members, index_of):
     content = b"".join(members) + END
     assert index_of(content) == strictly_by_tarfile(content)
 
@@ -219,7 +219,7 @@ def nested(draw):
 @pytest.mark.filterwarnings("ignore:.*twice")
 @hypothesis.settings(max_examples=200, **FUZZ)
 @hypothesis.given(content=nested())
-def test_any_tar_of_class_tars_is_refused_or_read_as_tarfile_does(content, index_of):
+def test_tars_of_class_tars_are_refused_or_read_like_tarfile(content, index_of):
     try:
         index = index_of(content)
     except ArchiveError:
@@ -241,8 +241,8 @@ def test_any_tar_of_class_tars_is_refused_or_read_as_tarfile_does(content, index
 
 @hypothesis.settings(max_examples=100, **FUZZ)
 @hypothesis.given(data=st.data())
-def test_a_damaged_index_is_never_believed(data, sound):
-    path, table, content = sound
+def test_damaged_index_is_never_used(data, valid_tar):
+    path, table, content = valid_tar
     index = imagenet_subsets.index_path(path)
     damaged = bytearray(content)
     at = data.draw(st.integers(0, len(content) - 1))
@@ -263,7 +263,7 @@ def test_a_damaged_index_is_never_believed(data, sound):
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory):
+def valid_tar(tmp_path_factory):
     """(path, its table, the bytes of its index) of a sound archive."""
     path = str(tmp_path_factory.mktemp("sound") / "a.tar")
     with open(path, "wb") as file:

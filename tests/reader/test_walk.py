@@ -1,4 +1,4 @@
-"""The walk over many tars: every way finds the same, the first error counts, and an interrupt ends it."""
+"""The walk over many tars: all strategies find the same members, the first error is reported, interrupts end it."""
 
 import errno
 import multiprocessing
@@ -32,10 +32,10 @@ def class_tar(wnid, count=500, damaged_at=None):
 
 
 @pytest.fixture
-def sound(write):
+def valid_tar(write_archive):
     """(path, names) of an archive of four class tars."""
     names = [b"%b_%d.JPEG" % (wnid, k) for wnid in CLASSES for k in range(500)]
-    return write(*(member(wnid + b".tar", class_tar(wnid)) for wnid in CLASSES), END), names
+    return write_archive(*(member(wnid + b".tar", class_tar(wnid)) for wnid in CLASSES), END), names
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ PREFIXES = [wnid + b"_" for wnid in CLASSES]
 
 
 @pytest.fixture(params=["alone", "threads", "stream"])
-def way(request, monkeypatch):
-    """The way that walks over several tars, as if it were by far the fastest."""
+def strategy(request, monkeypatch):
+    """The strategy used for several tars, as if it were by far the fastest."""
     monkeypatch.setattr(race, "ALONE", 0)
     chosen = {"alone": ways.Hop, "threads": ways.HopByThreads, "stream": ways.Stream}[request.param]
     advanced = []
@@ -72,15 +72,15 @@ def way(request, monkeypatch):
 # ----------------------------------------------------------------------------------------- what is found
 
 
-def test_every_way_finds_the_images_of_an_archive_in_order(way, sound):
-    path, names = sound
+def test_each_strategy_finds_the_images_of_an_archive_in_order(strategy, valid_tar):
+    path, names = valid_tar
     table = read_index(path)
     assert table["name"].to_pylist() == names
     offsets = [BLOCK + at * (501 * 2 * BLOCK + BLOCK) for at in range(4)]
     assert table["offset"].to_pylist() == [start + 2 * BLOCK * k for start in offsets for k in range(500)]
 
 
-def test_every_way_finds_the_images_of_class_tars_in_a_folder(way, folder):
+def test_each_strategy_finds_the_images_of_class_tars_in_a_folder(strategy, folder):
     table = walk_tars(folder, PREFIXES)
     assert table["name"].to_pylist() == [b"%b_%d.JPEG" % (wnid, k) for wnid in CLASSES for k in range(500)]
     assert table["offset"].to_pylist() == [2 * BLOCK * k for k in range(500)] * 4
@@ -88,20 +88,20 @@ def test_every_way_finds_the_images_of_class_tars_in_a_folder(way, folder):
     assert table["file"].to_pylist() == [number for number in range(4) for _ in range(500)]
 
 
-def test_any_member_counts_where_no_prefix_is_given(write):
-    paths = [write(member(b"a.jpg", b"x"), member(b"a.cls", b"1"), END), write(member(b"b.jpg"), END)]
+def test_all_members_are_found_without_a_prefix(write_archive):
+    paths = [write_archive(member(b"a.jpg", b"x"), member(b"a.cls", b"1"), END), write_archive(member(b"b.jpg"), END)]
     rows = walk_tars(paths).to_pylist()
     assert [(row["name"], row["file"]) for row in rows] == [(b"a.jpg", 0), (b"a.cls", 0), (b"b.jpg", 1)]
     with open_file(paths[0]) as file:
         assert walk_tar(file).to_pylist() == [{key: row[key] for key in ("name", "offset", "size")} for row in rows[:2]]
 
 
-def test_no_tars_have_no_members():
+def test_no_tars_give_no_members():
     table = walk_tars([])
     assert (table.num_rows, table.column_names) == (0, ["name", "offset", "size", "file"])
 
 
-def test_no_more_files_are_open_than_a_system_allows(tmp_path, monkeypatch):
+def test_open_files_stay_below_the_limit_of_the_system(tmp_path, monkeypatch):
     """There are 1,000 class tars, and macOS allows 256."""
     content = member(b"n01440764_1.JPEG", b"x") + END
     paths = [str(tmp_path / f"{number}.tar") for number in range(400)]
@@ -119,8 +119,8 @@ def test_no_more_files_are_open_than_a_system_allows(tmp_path, monkeypatch):
     assert len(descriptors) < 100
 
 
-def test_a_daemonic_process_walks_too(sound):
-    path, names = sound
+def test_walk_in_a_daemonic_process(valid_tar):
+    path, names = valid_tar
     queue = multiprocessing.get_context("fork").Queue()
     worker = multiprocessing.get_context("fork").Process(
         target=lambda: queue.put(read_index(path)["name"].to_pylist()), daemon=True
@@ -134,7 +134,7 @@ def test_a_daemonic_process_walks_too(sound):
 
 
 def apple_double(*members):
-    """The members as macOS' tar writes them, each after one of its attributes; of both kinds that there are."""
+    """The members as macOS writes them, each after one with its attributes, in both existing forms."""
     attributes = b"\0\5\x16\7" + bytes(200)
     parts = []
     for name, content in members:
@@ -142,9 +142,9 @@ def apple_double(*members):
     return b"".join(parts) + END
 
 
-def test_apple_double_members_are_passed_over_in_the_archive_and_in_its_class_tars(write):
+def test_apple_double_members_are_skipped(write_archive):
     images = {wnid: [(b"%b_%d.JPEG" % (wnid, k), b"x") for k in range(3)] for wnid in CLASSES}
-    path = write(apple_double(*((wnid + b".tar", apple_double(*images[wnid])) for wnid in CLASSES)))
+    path = write_archive(apple_double(*((wnid + b".tar", apple_double(*images[wnid])) for wnid in CLASSES)))
     with open_file(path) as file:
         assert first_member(file) == CLASSES[0] + b".tar"
     assert walk_archive(path)["name"].to_pylist() == [name for wnid in CLASSES for name, _ in images[wnid]]
@@ -161,35 +161,35 @@ def test_an_archive_with_apple_double_members_is_the_official_one(tmp_path):
 
 
 @pytest.mark.parametrize("parts", [[], [member(b"._a", b"x")] * 3])
-def test_a_tar_of_apple_double_members_alone_has_no_first_member(parts, write):
-    with open_file(write(*parts, END)) as file:
+def test_a_tar_of_apple_double_members_alone_has_no_first_member(parts, write_archive):
+    with open_file(write_archive(*parts, END)) as file:
         assert first_member(file) == b""
 
 
 # ----------------------------------------------------------------------------------------------- errors
 
 
-def test_the_first_error_of_the_archive_is_reported_whichever_was_met_first(way, write):
+def test_first_error_in_the_archive_is_reported(strategy, write_archive):
     damaged = {CLASSES[1]: 450, CLASSES[2]: 0, CLASSES[3]: 3}
     parts = [member(wnid + b".tar", class_tar(wnid, damaged_at=damaged.get(wnid))) for wnid in CLASSES]
-    path = write(*parts, END)
+    path = write_archive(*parts, END)
     at = len(parts[0]) + BLOCK + 450 * 2 * BLOCK
     for kind in (str, Path, str):
         with pytest.raises(ArchiveError, match=f"^{path}, byte {at:,}: found no tar header"):
             read_index(kind(path))
 
 
-def test_a_wrong_checksum_is_reported_and_not_where_its_size_leads(way, write):
-    """Headers are checked together, after the walk has passed them."""
+def test_wrong_checksum_is_reported_before_its_size_is_used(strategy, write_archive):
+    """Headers are checked in groups, after the walk has passed them."""
     parts = [member(b"%d" % k, b"x") for k in range(10)]
     wrong = bytearray(member(b"a", b"x"))
     wrong[124:135] = b"00000000777"
-    path = write(*parts, wrong, *parts, END)
+    path = write_archive(*parts, wrong, *parts, END)
     with pytest.raises(ArchiveError, match=f"^{path}, byte {10 * 2 * BLOCK:,}: found no tar header"):
-        walk_tars([path, write(END)])
+        walk_tars([path, write_archive(END)])
 
 
-def test_an_image_of_another_class_is_refused(way, folder):
+def test_an_image_of_another_class_is_refused(strategy, folder):
     stranger = member(b"n01443537_7.JPEG", b"x")
     Path(folder[2]).write_bytes(class_tar(CLASSES[2], 3).removesuffix(END) + stranger + END)
     with pytest.raises(
@@ -198,7 +198,7 @@ def test_an_image_of_another_class_is_refused(way, folder):
         walk_tars(folder, PREFIXES)
 
 
-def test_an_error_of_the_system_names_the_file(way, folder):
+def test_an_error_of_the_system_names_the_file(strategy, folder):
     os.unlink(folder[2])
     os.mkdir(folder[2])
     with pytest.raises(IsADirectoryError, match="while reading") as raised:
@@ -206,7 +206,7 @@ def test_an_error_of_the_system_names_the_file(way, folder):
     assert raised.value.filename == folder[2]
 
 
-def test_an_input_error_while_walking_names_the_first_file(way, folder, before_reads):
+def test_an_input_error_while_walking_names_the_first_file(strategy, folder, before_reads):
     def fail(position, size):
         if position > 100 * BLOCK or size > BLOCK:
             raise OSError(errno.EIO, "Input/output error")
@@ -221,9 +221,9 @@ def test_an_input_error_while_walking_names_the_first_file(way, folder, before_r
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupt_ends_the_walk_by_threads(number, sound, hf_home):
+def test_interrupt_ends_the_walk(number, valid_tar, hf_home):
     walking = subprocess.Popen(
-        command("slow_walk", sound[0]),
+        command("slow_walk", valid_tar[0]),
         env=environment(HF_HOME=str(hf_home)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

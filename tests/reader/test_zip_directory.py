@@ -1,4 +1,4 @@
-"""The central directory of a zip is untrusted, too: as CPython's ``zipfile`` reads it, or refused."""
+"""The central directory of a zip is untrusted, too: read like CPython's ``zipfile``, or refused."""
 
 import io
 import zipfile
@@ -91,14 +91,14 @@ def damaged_zips(draw):
 
 @hypothesis.settings(max_examples=200, suppress_health_check=list(hypothesis.HealthCheck), **FUZZ)
 @hypothesis.given(content=zips())
-def test_every_zip_of_the_library_is_read(content, found):
+def test_zips_of_zipfile_are_read(content, found):
     assert by_zipfile(content) is not None
     assert found(content) == by_zipfile(content)
 
 
 @hypothesis.settings(max_examples=500, suppress_health_check=list(hypothesis.HealthCheck), **FUZZ)
 @hypothesis.given(content=damaged_zips())
-def test_any_zip_is_refused_or_read_as_zipfile_does(content, found):
+def test_zips_are_refused_or_read_like_zipfile(content, found):
     entries, expected = found(content), by_zipfile(content)
     assert entries is None or expected is None or entries == expected
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import filelock
 import pytest
-from helpers.faults import FEW, images_of, load, tree
+from helpers.faults import VAL_OPTIONS, images_of, load, paths_below
 from helpers.rows import WAYS
 from helpers.rows import load as load_by
 from makers.layouts import KAGGLE_TAR_GZ
@@ -34,65 +34,65 @@ def entries(cache):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_it_says_what_each_dataset_is(way, few, cache):
+def test_listing_describes_each_dataset(way, val_tar, cache):
     options = {"splits": ["validation"], "on_missing": "skip", "label_names": "words"}
-    load_by(way, "1pct", data_dir=str(few.parent), cache_dir=str(cache), **options)
+    load_by(way, "1pct", data_dir=str(val_tar.parent), cache_dir=str(cache), **options)
     found = entries(cache)
     assert set(found) == {"1pct", "index"}
     assert found["1pct"].options == options
-    assert found["1pct"].archives == found["index"].archives == [str(few)]
+    assert found["1pct"].archives == found["index"].archives == [str(val_tar)]
     assert found["1pct"].size > sum(path.stat().st_size for path in cache.rglob("*.arrow")) > 0
-    assert found["index"].path == Path(imagenet_subsets.index_path(few))
+    assert found["index"].path == Path(imagenet_subsets.index_path(val_tar))
 
 
-def test_a_use_is_noted(few, cache):
-    load(few, cache_dir=str(cache), **FEW)
+def test_last_use_is_recorded(val_tar, cache):
+    load(val_tar, cache_dir=str(cache), **VAL_OPTIONS)
     for entry in list_cache(cache):
         os.utime(entry.path / "imagenet_subsets.json" if entry.path.is_dir() else entry.path, (LONG_AGO, LONG_AGO))
     assert {entry.used for entry in list_cache(cache)} == {LONG_AGO}  # listing is no use
-    load(few, cache_dir=str(cache), **FEW)
+    load(val_tar, cache_dir=str(cache), **VAL_OPTIONS)
     assert time.time() - entries(cache)["1pct"].used < 60
-    load(few, streaming=True, **FEW)
+    load(val_tar, streaming=True, **VAL_OPTIONS)
     assert time.time() - entries(cache)["index"].used < 60
 
 
-def test_a_list_of_ones_own_is_noted_by_its_path_or_its_length(few, cache, tmp_path, images):
+def test_own_list_is_described_by_path_or_length(val_tar, cache, tmp_path, images):
     names = list(images)[:10]
     (tmp_path / "my.txt").write_text("\n".join(names))
     for value, noted in ((names, "10 lines"), (tmp_path / "my.txt", str(tmp_path / "my.txt"))):
         folder = str(cache / noted.replace("/", "_"))
         options = {"train_list": value, "splits": ["train"], "cache_dir": folder}
-        dataset = imagenet_subsets.load_dataset("custom", data_dir=few.parent, **options)
+        dataset = imagenet_subsets.load_dataset("custom", data_dir=val_tar.parent, **options)
         assert sorted(dataset["train"]["file_name"][:]) == sorted(names)
         assert entries(folder)["custom"].options["train_list"] == noted
 
 
-def test_what_is_named_is_removed_with_its_locks_and_nothing_else(few, cache, hf_home, images, capsys):
-    load(few, cache_dir=str(cache), **FEW)
+def test_removal_deletes_only_the_named_entry_and_its_locks(val_tar, cache, hf_home, images, capsys):
+    load(val_tar, cache_dir=str(cache), **VAL_OPTIONS)
     kept = entries(cache)["1pct"]
     before = sorted(cache.rglob("*"))
-    load(few, cache_dir=str(cache), in_place=True, **FEW)
+    load(val_tar, cache_dir=str(cache), in_place=True, **VAL_OPTIONS)
     removed = next(entry for entry in list_cache(cache) if "in_place" in entry.options)
     assert main(["cache", "--cache-dir", str(cache), "--remove", removed.name]) == 0
     assert removed.name in capsys.readouterr().out
     assert sorted(cache.rglob("*")) == before
-    assert dict(images_of(load(few, cache_dir=str(cache), **FEW))) == images
+    assert dict(images_of(load(val_tar, cache_dir=str(cache), **VAL_OPTIONS))) == images
     assert main(["cache", "--cache-dir", str(cache), "--remove", kept.name, entries(cache)["index"].name]) == 0
     assert list(cache.rglob("*")) == list(hf_home.rglob("*.*")) == []
     assert main(["cache", "--cache-dir", str(cache)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("The caches hold no dataset")
 
 
-def test_a_name_that_is_not_there_removes_nothing(few, cache, capsys):
-    load(few, cache_dir=str(cache), **FEW)
-    name, before = entries(cache)["1pct"].name, tree(cache)
+def test_unknown_name_removes_nothing(val_tar, cache, capsys):
+    load(val_tar, cache_dir=str(cache), **VAL_OPTIONS)
+    name, before = entries(cache)["1pct"].name, paths_below(cache)
     assert main(["cache", "--cache-dir", str(cache), "--remove", name, "1pct-00000000"]) == 1
     assert f"hold no 1pct-00000000. They hold: {name}" in capsys.readouterr().err
-    assert tree(cache) == before
+    assert paths_below(cache) == before
 
 
-def test_what_is_not_ours_is_neither_listed_nor_removed(few, cache, hf_home):
-    load(few, cache_dir=str(cache), **FEW)
+def test_other_files_are_neither_listed_nor_removed(val_tar, cache, hf_home):
+    load(val_tar, cache_dir=str(cache), **VAL_OPTIONS)
     other = cache / "imagenet_subsets" / "default" / "0.0.0" / "abc"
     other.mkdir(parents=True)
     (other / "dataset_info.json").write_text(json.dumps({"builder_name": "parquet"}))
@@ -100,60 +100,60 @@ def test_what_is_not_ours_is_neither_listed_nor_removed(few, cache, hf_home):
     names = [entry.name for entry in list_cache(cache)]
     assert len(names) == 2
     assert main(["cache", "--cache-dir", str(cache), "--remove", *names]) == 0
-    assert tree(other) == ["dataset_info.json"]
-    assert tree(hf_home / "imagenet_subsets") == ["mine.index"]
+    assert paths_below(other) == ["dataset_info.json"]
+    assert paths_below(hf_home / "imagenet_subsets") == ["mine.index"]
 
 
-def test_a_dataset_of_an_earlier_version_is_listed(few, cache):
-    load(few, cache_dir=str(cache), **FEW)
+def test_a_dataset_of_an_earlier_version_is_listed(val_tar, cache):
+    load(val_tar, cache_dir=str(cache), **VAL_OPTIONS)
     (entries(cache)["1pct"].path / "imagenet_subsets.json").unlink()
     assert entries(cache)["?"].options is None
 
 
-def test_what_is_being_written_is_left_alone(few, cache, capsys):
-    load(few, cache_dir=str(cache), **FEW)
-    entry, before = entries(cache)["1pct"], tree(cache)
+def test_entries_being_written_are_not_removed(val_tar, cache, capsys):
+    load(val_tar, cache_dir=str(cache), **VAL_OPTIONS)
+    entry, before = entries(cache)["1pct"], paths_below(cache)
     with filelock.FileLock(entry.lock):
         assert main(["cache", "--cache-dir", str(cache), "--remove", entry.name]) == 1
     assert "is being written by another process" in capsys.readouterr().err
-    assert tree(cache) == before
+    assert paths_below(cache) == before
 
 
-def test_what_killed_processes_left_is_listed_and_removed(few, cache, hf_home):
-    load(few, cache_dir=str(cache), **FEW)
+def test_leftovers_of_killed_processes_are_listed_and_removed(val_tar, cache, hf_home):
+    load(val_tar, cache_dir=str(cache), **VAL_OPTIONS)
     dataset, index = entries(cache)["1pct"], entries(cache)["index"]
     dataset.path.rename(f"{dataset.path}.incomplete")
     index.path.rename(f"{index.path}.tmp")
     left = list_cache(cache)
     assert [entry.name.partition("-")[0] for entry in left] == ["unfinished", "unfinished"]
     assert main(["cache", "--cache-dir", str(cache), "--remove", *(entry.name for entry in left)]) == 0
-    assert tree(cache) == []
+    assert paths_below(cache) == []
     assert list(hf_home.rglob("*.*")) == []
 
 
-def test_the_images_of_a_tar_gz(few, cache, hf_home, tmp_path):
+def test_the_images_of_a_tar_gz(val_tar, cache, hf_home, tmp_path):
     folder = tmp_path / "kaggle"
     folder.mkdir()
     with gzip.open(folder / KAGGLE_TAR_GZ, "wb", 1) as archive:
-        archive.write(few.read_bytes())
-    load(folder / KAGGLE_TAR_GZ, streaming=True, **FEW)
+        archive.write(val_tar.read_bytes())
+    load(folder / KAGGLE_TAR_GZ, streaming=True, **VAL_OPTIONS)
     (entry,) = list_cache(cache)
     assert entry.name.startswith("images-") and entry.archives == [str(folder / KAGGLE_TAR_GZ)]
-    assert entry.size > few.stat().st_size / 2
+    assert entry.size > val_tar.stat().st_size / 2
     assert main(["cache", "--cache-dir", str(cache), "--remove", entry.name]) == 0
     assert list(hf_home.rglob("*.*")) == []
 
 
-def test_index_takes_a_folder(few, hf_home, capsys, tmp_path):
-    assert main(["index", str(few.parent)]) == 0
+def test_index_takes_a_folder(val_tar, hf_home, capsys, tmp_path):
+    assert main(["index", str(val_tar.parent)]) == 0
     assert f"{VALIDATION_ARCHIVE}: 300 images" in capsys.readouterr().out
     (tmp_path / "empty").mkdir()
     assert main(["index", str(tmp_path / "empty")]) == 1
     assert "pass the paths of the archives" in capsys.readouterr().err
 
 
-def test_index_says_that_no_index_is_kept(few, hf_home, capsys):
+def test_index_reports_that_no_index_can_be_cached(val_tar, hf_home, capsys):
     hf_home.touch()
     with pytest.warns(UserWarning, match="Set HF_HOME"):
-        assert main(["index", str(few)]) == 1
-    assert capsys.readouterr().out == f"{few}: 300 images, the index was not cached\n"
+        assert main(["index", str(val_tar)]) == 1
+    assert capsys.readouterr().out == f"{val_tar}: 300 images, the index was not cached\n"

@@ -51,7 +51,7 @@ def _lists_are_read_once(monkeypatch):
 
 @pytest.fixture
 def folder(standins_1pct, tmp_path):
-    """A folder with copies of both 1pct stand-ins, for a test to spoil."""
+    """A folder with copies of both 1pct stand-ins; a test may modify it."""
     for name in (TRAIN, VALIDATION):
         shutil.copyfile(standins_1pct / name, tmp_path / name)
     return tmp_path
@@ -83,7 +83,7 @@ def members(path, wanted):
 
 
 def overwrite(path, position, content):
-    """Change bytes, and leave size and time of change as they were, as a failing disk does."""
+    """Change bytes but not the size or modification time, like a failing disk."""
     times = os.stat(path)
     with path.open("r+b") as file:
         file.seek(position)
@@ -92,7 +92,7 @@ def overwrite(path, position, content):
 
 
 def rename(path, offset, name):
-    """Rename a member, with the checksum that is due."""
+    """Rename a member and correct the checksum."""
     header = bytearray(path.read_bytes()[offset : offset + 512])
     header[:100], header[148:156] = name.ljust(100, b"\0"), b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
@@ -113,7 +113,7 @@ def row(text, *start):
 # ------------------------------------------------------------------------------- present and absent images
 
 
-def test_whole_archives_give_every_config(standins_all, capsys):
+def test_complete_archives_give_every_config(standins_all, capsys):
     assert main(["check", str(standins_all)]) == 0
     text = capsys.readouterr().out
     for config, split in set(SPLITS) - {FULL}:
@@ -132,7 +132,7 @@ def test_whole_archives_give_every_config(standins_all, capsys):
     assert "147,897,477,120 bytes" in text
 
 
-def test_a_part_of_the_images_gives_a_part_of_the_configs(standins_1pct, run_check):
+def test_some_images_give_some_configs(standins_1pct, run_check):
     code, report, text = run_check(standins_1pct)
     assert code == 1 and not report["ok"]
     assert results(report) == {place: place in OF_VALIDATION | {("1pct", "train")} for place in SPLITS}
@@ -176,7 +176,7 @@ def test_absent_images_are_counted_and_named(folder, run_check):
 
 
 @pytest.mark.parametrize("missing", [TRAIN, VALIDATION])
-def test_a_missing_archive_leaves_the_other(folder, missing, run_check):
+def test_other_archive_is_checked_if_one_is_missing(folder, missing, run_check):
     (folder / missing).unlink()
     code, report, text = run_check(folder, "--full")
     assert code == 1
@@ -191,7 +191,7 @@ def test_a_missing_archive_leaves_the_other(folder, missing, run_check):
     assert row(text, *sorted(unknown)[0]) == ["-", "-", missing, "cannot", "be", "read"]
 
 
-def test_swapped_archives_are_both_told(folder, run_check):
+def test_both_swapped_archives_are_reported(folder, run_check):
     (folder / TRAIN).rename(folder / "other")
     (folder / VALIDATION).rename(folder / TRAIN)
     (folder / "other").rename(folder / VALIDATION)
@@ -202,7 +202,7 @@ def test_swapped_archives_are_both_told(folder, run_check):
 
 
 @pytest.mark.parametrize("archive", [TRAIN, VALIDATION])
-def test_a_truncated_archive_leaves_the_other(folder, archive, run_check):
+def test_other_archive_is_checked_if_one_is_truncated(folder, archive, run_check):
     size = os.path.getsize(folder / archive) // 2 + 100
     os.truncate(folder / archive, size)
     code, report, text = run_check(folder)
@@ -235,7 +235,7 @@ def test_full_compares_digests(standins_all, run_check, monkeypatch):
     assert "stand-in" not in text
 
 
-def test_the_official_digests_are_those_of_the_readme():
+def test_readme_has_the_official_digests():
     text = (PROJECT / "README.md").read_text(encoding="utf-8")
     for name, digest in check.OFFICIAL_SHA256.items():
         assert f"| `{name}` | {check.OFFICIAL_SIZES[name]:,} | `{digest}` |" in text
@@ -283,7 +283,7 @@ def _die(path, images):
     os._exit(9)
 
 
-def test_a_process_that_dies_is_told(folder, run_check, monkeypatch):
+def test_killed_worker_is_reported(folder, run_check, monkeypatch):
     (folder / VALIDATION).unlink()
     monkeypatch.setattr(check, "_decode_part", _die)
     code, report, text = run_check(folder, "--decode")
@@ -307,7 +307,7 @@ def test_the_command_prints_json_alone_on_stdout(folder):
     ("make", "layout"),
     [(hub_parquet, "Hub Parquet"), (hub_tar_gz, "Hub .tar.gz"), (kaggle_tar_gz, "Kaggle's .tar.gz")],
 )
-def test_layouts_whose_images_are_extracted(make, layout, images, tmp_path, kept):
+def test_layouts_with_extracted_images(make, layout, images, tmp_path, cached_files):
     """Their images are listed, and none is extracted."""
     train = {f"n01440764_{k}.JPEG": numbered_jpeg(k) for k in (10040, 10043, 7)}
     make(images | train, tmp_path / "data")
@@ -316,4 +316,4 @@ def test_layouts_whose_images_are_extracted(make, layout, images, tmp_path, kept
     assert all("cannot be decoded in place" in archive["errors"][0] for archive in report["archives"])
     found = {(split["config"], split["split"]): split["found"] for split in report["splits"]}
     assert found["1pct", "validation"] == 300 and found["full", "train"] == 3
-    assert kept() == []
+    assert cached_files() == []

@@ -42,7 +42,7 @@ def test_counts_may_be_changed():
 
 
 @pytest.mark.parametrize("place", [("full", "train"), ("lt", "val"), ("LT", "train"), ("", "")])
-def test_counts_that_no_list_tells(place):
+def test_counts_without_a_list(place):
     with pytest.raises(ValueError, match=r"Known: 1pct train, 1pct validation, 10pct train.* lt test"):
         images_per_class(*place)
 
@@ -62,7 +62,7 @@ def test_groups_of_level_configs(config, group):
     assert sizes == {"many": 0, "medium": 0, "few": 0} | {group: 1000}
 
 
-def test_accuracy_by_hand():
+def test_accuracy_of_a_small_example():
     labels = [MANY, MANY, MANY, MANY, MEDIUM, MEDIUM, FEW, FEW]
     predicted = [MANY, MANY, MANY, FEW, MEDIUM, 7, MANY, MANY]
     expected = {"overall": 0.5, "many": 0.75, "medium": 0.5, "few": 0.0}
@@ -71,7 +71,7 @@ def test_accuracy_by_hand():
     assert all(type(value) is float for value in shot_accuracy(predicted, labels).values())
 
 
-def test_accuracy_of_anything_that_numpy_takes_as_an_array():
+def test_accuracy_of_array_likes():
     class Tensor:
         def __array__(self, dtype=None, copy=None):
             return np.array([FEW, MANY])
@@ -102,7 +102,7 @@ def test_accuracy_by_the_groups_of_another_config():
         (1, 1, "shape"),
     ],
 )
-def test_labels_that_are_none(predicted, labels, message):
+def test_invalid_labels(predicted, labels, message):
     with pytest.raises(ValueError, match=message):
         shot_accuracy(predicted, labels)
 

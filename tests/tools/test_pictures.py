@@ -63,7 +63,7 @@ def test_grid_of_one_example(standins_1pct):
     assert (left, right) == (LEFTS[0], LEFTS[0] + TILE[0]) and bottom > TILE[1]
 
 
-def test_grid_has_room_for_the_names_of_all_classes(dataset_1pct, monkeypatch):
+def test_grid_fits_all_class_names(dataset_1pct, monkeypatch):
     _, rows = np.unique(dataset_1pct["train"]["label"], return_index=True)
     monkeypatch.setattr(imagenet_subsets, "load_dataset", lambda *_, **__: dataset_1pct["train"].select(rows))
     picture = draw_grid("1pct", "any", examples=1000)
@@ -78,7 +78,7 @@ def test_grid_has_room_for_the_names_of_all_classes(dataset_1pct, monkeypatch):
             assert not white[top + TILE[1] : top + ROW, left : left + TILE[0]].all()
 
 
-def test_grid_cuts_images_of_any_form_and_mode(dataset_1pct, monkeypatch):
+def test_grid_crops_images_of_any_shape_and_mode(dataset_1pct, monkeypatch):
     images = [
         Image.new("RGB", (20, 900), (200, 0, 0)),
         Image.new("CMYK", (900, 20), (0, 255, 255, 55)),
@@ -96,7 +96,7 @@ def test_grid_cuts_images_of_any_form_and_mode(dataset_1pct, monkeypatch):
         assert difference(tile(picture, k), Image.new("RGB", (1, 1), colour)) < 1
 
 
-def test_grid_tells_what_is_wrong(standins_1pct, tmp_path):
+def test_grid_reports_wrong_arguments(standins_1pct, tmp_path):
     with pytest.raises(ValueError, match="examples is 0"):
         draw_grid("1pct", standins_1pct, examples=0)
     with pytest.raises(ValueError, match="no_split"):
@@ -183,7 +183,7 @@ def test_a_notebook_shows_images(train):
         assert difference(image, train[k]["image"]) < 5
 
 
-def test_what_is_taken_from_a_table_shows_images_too(train):
+def test_selections_from_a_table_show_images(train):
     frame = as_dataframe(train, rows=100)
     _, rows = table(frame[frame.label < 300].head(3))
     assert len(rows) == 3
@@ -256,7 +256,7 @@ def test_show_writes_both_pictures(standins_1pct, tmp_path, capsys):
     assert len(list(folder.iterdir())) == 2
 
 
-def test_show_draws_a_list_of_ones_own(standins_1pct, tmp_path):
+def test_show_draws_an_own_list(standins_1pct, tmp_path):
     (tmp_path / "my.txt").write_text("n01440764_10040.JPEG\nn01601694_21328.JPEG\n")
     lists = ["--train-list", str(tmp_path / "my.txt"), "--output-dir", str(tmp_path)]
     assert main(["show", "custom", "--data-dir", str(standins_1pct), *lists]) == 0
@@ -277,7 +277,7 @@ def test_show_needs_no_images_and_no_freetype_for_the_histogram(tmp_path):
         assert drawn(picture.convert("RGB"), (20, 20, 300, 40)) is not None  # the heading
 
 
-def test_show_tells_what_is_wrong(standins_1pct, tmp_path, capsys):
+def test_show_reports_wrong_arguments(standins_1pct, tmp_path, capsys):
     for arguments in (
         [],
         ["1pct"],

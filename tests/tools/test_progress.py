@@ -1,4 +1,4 @@
-"""Progress bars are for people: a terminal shows them, a file or pipe has none."""
+"""Progress bars are for people: a terminal shows them, a file or pipe does not."""
 
 import contextlib
 import fcntl
@@ -21,19 +21,19 @@ def load(few, tmp_path, stderr, asked_for=False):
     return subprocess.run(loading, env=variables, stderr=stderr, check=True, timeout=240)
 
 
-def test_a_pipe_has_no_bars(few, tmp_path):
-    assert b"\r" not in load(few, tmp_path, subprocess.PIPE).stderr
+def test_pipe_shows_no_bars(val_tar, tmp_path):
+    assert b"\r" not in load(val_tar, tmp_path, subprocess.PIPE).stderr
 
 
-def test_a_pipe_has_bars_if_they_are_asked_for(few, tmp_path):
-    shown = load(few, tmp_path, subprocess.PIPE, asked_for=True).stderr
+def test_pipe_shows_bars_on_request(val_tar, tmp_path):
+    shown = load(val_tar, tmp_path, subprocess.PIPE, asked_for=True).stderr
     assert [bar for bar in BARS if bar not in shown] == [], shown
 
 
-def test_a_terminal_shows_bars(few, tmp_path):
+def test_terminal_shows_bars(val_tar, tmp_path):
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 200, 0, 0))
-    load(few, tmp_path, theirs)
+    load(val_tar, tmp_path, theirs)
     os.close(theirs)
     shown = b""
     with contextlib.suppress(OSError), os.fdopen(ours, "rb", 0) as terminal:  # it has an error at its end

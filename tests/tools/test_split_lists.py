@@ -1,4 +1,4 @@
-"""split_files/ holds exactly the published lists: shown from the project alone."""
+"""split_files/ has exactly the published lists, shown by this project alone."""
 
 import collections
 import csv
@@ -64,7 +64,7 @@ def test_each_list_is_the_published_one(split_file, published, line):
     assert sha256(text) == SHA256.get(published, sha256(text))
 
 
-def test_sources_tell_where_each_list_is_from():
+def test_sources_of_each_list():
     with open(lists.SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
         sources = {row["published_name"]: row for row in csv.DictReader(file)}
     assert set(sources) == set(SORTED_SHA256)
@@ -104,7 +104,7 @@ def test_both_published_lists_of_validation_labels_agree():
     assert len(lines) == 50_000
 
 
-def test_the_maker_makes_the_same_lists_again(tmp_path):
+def test_lists_are_reproducible(tmp_path):
     texts = tmp_path / "texts"
     texts.mkdir()
     for split_file, published, line, *_ in SOURCES:
@@ -116,7 +116,7 @@ def test_the_maker_makes_the_same_lists_again(tmp_path):
         assert pq.read_table(tmp_path / "made" / split_file).equals(pq.read_table(lists.SPLIT_FILES / split_file))
 
 
-def test_the_maker_refuses_a_line_of_another_form(tmp_path):
+def test_line_of_another_form_is_refused(tmp_path):
     texts = tmp_path / "texts"
     texts.mkdir()
     for split_file, published, line, *_ in SOURCES:
@@ -142,7 +142,7 @@ def test_a_set_of_classes_and_the_real_labels():
 
 
 @pytest.mark.parametrize("name", ["imagenet100", "real"])
-def test_changed_ones_are_not_read(name, tmp_path, monkeypatch):
+def test_changed_class_files_are_not_loaded(name, tmp_path, monkeypatch):
     shutil.copytree(lists.SPLIT_FILES, tmp_path / "split_files")
     path = tmp_path / "split_files" / f"{name}.parquet"
     pq.write_table(pq.read_table(path).slice(1), path)

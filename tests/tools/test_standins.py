@@ -33,7 +33,7 @@ def listed(*files):
 
 
 def train_images(folder, every=1):
-    """(class tar, name, content) of the images of every so manyth class."""
+    """(class tar, name, content) of the images of every n-th class."""
     with tarfile.open(folder / TRAIN) as outer:
         for member in outer.getmembers()[::every]:
             with tarfile.open(fileobj=outer.extractfile(member)) as inner:
@@ -62,7 +62,7 @@ def members(standins_1pct):
 
 @pytest.fixture(scope="module")
 def images(members):
-    """{name: content} of the same."""
+    """The same as {name: content}."""
     return {name: content for _, name, content in members}
 
 
@@ -139,14 +139,14 @@ def test_each_image_decodes_and_says_its_name(images, standins_1pct):
         assert name == PNG_IMAGE or first_comment(content) == name
 
 
-def test_odd_images_are_those_of_the_true_archive(images):
+def test_special_images_are_those_of_the_real_archive(images):
     modes = {name: Image.open(io.BytesIO(content)).mode for name, content in images.items()}
     assert {name for name, mode in modes.items() if mode == "CMYK"} == CMYK_IMAGES
     assert 0.015 < list(modes.values()).count("L") / len(modes) < 0.025
     assert set(modes.values()) == {"RGB", "L", "CMYK"}
 
 
-def test_some_images_are_turned(images):
+def test_some_images_are_rotated(images):
     turns = collections.Counter()
     for content in images.values():
         image = Image.open(io.BytesIO(content))
@@ -230,13 +230,13 @@ def test_an_archive_is_never_overwritten(tmp_path, name):
         ({"image_bytes": 100}, "100", "4000"),
     ],
 )
-def test_wrong_values_are_told_with_the_right_ones(tmp_path, options, found, allowed):
+def test_error_for_a_wrong_value_lists_the_valid_ones(tmp_path, options, found, allowed):
     with pytest.raises(ValueError, match=f"{found}.*{allowed}"):
         make_standins(tmp_path / "new", **options)
     assert not (tmp_path / "new").exists()
 
 
-def test_too_small_a_disk_is_told_before_writing(tmp_path):
+def test_small_disk_is_reported_before_writing(tmp_path):
     with pytest.raises(OSError, match="GB"):
         make_standins(tmp_path / "new", configs=["1pct"], image_bytes=10**12)
     assert not (tmp_path / "new").exists()
@@ -275,7 +275,7 @@ def test_sample_makes_the_same_bytes_again(tmp_path, standins_1pct, capsys):
         assert (tmp_path / "new" / name).read_bytes() == (standins_1pct / name).read_bytes()
 
 
-def test_demo_shows_rows_and_leaves_nothing(tmp_path):
+def test_demo_shows_rows_and_cleans_up(tmp_path):
     temporary, home = tmp_path / "tmp", tmp_path / "home"
     temporary.mkdir()
     environment = os.environ | {"HF_DATASETS_DISABLE_PROGRESS_BARS": "0"}  # as on a terminal
@@ -293,7 +293,7 @@ def test_demo_shows_rows_and_leaves_nothing(tmp_path):
     assert left == []
 
 
-def test_index_prints_a_line_an_archive(tmp_path, standins_1pct):
+def test_index_prints_one_line_per_archive(tmp_path, standins_1pct):
     archives = [standins_1pct / TRAIN, standins_1pct / VALIDATION]
     result = run("index", *archives, env={**os.environ, "HF_HOME": str(tmp_path)})
     assert result.returncode == 0, result.stderr
@@ -304,7 +304,7 @@ def test_index_prints_a_line_an_archive(tmp_path, standins_1pct):
 
 
 @pytest.mark.parametrize("command", ["sample {folder}", "index {folder}/no.tar"])
-def test_commands_tell_errors_in_a_line(tmp_path, capsys, command):
+def test_commands_report_errors_in_one_line(tmp_path, capsys, command):
     (tmp_path / TRAIN).touch()
     assert main(command.format(folder=tmp_path).split()) == 1
     (message,) = capsys.readouterr().err.splitlines()
