@@ -96,6 +96,7 @@ def test_loading_works_with_a_read_only_home(home, val_tar, images, tmp_path, hf
             assert dict(images_of(load(val_tar, **options, **VAL_OPTIONS))) == images
 
 
+@pytest.mark.once
 def test_tools_work_with_a_read_only_home(standins_1pct, tmp_path):
     """In separate processes, as for a new user: HOME is read-only, and HF_HOME is not set."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "XDG_"))}

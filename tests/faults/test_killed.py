@@ -38,6 +38,7 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("num_proc", [1, 2])
 def test_a_killed_build(num_proc, hub_folder, standins_1pct, tmp_path):
     folder = tmp_path / "hub"
@@ -59,6 +60,7 @@ def interrupt(process, group, sent):
     return time.monotonic() - begin
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("num_proc", [1, 2])
 @pytest.mark.parametrize(("sent", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
 def test_an_interrupted_build(num_proc, sent, group, standins_1pct, tmp_path):
@@ -83,6 +85,7 @@ def unfinished(folder):
     return [path for path in folder.glob("*/*.unfinished") if path.exists()]
 
 
+@pytest.mark.once
 def test_a_killed_push(tmp_path):
     folder = tmp_path / "hub"
     names = [f"1pct/train-{k:05d}-of-00012.parquet" for k in range(12)]

@@ -59,6 +59,7 @@ def wanted(data_dir):
     return listed + sum(members(data_dir, VALIDATION_ARCHIVE)["size"].to_pylist()) + BLOCK * rows
 
 
+@pytest.mark.once
 def test_only_wanted_images_are_read_once_each(data_dir, tmp_path, monkeypatch):
     expected = wanted(data_dir)
     reads = Reads(monkeypatch)
@@ -67,6 +68,7 @@ def test_only_wanted_images_are_read_once_each(data_dir, tmp_path, monkeypatch):
     assert 62_811 <= len(reads.sizes) <= 62_811 + 200
 
 
+@pytest.mark.once
 def test_first_walk_reads_each_header_once(data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(race, "ALONE", FOREVER)  # whatever else the machine does
     reads = Reads(monkeypatch)
@@ -133,6 +135,7 @@ def test_slow_reads_make_the_walk_stream(standins_1pct, data_dir, monkeypatch):
     assert len(reads.sizes) < 5_000  # of some 50,000 headers
 
 
+@pytest.mark.once
 def test_slow_storage_is_read_by_several_threads(data_dir, monkeypatch):
     builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
     validation = builder.plan().splits["validation"]

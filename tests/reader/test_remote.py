@@ -67,6 +67,7 @@ def test_rows_of_each_layout_without_an_index(layout, small_images, list_options
         )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("layout", RANGED)
 def test_rows_of_each_layout_with_an_index(layout, small_images, list_options, hf_home, tmp_path, recwarn):
     with served(layout, small_images, tmp_path) as server:
