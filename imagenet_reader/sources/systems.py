@@ -9,6 +9,9 @@ import fsspec.asyn
 from imagenet_reader.sources.urls import shown
 
 _options: dict[str, dict[str, Any]] = {}
+# In a fork, fsspec drops the file systems of the parent. If they were closed there, the parent would miss the answers
+# on its open connections, because both processes share the epoll instance of the event loop.
+_used: set[fsspec.AbstractFileSystem] = set()
 
 if hasattr(os, "register_at_fork"):
     # Some versions of fsspec (2025.3 is one) wait forever in a fork, for an event loop that only the parent runs.
@@ -31,7 +34,9 @@ def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     if _protocol(url) in ("http", "https"):
         options = {"client_kwargs": {"timeout": _http_timeout()}} | options
     try:
-        return fsspec.core.url_to_fs(url, **options)
+        system, path = fsspec.core.url_to_fs(url, **options)
+        _used.add(system)
+        return system, path
     except ImportError as error:
         raise type(error)(f"{shown(url)} cannot be opened: {error}{_install(_protocol(url))}") from None
     except ValueError as error:

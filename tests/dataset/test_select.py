@@ -133,7 +133,9 @@ def test_streaming(files, expected):
     selected = imagenet_subsets.select(stream, "1pct")
     assert selected["train"].n_shards == stream["train"].n_shards
     for split in ("train", "validation"):
-        rows = list(selected[split].cast_column("image", datasets.Image(decode=False)))
+        stream = selected[split].cast_column("image", datasets.Image(decode=False))
+        batches = stream.iter(batch_size=100)  # datasets 2.19 copies the class names for each step
+        rows = [dict(zip(batch, row)) for batch in batches for row in zip(*batch.values())]
         loaded = dict(zip([name for name, _ in rows_of(expected[split])], images(expected[split])))
         assert {row["file_name"]: row["image"]["bytes"] for row in rows} == loaded
         assert sorted((row["file_name"], row["label"]) for row in rows) == sorted(rows_of(expected[split]))

@@ -44,6 +44,7 @@ class Server:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each body would wait 40 ms for the headers to be acknowledged
 
     def log_message(self, *args):
         pass

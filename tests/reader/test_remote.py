@@ -231,6 +231,7 @@ def first_sizes(rows):
     return [image.size for image in rows[:3]["image"]]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_and_saved_rows(method, archives, list_options, hf_home, tmp_path):
     rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **list_options)["train"]

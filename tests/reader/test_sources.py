@@ -134,6 +134,16 @@ def test_workers(server, method):
             assert pool.apply_async(read_open, (file,)).get(60) == slices(FAR_RANGES)
 
 
+def test_connections_still_work_after_a_fork(server):
+    url = join(server.url, "a.tar")
+    assert exists(url)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(read_in_worker, (url,)).get(60) == slices(FAR_RANGES)
+    before = server.requests
+    assert exists(url)
+    assert server.requests == before  # only HEAD: if that got no answer, GET would follow
+
+
 def test_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(ImportError, match="pip install s3fs"), open_file("s3://key:secret@bucket/a.tar"):
