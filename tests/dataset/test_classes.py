@@ -21,6 +21,8 @@ from imagenet_subsets import ArchiveError
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.pictures import draw_grid
 
+pytestmark = pytest.mark.oldest_and_newest
+
 FISHES = ["n01443537", "n01440764", "n01484850"]  # labels 1, 0 and 2
 
 

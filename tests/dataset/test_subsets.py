@@ -30,6 +30,8 @@ from imagenet_reader import lists as published_lists
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError
 
+pytestmark = pytest.mark.oldest_and_newest
+
 FIRST_VALIDATION = "ILSVRC2012_val_00000001.JPEG"
 
 

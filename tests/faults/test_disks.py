@@ -30,6 +30,8 @@ import imagenet_subsets
 from imagenet_reader.official import TRAIN_ARCHIVE
 from imagenet_subsets import read_index
 
+pytestmark = pytest.mark.oldest_and_newest
+
 # ------------------------------------------------------------------------------ disks and permissions
 
 

@@ -14,7 +14,7 @@ from makers.tars import repack
 import imagenet_subsets
 from imagenet_reader import lists, official
 
-pytestmark = pytest.mark.oldest_packages
+pytestmark = [pytest.mark.oldest_packages, pytest.mark.oldest_and_newest]
 
 TRAIN, VALIDATION = official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE
 

@@ -149,6 +149,7 @@ def test_signal_in_a_callback_is_not_lost(number, standins_1pct, tmp_path):
     assert (code, output, errors) == (128 + number, [], [])
 
 
+@pytest.mark.once
 def test_interrupt_leaves_no_lock_held(standins_1pct, tmp_path):
     """An exception raised just after a lock was acquired could leave a pool waiting for it forever."""
     (tmp_path / "data").symlink_to(standins_1pct)

@@ -14,6 +14,7 @@ from imagenet_reader.official import TRAIN_ARCHIVE
 from imagenet_subsets import index_path, read_index
 
 
+@pytest.mark.once
 def test_killed_while_indexing(standins_1pct, hf_home, monkeypatch):
     archive = standins_1pct / TRAIN_ARCHIVE
     output("killed_indexing", archive, 5, HF_HOME=str(hf_home))

@@ -24,7 +24,7 @@ from imagenet_subsets_tools import parquet
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.parquet import BuildError, build_parquet
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.once]
 
 TRAIN = {"configs": ["1pct"], "splits": ["train"]}
 SPAWN = multiprocessing.get_context("spawn")  # as on other hosts, nothing is inherited

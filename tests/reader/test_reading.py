@@ -163,6 +163,7 @@ def test_streaming_resumes_without_reading_again(data_dir, monkeypatch):
     assert len(reads.sizes) <= 303 - 150 + 5
 
 
+@pytest.mark.once
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is message by /proc")
 def test_memory_does_not_depend_on_the_config(standins_all, tmp_path):
     peak = {}
