@@ -409,6 +409,7 @@ def test_in_place_at_once(run, standins_1pct):
     assert run(block(AT_ONCE), after=after) == "(64, 48)\n"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("text", [REMOTE, REMOTE_OPTIONS])
 def test_images_behind_a_url(text, run, standins_1pct, tmp_path):
     token = "Bearer ..." if text == REMOTE_OPTIONS else ""

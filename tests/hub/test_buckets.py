@@ -26,7 +26,7 @@ def digests(images):
     return {name: hashlib.sha256(content).hexdigest() for name, content in images.items()}
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.once
 def test_private_repository(files, small_images, list_options, tmp_path):
     with Hub({TOKEN: "read"}) as hub:
         hub.repos["team/archives"] = Repo(private=True)

@@ -235,6 +235,7 @@ def test_token_without_the_right_to_write(push, hub, folder, repo, is_there):
 ALWAYS = 100
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("route", "how"),
     [

@@ -78,6 +78,7 @@ def assert_missing_class_is_reported(layout, train, tmp_path, capsys):
     assert check.check_archives(data_dir)["ok"] is False
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("layout", TRAIN_LAYOUTS)
 def test_train_rows_are_those_of_the_tar(layout, train, official_rows, tmp_path, capsys):
     data_dir = tmp_path / "data"
@@ -261,6 +262,7 @@ def test_data_dirs_with_unusual_names(make, small_images, list_options, tmp_path
 # ----------------------------------------------------------------------------------------- check
 
 
+@pytest.mark.once
 def test_check_passes_if_every_config_can_be_loaded(standins_all, tmp_path, capsys):
     class_tars(train_images(standins_all), tmp_path)
     (tmp_path / "ILSVRC2012_img_val.tar").symlink_to(standins_all / "ILSVRC2012_img_val.tar")
