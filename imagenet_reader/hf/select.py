@@ -46,8 +46,10 @@ class Source:
         return pc.fill_null(rows.cast(pa.int64()), -1).to_numpy()
 
     def table_rows(self, rows: np.ndarray) -> np.ndarray:
-        """The table rows that correspond to rows of the dataset."""
-        return rows if self._indices is None else self._indices.take(pa.array(rows)).to_numpy()
+        """The table rows, ``int64 [n]``, that correspond to rows of the dataset."""
+        if self._indices is None:
+            return rows
+        return self._indices.take(pa.array(rows)).to_numpy().astype(np.int64)  # uint64 breaks Dataset.select
 
     def images(self, feature: datasets.Image) -> datasets.Dataset:
         """The images of all rows of the table, which has no indices, so that added columns align with it."""

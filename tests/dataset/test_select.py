@@ -103,6 +103,23 @@ def test_other_datasets(change, imagenet, expected, tmp_path):
     assert_same(selected, expected["train"])
 
 
+@pytest.mark.parametrize("change", ["shuffled", "reversed", "saved", "twice"])
+def test_datasets_whose_tables_are_in_order(change, expected, tmp_path):
+    """Their tables have the rows of the subset in its order; their indices do not."""
+    for split in ("train", "validation"):
+        source = expected[split]
+        if change == "shuffled":
+            source = source.shuffle(seed=1)
+        elif change == "reversed":
+            source = source.select(range(len(source) - 1, -1, -1))
+        elif change == "saved":
+            source.save_to_disk(str(tmp_path / split))
+            source = datasets.load_from_disk(str(tmp_path / split)).shuffle(seed=1)
+        elif change == "twice":
+            source = datasets.concatenate_datasets([source, source.shuffle(seed=1)])
+        assert_same(imagenet_subsets.select(source, "1pct", split=split, on_missing="skip"), expected[split])
+
+
 def test_images_of_one_split_in_two_datasets(imagenet, expected):
     halves = datasets.DatasetDict({"a": imagenet["train"].shard(2, 0), "b": imagenet["train"].shard(2, 1)})
     assert_same(imagenet_subsets.select(halves, "1pct", split="train", splits=["train"]), expected["train"])
