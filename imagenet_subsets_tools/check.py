@@ -12,7 +12,8 @@ import numpy as np
 
 from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.hf.processes import finished, interruptible, worker_pool
+from imagenet_reader.hf.interrupts import finished, interruptible
+from imagenet_reader.hf.processes import worker_pool
 from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.index.members import MEMBERS
 from imagenet_reader.layouts.base import IMAGE_SETS, Wanted

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import check_space
+from imagenet_reader.hf.interrupts import finished, interruptible
 from imagenet_reader.hf.options import check_num_proc
-from imagenet_reader.hf.processes import finished, interruptible, worker_pool
+from imagenet_reader.hf.processes import worker_pool
 from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.layouts.base import IMAGE_SETS
 from imagenet_reader.layouts.find import find_layout

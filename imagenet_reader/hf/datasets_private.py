@@ -68,15 +68,25 @@ class TableBuilder(datasets.GeneratorBasedBuilder):
         self._preparing_process = os.getpid()
         for left in os.scandir(self.unfinished_dir) if self.unfinished_dir else ():
             os.unlink(left.path)  # a leftover of a killed preparation, which must not become part of this one
-        with without_bars_in_files():
-            super()._download_and_prepare(*args, **kwargs)
+        self._system_error = None
+        try:
+            with without_bars_in_files():
+                super()._download_and_prepare(*args, **kwargs)
+        except OSError:
+            if self._system_error is None:
+                raise
+            raise self._system_error from self._system_error.__cause__  # datasets says "Cannot find data file" of any
 
     def _prepare_split(self, split_generator, *args, num_proc=None, **kwargs):
         prepare = functools.partial(super()._prepare_split, split_generator, *args, num_proc=num_proc, **kwargs)
-        if min(num_proc or 1, len(split_generator.gen_kwargs["shards"])) > 1:
-            with_pool_of_datasets(prepare)
-        else:
-            prepare()
+        try:
+            if min(num_proc or 1, len(split_generator.gen_kwargs["shards"])) > 1:
+                with_pool_of_datasets(prepare)
+            else:
+                prepare()
+        except OSError as error:
+            self._system_error = error
+            raise
 
     def _prepare_split_single(self, gen_kwargs, fpath, file_format, max_shard_size, job_id, **of_examples):
         in_pool = os.getpid() != self._preparing_process

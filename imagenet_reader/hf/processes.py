@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import functools
 import multiprocessing
 import os
 import shutil
@@ -13,7 +12,10 @@ import time
 import multiprocess
 import multiprocess.util
 
-_SECONDS = 0.2  # between checks
+from imagenet_reader.hf.interrupts import INTERVAL, interruptible
+
+_PATIENCE = 5  # seconds within which a pool should end
+_KILLED = "A process that prepared the dataset was killed by {}, perhaps because memory ran out: use a lower num_proc."
 
 
 def end_with(parent, stop=None):
@@ -37,7 +39,7 @@ def _watch(parent, stop):
     while os.getppid() == parent.pid if is_child else parent.is_alive():
         if stop is not None and stop.poll():
             break
-        time.sleep(_SECONDS)
+        time.sleep(INTERVAL)
     _end()
 
 
@@ -68,22 +70,52 @@ def _is_manager(process):
 def with_pool_of_datasets(work):
     """Return what ``work()`` returns: a function of ``datasets`` that uses a pool of processes.
 
-    The processes exit when this one does. A signal that raises an exception ends them first, in the order that avoids
-    deadlocks: the manager of their queue, without which ``datasets`` closes the pool.
-
+    The processes exit when this one does. If a signal handler raises an exception, they are ended first.
     ``datasets`` forks them with ``multiprocess``. Where it spawns them instead (macOS), each calls ``end_with`` first.
+
+    Raises:
+        RuntimeError: one of the processes was killed.
     """
-    ending_forks, before = _EndingForks(), set(multiprocess.active_children())
-
-    def end_manager():
-        for process in set(multiprocess.active_children()) - before:
-            if _is_manager(process):
-                process.terminate()
-
+    ending_forks = _EndingForks()
     try:
-        return interruptible(lambda stop: work(), end_manager)
+        return interruptible(lambda stop: work(), _PoolOfDatasets().attend)
     finally:
         del ending_forks
+
+
+class _PoolOfDatasets:
+    """The processes of a pool that ``datasets`` starts after this object was made."""
+
+    def __init__(self):
+        self._others, self._processes = set(multiprocess.active_children()), set()
+        self._patient_until = None
+
+    def attend(self, stop):
+        """Stop if a process was killed, and end the manager once ``stop`` is set; return whether to give up the pool.
+
+        Without its manager, ``datasets`` closes the pool, in the order that avoids deadlocks. But this takes forever if
+        a process was killed while it held a lock, as one does that waits for work.
+        """
+        for child in set(multiprocess.active_children()) - self._others:
+            if _is_manager(child) or "PoolWorker" in child.name:
+                self._processes.add(child)
+        for process in self._processes:
+            code = process.exitcode or 0
+            if code < 0 and code != -signal.SIGTERM and not stop.is_set():  # SIGTERM is how pools end their processes
+                stop.errors.append(RuntimeError(_KILLED.format(signal.Signals(-code).name)))
+        return stop.is_set() and self._end_soon()
+
+    def _end_soon(self):
+        if self._patient_until is None:
+            self._patient_until = time.monotonic() + _PATIENCE
+        hopeless = time.monotonic() > self._patient_until
+        for process in self._processes:
+            if hopeless:
+                process.kill()
+                process.join(INTERVAL)
+            elif _is_manager(process):
+                process.terminate()
+        return hopeless
 
 
 def wait_until_terminated():
@@ -93,70 +125,6 @@ def wait_until_terminated():
     """
     while True:
         signal.pause()
-
-
-class Stop:
-    """A request to stop: ``is_set()`` is true once a signal has raised one of ``errors``."""
-
-    def __init__(self):
-        self.errors = []
-
-    def is_set(self):
-        """Whether a signal handler has raised an exception."""
-        return bool(self.errors)
-
-
-def interruptible(work, abort=None):
-    """Return what ``work(stop)`` returns; an exception that a signal handler raises is raised once the work has ended.
-
-    Inside a pool, an exception could leave a lock held forever; inside Arrow, it would be swallowed. So the work runs
-    in a thread, which signals do not reach.
-
-    Args:
-        work: called with a ``Stop``; it should return soon after ``stop`` is set.
-        abort: called every 0.2 s once ``stop`` is set, if the work needs more than that to end.
-    """
-    stop = Stop()
-    with _collecting_errors(stop.errors), concurrent.futures.ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work, stop)
-        while not future.done():
-            concurrent.futures.wait([future], _SECONDS)  # a handler runs meanwhile, but does not end the wait
-            if abort is not None and stop.is_set():
-                abort()
-    if stop.is_set():
-        raise stop.errors[0]
-    return future.result()
-
-
-@contextlib.contextmanager
-def _collecting_errors(errors):
-    """Context in which exceptions that signal handlers raise are appended to ``errors`` instead."""
-    before = {}
-    try:
-        if threading.current_thread() is threading.main_thread():  # only this one may set handlers, and gets signals
-            for number in (signal.SIGINT, signal.SIGTERM):
-                handler = signal.getsignal(number)
-                if callable(handler):
-                    before[number] = signal.signal(number, functools.partial(_handle, handler, errors))
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _handle(handler, errors, number, frame):
-    try:
-        handler(number, frame)
-    except BaseException as error:
-        errors.append(error)
-
-
-def finished(futures, stop):
-    """Yield futures as they finish, until ``stop``, a ``Stop``, is set."""
-    pending = set(futures)
-    while pending and not stop.is_set():
-        done, pending = concurrent.futures.wait(pending, _SECONDS, concurrent.futures.FIRST_COMPLETED)
-        yield from done
 
 
 @contextlib.contextmanager

@@ -206,6 +206,24 @@ def test_interrupt_while_a_pool_starts_leaves_no_process(standins_1pct, tmp_path
     assert (code, output) == (0, ["interrupted []", "12811"])
 
 
+@pytest.mark.parametrize("kind", ["alarm", "again", "daemon"])
+def test_programs_that_handle_signals_in_their_own_way(kind, standins_1pct, tmp_path):
+    """And one that loads in a daemon thread. Each ends long before its load would."""
+    session = Session("own_handlers", kind, standins_1pct, tmp_path / "cache", folder=tmp_path)
+    if kind == "again":
+        for output in ("", "once more to stop\n"):
+            session.wait_until(lambda: len(list(tmp_path.rglob("*.arrow"))) == 2)
+            assert session.output.read_text() == output
+            session.end(SIGINT)
+            session.wait_until(lambda: "once more" in session.output.read_text())
+    expected = {
+        "alarm": ["TimeoutError('too late') [] []", "True"],
+        "again": ["once more to stop", "KeyboardInterrupt() [] []", "True"],
+        "daemon": ["True"],
+    }
+    assert session.ended()[:2] == (0, expected[kind])
+
+
 @pytest.mark.once
 @pytest.mark.parametrize("indexed", [True, False], ids=["ranges", "pass"])
 def test_transfers_end(indexed, small_images, list_options, tmp_path):

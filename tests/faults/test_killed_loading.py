@@ -43,6 +43,14 @@ def test_killed_while_preparing(num_proc, standins_1pct, complete_caches, hf_hom
     assert arrow_table(tmp_path / "cache").equals(arrow_table(complete_caches[num_proc]))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="it needs /proc")
+def test_a_process_killed_while_it_waits_for_work(standins_1pct, hf_home, tmp_path):
+    """It holds a lock that closing the pool needs: with datasets alone, the load never ends."""
+    ended = output("killed_waiting", standins_1pct, tmp_path / "cache", HF_HOME=str(hf_home))
+    message = "A process that prepared the dataset was killed by SIGKILL, perhaps because memory ran out"
+    assert ended.split("\n")[:-1] == [f"{message}: use a lower num_proc. []", "12811"]
+
+
 def test_eight_processes_prepare_the_same_dataset_at_once(standins_1pct, complete_caches, hf_home, tmp_path):
     ended = output("eight_loads", standins_1pct, tmp_path / "cache", HF_HOME=str(hf_home))
     assert ended.split("\n")[-2] == str([0] * 8)
