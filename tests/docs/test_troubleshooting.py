@@ -5,9 +5,11 @@ import inspect
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 import warnings
 
 import datasets
@@ -207,6 +209,20 @@ def disk_too_small(data_dir):
         imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(data_dir / "cache"))
 
 
+def out_of_memory(data_dir):
+    parent, read = os.getpid(), os.preadv
+
+    def killed(*arguments):
+        if os.getpid() != parent:
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "preadv", killed)
+        imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(data_dir / "cache"), num_proc=2)
+
+
 def with_warnings_as_errors(act):
     """Call ``act``; raise the first warning of this project as an error."""
     with warnings.catch_warnings():
@@ -389,6 +405,7 @@ MESSAGES = {  # of the page's table, and what gets each
     "... Lines that name no training or validation image": no_image,
     "... is damaged (...)": damaged,
     "... GB are free (to write none of them, pass in_place=True; ...)": disk_too_small,
+    "A process that prepared the dataset was killed by ...": out_of_memory,
     "...: '....lock'": cache_read_only,
     "The indexes of archives cannot be kept in ...": no_home,
     "... are kept in a folder below HF_HOME, which cannot be written": no_home_for_a_tar_gz,
