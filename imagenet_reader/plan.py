@@ -139,7 +139,7 @@ class Plan:
         return splits
 
     def listed(self, split: str, train_names: Callable[[], pa.Array]) -> tuple[pa.Array, np.ndarray]:
-        """The images of a split in row order: file names, ``string [n]``, and published labels, ``int64 [n]``.
+        """The images of a split, before ``row_order``: file names, ``string [n]``, and published labels, ``int64 [n]``.
 
         Args:
             split: the split.
@@ -150,14 +150,15 @@ class Plan:
         """
         images = self._lists.images(self.subset[split])
         if images is None:
-            names, labels = self._without_list(self.subset[split], train_names())
-        else:
-            names = pa.array([name for name, _ in images], pa.string())
-            labels = np.array([label for _, label in images], np.int64)
+            return self._without_list(self.subset[split], train_names())
+        names = pa.array([name for name, _ in images], pa.string())
+        return names, np.array([label for _, label in images], np.int64)
+
+    def row_order(self, split: str, names: pa.Array) -> np.ndarray:
+        """The order, ``int64 [n]``, that brings the images of a split, given by their file names, into row order."""
         if split not in SHUFFLED or not len(names):
-            return names, labels
-        order = order_by_digest(fixed_width(names.cast(pa.binary())))
-        return names.take(pa.array(order)), labels[order]
+            return np.arange(len(names))
+        return order_by_digest(fixed_width(names.cast(pa.binary())))
 
     def _without_list(self, split_list: SplitList, names: pa.Array) -> tuple[pa.Array, np.ndarray]:
         """All training images of the chosen classes, or those not in a list, in the form that ``listed`` returns."""

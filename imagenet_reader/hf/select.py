@@ -1,5 +1,6 @@
 """Selecting the rows of a config from a loaded dataset, without decoding or copying images."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import datasets
@@ -104,7 +105,11 @@ def select_rows(
     splits = {}
     for split in plan.subset if sources else ():
         names, labels = plan.listed(split, lambda: _train_names(sources))
-        source, rows = _source_of(sources, names)
+        with ThreadPoolExecutor(1) as pool:  # Arrow and Python at the same time
+            ordered = pool.submit(plan.row_order, split, names)
+            source, rows = _source_of(sources, names)
+            order = ordered.result()
+        names, labels, rows = names.take(pa.array(order)), labels[order], rows[order]
         found, expected = rows >= 0, max(plan.count(split) or 0, len(names))
         if not found.any() and not isinstance(dataset, dict):
             continue  # the dataset has another set of images
