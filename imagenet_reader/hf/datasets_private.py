@@ -10,6 +10,7 @@
 ``is_small_dataset``                   2.19 to 5.x: whether to keep a dataset in memory
 ``ConcatenationTable``                 2.19 to 5.x: a table made of a grid of blocks
 ``_indices``                           2.19 to 5.x: the rows of its table that a dataset has, in order
+``_formatting``                        2.19 to 5.x: the format of a streaming dataset; ``None`` by default
 =====================================  ===================================================================
 """
 
@@ -28,7 +29,7 @@ from imagenet_reader.hf.options import check_num_proc
 from imagenet_reader.hf.processes import end_with, wait_until_terminated, with_pool_of_datasets
 from imagenet_reader.hf.progress import without_bars_in_files
 
-__all__ = ["TableBuilder", "indices_of", "is_small_dataset", "only_column"]
+__all__ = ["TableBuilder", "indices_of", "is_small_dataset", "only_column", "unformatted"]
 
 
 class TableBuilder(datasets.GeneratorBasedBuilder):
@@ -137,6 +138,12 @@ def only_column(dataset, column, name, feature):
 def indices_of(dataset):
     """The rows of its table that a dataset has, in order, ``uint64 [n]``; ``None`` for all rows in table order."""
     return None if dataset._indices is None else dataset._indices.column(0)
+
+
+def unformatted(dataset):
+    """Return a streaming dataset without its format."""
+    # Without one, with_format(None) of datasets 2.19 would stop the decoding of images.
+    return dataset if dataset._formatting is None else dataset.with_format(None)
 
 
 def _quietly_closed(prepared):

@@ -40,19 +40,30 @@ def row_names(table: pa.Table, features: datasets.Features) -> pa.ChunkedArray:
     Raises:
         ValueError: no row has a name.
     """
-    found = {}
-    for source, paths in _candidates(table, features):
-        names = official_names(paths.cast(pa.string()))
-        if names.null_count < len(names) or not len(names):
+    names, found = pa.chunked_array([pa.nulls(len(table), pa.string())]), {}
+    for source, values in _candidates(table, features):
+        names = pc.coalesce(names, official_names(_texts(values)))
+        if not names.null_count:
             return names
-        found[source] = paths[:3].to_pylist()
+        found[source] = values[:3].to_pylist()
+    if names.null_count < len(names):
+        return names
     raise ValueError(
-        f"The dataset does not say which image is which: expected {LOOKED_FOR}; found {_shown(found)} in the columns "
+        f"The dataset does not say which image is which: expected {LOOKED_FOR}; found {shown(found)} in the columns "
         f"{', '.join(features):.500}. Re-encoded images without their names cannot be identified."
     )
 
 
-def _shown(found: dict[str, list]) -> str:
+def _texts(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Values as ``string [n]``; null if they are no texts."""
+    try:
+        return values.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.chunked_array([pa.nulls(len(values), pa.string())])
+
+
+def shown(found: dict[str, list]) -> str:
+    """Where names were looked for, and the first values there, for a message."""
     return "; ".join(f"{source}: {values!s:.200}" for source, values in found.items()) or "none of them"
 
 
@@ -83,6 +94,7 @@ class OwnLabels:
 
     def __init__(self, features: datasets.Features):
         self.column = next((name for name in LABEL_COLUMNS if name in features), None)
+        self._others = [name for name in features if name != self.column]
         feature: Any = features.get(self.column)
         self._published = _published(feature.names) if isinstance(feature, datasets.ClassLabel) else None
 
@@ -95,21 +107,29 @@ class OwnLabels:
             published: the labels of the lists, ``int64 [n]``; -1 for images without a label.
         """
         if not (pa.types.is_integer(own.type) or pa.types.is_null(own.type)):
-            raise ValueError(
-                f"The column {self.column} holds {own.type}; expected class numbers. To use the labels of the "
-                f"published lists instead, remove the column: dataset.remove_columns({self.column!r})."
-            )
-        known = pc.fill_null(own.cast(pa.int64()), -1).to_numpy()
-        if self._published is not None:
-            known = np.array([*self._published, -1])[known]  # -1, no label, selects the last element
-        other = np.flatnonzero((known >= 0) & (published >= 0) & (known != published))
+            raise ValueError(f"The column {self.column} holds {own.type}; expected class numbers. {self._advice()}")
+        numbers = pc.fill_null(own.cast(pa.int64()), -1).to_numpy()
+        known = numbers if self._published is None else self._renumbered(numbers)
+        other = np.flatnonzero((known != -1) & (published >= 0) & (known != published))
         if len(other):
-            shown = ", ".join(f"{names[k]}: {known[k]} instead of {published[k]}" for k in other[:3].tolist())
+            examples = ", ".join(f"{names[k]}: {known[k]} instead of {published[k]}" for k in other[:3].tolist())
             raise ValueError(
                 f"The column {self.column} differs from the published lists for {len(other):,} of {len(names):,} "
-                f"images, such as {shown}. If its classes are in another order, remove the column to use the labels "
-                f"of the lists: dataset.remove_columns({self.column!r})."
+                f"images, such as {examples}. {self._advice()}"
             )
+
+    def _renumbered(self, numbers: np.ndarray) -> np.ndarray:
+        """The published labels of class numbers, -1 for classes that have none; other numbers remain."""
+        published = np.array(self._published)
+        is_class = (numbers >= 0) & (numbers < len(published))
+        return np.where(is_class, published[np.where(is_class, numbers, 0)], numbers)
+
+    def _advice(self) -> str:
+        # remove_columns would decode the images of a stream, which then lose their names.
+        return (
+            "To use the labels of the published lists, for example because the classes are in another order, leave out "
+            f"the column: dataset.select_columns({self._others!s:.500})."
+        )
 
 
 def _published(names: list[str]) -> list[int] | None:

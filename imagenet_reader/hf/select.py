@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 
 from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.hf.datasets_private import indices_of, only_column
-from imagenet_reader.hf.names import OwnLabels, image_column, row_names
+from imagenet_reader.hf.named_images import Joined, NamedImages
 from imagenet_reader.hf.select_stream import select_stream
 from imagenet_reader.hf.split_info import info_of
 from imagenet_reader.official import WNID
@@ -19,7 +18,6 @@ from imagenet_reader.plan import Plan
 from imagenet_reader.rows import Columns
 
 SHOWN = 3  # missing images named in a message
-MANY = 2  # wanted names are many if there are at least half as many as rows
 
 
 class Images(NamedTuple):
@@ -27,34 +25,6 @@ class Images(NamedTuple):
 
     names: pa.Array
     labels: np.ndarray
-
-
-class Source:
-    """A dataset to select from; ``names`` are the official file names of its rows, null for rows without one."""
-
-    def __init__(self, dataset: datasets.Dataset):
-        names, self._indices = row_names(dataset.data.table, dataset.features), indices_of(dataset)
-        self.dataset = dataset
-        self.names = (names if self._indices is None else names.take(self._indices)).combine_chunks()
-
-    def rows_of(self, wanted: pa.Array) -> np.ndarray:
-        """The first row with each of these file names, ``int64 [n]``; -1 for names without a row."""
-        if MANY * len(wanted) > len(self.names):
-            rows = pc.index_in(wanted, value_set=self.names)
-        else:  # a small table of wanted names is faster than one of all names
-            held = pc.indices_nonzero(pc.is_in(self.names, value_set=wanted))
-            rows = held.take(pc.index_in(wanted, value_set=self.names.take(held)))
-        return pc.fill_null(rows.cast(pa.int64()), -1).to_numpy()
-
-    def table_rows(self, rows: np.ndarray) -> np.ndarray:
-        """The table rows, ``int64 [n]``, that correspond to rows of the dataset."""
-        if self._indices is None:
-            return rows
-        return self._indices.take(pa.array(rows)).to_numpy().astype(np.int64)  # uint64 breaks Dataset.select
-
-    def images(self, feature: datasets.Image) -> datasets.Dataset:
-        """The images of all rows of the table, which has no indices, so that added columns align with it."""
-        return only_column(self.dataset, image_column(self.dataset.features), "image", feature)
 
 
 def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: str | None) -> Any:
@@ -79,6 +49,7 @@ def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: s
             "of images, use imagenet_subsets.load_dataset."
         )
     if split is not None:
+        split = str(split)  # which may be a datasets.NamedSplit
         if split not in plan.subset:
             raise ValueError(f"Unknown split {split!r:.200}. Should be one of {list(plan.subset)}.")
         plan.subset = {split: plan.subset[split]}  # images of the others may be missing
@@ -100,8 +71,7 @@ def select_rows(
         ArchiveError: images are missing.
         ValueError: the dataset does not name its images, or its labels differ from the published ones.
     """
-    given = list(dataset.values()) if isinstance(dataset, dict) else [dataset]
-    sources = [Source(some) for some in given if len(some)]
+    sources, nameless = _named(list(dataset.values()) if isinstance(dataset, dict) else [dataset])
     splits = {}
     for split in plan.subset if sources else ():
         names, labels = plan.listed(split, lambda: _train_names(sources))
@@ -113,26 +83,38 @@ def select_rows(
         found, expected = rows >= 0, max(plan.count(split) or 0, len(names))
         if not found.any() and not isinstance(dataset, dict):
             continue  # the dataset has another set of images
-        if found.sum() < expected and (plan.on_missing == "error" or not found.any()):
-            raise _absent(plan.config, split, names.filter(pa.array(~found)), expected)
+        if not found.any() or (plan.on_missing == "error" and found.sum() < expected):
+            raise nameless or _absent(plan, split, names.filter(pa.array(~found)), expected)
         images = Images(names.filter(pa.array(found)), labels[found])
         columns = plan.columns_of(split)
         splits[split] = _selected(source, rows[found], images, columns, info_of(info, columns), split)
     if not splits:
-        raise ArchiveError(f"The dataset has no image of {' or '.join(plan.subset)} of {plan.config}.")
+        raise nameless or ArchiveError(f"The dataset has no image of {' or '.join(plan.subset)} of {plan.config}.")
     plan.warn_of_missing({split: len(rows) for split, rows in splits.items()}, stacklevel=3)
     return datasets.DatasetDict(splits)
 
 
-def _train_names(sources: list[Source]) -> pa.Array:
+def _named(given: list[datasets.Dataset]) -> tuple[list[NamedImages], ValueError | None]:
+    """The datasets whose images have names, except empty ones, and the error of another, if there is one."""
+    named, nameless = [], None
+    for dataset in given:
+        try:
+            if len(dataset):
+                named.append(NamedImages(dataset))
+        except ValueError as error:  # which matters only if images are missing
+            nameless = error
+    return named, nameless
+
+
+def _train_names(sources: list[NamedImages]) -> pa.Array:
     """The distinct file names of all training images in these datasets, ``string [n]``."""
     wnids = pa.array(lists.read_wnids())
     names = pa.chunked_array([source.names for source in sources]).unique()
     return names.filter(pc.is_in(pc.utf8_slice_codeunits(names, 0, WNID.stop), value_set=wnids))
 
 
-def _source_of(sources: list[Source], names: pa.Array) -> tuple[Source, np.ndarray]:
-    """The dataset that has these images, and their rows; if several are needed, they are concatenated."""
+def _source_of(sources: list[NamedImages], names: pa.Array) -> tuple[NamedImages, np.ndarray]:
+    """The dataset that has these images, and their rows; if several are needed, they are joined."""
     rows = []
     for source in sources:
         rows.append(source.rows_of(names))
@@ -142,28 +124,30 @@ def _source_of(sources: list[Source], names: pa.Array) -> tuple[Source, np.ndarr
     best = max(holders, key=lambda k: (rows[k] >= 0).sum())
     if all((rows[k][rows[best] < 0] < 0).all() for k in holders):
         return sources[best], rows[best]
-    source = Source(datasets.concatenate_datasets([sources[k].dataset for k in holders]))
+    source = Joined([sources[k] for k in holders])
     return source, source.rows_of(names)
 
 
-def _absent(config: str, split: str, missing: pa.Array, count: int) -> ArchiveError:
+def _absent(plan: Plan, split: str, missing: pa.Array, count: int) -> ArchiveError:
+    if plan.on_missing == "skip" or not count:
+        return ArchiveError(
+            f"The dataset has no image of {split} of {plan.config}. To leave out this split, pass splits=[...] with "
+            "the others."
+        )
     examples = f", such as {', '.join(missing[:SHOWN].to_pylist())}" if len(missing) else ""
     return ArchiveError(
-        f"The dataset lacks at least {max(len(missing), 1):,} of the {count:,} images that {config} has in {split}"
+        f"The dataset lacks at least {max(len(missing), 1):,} of the {count:,} images that {plan.config} has in {split}"
         f"{examples}. To leave out missing images, pass on_missing='skip'."
     )
 
 
 def _selected(
-    source: Source, rows: np.ndarray, images: Images, columns: Columns, info: datasets.DatasetInfo, split: str
+    source: NamedImages, rows: np.ndarray, images: Images, columns: Columns, info: datasets.DatasetInfo, split: str
 ) -> datasets.Dataset:
     """A dataset of some rows with the features of ``info``; the images remain in their files."""
+    source.check_labels(rows, images.labels)
     rows, features = source.table_rows(rows), info.features
-    own = OwnLabels(source.dataset.features)
-    if own.column is not None:
-        theirs = source.dataset.data.table[own.column].take(pa.array(rows)).combine_chunks()
-        own.check(images.names, theirs, images.labels)
-    pictures = source.images(features["image"])
+    pictures = source.column(features["image"])
     beside = _beside(len(pictures), rows, columns.beside(*images), features)
     joined = datasets.concatenate_datasets(
         [pictures, beside], axis=1, info=info.copy(), split=datasets.NamedSplit(split)

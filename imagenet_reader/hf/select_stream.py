@@ -8,12 +8,17 @@ import pyarrow as pa
 
 from imagenet_reader import lists
 from imagenet_reader.formats.hub_names import official_name
-from imagenet_reader.hf.names import FILENAME, JSON, KEY, LOOKED_FOR, OwnLabels, image_column
+from imagenet_reader.hf.datasets_private import unformatted
+from imagenet_reader.hf.names import FILENAME, JSON, KEY, LOOKED_FOR, OwnLabels, image_column, shown
 from imagenet_reader.hf.split_info import info_of
 from imagenet_reader.official import TRAIN_NAME, WNID
 from imagenet_reader.plan import Plan
 
 BATCH_ROWS = 100
+STEPS_AFTER = (
+    "Steps such as filter, map, remove_columns and rename_column make a stream lose its columns, or the names of its "
+    "images: take them after select."
+)
 SPLIT_NAMES = {"validation": ("validation", "val"), "train": ("train",), "test": ("test",)}  # per set of images
 
 
@@ -46,11 +51,15 @@ def _source_of(dataset: datasets.IterableDatasetDict, image_set: str) -> dataset
 
 
 def _selected(dataset: datasets.IterableDataset, selection: "Selection", info: datasets.DatasetInfo) -> Any:
-    undecoded = dataset.cast_column(selection.column, datasets.Image(decode=False))
+    undecoded = unformatted(dataset).cast_column(selection.column, datasets.Image(decode=False))
     # With the names of all columns, datasets 2.19 would also remove new columns of the same names.
     removed = [column for column in dataset.features if column not in info.features]
     rows = undecoded.map(selection, batched=True, batch_size=BATCH_ROWS, remove_columns=removed)
     return rows.cast(info.features)
+
+
+def _official_name(value: Any) -> str | None:
+    return official_name(value) if isinstance(value, str) else None
 
 
 class Selection:
@@ -58,16 +67,22 @@ class Selection:
 
     def __init__(self, plan: Plan, split: str, features: datasets.Features | None):
         if features is None:
-            raise ValueError("Expected a streaming dataset with known features: pass features=... when loading it.")
+            raise ValueError(f"The streaming dataset does not say what its columns are. {STEPS_AFTER}")
         self.column, self.own = image_column(features), OwnLabels(features)
         self.label_of = plan.labels_by_name(split)
         self.complement, self.columns = plan.subset[split].complement, plan.columns_of(split)
+        self._named = False  # whether an image had a name so far
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         """The columns of the rows in a batch that belong to the split."""
-        names = self._names(batch)
-        if not any(names):
-            raise ValueError(f"The dataset does not say which image is which: expected {LOOKED_FOR}.")
+        candidates = self._candidates(batch)
+        names = [next(filter(None, map(_official_name, values)), None) for values in zip(*candidates.values())]
+        self._named = self._named or any(names)
+        if names and not self._named:
+            found = shown({source: values[:3] for source, values in candidates.items()})
+            raise ValueError(
+                f"The dataset does not say which image is which: expected {LOOKED_FOR}; found {found}. {STEPS_AFTER}"
+            )
         rows = [(k, str(name), label) for k, name in enumerate(names) if (label := self._label(name)) is not None]
         found = pa.array([name for _, name, _ in rows], pa.string())
         labels = np.array([label for _, _, label in rows], np.int64)
@@ -90,13 +105,14 @@ class Selection:
             return None
         return -1 if self.complement else label
 
-    def _names(self, batch: dict[str, list]) -> list[str | None]:
-        """The official file name of each row."""
-        candidates: list[list] = [[image and image["path"] for image in batch[self.column]]]
-        candidates += [batch[column] for column in ("file_name", KEY) if column in batch]
+    def _candidates(self, batch: dict[str, list]) -> dict[str, list]:
+        """Where the names can be -> its value for each row."""
+        images = batch[self.column]
+        if not all(image is None or isinstance(image, dict) for image in images):
+            raise ValueError(f"The images of the stream are already decoded. {STEPS_AFTER}")
+        candidates: dict[str, list] = {f"paths of {self.column}": [image and image["path"] for image in images]}
+        candidates |= {column: batch[column] for column in ("file_name", KEY) if column in batch}
         if JSON in batch:
-            candidates.append([value.get(FILENAME) if isinstance(value, dict) else None for value in batch[JSON]])
-        return [
-            next((name for path in paths if isinstance(path, str) and (name := official_name(path))), None)
-            for paths in zip(*candidates)
-        ]
+            values = [value.get(FILENAME) if isinstance(value, dict) else None for value in batch[JSON]]
+            candidates[f"{JSON}.{FILENAME}"] = values
+        return candidates

@@ -125,6 +125,31 @@ def test_images_of_one_split_in_two_datasets(imagenet, expected):
     assert_same(imagenet_subsets.select(halves, "1pct", split="train", splits=["train"]), expected["train"])
 
 
+def test_datasets_whose_columns_differ(imagenet, expected):
+    """Images, labels and names in different places, of the same split, and another dataset that names no image."""
+    train = imagenet["train"]
+    halves = train.shard(2, 0), train.shard(2, 1)
+    numbers = halves[1].cast_column("label", datasets.Value("int64"))
+    undecoded = numbers.cast_column("image", datasets.Image(decode=False)).rename_column("image", "jpg")
+    images = datasets.Features({"image": datasets.Image()})
+    nameless = datasets.Dataset.from_dict({"image": [{"bytes": b"", "path": None}]}, features=images)
+    other = datasets.Dataset.from_dict({"a": [1]})
+    several = datasets.DatasetDict(a=halves[0], b=undecoded, nameless=nameless, other=other)
+    assert_same(imagenet_subsets.select(several, "1pct", split=datasets.Split.TRAIN), expected["train"])
+    rows = arrow(halves[1])["image"].to_pylist()
+    resaved = {
+        "image": [{"bytes": row["bytes"], "path": None} for row in rows],
+        "file_name": [row["path"].rpartition("_")[0] + ".JPEG" for row in rows],
+    }
+    features = datasets.Features(images | {"file_name": datasets.Value("string")})
+    joined = datasets.concatenate_datasets(
+        [halves[0].remove_columns("label"), datasets.Dataset.from_dict(resaved, features=features)]
+    )
+    assert_same(imagenet_subsets.select(joined, "1pct", split="train"), expected["train"])
+    stream = imagenet_subsets.select(joined.to_iterable_dataset(), "1pct", split="train").select_columns("file_name")
+    assert sorted(row["file_name"] for row in stream) == sorted(expected["train"]["file_name"])
+
+
 def test_names_of_a_column(imagenet, expected):
     rows = arrow(imagenet["train"])["image"].to_pylist()
     names = [image["path"].rpartition("_")[0] + ".JPEG" for image in rows]
@@ -228,6 +253,42 @@ def test_wrong_datasets(imagenet):
         imagenet_subsets.select(imagenet, "1pct", split="val")
 
 
+def test_a_split_without_images(expected):
+    """With ``on_missing="skip"``, too, it is an error and not an empty dataset."""
+    for options in ({"classes": lists.read_wnids()[:40], "unlabeled": True}, {"splits": ["test"]}):
+        with pytest.raises(ArchiveError, match=r"has no image of (unlabeled|test) of 1pct.*pass splits="):
+            imagenet_subsets.select(expected, "1pct", on_missing="skip", **options)
+
+
+def test_streams_that_cannot_be_selected_from(expected):
+    """Because ``datasets`` has decoded their images, or lost their features or names."""
+    train = expected["train"].select(range(40)).remove_columns("file_name")
+    steps = {
+        "already decoded|does not say what its columns are": lambda stream: stream.filter(bool),
+        "does not say what its columns are": lambda stream: stream.map(dict),
+        r"found paths of image: \[(None|''), (None|''), (None|'')\]": lambda stream: stream.remove_columns("label"),
+    }
+    for message, step in steps.items():
+        with pytest.raises(ValueError, match=rf"({message}).*take them after select"):
+            list(imagenet_subsets.select(step(train.to_iterable_dataset()), "1pct", split="train"))
+    numbers = datasets.Dataset.from_dict({"label": [label + 1 for label in train["label"][:]]})
+    wrong = datasets.concatenate_datasets([train.remove_columns("label"), numbers], axis=1).to_iterable_dataset()
+    with pytest.raises(ValueError, match=r"select_columns\(\['image'\]\)"):
+        list(imagenet_subsets.select(wrong, "1pct", split="train"))
+    assert len(list(imagenet_subsets.select(wrong.select_columns(["image"]), "1pct", split="train"))) == 40
+
+
+def test_some_images_without_names(expected):
+    """They are left out, also where a batch of a stream has no other ones."""
+    train = expected["train"].select(range(150)).remove_columns("file_name")
+    rows = {"image": [{"bytes": content, "path": None} for content in images(train)], "label": train["label"][:]}
+    nameless = datasets.Dataset.from_dict(rows, features=train.features)
+    both = datasets.concatenate_datasets([train, nameless])
+    assert len(imagenet_subsets.select(both, "1pct", split="train", on_missing="skip")) == 150
+    stream = both.to_iterable_dataset().with_format("arrow")
+    assert len(list(imagenet_subsets.select(stream, "1pct", split="train"))) == 150
+
+
 def test_wrong_arguments(imagenet):
     with pytest.raises(TypeError, match=r"Expected a dataset.*found str"):
         imagenet_subsets.select("ILSVRC/imagenet-1k", "1pct")
@@ -261,7 +322,7 @@ def test_labels_of_other_classes(imagenet):
     train = imagenet["train"]
     numbers = datasets.Dataset.from_dict({"label": [label + 1 for label in train["label"][:]]})
     other = datasets.concatenate_datasets([train.remove_columns("label"), numbers], axis=1)
-    with pytest.raises(ValueError, match=r"n\d{8}_\d+\.JPEG: \d+ instead of \d+.*remove_columns\('label'\)"):
+    with pytest.raises(ValueError, match=r"n\d{8}_\d+\.JPEG: \d+ instead of \d+.*select_columns\(\['image'\]\)"):
         imagenet_subsets.select(other, "1pct", split="train", splits=["train"])
     names = train.features["label"].names
     reordered = numbers.cast_column("label", datasets.ClassLabel(names=[*names[-1:], *names[:-1], "none"]))
