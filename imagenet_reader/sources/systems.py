@@ -8,6 +8,12 @@ import fsspec.asyn
 
 from imagenet_reader.sources.urls import shown
 
+_PACKAGES = {  # protocol -> what its file system needs; datasets 5 no longer requires aiohttp
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs"), "adlfs"),
+}
 _options: dict[str, dict[str, Any]] = {}
 # In a fork, fsspec drops the file systems of the parent. If they were closed there, the parent would miss the answers
 # on its open connections, because both processes share the epoll instance of the event loop.
@@ -31,9 +37,9 @@ def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         ValueError: ``fsspec`` does not know the protocol.
     """
     options = _options.get(_server(url), {})
-    if _protocol(url) in ("http", "https"):
-        options = {"client_kwargs": {"timeout": _http_timeout()}} | options
     try:
+        if _protocol(url) in ("http", "https"):
+            options = {"client_kwargs": {"timeout": _http_timeout()}} | options
         system, path = fsspec.core.url_to_fs(url, **options)
         _used.add(system)
         return system, path
@@ -53,7 +59,7 @@ def _protocol(url: str) -> str:
 
 
 def _install(protocol: str) -> str:
-    package = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}.get(protocol)
+    package = _PACKAGES.get(protocol)
     return f". Install it: pip install {package}" if package else ""
 
 
