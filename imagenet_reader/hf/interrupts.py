@@ -50,7 +50,7 @@ def _wait(thread, stop, attend):
 
 
 class _ThreadOf:
-    """A thread that works; to wait for it takes no lock that it needs and that an exception could leave held."""
+    """A thread that does some work. Waiting for it takes no lock that it needs, which an exception could leave held."""
 
     def __init__(self, work):
         self._work, self._result, self._error, self._ended = work, None, None, False
@@ -58,9 +58,9 @@ class _ThreadOf:
         self._running.acquire()
 
     def wait(self, seconds):
-        """Start it, unless it has started, and wait for its end; return whether it has ended."""
+        """Start the thread unless it has started, and wait for its end; return whether it has ended."""
         if not self._started.locked():
-            _thread.start_new_thread(self._start, ())  # threading.Thread.start takes locks
+            _thread.start_new_thread(self._start, ())  # takes no lock, unlike threading.Thread.start
         self._running.acquire(timeout=seconds)
         return self._ended
 

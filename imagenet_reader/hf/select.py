@@ -83,8 +83,10 @@ def select_rows(
         found, expected = rows >= 0, max(plan.count(split) or 0, len(names))
         if not found.any() and not isinstance(dataset, dict):
             continue  # the dataset has another set of images
+        if nameless and not found.any():
+            raise nameless
         if not found.any() or (plan.on_missing == "error" and found.sum() < expected):
-            raise nameless or _absent(plan, split, names.filter(pa.array(~found)), expected)
+            raise _absent(plan, split, names.filter(pa.array(~found)), expected)
         images = Images(names.filter(pa.array(found)), labels[found])
         columns = plan.columns_of(split)
         splits[split] = _selected(source, rows[found], images, columns, info_of(info, columns), split)

@@ -292,7 +292,7 @@ def without_package(data_dir):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "aiohttp", None)
         patch.setitem(sys.modules, "s3fs", None)
-        with pytest.raises(ImportError, match="https://server/.* cannot be opened: .*pip install aiohttp"):
+        with pytest.raises(ImportError, match=r"https://server/.* cannot be opened: .*pip install aiohttp"):
             load("https://server/imagenet")
         try:
             load("s3://bucket/imagenet")
