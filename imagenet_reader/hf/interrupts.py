@@ -27,26 +27,38 @@ def interruptible(work, attend=lambda stop: False):
 
     Args:
         work: called with a ``Stop``; it should return soon after ``stop`` is set.
-        attend: called with the same ``Stop`` every 0.2 s, and at the end; returns whether to give up waiting.
+        attend: called with the same ``Stop`` every 0.2 s, or more often; returns whether to give up waiting.
+
+    Raises:
+        RuntimeError: no thread can be started.
     """
     stop = Stop()
     thread = _ThreadOf(functools.partial(work, stop))
-    while True:
-        try:
-            _wait(thread, stop, attend)
-            break
-        except BaseException as error:  # a signal handler has raised it
-            stop.errors.append(error)
+    _collecting_errors(functools.partial(_wait, thread, stop, attend), stop.errors)
     if stop.is_set():
         raise stop.errors[0]
     return thread.result()
 
 
 def _wait(thread, stop, attend):
-    while True:
-        ended = thread.wait(INTERVAL)
-        if attend(stop) or ended:
+    while not attend(stop):  # first, for a signal that is sent again and again ends each wait early
+        if thread.wait(INTERVAL):
             return
+
+
+def _collecting_errors(wait, errors):
+    """Call ``wait`` until it returns; what signal handlers raise meanwhile is appended to ``errors``."""
+    try:
+        while True:
+            try:
+                return wait()
+            except BaseException as error:
+                errors.append(error)
+    except BaseException as error:  # two signals at once: while the first error was handled
+        try:
+            errors.append(error)
+        finally:
+            _collecting_errors(wait, errors)
 
 
 class _ThreadOf:
@@ -60,20 +72,32 @@ class _ThreadOf:
     def wait(self, seconds):
         """Start the thread unless it has started, and wait for its end; return whether it has ended."""
         if not self._started.locked():
-            _thread.start_new_thread(self._start, ())  # takes no lock, unlike threading.Thread.start
+            try:
+                _thread.start_new_thread(self._start, ())  # takes no lock, unlike threading.Thread.start
+            except RuntimeError as error:
+                if not self._started.acquire(blocking=False):
+                    raise  # it has started: a signal handler has raised the error
+                self._end(error)
         self._running.acquire(timeout=seconds)
         return self._ended
 
     def _start(self):
         if self._started.acquire(blocking=False):
-            threading.Thread(target=self._run, daemon=True).start()
+            try:
+                threading.Thread(target=self._run, daemon=True).start()
+            except RuntimeError as error:
+                self._end(error)
 
     def _run(self):
         try:
             self._result = self._work()
         except BaseException as error:
-            self._error = error
-        self._ended = True
+            self._end(error)
+        else:
+            self._end()
+
+    def _end(self, error=None):
+        self._error, self._ended = error, True
         self._running.release()
 
     def result(self):

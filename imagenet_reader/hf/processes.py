@@ -76,9 +76,9 @@ def with_pool_of_datasets(work):
     Raises:
         RuntimeError: one of the processes was killed.
     """
-    ending_forks = _EndingForks()
+    ending_forks, pool = _EndingForks(), _PoolOfDatasets()
     try:
-        return interruptible(lambda stop: work(), _PoolOfDatasets().attend)
+        return interruptible(lambda stop: pool.explain_error_of(work), pool.attend)
     finally:
         del ending_forks
 
@@ -90,8 +90,17 @@ class _PoolOfDatasets:
         self._others, self._processes = set(multiprocess.active_children()), set()
         self._patient_until = None
 
+    def explain_error_of(self, work):
+        """Return what ``work()`` returns; if it raises an error after a process was killed, say that."""
+        try:
+            return work()
+        except Exception as error:
+            if self._killed_by() is None:
+                raise
+            raise RuntimeError(_KILLED.format(self._killed_by())) from error
+
     def attend(self, stop):
-        """Stop if a process was killed, and end the manager once ``stop`` is set; return whether to give up the pool.
+        """End the manager once ``stop`` is set; return whether the pool had to be given up, and its processes killed.
 
         Without its manager, ``datasets`` closes the pool, in the order that avoids deadlocks. But this takes forever if
         a process was killed while it held a lock, as one does that waits for work.
@@ -99,23 +108,30 @@ class _PoolOfDatasets:
         for child in set(multiprocess.active_children()) - self._others:
             if _is_manager(child) or "PoolWorker" in child.name:
                 self._processes.add(child)
-        for process in self._processes:
-            code = process.exitcode or 0
-            if code < 0 and code != -signal.SIGTERM and not stop.is_set():  # SIGTERM is how pools end their processes
-                stop.errors.append(RuntimeError(_KILLED.format(signal.Signals(-code).name)))
-        return stop.is_set() and self._end_soon()
-
-    def _end_soon(self):
+        managers = [process for process in self._processes if _is_manager(process) and process.is_alive()]
+        if not stop.is_set() and (managers or self._killed_by() is None):
+            self._patient_until = None
+            return False
         if self._patient_until is None:
             self._patient_until = time.monotonic() + _PATIENCE
-        hopeless = time.monotonic() > self._patient_until
+        if time.monotonic() < self._patient_until:
+            for manager in managers:
+                manager.terminate()
+            return False
+        if not stop.is_set():
+            stop.errors.append(RuntimeError(_KILLED.format(self._killed_by())))
         for process in self._processes:
-            if hopeless:
-                process.kill()
-                process.join(INTERVAL)
-            elif _is_manager(process):
-                process.terminate()
-        return hopeless
+            process.kill()
+        for process in self._processes:
+            process.join(INTERVAL)
+        return True
+
+    def _killed_by(self):
+        """The name of the signal that killed a process; ``None`` if there is none. SIGTERM is how pools end theirs."""
+        codes = {process.exitcode or 0 for process in list(self._processes)}
+        killed = sorted(-code for code in codes if code < 0 and code != -signal.SIGTERM)
+        names = {member.value: member.name for member in signal.Signals}
+        return names.get(killed[0], f"signal {killed[0]}") if killed else None
 
 
 def wait_until_terminated():

@@ -206,7 +206,7 @@ def test_interrupt_while_a_pool_starts_leaves_no_process(standins_1pct, tmp_path
     assert (code, output) == (0, ["interrupted []", "12811"])
 
 
-@pytest.mark.parametrize("kind", ["alarm", "again", "daemon"])
+@pytest.mark.parametrize("kind", ["alarm", "again", "held", "pair", "daemon"])
 def test_programs_that_handle_signals_in_their_own_way(kind, standins_1pct, tmp_path):
     """And one that loads in a daemon thread. Each ends long before its load would."""
     session = Session("own_handlers", kind, standins_1pct, tmp_path / "cache", folder=tmp_path)
@@ -217,11 +217,24 @@ def test_programs_that_handle_signals_in_their_own_way(kind, standins_1pct, tmp_
             session.end(SIGINT)
             session.wait_until(lambda: "once more" in session.output.read_text())
     expected = {
-        "alarm": ["TimeoutError('too late') [] []", "True"],
-        "again": ["once more to stop", "KeyboardInterrupt() [] []", "True"],
-        "daemon": ["True"],
+        "alarm": ["TimeoutError('too late') [] []", "default_int_handler"],
+        "again": ["once more to stop", "KeyboardInterrupt() [] []", "default_int_handler"],
+        "held": ["KeyboardInterrupt() [] []", "interrupt"],
+        "pair": ["KeyboardInterrupt() [] []", "interrupt"],
+        "daemon": ["default_int_handler"],
     }
     assert session.ended()[:2] == (0, expected[kind])
+
+
+@pytest.mark.once
+def test_loading_where_no_thread_can_be_started(standins_1pct, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("_thread.start_new_thread", fail)
+    options = {"data_dir": standins_1pct, "cache_dir": str(tmp_path), "splits": ["train"]}
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        imagenet_subsets.load_dataset("1pct", num_proc=2, **options)
 
 
 @pytest.mark.once

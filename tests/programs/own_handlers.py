@@ -1,9 +1,10 @@
 """Load 1pct very slowly, and end it by a signal that KIND handles in its own way: KIND DATA_DIR CACHE.
 
-"alarm" has an error raised by another signal than Ctrl-C; "again" asks for a second Ctrl-C, and "daemon" loads in a
-thread that Python does not wait for when it exits.
+"alarm" has an error raised by another signal than Ctrl-C; "again" asks for a second Ctrl-C; "held" is a key held down,
+and "pair" two signals at once; "daemon" loads in a thread that Python does not wait for when it exits.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -17,7 +18,7 @@ import slow_images
 import imagenet_subsets
 
 kind, data_dir, cache = sys.argv[1:]
-slow_images.delay = 1
+slow_images.delay, loading = 1, True
 
 
 def load():
@@ -33,15 +34,32 @@ def ask(number, frame):
     print("once more to stop", flush=True)
 
 
+def interrupt(number, frame):
+    if loading:
+        raise KeyboardInterrupt
+
+
+def send(times, *numbers):
+    for _ in range(times):
+        for number in numbers:
+            os.kill(os.getpid(), number)
+        time.sleep(0.03)
+
+
 def being_written():
     return list(Path(cache).rglob("*.arrow"))
 
 
 if kind == "alarm":
     signal.signal(signal.SIGALRM, too_late)
-    threading.Timer(2, signal.raise_signal, [signal.SIGALRM]).start()
+    threading.Timer(2, send, [1, signal.SIGALRM]).start()
 elif kind == "again":
     signal.signal(signal.SIGINT, ask)
+elif kind in ("held", "pair"):
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
+    arguments = [1_000, signal.SIGINT] if kind == "held" else [1, signal.SIGINT, signal.SIGTERM]
+    threading.Thread(target=lambda: (time.sleep(2), send(*arguments)), daemon=True).start()
 
 if kind == "daemon":
     threading.Thread(target=load, daemon=True).start()
@@ -51,5 +69,6 @@ else:
     try:
         load()
     except (KeyboardInterrupt, OSError) as error:
+        loading = False
         print(repr(error), multiprocess.active_children(), being_written())
-print(signal.getsignal(signal.SIGINT) == signal.default_int_handler)
+print(signal.getsignal(signal.SIGINT).__name__)
