@@ -4,6 +4,7 @@ import _thread
 import concurrent.futures
 import functools
 import threading
+import time
 
 INTERVAL = 0.2  # seconds between checks
 
@@ -27,23 +28,18 @@ def interruptible(work, attend=lambda stop: False):
 
     Args:
         work: called with a ``Stop``; it should return soon after ``stop`` is set.
-        attend: called with the same ``Stop`` every 0.2 s, or more often; returns whether to give up waiting.
+        attend: called with the same ``Stop`` every 0.2 s, in another thread; returns whether to give up waiting, with
+            ``stop`` set.
 
     Raises:
         RuntimeError: no thread can be started.
     """
     stop = Stop()
-    thread = _ThreadOf(functools.partial(work, stop))
-    _collecting_errors(functools.partial(_wait, thread, stop, attend), stop.errors)
+    threads = _Threads(functools.partial(work, stop), functools.partial(attend, stop))
+    _collecting_errors(threads.wait, stop.errors)
     if stop.is_set():
         raise stop.errors[0]
-    return thread.result()
-
-
-def _wait(thread, stop, attend):
-    while not attend(stop):  # first, for a signal that is sent again and again ends each wait early
-        if thread.wait(INTERVAL):
-            return
+    return threads.result()
 
 
 def _collecting_errors(wait, errors):
@@ -61,44 +57,58 @@ def _collecting_errors(wait, errors):
             _collecting_errors(wait, errors)
 
 
-class _ThreadOf:
-    """A thread that does some work. Waiting for it takes no lock that it needs, which an exception could leave held."""
+class _Threads:
+    """A thread that works, and one that attends to it.
 
-    def __init__(self, work):
-        self._work, self._result, self._error, self._ended = work, None, None, False
-        self._started, self._running = threading.Lock(), threading.Lock()
+    The main thread only waits for the work to end. That takes no lock of Python code, which an exception could leave
+    held, and reaps no process, whose exit code could get lost.
+    """
+
+    def __init__(self, work, attend):
+        self._work, self._attend = work, attend
+        self._result = self._error = None
+        self._ended = False
+        self._started, self._ending, self._running = threading.Lock(), threading.Lock(), threading.Lock()
         self._running.acquire()
 
-    def wait(self, seconds):
-        """Start the thread unless it has started, and wait for its end; return whether it has ended."""
-        if not self._started.locked():
-            try:
-                _thread.start_new_thread(self._start, ())  # takes no lock, unlike threading.Thread.start
-            except RuntimeError as error:
-                if not self._started.acquire(blocking=False):
-                    raise  # it has started: a signal handler has raised the error
-                self._end(error)
-        self._running.acquire(timeout=seconds)
-        return self._ended
+    def wait(self):
+        """Start the threads unless they have started, and wait for the end of the work."""
+        while not self._ended:
+            if not self._started.locked():
+                self._start()
+            self._running.acquire(timeout=INTERVAL)
 
     def _start(self):
-        if self._started.acquire(blocking=False):
-            try:
-                threading.Thread(target=self._run, daemon=True).start()
-            except RuntimeError as error:
-                self._end(error)
+        try:
+            _thread.start_new_thread(self._begin, ())  # takes no lock, unlike threading.Thread.start
+        except RuntimeError as error:
+            if not self._started.acquire(blocking=False):
+                raise  # it has started: a signal handler has raised the error
+            self._end(error=error)
+
+    def _begin(self):
+        if not self._started.acquire(blocking=False):
+            return
+        try:
+            threading.Thread(target=self._run, daemon=True).start()
+        except RuntimeError as error:
+            self._end(error=error)
+        while not self._ended:
+            if self._attend():
+                self._end()
+            time.sleep(INTERVAL)
 
     def _run(self):
         try:
-            self._result = self._work()
+            self._end(result=self._work())
         except BaseException as error:
-            self._end(error)
-        else:
-            self._end()
+            self._end(error=error)
 
-    def _end(self, error=None):
-        self._error, self._ended = error, True
-        self._running.release()
+    def _end(self, result=None, error=None):
+        if self._ending.acquire(blocking=False):  # once: work that was given up may end later
+            self._result, self._error = result, error
+            self._ended = True
+            self._running.release()
 
     def result(self):
         """Return what the work returned, or raise what it raised."""
