@@ -48,11 +48,17 @@ class NamedImages:
         """The images of all rows of the table, which has no indices, so that added columns align with it."""
         return only_column(self._dataset, image_column(self._dataset.features), "image", feature)
 
-    def check_labels(self, rows: np.ndarray, labels: np.ndarray) -> None:
-        """Raise ``ValueError`` if the dataset's own labels of rows differ from the published ones, ``int64 [n]``."""
+    def check_labels(self, table_rows: np.ndarray, names: pa.Array, labels: np.ndarray) -> None:
+        """Raise ``ValueError`` if the dataset's own labels of table rows differ from the published ones.
+
+        Args:
+            table_rows: ``int64 [n]``.
+            names: their file names, ``string [n]``.
+            labels: their published labels, ``int64 [n]``.
+        """
         if self._own.column is not None:
-            own = self._dataset.data.table[self._own.column].take(pa.array(self.table_rows(rows))).combine_chunks()
-            self._own.check(self.names.take(pa.array(rows)), own, labels)
+            own = self._dataset.data.table[self._own.column].take(pa.array(table_rows)).combine_chunks()
+            self._own.check(names, own, labels)
 
 
 class Joined(NamedImages):
@@ -66,7 +72,7 @@ class Joined(NamedImages):
     def table_rows(self, rows: np.ndarray) -> np.ndarray:
         """As for one dataset."""
         found, before = np.empty_like(rows), 0
-        for part, chosen, own in self._by_part(rows):
+        for part, chosen, own in self._by_part(rows, [len(part.names) for part in self._parts]):
             found[chosen] = before + part.table_rows(own)
             before += part.table_length
         return found
@@ -75,15 +81,15 @@ class Joined(NamedImages):
         """As for one dataset."""
         return datasets.concatenate_datasets([part.column(feature) for part in self._parts])
 
-    def check_labels(self, rows: np.ndarray, labels: np.ndarray) -> None:
+    def check_labels(self, table_rows: np.ndarray, names: pa.Array, labels: np.ndarray) -> None:
         """As for one dataset."""
-        for part, chosen, own in self._by_part(rows):
-            part.check_labels(own, labels[chosen])
+        for part, chosen, own in self._by_part(table_rows, [part.table_length for part in self._parts]):
+            part.check_labels(own, names.filter(pa.array(chosen)), labels[chosen])
 
-    def _by_part(self, rows: np.ndarray) -> Iterator[tuple[NamedImages, np.ndarray, np.ndarray]]:
+    def _by_part(self, rows: np.ndarray, lengths: list[int]) -> Iterator[tuple[NamedImages, np.ndarray, np.ndarray]]:
         """Each part, which of the rows are in it, ``bool [n]``, and what number these rows have in it."""
         start = 0
-        for part in self._parts:
-            chosen = (rows >= start) & (rows < start + len(part.names))
+        for part, length in zip(self._parts, lengths):
+            chosen = (rows >= start) & (rows < start + length)
             yield part, chosen, rows[chosen] - start
-            start += len(part.names)
+            start += length

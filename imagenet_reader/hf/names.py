@@ -40,7 +40,7 @@ def row_names(table: pa.Table, features: datasets.Features) -> pa.ChunkedArray:
     Raises:
         ValueError: no row has a name.
     """
-    names, found = pa.chunked_array([pa.nulls(len(table), pa.string())]), {}
+    names, found = _nulls(len(table)), {}
     for source, values in _candidates(table, features):
         names = pc.coalesce(names, official_names(_texts(values)))
         if not names.null_count:
@@ -49,8 +49,8 @@ def row_names(table: pa.Table, features: datasets.Features) -> pa.ChunkedArray:
     if names.null_count < len(names):
         return names
     raise ValueError(
-        f"The dataset does not say which image is which: expected {LOOKED_FOR}; found {shown(found)} in the columns "
-        f"{', '.join(features):.500}. Re-encoded images without their names cannot be identified."
+        f"{nameless(found)} in the columns {', '.join(features):.500}. Re-encoded images without their names cannot be "
+        "identified."
     )
 
 
@@ -59,12 +59,17 @@ def _texts(values: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         return values.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pa.chunked_array([pa.nulls(len(values), pa.string())])
+        return _nulls(len(values))
 
 
-def shown(found: dict[str, list]) -> str:
-    """Where names were looked for, and the first values there, for a message."""
-    return "; ".join(f"{source}: {values!s:.200}" for source, values in found.items()) or "none of them"
+def _nulls(length: int) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.nulls(length, pa.string())])
+
+
+def nameless(found: dict[str, list]) -> str:
+    """The beginning of a message about images without names; ``found`` has the first values of each source of names."""
+    shown = "; ".join(f"{source}: {values!s:.200}" for source, values in found.items()) or "none of them"
+    return f"The dataset does not say which image is which: expected {LOOKED_FOR}; found {shown}"
 
 
 def _candidates(table: pa.Table, features: datasets.Features):
@@ -81,7 +86,7 @@ def _candidates(table: pa.Table, features: datasets.Features):
 def _field(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """A field of a struct column, without a copy; nulls if the struct has no such field."""
     if column.type.get_field_index(name) < 0:
-        return pa.chunked_array([pa.nulls(len(column), pa.string())])
+        return _nulls(len(column))
     return pc.struct_field(column, name)
 
 

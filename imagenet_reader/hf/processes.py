@@ -95,9 +95,10 @@ class _PoolOfDatasets:
         try:
             return work()
         except Exception as error:
-            if self._killed_by() is None:
+            killed = self._killed()
+            if killed is None:
                 raise
-            raise RuntimeError(_KILLED.format(self._killed_by())) from error
+            raise killed from error
 
     def attend(self, stop):
         """End the manager once ``stop`` is set; return whether the pool had to be given up, and its processes killed.
@@ -109,7 +110,8 @@ class _PoolOfDatasets:
             if _is_manager(child) or "PoolWorker" in child.name:
                 self._processes.add(child)
         managers = [process for process in self._processes if _is_manager(process) and process.is_alive()]
-        if not stop.is_set() and (managers or self._killed_by() is None):
+        killed = self._killed()
+        if not stop.is_set() and (managers or killed is None):
             self._patient_until = None
             return False
         if self._patient_until is None:
@@ -119,19 +121,21 @@ class _PoolOfDatasets:
                 manager.terminate()
             return False
         if not stop.is_set():
-            stop.errors.append(RuntimeError(_KILLED.format(self._killed_by())))
+            stop.errors.append(killed)
         for process in self._processes:
             process.kill()
         for process in self._processes:
             process.join(INTERVAL)
         return True
 
-    def _killed_by(self):
-        """The name of the signal that killed a process; ``None`` if there is none. SIGTERM is how pools end theirs."""
-        codes = {process.exitcode or 0 for process in list(self._processes)}
-        killed = sorted(-code for code in codes if code < 0 and code != -signal.SIGTERM)
+    def _killed(self):
+        """The error that says which signal killed a process; ``None`` if none was killed."""
+        numbers = [-(process.exitcode or 0) for process in list(self._processes)]
+        number = next((n for n in numbers if n > 0 and n != signal.SIGTERM), None)  # SIGTERM is how pools end theirs
+        if number is None:
+            return None
         names = {member.value: member.name for member in signal.Signals}
-        return names.get(killed[0], f"signal {killed[0]}") if killed else None
+        return RuntimeError(_KILLED.format(names.get(number, f"signal {number}")))
 
 
 def wait_until_terminated():

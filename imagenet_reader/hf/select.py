@@ -81,11 +81,12 @@ def select_rows(
             order = ordered.result()
         names, labels, rows = names.take(pa.array(order)), labels[order], rows[order]
         found, expected = rows >= 0, max(plan.count(split) or 0, len(names))
-        if not found.any() and not isinstance(dataset, dict):
+        count = found.sum()
+        if not count and not isinstance(dataset, dict):
             continue  # the dataset has another set of images
-        if nameless and not found.any():
+        if not count and nameless:
             raise nameless
-        if not found.any() or (plan.on_missing == "error" and found.sum() < expected):
+        if not count or (plan.on_missing == "error" and count < expected):
             raise _absent(plan, split, names.filter(pa.array(~found)), expected)
         images = Images(names.filter(pa.array(found)), labels[found])
         columns = plan.columns_of(split)
@@ -147,8 +148,8 @@ def _selected(
     source: NamedImages, rows: np.ndarray, images: Images, columns: Columns, info: datasets.DatasetInfo, split: str
 ) -> datasets.Dataset:
     """A dataset of some rows with the features of ``info``; the images remain in their files."""
-    source.check_labels(rows, images.labels)
     rows, features = source.table_rows(rows), info.features
+    source.check_labels(rows, *images)
     pictures = source.column(features["image"])
     beside = _beside(len(pictures), rows, columns.beside(*images), features)
     joined = datasets.concatenate_datasets(

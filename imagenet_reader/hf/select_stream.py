@@ -9,7 +9,7 @@ import pyarrow as pa
 from imagenet_reader import lists
 from imagenet_reader.formats.hub_names import official_name
 from imagenet_reader.hf.datasets_private import unformatted
-from imagenet_reader.hf.names import FILENAME, JSON, KEY, LOOKED_FOR, OwnLabels, image_column, shown
+from imagenet_reader.hf.names import FILENAME, JSON, KEY, OwnLabels, image_column, nameless
 from imagenet_reader.hf.split_info import info_of
 from imagenet_reader.official import TRAIN_NAME, WNID
 from imagenet_reader.plan import Plan
@@ -79,10 +79,8 @@ class Selection:
         names = [next(filter(None, map(_official_name, values)), None) for values in zip(*candidates.values())]
         self._named = self._named or any(names)
         if names and not self._named:
-            found = shown({source: values[:3] for source, values in candidates.items()})
-            raise ValueError(
-                f"The dataset does not say which image is which: expected {LOOKED_FOR}; found {found}. {STEPS_AFTER}"
-            )
+            found = {source: values[:3] for source, values in candidates.items()}
+            raise ValueError(f"{nameless(found)}. {STEPS_AFTER}")
         rows = [(k, str(name), label) for k, name in enumerate(names) if (label := self._label(name)) is not None]
         found = pa.array([name for _, name, _ in rows], pa.string())
         labels = np.array([label for _, _, label in rows], np.int64)

@@ -49,6 +49,15 @@ def images(dataset):
     return [image["bytes"] for image in arrow(dataset)["image"].to_pylist()]
 
 
+def with_names_in_a_column(dataset):
+    """The images of a dataset without paths, and their official names in a column."""
+    rows = arrow(dataset)["image"].to_pylist()
+    names = [image["path"].rpartition("_")[0] + ".JPEG" for image in rows]
+    features = datasets.Features({"image": datasets.Image(), "file_name": datasets.Value("string")})
+    nameless = [{"bytes": image["bytes"], "path": None} for image in rows]
+    return datasets.Dataset.from_dict({"image": nameless, "file_name": names}, features=features)
+
+
 def assert_same(selected, expected):
     assert selected.features == expected.features and selected.column_names == COLUMNS
     assert rows_of(selected) == rows_of(expected)
@@ -131,31 +140,19 @@ def test_datasets_whose_columns_differ(imagenet, expected):
     halves = train.shard(2, 0), train.shard(2, 1)
     numbers = halves[1].cast_column("label", datasets.Value("int64"))
     undecoded = numbers.cast_column("image", datasets.Image(decode=False)).rename_column("image", "jpg")
-    images = datasets.Features({"image": datasets.Image()})
-    nameless = datasets.Dataset.from_dict({"image": [{"bytes": b"", "path": None}]}, features=images)
+    features = datasets.Features({"image": datasets.Image()})
+    nameless = datasets.Dataset.from_dict({"image": [{"bytes": b"", "path": None}]}, features=features)
     other = datasets.Dataset.from_dict({"a": [1]})
     several = datasets.DatasetDict(a=halves[0], b=undecoded, nameless=nameless, other=other)
     assert_same(imagenet_subsets.select(several, "1pct", split=datasets.Split.TRAIN), expected["train"])
-    rows = arrow(halves[1])["image"].to_pylist()
-    resaved = {
-        "image": [{"bytes": row["bytes"], "path": None} for row in rows],
-        "file_name": [row["path"].rpartition("_")[0] + ".JPEG" for row in rows],
-    }
-    features = datasets.Features(images | {"file_name": datasets.Value("string")})
-    joined = datasets.concatenate_datasets(
-        [halves[0].remove_columns("label"), datasets.Dataset.from_dict(resaved, features=features)]
-    )
+    joined = datasets.concatenate_datasets([halves[0].remove_columns("label"), with_names_in_a_column(halves[1])])
     assert_same(imagenet_subsets.select(joined, "1pct", split="train"), expected["train"])
     stream = imagenet_subsets.select(joined.to_iterable_dataset(), "1pct", split="train").select_columns("file_name")
     assert sorted(row["file_name"] for row in stream) == sorted(expected["train"]["file_name"])
 
 
 def test_names_of_a_column(imagenet, expected):
-    rows = arrow(imagenet["train"])["image"].to_pylist()
-    names = [image["path"].rpartition("_")[0] + ".JPEG" for image in rows]
-    features = datasets.Features({"image": datasets.Image(), "file_name": datasets.Value("string")})
-    nameless = [{"bytes": image["bytes"], "path": None} for image in rows]
-    train = datasets.Dataset.from_dict({"image": nameless, "file_name": names}, features=features)
+    train = with_names_in_a_column(imagenet["train"])
     assert_same(imagenet_subsets.select(train, "1pct", split="train", splits=["train"]), expected["train"])
 
 

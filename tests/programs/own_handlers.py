@@ -50,16 +50,22 @@ def being_written():
     return list(Path(cache).rglob("*.arrow"))
 
 
+sent = {
+    "alarm": [1, signal.SIGALRM],
+    "held": [1_000, signal.SIGINT],
+    "pair": [1, signal.SIGINT, signal.SIGTERM],
+}
 if kind == "alarm":
     signal.signal(signal.SIGALRM, too_late)
-    threading.Timer(2, send, [1, signal.SIGALRM]).start()
 elif kind == "again":
     signal.signal(signal.SIGINT, ask)
 elif kind in ("held", "pair"):
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
-    arguments = [1_000, signal.SIGINT] if kind == "held" else [1, signal.SIGINT, signal.SIGTERM]
-    threading.Thread(target=lambda: (time.sleep(2), send(*arguments)), daemon=True).start()
+if kind in sent:
+    timer = threading.Timer(2, send, sent[kind])
+    timer.daemon = True
+    timer.start()
 
 if kind == "daemon":
     threading.Thread(target=load, daemon=True).start()
