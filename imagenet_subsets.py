@@ -216,7 +216,9 @@ def _reader_importable():
     except ModuleNotFoundError as error:
         if error.name != "imagenet_reader":
             raise
-        advice = "This script needs the package that it is a part of: pip install imagenet-subsets"
+        advice = (
+            "This script needs the package that it is a part of: pip install /path/to/the/clone"
+        )
         raise ModuleNotFoundError(advice, name=error.name) from None
     finally:
         if clone is not None:  # spawned processes need it, too, but its other folders must not hide any package
@@ -231,13 +233,14 @@ with _reader_importable():
     from imagenet_reader.files import as_utf_8, check_space, note_use, unused_cache
     from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
     from imagenet_reader.hf.decoding import fetch_batches_at_once
-    from imagenet_reader.hf.options import check_config_name, check_names
+    from imagenet_reader.hf.options import check_config_name, check_names, check_split
     from imagenet_reader.hf.record import RECORD, write_record
     from imagenet_reader.hf.select import select_splits
     from imagenet_reader.hf.split_info import without_empty_columns
     from imagenet_reader.index.kept import index_path
+    from imagenet_reader.layouts.messages import download_advice
     from imagenet_reader.layouts.official_tar import read_index
-    from imagenet_reader.official import MANUAL_DOWNLOAD, OTHER_LAYOUTS
+    from imagenet_reader.official import FORMS, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
     from imagenet_reader.own_lists import as_given
     from imagenet_reader.plan import Plan
     from imagenet_reader.plan_lists import SplitList
@@ -298,7 +301,8 @@ class ImagenetSubsets(TableBuilder):
 
     def _split_generators(self, dl_manager):
         if self.config.data_dir is None:
-            raise ValueError(f"data_dir is missing. {MANUAL_DOWNLOAD} {OTHER_LAYOUTS}")
+            advice = download_advice([TRAIN_ARCHIVE, VALIDATION_ARCHIVE])
+            raise ValueError(f"data_dir is missing: pass the folder of the images. {FORMS} {advice}")
         splits = self.plan().splits
         if self.unfinished_dir is not None and not getattr(dl_manager, "is_streaming", False):
             self._check_space(splits)
@@ -363,14 +367,14 @@ class ImagenetSubsets(TableBuilder):
     def as_streaming_dataset(self, *args, **kwargs):
         """As in ``datasets``; warns of images that are skipped."""
         if self.config.in_place:
-            raise ValueError("in_place=True cannot be combined with streaming=True, which copies no images anyway.")
+            raise ValueError("in_place=True cannot be combined with streaming=True: leave one of them out.")
         dataset = super().as_streaming_dataset(*args, **kwargs)
         self._warn_of_missing()
         return without_empty_columns(dataset, self.plan())
 
     def _warn_of_missing(self):
         counts = {split: self.info.splits[split].num_examples for split in self.plan().subset}
-        self.plan().warn_of_missing(counts, stacklevel=3)
+        self.plan().warn_of_missing(counts)
 
 
 def _split_infos(rows):
@@ -445,6 +449,8 @@ def load_dataset(
         with unused_cache() as unused:
             return ImagenetSubsets(cache_dir=cache_dir or unused, **options).as_streaming_dataset(split=split)
     builder = ImagenetSubsets(cache_dir=cache_dir, **options)
+    if split is not None and str(split).isidentifier() and str(split) != "all":  # not an instruction: train[:10%]
+        check_split(split, builder.plan().subset)  # before anything is built
     builder.download_and_prepare(download_mode=download_mode, verification_mode=verification_mode, num_proc=num_proc)
     if keep_in_memory is None:
         keep_in_memory = is_small_dataset(builder.info.dataset_size)
@@ -484,8 +490,7 @@ def select(dataset, name="1pct", split=None, **options):
     unknown = sorted(options.keys() - SELECT_OPTIONS)
     if unknown:
         raise ValueError(f"select has no option {unknown[0]!r}; the options are {', '.join(sorted(SELECT_OPTIONS))}.")
-    if name not in SUBSETS and name != "custom":
-        raise ValueError(f"Unknown config {name!r:.200}; choose one of {[*SUBSETS, 'custom']}.")
+    check_config_name(name, [*SUBSETS, "custom"])
     if name == "custom" and options.get("train_list") is None:
         raise ValueError(LISTS_OF_CUSTOM)
     options |= {option: as_given(options.get(option)) for option in CUSTOM.values()}

@@ -30,8 +30,10 @@ def published_labels(classes: str | Sequence[str] | None) -> tuple[int, ...] | N
     label_of = lists.label_of_wnid()
     unknown = [wnid for wnid in classes if not isinstance(wnid, str) or wnid not in label_of]
     if unknown:
+        wnid_of = {word.lower(): wnid for wnid, words in lists.read_classes() for word in words.split(", ")}
+        shown = [f"{word} ({wnid})" if (wnid := wnid_of.get(str(word).lower())) else word for word in unknown]
         raise ValueError(
-            f"classes: {len(unknown):,} of {len(classes):,} are not among the 1,000 wnids: {_shown(unknown)}. "
+            f"classes: {len(unknown):,} of {len(classes):,} are not among the 1,000 wnids: {_shown(shown)}. "
             "imagenet_reader.lists.read_classes() has all, with their words."
         )
     twice = [wnid for wnid, count in collections.Counter(classes).items() if count > 1]

@@ -3,6 +3,7 @@
 import collections
 import functools
 import os
+import pathlib
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -112,8 +113,11 @@ def read_image_list(source: Any) -> list[tuple[str, int]]:
 
 def _read_lines(path: str) -> list[str]:
     """The lines of a text file that may name images."""
-    with open(os.path.expanduser(path), "rb") as file:
-        content = file.read()
+    try:
+        content = pathlib.Path(path).expanduser().read_bytes()
+    except FileNotFoundError as error:
+        message = "There is no such file; expected a list with one image per line, such as n01440764_190.JPEG"
+        raise FileNotFoundError(error.errno, message, path) from None
     if content.startswith(UTF_16):
         raise ValueError(
             f"{path} is UTF-16 text, which Windows PowerShell writes; expected UTF-8. Convert it with "

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import itertools
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from imagenet_reader import lists
 from imagenet_reader.class_sets import incompleteness
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import as_utf_8, digest
-from imagenet_reader.hf.log import logger
+from imagenet_reader.hf.log import logger, warn
 from imagenet_reader.index.members import fixed_width
 from imagenet_reader.layouts.base import Images, Layout, Wanted
 from imagenet_reader.layouts.find import find_layout
@@ -190,14 +189,13 @@ class Plan:
         """The set of images that a split is from: ``"train"``, ``"validation"`` or ``"test"``."""
         return self._lists.image_set(self.subset[split])
 
-    def warn_of_missing(self, counts: dict[str, int], stacklevel: int) -> None:
+    def warn_of_missing(self, counts: dict[str, int]) -> None:
         """Warn of images that are left out; ``counts`` has the number of rows per split."""
         expected = {split: n for split in counts if (n := self.count(split)) is not None}
         missing = {split: n - counts[split] for split, n in expected.items()}
         text = ", ".join(f"{n:,} of {expected[split]:,} in {split}" for split, n in missing.items() if n)
         if text:
-            message = f"{self.config}: missing images are left out: {text}."
-            warnings.warn(message, stacklevel=stacklevel + 1)
+            warn(f"{self.config}: missing images are left out: {text}.")
 
     def _lists_of(self, layout: Layout) -> list[SplitList]:
         return [name for name in self.subset.values() if self._layouts[self._lists.image_set(name)] == layout]

@@ -9,6 +9,7 @@ import warnings
 
 import datasets
 import numpy as np
+import pyarrow.compute as pc
 
 from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
@@ -18,7 +19,7 @@ from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.index.members import MEMBERS
 from imagenet_reader.layouts.base import IMAGE_SETS, Wanted
 from imagenet_reader.layouts.find import find_layout
-from imagenet_reader.official import OFFICIAL_SIZES, TEST_IMAGES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.official import OFFICIAL_SIZES, TEST_IMAGES, TEST_NAME, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.plan import MAX_IMAGE
 from imagenet_reader.reading.checked import DamagedImage, is_damage, read_checked, reason
 from imagenet_reader.rows import locate, named_tuples, training_rows
@@ -84,6 +85,8 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
     for layout, kinds in _find_layouts(data_dir):
         wanted = _wanted(kinds, published["validation"])
         archive, table = _check_layout(layout, kinds, wanted, full)
+        if len(kinds) > 1 and table is not None and not _has_test_images(table):
+            archive["kinds"] = [kind for kind in kinds if kind != "test"]
         rows = {name: _locate(images, table) for name, images in published.items() if _kind(name) in kinds}
         if decode and rows and table is not None:
             with _recording_errors(archive):
@@ -115,6 +118,10 @@ def _find_layouts(data_dir):
         if kind != "test" or layout.exists:  # few people have the test images
             layouts.setdefault(layout, []).append(kind)
     return list(layouts.items())
+
+
+def _has_test_images(table):
+    return pc.any(pc.match_substring_regex(table["name"], TEST_NAME.pattern.decode())).as_py()
 
 
 @contextlib.contextmanager
@@ -260,15 +267,16 @@ def _damage(place, size):
 def format_report(report):
     """Format a report of ``check_archives`` as text: layouts, two tables, problems and advice.
 
+    Of a folder without images, only what is wrong with it.
+
     Example:
 
         >>> print(format_report(check_archives("/data/imagenet")).splitlines()[-1])
         Every config can be loaded: imagenet_subsets.load_dataset("1pct", data_dir="/data/imagenet")
     """
-    found = [
-        (" and ".join(archive["kinds"]) + ":", archive["layout"] or "none", archive["path"])
-        for archive in report["archives"]
-    ]
+    if not any(archive["layout"] for archive in report["archives"]):
+        return report["archives"][0]["errors"][0]
+    found = list(map(_found_row, report["archives"]))
     head = "archive", "bytes", "official size", "images", "classes", "SHA-256", ""
     archives = [head, *map(_archive_row, report["archives"])]
     splits = [("config", "split", "found", "incomplete classes", ""), *map(_split_row, report["splits"])]
@@ -290,6 +298,11 @@ def text_table(sides, rows):
     return ["  ".join(cells).rstrip() for cells in padded]
 
 
+def _found_row(archive):
+    kinds = f"{' and '.join(archive['kinds'])}:"
+    return (kinds, archive["layout"], archive["path"]) if archive["layout"] else (kinds, "none", "")
+
+
 def _archive_row(archive):
     numbers = {key: "-" if archive[key] is None else f"{archive[key]:,}" for key in ("bytes", "images", "classes")}
     size = "-"
@@ -304,9 +317,10 @@ def _split_row(split):
     place = split["config"], split["split"]
     if split["found"] is None:
         return *place, "-", "-", f"{split['archive']} cannot be read"
-    wrong = []
-    if split["absent"]:
-        wrong.append(f"{split['listed'] - split['found']:,} absent, such as {', '.join(split['absent'])}")
+    wrong, absent = [], split["listed"] - split["found"]
+    if absent > 0:
+        examples = f", such as {', '.join(split['absent'])}" if split["absent"] else ""
+        wrong.append(f"{absent:,} absent{examples}")
     if split["damaged"]:
         wrong.append(f"{split['damaged']:,} damaged")
     found = f"{split['found']:,} of {split['listed']:,}"
@@ -347,6 +361,8 @@ def _conclusion(report):
             loadable.append(config if len(complete) == len(subset) else f"{config} with splits={complete}")
     lines = [f"Can be loaded: {'; '.join(loadable) or 'nothing'}."]
     if any(split["damaged"] or split["absent"] for split in splits):
-        lines.append("If an archive with missing or damaged images is meant to be official, download it again.")
+        lines.append(
+            "If the absent or damaged images should be there, unpack them again, or download their files again."
+        )
         lines.append('To load without missing or truncated images, pass on_missing="skip".')
     return lines

@@ -166,6 +166,7 @@ def _cache(arguments):
 
 def _build(arguments):
     """Build a repository for the Hub: Parquet shards and a card."""
+    from imagenet_reader.files import in_words
     from imagenet_subsets_tools.parquet import build_parquet
 
     names = (
@@ -179,7 +180,7 @@ def _build(arguments):
         print(f"{folder}: part {arguments.part} is finished; once all parts are, run the build without --part")
         return
     shards = [path.stat().st_size for path in folder.glob("*/*.parquet")]
-    print(f"{folder}: {len(shards)} shards ({sum(shards) / 1e9:.1f} GB) and README.md")
+    print(f"{folder}: {len(shards)} shards ({in_words(sum(shards))}) and README.md")
 
 
 @contextlib.contextmanager

@@ -11,7 +11,6 @@ from imagenet_reader.layouts.base import IMAGE_SETS, Wanted
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.layouts.indexable import Indexable, OnePass
 from imagenet_reader.layouts.official_tar import OfficialTar
-from imagenet_reader.official import FIRST_MEMBERS
 from imagenet_reader.sources.urls import is_url, known_location
 
 
@@ -66,7 +65,9 @@ def _layouts(path: str) -> list[Indexable]:
     layouts = dict.fromkeys(layout.layout if isinstance(layout, OnePass) else layout for layout in found)
     indexable = [layout for layout in layouts if isinstance(layout, Indexable)]
     if not indexable:
-        raise FileNotFoundError(f"{path} holds none of {', '.join(FIRST_MEMBERS)}: pass the paths of the archives.")
+        raise FileNotFoundError(
+            f"{path} holds no official archives, class tars, WebDataset tars or TFDS records; only these have an index."
+        )
     return indexable
 
 

@@ -125,8 +125,8 @@ def _parquet(file: str) -> Iterator[pq.ParquetFile]:
                 options = {"source": file, "buffer_size": BUFFER}
             yield opened.enter_context(pq.ParquetFile(**options))
     except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # from the system
+        if isinstance(error, OSError) and (error.errno is not None or type(error) is not OSError):
+            raise  # from the system or a server; Arrow's have neither a number nor a type of their own
         raise ArchiveError(
             f"{file} is truncated, damaged or not a Parquet file: {str(error)[:300]}. {CURE}."
         ) from error

@@ -1,5 +1,20 @@
-"""The logger of this project, below that of ``datasets``: ``datasets.logging.set_verbosity_info()`` shows it."""
+"""The logger of this project, below that of ``datasets``, and its warnings.
+
+``datasets.logging.set_verbosity_info()`` shows what is logged.
+"""
 
 import logging
+import sys
+import warnings
+
+OWN = "imagenet_reader", "imagenet_subsets", "datasets"  # prefixes of the names of modules
 
 logger = logging.getLogger("datasets.imagenet_subsets")
+
+
+def warn(message: str) -> None:
+    """Issue a ``UserWarning`` that shows the line of the user's program, which called this project or ``datasets``."""
+    frame, stacklevel = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(OWN):
+        frame, stacklevel = frame.f_back, stacklevel + 1
+    warnings.warn(message, stacklevel=stacklevel)

@@ -3,9 +3,14 @@
 import dataclasses
 import difflib
 import inspect
+import re
 from collections.abc import Iterable
 
 import datasets
+
+from imagenet_reader.lists import CLASS_SETS
+
+BUILT_ON_DEMAND = {"test": "splits=['train', 'validation', 'test']", "unlabeled": "unlabeled=True"}
 
 
 def check_num_proc(num_proc: int | None) -> None:
@@ -15,9 +20,33 @@ def check_num_proc(num_proc: int | None) -> None:
 
 
 def check_config_name(name: str | None, known: Iterable[str]) -> None:
-    """Raise ``ValueError`` if the name of a config is not a string; ``datasets`` checks which one."""
+    """Raise ``ValueError`` if there is no config of a name; ``None`` is the default one."""
     if name is not None and not isinstance(name, str):
         raise ValueError(f"name={name!r:.200}: expected the name of a config, one of {list(known)}.")
+    if name is not None and name not in known:
+        raise ValueError(f"BuilderConfig {name!r:.200} not found. Available: {list(known)}.{_meant(name, known)}")
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """What somebody may have meant by the name of a config, as a sentence after a space; empty if that is unclear."""
+    if "/" in name:
+        return (
+            " A folder is passed as data_dir=...; for a dataset on the Hub, pass what datasets.load_dataset returns to "
+            "imagenet_subsets.select."
+        )
+    folded = re.sub(r"[^a-z0-9]", "", name.lower())
+    if folded in CLASS_SETS:
+        return f" To choose these classes from one of them, pass classes={folded!r}."
+    near = [config for config in known if folded.endswith(config)] or difflib.get_close_matches(folded, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def check_split(split: str, known: Iterable[str]) -> None:
+    """Raise ``ValueError`` if a split, ``str`` or ``datasets.NamedSplit``, is not among those that are built."""
+    name = str(split)
+    if name not in known:
+        advice = f" To build it, pass {BUILT_ON_DEMAND[name]}." if name in BUILT_ON_DEMAND else ""
+        raise ValueError(f'Unknown split "{name:.200}". Should be one of {list(known)}.{advice}')
 
 
 def check_names(config_class, names):

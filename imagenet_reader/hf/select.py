@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.hf.named_images import Joined, NamedImages
+from imagenet_reader.hf.options import check_split
 from imagenet_reader.hf.select_stream import select_stream
 from imagenet_reader.hf.split_info import info_of
 from imagenet_reader.official import WNID
@@ -49,9 +50,8 @@ def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: s
             "of images, use imagenet_subsets.load_dataset."
         )
     if split is not None:
+        check_split(split, plan.subset)
         split = str(split)  # which may be a datasets.NamedSplit
-        if split not in plan.subset:
-            raise ValueError(f"Unknown split {split!r:.200}. Should be one of {list(plan.subset)}.")
         plan.subset = {split: plan.subset[split]}  # images of the others may be missing
     selected = (select_stream if streams else select_rows)(dataset, plan, info)
     return selected if split is None else selected[split]
@@ -93,7 +93,7 @@ def select_rows(
         splits[split] = _selected(source, rows[found], images, columns, info_of(info, columns), split)
     if not splits:
         raise nameless or ArchiveError(f"The dataset has no image of {' or '.join(plan.subset)} of {plan.config}.")
-    plan.warn_of_missing({split: len(rows) for split, rows in splits.items()}, stacklevel=3)
+    plan.warn_of_missing({split: len(rows) for split, rows in splits.items()})
     return datasets.DatasetDict(splits)
 
 

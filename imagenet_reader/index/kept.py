@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import io
 import os
-import warnings
 
 import filelock
 import huggingface_hub
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imagenet_reader.files import note_use
-from imagenet_reader.hf.log import logger
+from imagenet_reader.hf.log import logger, warn
 from imagenet_reader.lists import read_table
 from imagenet_reader.sources import open_file
 from imagenet_reader.sources.local import naming
@@ -106,10 +105,9 @@ def kept_index(path, identity, find):
 
 def _warn_not_kept(error):
     # The same words for every archive: Python then shows them once.
-    warnings.warn(
+    warn(
         f"The indexes of archives cannot be kept in {index_folder()} ({error.strerror or error}), so that each load "
-        "walks through the archives again. Set HF_HOME to a folder that can be written.",
-        stacklevel=2,
+        "walks through the archives again. Set HF_HOME to a folder that can be written."
     )
 
 

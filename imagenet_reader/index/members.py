@@ -1,9 +1,9 @@
 """The members of an archive as a table: the columns of an index."""
 
-import warnings
-
 import numpy as np
 import pyarrow as pa
+
+from imagenet_reader.hf.log import warn
 
 # The name without folders, the offset of the header in the archive and the size of the image, in bytes.
 MEMBERS = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64()})
@@ -55,5 +55,5 @@ def last_of_each_name(table, path):
     if count == 0:
         return table
     last = {name: row for row, name in enumerate(table["name"].to_pylist())}
-    warnings.warn(f"{path} has {count:,} duplicate member names; the last one wins, as in tar.", stacklevel=2)
+    warn(f"{path} has {count:,} duplicate member names; the last one wins, as in tar.")
     return table.take(sorted(last.values()))

@@ -29,12 +29,14 @@ class ImageSet:
 
     Attributes:
         name: ``"train"``, ``"validation"`` or ``"test"``.
+        words: what to call the images in a message.
         archives: names of the official archive.
         folders: names of folders, below ``data_dir``, that may hold the images.
         image: the names of images that lie side by side, also those of renamed ones and the Hub's.
     """
 
     name: str
+    words: str
     archives: tuple[str, ...]
     folders: tuple[str, ...]
     image: re.Pattern[str]
@@ -45,18 +47,21 @@ IMAGE_SETS = {
     for image_set in (
         ImageSet(
             "train",
+            "training images",
             (TRAIN_ARCHIVE,),
             ("train", "ILSVRC2012_img_train", ""),
             re.compile(r"n\d{8}_\d+(?:_n\d{8})?\.jpe?g", re.IGNORECASE),
         ),
         ImageSet(
             "validation",
+            "validation images",
             (VALIDATION_ARCHIVE,),
             ("val", "validation", "ILSVRC2012_img_val", ""),
             re.compile(r"ILSVRC2012_val_\d+(?:_n\d{8})?\.jpe?g", re.IGNORECASE),
         ),
         ImageSet(
             "test",
+            "test images",
             TEST_ARCHIVES,
             ("test", "ILSVRC2012_img_test", ""),
             re.compile(r"ILSVRC2012_test_\d+\.jpe?g", re.IGNORECASE),

@@ -96,10 +96,12 @@ class Missing(Layout):
         raise self._error()
 
     def _error(self) -> FileNotFoundError:
-        folder = os.path.dirname(self.path)
+        folder, images, needed = os.path.dirname(self.path), IMAGE_SETS[self.set_name], self.needed or (self.set_name,)
         if is_url(folder):
             return FileNotFoundError(describe_absent_remotely(self.path))
         if not os.path.isdir(folder):
             return FileNotFoundError(describe_no_folder(folder))
-        hint = describe_near(_first, IMAGE_SETS[self.set_name], self.needed, folder)
-        return FileNotFoundError(describe_absent(self.path, hint))
+        hint = describe_near(_first, images, needed, folder)
+        absent = [IMAGE_SETS[name] for name in needed if _first(IMAGE_SETS[name], folder) is None]
+        archives = [images.archives[0] for images in absent]
+        return FileNotFoundError(describe_absent(folder, images.words, hint, archives))

@@ -4,7 +4,7 @@ import collections
 import os
 import stat
 
-from imagenet_reader.layouts.folders import SYSTEM_FILES, entries_of
+from imagenet_reader.layouts.folders import CLASS_FOLDER, SYSTEM_FILES, entries_of
 from imagenet_reader.layouts.messages import listing
 
 OTHER_SUFFIXES = ".jpeg", ".jpg", ".JPG"  # of images that were renamed
@@ -25,6 +25,8 @@ def explain_files(paths: list[str], top: str, class_folders: list[str], by_label
         class_folders: the folders that images of this layout are in; none if they lie side by side.
         by_label: whether the class of an image follows from its label, as for validation, not from its name.
     """
+    if not class_folders and CLASS_FOLDER.fullmatch(os.path.basename(top)):
+        return f"It is the folder of one class: pass the folder of all as data_dir, such as {os.path.dirname(top)!r}."
     folders = set(map(os.path.dirname, paths))
     absent = sorted(os.path.basename(folder) for folder in folders if not os.path.isdir(folder))
     if absent:

@@ -10,7 +10,6 @@ import glob
 import io
 import os
 import tarfile
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import IO, ClassVar
@@ -20,7 +19,7 @@ import pyarrow as pa
 
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.files import check_space, digest, in_words
-from imagenet_reader.hf.log import logger
+from imagenet_reader.hf.log import logger, warn
 from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.index.kept import archive_identity, index_folder, index_path, kept_index, real_path
 from imagenet_reader.layouts.base import Index, Layout, Snapshot, Wanted, changed_since
@@ -163,10 +162,9 @@ class Kept(Layout):
         """Extract images into a tar, whose path is returned, in addition to those in other ``tars``."""
         tar = f"{self._stem()}-{snapshot.identity[:16]}-{digest(names and sorted(names))[:16]}.tar"
         unfinished, stream = f"{self._stem()}.tar.tmp", self.stream(names)
-        warnings.warn(
-            f"{self.path} {self.obstacle}: {in_words(stream.size)} are read once. The wanted images are cached "
-            f"in {index_folder()}. {self.way_out}",
-            stacklevel=2,
+        warn(
+            f"{self.path} {self.obstacle}: {in_words(stream.size)} are read once, and the images that are asked for "
+            f"are extracted into {index_folder()}, where later loads find them. {self.way_out}".rstrip()
         )
         check_space(index_folder(), stream.needed, f"images of {self.path}")
         try:

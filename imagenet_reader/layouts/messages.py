@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from imagenet_reader.official import (
     CLASS_TAR,
-    MANUAL_DOWNLOAD,
-    OTHER_LAYOUTS,
-    TEST_ARCHIVES,
+    DOWNLOAD_PAGE,
+    DOWNLOAD_SIZES,
+    FORMS,
     TEST_DOWNLOAD,
     TEST_NAME,
     TRAIN_NAME,
@@ -40,9 +40,15 @@ def listing(names: Sequence[str], most: int = NAMES_SHOWN, longest: int = NAME_S
     return ", ".join(name if len(name) <= longest else f"{name[:longest]}..." for name in names[:most]) + more
 
 
-def download_advice(archive: str) -> str:
-    """How to get an official archive."""
-    return TEST_DOWNLOAD if archive in TEST_ARCHIVES else MANUAL_DOWNLOAD
+def download_advice(archives: Sequence[str]) -> str:
+    """How to get official archives."""
+    sizes = [f"{name} ({DOWNLOAD_SIZES[name]})" for name in archives if name in DOWNLOAD_SIZES]
+    if not sizes:
+        return TEST_DOWNLOAD
+    return (
+        f"ImageNet cannot be downloaded by a program: register at {DOWNLOAD_PAGE}, accept the terms, download "
+        f"{' and '.join(sizes)} of ILSVRC2012 into one folder, do not unpack them, and pass that folder as data_dir=..."
+    )
 
 
 def describe_absent_remotely(path: str) -> str:
@@ -56,16 +62,18 @@ def describe_absent_remotely(path: str) -> str:
     )
 
 
-def describe_absent(path: str, hint: str = "") -> str:
-    """The message for an absent archive: what its folder holds, and a hint, or how to get it."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if os.path.islink(path) and not os.path.exists(path):
-        found = f"is a broken link, to {os.readlink(path)}"
-        hint = hint or "Put back what it leads to, such as a disk that is not mounted, or replace the link."
-    elif os.path.isdir(path):
-        found = "is a folder"
-    else:
-        entries = listing(sorted(os.listdir(folder)), ENTRIES_SHOWN) if os.path.isdir(folder) else "no such folder"
-        found = f"does not exist (its folder holds: {entries or 'nothing'})"
-    advice = f"{hint or download_advice(os.path.basename(path))} {OTHER_LAYOUTS}"
-    return f"{path} {found}. {advice} To build only the splits that do not need it, pass splits=[...]."
+def describe_absent(folder: str, what: str, hint: str, archives: Sequence[str]) -> str:
+    """The message for images that a folder has in no known form.
+
+    Args:
+        folder: the folder.
+        what: what to call the images.
+        hint: where they are; empty if that is unknown.
+        archives: the official archives to download then.
+    """
+    entries = listing(sorted(os.listdir(folder)), ENTRIES_SHOWN)
+    advice = f"{hint} {FORMS}" if hint else f"{FORMS} {download_advice(archives)}"
+    return (
+        f"{folder} has no {what} in a known form (it holds: {entries or 'nothing'}). {advice} To build only the splits "
+        "that do not need them, pass splits=[...]."
+    )

@@ -7,6 +7,9 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from imagenet_reader.errors import ArchiveError
 from imagenet_reader.layouts.base import IMAGE_SETS, ImageSet, Layout
 from imagenet_reader.layouts.folders import Holdings, entries_of
@@ -19,6 +22,8 @@ from imagenet_reader.walk.archive import walk_tar
 
 MAX_FOLDERS = 200  # searched for images that are too deep
 DEEPER = "*", "*/Data/CLS-LOC", "*/*/Data/CLS-LOC", "*/*"
+BUILT = "*/train-*-of-*.parquet"  # one folder per config
+HIGHER = 2  # folders above that are searched: data_dir may be a class folder
 MEMBERS = {"train": 1_000, "validation": 50_000, "test": 100_000}  # of the archives
 CLASSES = 1_000
 SHOWN = 3
@@ -36,7 +41,9 @@ def describe_near(find: Find, images: ImageSet, needed: tuple[str, ...], data_di
         data_dir: the folder that lacks the set.
     """
     return (
-        _describe_deeper(find, images, needed, data_dir)
+        _describe_built(data_dir)
+        or _describe_deeper(find, images, needed, data_dir)
+        or _describe_above(find, images, needed, data_dir)
         or _describe_renamed(images, data_dir)
         or describe_sights(images, data_dir)
     )
@@ -63,6 +70,17 @@ def describe_no_folder(data_dir: str) -> str:
     return f"{message} It has: {listing(near, SHOWN)}." if near else f"{message} Pass the folder of the images."
 
 
+def _describe_built(data_dir: str) -> str:
+    """How to load the folder that ``imagenet-subsets build`` wrote; only its Parquet files have the column."""
+    for folder in (os.path.abspath(data_dir), os.path.dirname(os.path.abspath(data_dir))):
+        for path in sorted(glob.iglob(os.path.join(glob.escape(folder), BUILT))):
+            with contextlib.suppress(pa.ArrowException, OSError):
+                if "file_name" in pq.read_schema(path).names:
+                    call = f"datasets.load_dataset({folder!r}, {os.path.basename(os.path.dirname(path))!r})"
+                    return f"But {folder} is a dataset that is already built: {call}."
+    return ""
+
+
 def _describe_deeper(find: Find, images: ImageSet, needed: tuple[str, ...], data_dir: str) -> str:
     """Which folders below have such images; one is recommended if it has all that the config needs."""
     places: dict[Layout, str] = {}
@@ -86,6 +104,17 @@ def _describe_deeper(find: Find, images: ImageSet, needed: tuple[str, ...], data
     if os.path.isdir(path):
         return f"But {path} has such images: move what is in it to {goal}."
     return f"But {path} has such images: move it to {data_dir}."
+
+
+def _describe_above(find: Find, images: ImageSet, needed: tuple[str, ...], data_dir: str) -> str:
+    """Which folder above has all that the config needs: ``data_dir`` is then its ``train``, or one class."""
+    folder = os.path.abspath(data_dir)
+    for _ in range(HIGHER):
+        folder = os.path.dirname(folder)
+        with contextlib.suppress(PermissionError):
+            if all(find(IMAGE_SETS[name], folder) is not None for name in needed):
+                return f"But {folder} has such images: pass data_dir={folder!r}."
+    return ""
 
 
 def _folders_below(data_dir: str) -> Iterator[str]:
@@ -114,7 +143,7 @@ def _describe_renamed(images: ImageSet, data_dir: str) -> str:
             if count == expected:
                 return f"But {path} looks like that archive; rename it to {archive}."
             others.append(f"{path} begins like that archive, but has {count:,} of its {expected:,} members")
-    return f"But {'; '.join(others[:SHOWN])}. {download_advice(archive)}" if others else ""
+    return f"But {'; '.join(others[:SHOWN])}. {download_advice(images.archives)}" if others else ""
 
 
 def _count(path: str, archive: str) -> int:

@@ -11,7 +11,7 @@ from imagenet_reader.formats.tar_header import BLOCK, ZERO_BLOCK
 from imagenet_reader.index.members import MEMBERS, last_of_each_name
 from imagenet_reader.layouts.base import ImageSet, Snapshot, Wanted
 from imagenet_reader.layouts.indexable import Advance, Indexable, Passed
-from imagenet_reader.layouts.messages import NOT_TAR, TAR_DESCRIPTIONS, describe_absent
+from imagenet_reader.layouts.messages import NOT_TAR, TAR_DESCRIPTIONS
 from imagenet_reader.official import FIRST_MEMBERS, OFFICIAL_SIZES
 from imagenet_reader.sources import open_file
 from imagenet_reader.sources.folders import exists, stamp_of
@@ -53,7 +53,7 @@ class OfficialTar(Indexable):
             ArchiveError: it is not a tar, or another one.
         """
         if not exists(self.path):
-            raise FileNotFoundError(describe_absent(self.path))
+            raise FileNotFoundError(f"{self.path} does not exist, or is no file.")
         name = first_name(self.path)
         expected = FIRST_MEMBERS.get(os.path.basename(self.path))
         if expected is not None and not expected.fullmatch(name):

@@ -31,11 +31,18 @@ def describe_sights(images: ImageSet, data_dir: str) -> str:
     if not sights:
         return ""
     more = f"{len(sights) - SHOWN:,} more files look like these. " if len(sights) > SHOWN else ""
-    return f"But {'; '.join(sights[:SHOWN])}. {more}{download_advice(images.archives[0])}"
+    return f"But {'; '.join(sights[:SHOWN])}. {more}{download_advice(images.archives)}"
 
 
 def _sight(images: ImageSet, data_dir: str, name: str) -> str:
     path = os.path.join(data_dir, name)
+    if name in images.archives and os.path.islink(path):
+        return (
+            f"{path} is a broken link, to {os.readlink(path)}: put back what it leads to, such as a disk that is not "
+            "mounted, or replace the link"
+        )
+    if name in images.archives:
+        return f"{path} is a folder: put the archive there, as it was downloaded"
     for archive in images.archives:
         for pattern, what in OF_ARCHIVE.items():
             if re.fullmatch(re.escape(archive.removesuffix(".tar")) + pattern, name, re.IGNORECASE):

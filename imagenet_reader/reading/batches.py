@@ -4,13 +4,13 @@ import collections
 import concurrent.futures
 import functools
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from imagenet_reader.hf.log import warn
 from imagenet_reader.reading.checked import DamagedImage, Place, confirm_all, read_unconfirmed
 from imagenet_reader.reading.reader import OpenReader, Reader
 from imagenet_reader.rows import Columns, file_names, named_tuples
@@ -85,14 +85,14 @@ class Damage:
         """Add damaged images, {row number: message}, in row order, whichever thread finished first."""
         self.messages += [damaged[k] for k in sorted(damaged)]
 
-    def warn(self, stacklevel):
+    def warn(self):
         """Warn of them; then only once the count has grown tenfold, or every shard would repeat it."""
         count = len(self.messages)
         if count >= self._due:
             self._due = 10 * count
             more = f" And {count - DAMAGE_SHOWN:,} more." if count > DAMAGE_SHOWN else ""
             shown = " ".join(self.messages[:DAMAGE_SHOWN])
-            warnings.warn(f"Damaged images are left out: {count:,}. {shown}{more}", stacklevel=stacklevel + 1)
+            warn(f"Damaged images are left out: {count:,}. {shown}{more}")
 
 
 def read_batches(
@@ -128,7 +128,7 @@ def read_batches(
             opened.stop.set()  # do not make Ctrl-C wait for slow storage
             pool.shutdown(cancel_futures=True)
             if damage is not None:
-                damage.warn(stacklevel=2)
+                damage.warn()
 
 
 class _ReadAhead:

@@ -47,6 +47,10 @@ _Place = tuple[str, int, int]  # a path in a file system, and where a range begi
 _answers_ranges: dict[str, bool] = {}  # by server
 
 
+class RemoteError(OSError):
+    """A file behind a URL cannot be read; nothing is wrong with its content."""
+
+
 class RemoteFile(PositionalFile):
     """An open file behind a URL; see ``sources.File``.
 
@@ -128,7 +132,7 @@ def _failure(file: RemoteFile, error: BaseException, tries: int = 1) -> OSError:
     if not isinstance(error, PermissionError) and not (file.stop and file.stop.is_set()):
         now = remote_stamp(file.path)
         if now != file.known:
-            return OSError(
+            return RemoteError(
                 f"{shown(file.path)} has been replaced since it was opened: it had {file.known.size:,} bytes and "
                 f"version {file.known.version!r}, and now has {now.size:,} and {now.version!r}. Load again"
             )
@@ -148,7 +152,9 @@ def remote_stamp(url: str) -> Stamp:
 
     stamp = stamp_in(asked(url, info))
     if stamp is None:
-        raise OSError(f"{shown(url)}: the server does not say the size of this file, so it cannot be read by ranges")
+        raise RemoteError(
+            f"{shown(url)}: the server does not say the size of this file, so it cannot be read by ranges"
+        )
     return stamp
 
 
@@ -247,7 +253,7 @@ def _expect_ranges(url: str) -> None:
     if is_http(url) and server not in _answers_ranges:
         _answers_ranges[server] = asked(url, _status_of_range) != 200
     if is_http(url) and not _answers_ranges[server]:
-        raise OSError(
+        raise RemoteError(
             f"{shown(url)}: the server ignores ranges: it sends all of a file instead of the bytes that are asked for. "
             "Use a server that answers requests for ranges, or download the file"
         )
@@ -300,7 +306,7 @@ def _explained(error: BaseException, url: str, tries: int) -> OSError:
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(f"{shown(url)} does not exist")
     status = getattr(error, "status", None)
-    kind = PermissionError if isinstance(error, PermissionError) or status in (401, 403) else OSError
+    kind = PermissionError if isinstance(error, PermissionError) or status in (401, 403) else RemoteError
     after = f" after {tries} tries" if tries > 1 else ""
     text = shown(str(error)).replace(url, shown(url))[:500]
     return kind(f"reading {shown(url)} failed{after}: {type(error).__name__}: {text}")

@@ -246,8 +246,9 @@ def test_wrong_datasets(imagenet):
         imagenet_subsets.select(train.remove_columns("image"), "1pct")
     with pytest.raises(ValueError, match=r"no option 'in_place'"):
         imagenet_subsets.select(imagenet, "1pct", in_place=True)
-    with pytest.raises(ValueError, match="Unknown split"):
-        imagenet_subsets.select(imagenet, "1pct", split="val")
+    for split in ("val", "train[:10%]"):
+        with pytest.raises(ValueError, match="Unknown split"):
+            imagenet_subsets.select(imagenet, "1pct", split=split)
 
 
 def test_a_split_without_images(expected):
@@ -289,8 +290,10 @@ def test_some_images_without_names(expected):
 def test_wrong_arguments(imagenet):
     with pytest.raises(TypeError, match=r"Expected a dataset.*found str"):
         imagenet_subsets.select("ILSVRC/imagenet-1k", "1pct")
-    with pytest.raises(ValueError, match=r"Unknown config '2pct'.*'10pct'"):
+    with pytest.raises(ValueError, match=r"'2pct' not found.*'10pct'"):
         imagenet_subsets.select(imagenet, "2pct")
+    with pytest.raises(ValueError, match="expected the name of a config"):
+        imagenet_subsets.select("1pct", imagenet)
     for empty in (imagenet["train"].select([]), datasets.DatasetDict()):
         with pytest.raises(ArchiveError, match="has no image of train or validation of 1pct"):
             imagenet_subsets.select(empty, "1pct")

@@ -27,6 +27,7 @@ from imagenet_reader.official import TRAIN_ARCHIVE as TRAIN
 from imagenet_reader.official import VALIDATION_ARCHIVE as VALIDATION
 from imagenet_reader.sources import remote as remote_files
 from imagenet_subsets_tools.indexes import index_archives
+from imagenet_subsets_tools.parquet import build_parquet
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 IMAGE = "n01440764_10043.JPEG"
@@ -62,6 +63,16 @@ def no_such_folder(data_dir):
 
 def too_high(data_dir):
     load(data_dir.parent)
+
+
+def class_folder(data_dir):
+    write(data_dir / "train" / "n01440764" / IMAGE)
+    load(data_dir / "train" / "n01440764", splits=["train"])
+
+
+def built(data_dir):
+    build_parquet(data_dir / "hub", data_dir, configs=["1pct"], splits=["train"], num_proc=1)
+    load(data_dir / "hub")
 
 
 def images_deeper(data_dir):
@@ -382,9 +393,11 @@ def script_asks(data_dir):
 
 MESSAGES = {  # of the page's table, and what gets each
     "data_dir is missing": no_folder,
-    "... does not exist (its folder holds: ...)": empty,
+    "... has no ... images in a known form (it holds: ...)": empty,
     "... there is no such folder": no_such_folder,
     "... has such images: pass data_dir=...": too_high,
+    "... is the folder of one class": class_folder,
+    "... is a dataset that is already built": built,
     "... has such images: move what is in it to ...": images_deeper,
     "... hold such images: move what is in these folders directly into ...": images_spread,
     "... begins like that archive, but has ... of its ... members": other_archive,

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tarfile
 
+import datasets
 import pytest
 from datasets.exceptions import DatasetGenerationError
 from helpers.programs import command, environment
@@ -42,7 +43,9 @@ def test_an_archive_is_missing(archive, data_dir):
     (data_dir / archive).unlink()
     message = load_error(data_dir)
     other = {TRAIN: VALIDATION, VALIDATION: TRAIN}[archive]
-    assert f"{data_dir / archive} does not exist (its folder holds: {other})" in message
+    words = {TRAIN: "training images", VALIDATION: "validation images"}[archive]
+    assert f"{data_dir} has no {words} in a known form (it holds: {other})" in message
+    assert re.search(rf"download {archive} \(1?[\d.]+ GB\) of", message)  # only what is absent
     assert "splits=[...]" in message
 
 
@@ -155,6 +158,14 @@ def test_class_tars_under_wrong_names(data_dir):
     ("name", "options", "message"),
     [
         ("5pct", {}, "BuilderConfig '5pct' not found. Available: ['1pct', '10pct', 'lt', 'full', 'custom']"),
+        ("1percent", {}, "Did you mean '1pct'?"),
+        ("ImageNet-LT", {}, "Did you mean 'lt'?"),
+        ("ImageNet-100", {}, "pass classes='imagenet100'"),
+        ("ILSVRC/imagenet-1k", {}, "pass what datasets.load_dataset returns to imagenet_subsets.select"),
+        ("1pct", {"split": "val"}, "Unknown split \"val\". Should be one of ['train', 'validation']."),
+        ("1pct", {"split": "test"}, "pass splits=['train', 'validation', 'test']"),
+        ("10pct", {"split": datasets.Split("unlabeled")}, "pass unlabeled=True"),
+        ("1pct", {"classes": ["Tench"]}, "not among the 1,000 wnids: Tench (n01440764)"),
         ("1pct", {"label_names": "numbers"}, "label_names='numbers' is not known; choose one of ['wnid', 'words']"),
         ("1pct", {"on_missing": "ignore"}, "on_missing='ignore' is not known; choose one of ['error', 'skip']"),
         ("1pct", {"splits": ["val"]}, "splits=['val']: expected a list out of ['train', 'validation', 'test']"),

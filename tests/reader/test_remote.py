@@ -184,13 +184,16 @@ def test_server_without_lists_of_files(archives, small_images, list_options, hf_
     ("settings", "message"),
     [({"ranges": False}, "ignores ranges.*download"), ({"fail": lambda number: 403}, "failed.*403")],
 )
-def test_server_that_refuses(settings, message, archives, list_options, hf_home, tmp_path):
-    vars(archives).update(settings)
-    with pytest.raises((OSError, DatasetGenerationError)) as caught:
-        load(archives.url, cache_dir=tmp_path / "cache", **list_options)
+@pytest.mark.parametrize("layout", ["archives", "hub parquet"])
+def test_server_that_refuses(layout, settings, message, small_images, list_options, hf_home, tmp_path):
+    with served(layout, small_images, tmp_path) as server:
+        vars(server).update(settings)
+        with pytest.raises((OSError, DatasetGenerationError)) as caught:
+            load(server.url, cache_dir=tmp_path / "cache", **list_options)
     error = caught.value.__cause__ if isinstance(caught.value, DatasetGenerationError) else caught.value
-    assert archives.url in str(error)
+    assert server.url in str(error)
     assert re.search(message, str(error))
+    assert "damaged" not in str(error)
 
 
 @pytest.mark.once

@@ -149,7 +149,7 @@ def test_index_takes_a_folder(val_tar, hf_home, capsys, tmp_path):
     assert f"{VALIDATION_ARCHIVE}: 300 images" in capsys.readouterr().out
     (tmp_path / "empty").mkdir()
     assert main(["index", str(tmp_path / "empty")]) == 1
-    assert "pass the paths of the archives" in capsys.readouterr().err
+    assert "holds no official archives" in capsys.readouterr().err
 
 
 def test_index_reports_that_no_index_can_be_cached(val_tar, hf_home, capsys):

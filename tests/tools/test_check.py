@@ -123,7 +123,8 @@ def test_complete_archives_give_every_config(standins_all, capsys):
     size = f"{(standins_all / TRAIN).stat().st_size:,}"
     there = f"{len(images) + 3_000:,}"
     assert row(text, TRAIN) == [size, "no", there, "1,000", "-", "ok"]
-    assert row(text, *FULL) == [there, "of", "1,281,167", "-", "see", "below"]
+    absent = f"{1_281_167 - len(images) - 3_000:,}"
+    assert row(text, *FULL) == [there, "of", "1,281,167", "-", absent, "absent"]
     assert row(text, "train:") == ["official", "archive", str(standins_all / TRAIN)]
     assert row(text, VALIDATION)[2:] == ["50,000", "-", "-", "ok"]
     call = f'imagenet_subsets.load_dataset("1pct", data_dir="{standins_all}")'
@@ -185,10 +186,17 @@ def test_other_archive_is_checked_if_one_is_missing(folder, missing, run_check):
     absent = next(archive for archive in report["archives"] if archive["name"] == missing)
     assert (absent["bytes"], absent["images"], absent["sha256"], absent["ok"]) == (None, None, None, False)
     (error,) = absent["errors"]
-    assert f"{folder / missing} does not exist" in error and error in text
+    assert f"{folder} has no {absent['kinds'][0].replace('train', 'training')} images" in error and error in text
     unknown = {(split["config"], split["split"]) for split in report["splits"] if split["found"] is None}
     assert unknown == (OF_VALIDATION if missing == VALIDATION else {*SPLITS} - OF_VALIDATION)
     assert row(text, *sorted(unknown)[0]) == ["-", "-", missing, "cannot", "be", "read"]
+
+
+def test_folder_without_images(tmp_path, run_check):
+    code, report, text = run_check(tmp_path)
+    assert code == 1 and not any(results(report).values())
+    assert text == report["archives"][0]["errors"][0]
+    assert text.startswith(f"{tmp_path} has no training images in a known form")
 
 
 def test_both_swapped_archives_are_reported(folder, run_check):
