@@ -216,9 +216,7 @@ def _reader_importable():
     except ModuleNotFoundError as error:
         if error.name != "imagenet_reader":
             raise
-        advice = (
-            "This script needs the package that it is a part of: pip install /path/to/the/clone"
-        )
+        advice = "This script needs the package that it is a part of: pip install /path/to/the/clone"
         raise ModuleNotFoundError(advice, name=error.name) from None
     finally:
         if clone is not None:  # spawned processes need it, too, but its other folders must not hide any package

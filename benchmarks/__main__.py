@@ -8,7 +8,7 @@ Archives with drawn images are made in the work folder. Each run is a separate p
 caches; compared runs take turns, and a ratio is the median of the ratios of all rounds. Where three
 ratios are given, they are the smallest, the median and the largest, which counts.
 The targets are for images of ImageNet's size; small ones cost most where their number matters.
-The rivals come with "pip install imagenet-subsets[bench]"; those that are not installed are skipped.
+The rivals come with "pip install -e '.[bench]'"; those that are not installed are skipped.
 """
 
 import argparse

@@ -10,6 +10,8 @@
 ``is_small_dataset``                   2.19 to 5.x: whether to keep a dataset in memory
 ``ConcatenationTable``                 2.19 to 5.x: a table made of a grid of blocks
 ``_indices``                           2.19 to 5.x: the rows of its table that a dataset has, in order
+``fast_slice``                         2.19 to 5.x: looks up row numbers in ``_indices``
+``_fingerprint``                       2.19 to 5.x: identifies a dataset in the caches of ``map``
 ``_formatting``                        2.19 to 5.x: the format of a streaming dataset; ``None`` by default
 =====================================  ===================================================================
 """
@@ -22,14 +24,14 @@ import datasets
 import multiprocess
 from datasets.exceptions import DatasetGenerationError
 from datasets.iterable_dataset import ExamplesIterable
-from datasets.table import ConcatenationTable
+from datasets.table import ConcatenationTable, InMemoryTable
 from datasets.utils.info_utils import is_small_dataset
 
 from imagenet_reader.hf.options import check_num_proc
 from imagenet_reader.hf.processes import end_with, wait_until_terminated, with_pool_of_datasets
 from imagenet_reader.hf.progress import without_bars_in_files
 
-__all__ = ["TableBuilder", "indices_of", "is_small_dataset", "only_column", "unformatted"]
+__all__ = ["TableBuilder", "indices_of", "is_small_dataset", "only_column", "take_rows", "unformatted"]
 
 
 class TableBuilder(datasets.GeneratorBasedBuilder):
@@ -133,6 +135,22 @@ def only_column(dataset, column, name, feature):
         table = table.rename_columns([name])
     table = table.cast(features.arrow_schema)
     return datasets.Dataset(table, info=datasets.DatasetInfo(features=features), split=dataset.split)
+
+
+class _RowNumbers(InMemoryTable):
+    """Row numbers in one batch. ``datasets`` looks one up for each row; a plain slice takes a third of its time."""
+
+    def fast_slice(self, offset=0, length=None):
+        return self.table.slice(offset, length)
+
+
+def take_rows(dataset, rows):
+    """As ``dataset.select(rows)``, but rows are accessed faster."""
+    selected = dataset.select(rows)
+    if selected._indices is None:  # the rows are contiguous
+        return selected
+    numbers = _RowNumbers(selected._indices.table.combine_chunks())
+    return datasets.Dataset(selected.data, selected.info, selected.split, numbers, selected._fingerprint)
 
 
 def indices_of(dataset):

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
+from imagenet_reader.hf.datasets_private import take_rows
 from imagenet_reader.hf.named_images import Joined, NamedImages
 from imagenet_reader.hf.options import check_split
 from imagenet_reader.hf.select_stream import select_stream
@@ -155,7 +156,7 @@ def _selected(
     joined = datasets.concatenate_datasets(
         [pictures, beside], axis=1, info=info.copy(), split=datasets.NamedSplit(split)
     )
-    return joined.select(rows)
+    return take_rows(joined, rows)
 
 
 def _beside(
