@@ -7,7 +7,8 @@ import logging
 import sys
 import warnings
 
-OWN = "imagenet_reader", "imagenet_subsets", "datasets"  # prefixes of the names of modules
+# Packages whose lines a warning does not show; datasets_modules has the copies of scripts that datasets 2 and 3 run.
+OWN = "imagenet_reader", "imagenet_subsets", "imagenet_subsets_tools", "datasets", "datasets_modules"
 
 logger = logging.getLogger("datasets.imagenet_subsets")
 
@@ -15,6 +16,6 @@ logger = logging.getLogger("datasets.imagenet_subsets")
 def warn(message: str) -> None:
     """Issue a ``UserWarning`` that shows the line of the user's program, which called this project or ``datasets``."""
     frame, stacklevel = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(OWN):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in OWN:
         frame, stacklevel = frame.f_back, stacklevel + 1
     warnings.warn(message, stacklevel=stacklevel)

@@ -1,9 +1,10 @@
-"""The log says which layout and index were used."""
+"""The log says which layout and index were used; warnings show the line of the user's program."""
 
 import logging
 
 import datasets
 import pytest
+from helpers.rows import WAYS, load
 
 import imagenet_subsets
 
@@ -39,3 +40,13 @@ def test_log_follows_the_verbosity_of_datasets(logged, val_tar, tmp_path, hf_hom
     assert f"Index of {val_tar}: made, 300 images" in first
     assert any(line.startswith(f"Index of {val_tar}: taken from {hf_home}") for line in second)
     assert not any(str(val_tar) in line for line in logged(logging.WARNING, load))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("streaming", [True, False])
+def test_warnings_show_the_line_of_the_caller(way, streaming, val_tar, tmp_path, hf_home):
+    options = {"data_dir": str(val_tar.parent), "splits": ["validation"], "on_missing": "skip"}
+    with pytest.warns(UserWarning, match="49,700 of 50,000 in validation") as warned:
+        load(way, "1pct", cache_dir=str(tmp_path), streaming=streaming, **options)
+    shown = {warning.filename for warning in warned if "left out" in str(warning.message)}
+    assert shown == {load.__code__.co_filename}
