@@ -22,7 +22,6 @@ from imagenet_reader.walk.archive import walk_tar
 
 MAX_FOLDERS = 200  # searched for images that are too deep
 DEEPER = "*", "*/Data/CLS-LOC", "*/*/Data/CLS-LOC", "*/*"
-BUILT = "*/train-*-of-*.parquet"  # one folder per config
 HIGHER = 2  # folders above that are searched: data_dir may be a class folder
 MEMBERS = {"train": 1_000, "validation": 50_000, "test": 100_000}  # of the archives
 CLASSES = 1_000
@@ -72,11 +71,14 @@ def describe_no_folder(data_dir: str) -> str:
 
 def _describe_built(data_dir: str) -> str:
     """How to load the folder that ``imagenet-subsets build`` wrote; only its Parquet files have the column."""
-    for folder in (os.path.abspath(data_dir), os.path.dirname(os.path.abspath(data_dir))):
-        for path in sorted(glob.iglob(os.path.join(glob.escape(folder), BUILT))):
+    folder = os.path.abspath(data_dir)
+    if glob.glob(os.path.join(glob.escape(folder), "*-of-*.parquet")):  # data_dir is the folder of a config
+        folder = os.path.dirname(folder)
+    for config in itertools.islice(_folders_in(folder), MAX_FOLDERS):
+        for path in glob.glob(os.path.join(glob.escape(config), "train-*-of-*.parquet"))[:1]:
             with contextlib.suppress(pa.ArrowException, OSError):
                 if "file_name" in pq.read_schema(path).names:
-                    call = f"datasets.load_dataset({folder!r}, {os.path.basename(os.path.dirname(path))!r})"
+                    call = f"datasets.load_dataset({folder!r}, {os.path.basename(config)!r})"
                     return f"But {folder} is a dataset that is already built: {call}."
     return ""
 
@@ -119,8 +121,12 @@ def _describe_above(find: Find, images: ImageSet, needed: tuple[str, ...], data_
 
 def _folders_below(data_dir: str) -> Iterator[str]:
     for pattern in DEEPER:
-        for found in sorted(glob.iglob(os.path.join(glob.escape(data_dir), pattern, ""))):
-            yield found.rstrip("/")
+        yield from _folders_in(data_dir, pattern)
+
+
+def _folders_in(folder: str, pattern: str = "*") -> Iterator[str]:
+    for found in sorted(glob.iglob(os.path.join(glob.escape(folder), pattern, ""))):
+        yield found.rstrip("/")
 
 
 def _is_complete(layout: Layout, images: ImageSet) -> bool:

@@ -36,7 +36,7 @@ def describe_sights(images: ImageSet, data_dir: str) -> str:
 
 def _sight(images: ImageSet, data_dir: str, name: str) -> str:
     path = os.path.join(data_dir, name)
-    if name in images.archives and os.path.islink(path):
+    if name in images.archives and not os.path.exists(path):
         return (
             f"{path} is a broken link, to {os.readlink(path)}: put back what it leads to, such as a disk that is not "
             "mounted, or replace the link"
