@@ -160,7 +160,10 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
             raise ValueError(f"real_labels={self.real_labels!r:.200}: expected True or False.")
         splits, known = self.splits, list(self._possible_subset())
         if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(known)):
-            raise ValueError(f"splits={splits!r:.200}: expected a list out of {known}, the splits of {self.name!r}.")
+            also = " 'unlabeled' is one with unlabeled=True." if "unlabeled" in str(splits) else ""
+            raise ValueError(
+                f"splits={splits!r:.200}: expected a list out of {known}, the splits of {self.name!r}.{also}"
+            )
         if self.classes is not None and any(of_list.name == "test" for of_list in self._subset().values()):
             raise ValueError(
                 "The official test images have no labels, so classes=... cannot choose among them. Leave 'test' out of "
@@ -231,7 +234,7 @@ with _reader_importable():
     from imagenet_reader.files import as_utf_8, check_space, note_use, unused_cache
     from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
     from imagenet_reader.hf.decoding import fetch_batches_at_once
-    from imagenet_reader.hf.options import check_config_name, check_names, check_split
+    from imagenet_reader.hf.options import check_config_name, check_data_dir, check_names, check_split
     from imagenet_reader.hf.record import RECORD, write_record
     from imagenet_reader.hf.select import select_splits
     from imagenet_reader.hf.split_info import without_empty_columns
@@ -276,6 +279,7 @@ class ImagenetSubsets(TableBuilder):
             kwargs[option] = as_given(kwargs.get(option))
         self._source_options = kwargs.get("storage_options") or {}
         kwargs["storage_options"] = dict(self._source_options)  # datasets adds to them
+        check_data_dir(data_dir)
         if data_dir is not None:  # one folder, one cache, however its path is written
             data_dir = known_location(data_dir)
             self._use_source_options(data_dir)
@@ -485,6 +489,8 @@ def select(dataset, name="1pct", split=None, **options):
         >>> imagenet_subsets.select(imagenet, "1pct")["train"].num_rows
         12811
     """
+    if isinstance(dataset, str) and not isinstance(name, str):
+        raise TypeError(f"The dataset is the first argument: imagenet_subsets.select(dataset, {dataset!r:.200}).")
     unknown = sorted(options.keys() - SELECT_OPTIONS)
     if unknown:
         raise ValueError(f"select has no option {unknown[0]!r}; the options are {', '.join(sorted(SELECT_OPTIONS))}.")

@@ -30,8 +30,8 @@ def published_labels(classes: str | Sequence[str] | None) -> tuple[int, ...] | N
     label_of = lists.label_of_wnid()
     unknown = [wnid for wnid in classes if not isinstance(wnid, str) or wnid not in label_of]
     if unknown:
-        wnid_of = {word.lower(): wnid for wnid, words in lists.read_classes() for word in words.split(", ")}
-        shown = [f"{word} ({wnid})" if (wnid := wnid_of.get(str(word).lower())) else word for word in unknown]
+        wnids = _wnid_of_word()
+        shown = [f"{word} (pass {wnid!r})" if (wnid := wnids.get(str(word).lower())) else word for word in unknown]
         raise ValueError(
             f"classes: {len(unknown):,} of {len(classes):,} are not among the 1,000 wnids: {_shown(shown)}. "
             "imagenet_reader.lists.read_classes() has all, with their words."
@@ -45,11 +45,17 @@ def published_labels(classes: str | Sequence[str] | None) -> tuple[int, ...] | N
 def _known_name(name: str) -> str:
     if name in lists.CLASS_SETS:
         return name
-    if name in lists.label_of_wnid():
-        raise ValueError(f"classes={name!r}: expected {_expected()}. For one class, pass classes=[{name!r}].")
+    wnid = name if name in lists.label_of_wnid() else _wnid_of_word().get(name.lower())
+    if wnid is not None:
+        raise ValueError(f"classes={name!r}: expected {_expected()}. For one class, pass classes=[{wnid!r}].")
     nearest = difflib.get_close_matches(name, lists.CLASS_SETS, n=1)
     advice = f"Did you mean {nearest[0]!r}?" if nearest else f"Expected {_expected()}."
     raise ValueError(f"classes={name!r:.200} is not the name of a published set of classes. {advice}")
+
+
+def _wnid_of_word() -> dict[str, str]:
+    """Word for a class, in lower case -> wnid."""
+    return {word.lower(): wnid for wnid, words in lists.read_classes() for word in words.split(", ")}
 
 
 def _expected() -> str:

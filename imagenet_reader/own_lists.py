@@ -115,9 +115,8 @@ def _read_lines(path: str) -> list[str]:
     """The lines of a text file that may name images."""
     try:
         content = pathlib.Path(path).expanduser().read_bytes()
-    except FileNotFoundError as error:
-        message = "There is no such file; expected a list with one image per line, such as n01440764_190.JPEG"
-        raise FileNotFoundError(error.errno, message, path) from None
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise type(error)(f"{os.path.abspath(path)}: there is no such text file. {EXPECTED}") from None
     if content.startswith(UTF_16):
         raise ValueError(
             f"{path} is UTF-16 text, which Windows PowerShell writes; expected UTF-8. Convert it with "

@@ -236,9 +236,12 @@ class Plan:
         missing = [(name.decode(), label) for name, label in absent[["name", "label"]].tolist()]
         names = [name for name, _ in missing]  # a user's list may contain typos, so more names are shown
         shown = f"namely {listing(names)}" if self._lists.own else f"such as {', '.join(names[:3])}"
+        advice = layout.explain(missing)
+        if self._lists.own:
+            advice = f"Correct names that ImageNet does not have. If all are right: {advice}"
         return ArchiveError(
             f"{layout.path}: {len(missing):,} of the {len(rows):,} images that {self.config} lists for {split} are "
-            f"missing or empty, {shown}. {layout.explain(missing)} "
+            f"missing or empty, {shown}. {advice} "
             "To leave out missing images, pass on_missing='skip'."
         )
 

@@ -277,9 +277,12 @@ def format_report(report):
     if not any(archive["layout"] for archive in report["archives"]):
         return report["archives"][0]["errors"][0]
     found = list(map(_found_row, report["archives"]))
+    there = [archive for archive in report["archives"] if archive["layout"]]
     head = "archive", "bytes", "official size", "images", "classes", "SHA-256", ""
-    archives = [head, *map(_archive_row, report["archives"])]
-    splits = [("config", "split", "found", "incomplete classes", ""), *map(_split_row, report["splits"])]
+    archives = [head, *map(_archive_row, there)]
+    names = {archive["name"] for archive in there}
+    rows = [_split_row(split, split["archive"] in names) for split in report["splits"]]
+    splits = [("config", "split", "found", "incomplete classes", ""), *rows]
     remarks = [line for archive in report["archives"] for line in _remarks(archive)]
     blocks = [
         text_table("<<<", found),
@@ -313,10 +316,10 @@ def _archive_row(archive):
     return archive["name"], numbers["bytes"], size, numbers["images"], numbers["classes"], digest, result
 
 
-def _split_row(split):
+def _split_row(split, exists):
     place = split["config"], split["split"]
     if split["found"] is None:
-        return *place, "-", "-", f"{split['archive']} cannot be read"
+        return *place, "-", "-", f"{split['archive']} cannot be read" if exists else "no images"
     wrong, absent = [], split["listed"] - split["found"]
     if absent > 0:
         examples = f", such as {', '.join(split['absent'])}" if split["absent"] else ""
@@ -364,5 +367,5 @@ def _conclusion(report):
         lines.append(
             "If the absent or damaged images should be there, unpack them again, or download their files again."
         )
-        lines.append('To load without missing or truncated images, pass on_missing="skip".')
+        lines.append('To load a split without missing or truncated images, pass splits=[...] and on_missing="skip".')
     return lines

@@ -3,13 +3,16 @@
 import dataclasses
 import difflib
 import inspect
+import os
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import datasets
 
 from imagenet_reader.lists import CLASS_SETS
 
+OTHER_NAMES = {"1": "1pct", "10": "10pct", "imagenet": "full", "imagenet1k": "full"}
 BUILT_ON_DEMAND = {"test": "splits=['train', 'validation', 'test']", "unlabeled": "unlabeled=True"}
 
 
@@ -17,6 +20,15 @@ def check_num_proc(num_proc: int | None) -> None:
     """Raise ``ValueError`` if ``num_proc`` is neither ``None`` nor a positive number."""
     if num_proc is not None and (not isinstance(num_proc, int) or isinstance(num_proc, bool) or num_proc < 1):
         raise ValueError(f"num_proc={num_proc!r:.200}: expected 1 or more, the number of processes, or None.")
+
+
+def check_data_dir(data_dir: Any) -> None:
+    """Raise ``TypeError`` if this is no path or URL, but a dataset, for instance."""
+    if data_dir is not None and not isinstance(data_dir, (str, os.PathLike)):
+        raise TypeError(
+            f"data_dir is a {type(data_dir).__name__}; expected the path of a folder, or a URL. For a dataset that is "
+            "already loaded, use imagenet_subsets.select(dataset, ...)."
+        )
 
 
 def check_config_name(name: str | None, known: Iterable[str]) -> None:
@@ -35,6 +47,7 @@ def _meant(name: str, known: Iterable[str]) -> str:
             "imagenet_subsets.select."
         )
     folded = re.sub(r"[^a-z0-9]", "", name.lower())
+    folded = OTHER_NAMES.get(folded, folded)
     if folded in CLASS_SETS:
         return f" To choose these classes from one of them, pass classes={folded!r}."
     near = [config for config in known if folded.endswith(config)] or difflib.get_close_matches(folded, known, n=1)

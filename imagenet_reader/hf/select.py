@@ -88,7 +88,7 @@ def select_rows(
         if not count and nameless:
             raise nameless
         if not count or (plan.on_missing == "error" and count < expected):
-            raise _absent(plan, split, names.filter(pa.array(~found)), expected)
+            raise _absent(plan, split, names.filter(pa.array(~found)), expected - count, expected)
         images = Images(names.filter(pa.array(found)), labels[found])
         columns = plan.columns_of(split)
         splits[split] = _selected(source, rows[found], images, columns, info_of(info, columns), split)
@@ -132,15 +132,16 @@ def _source_of(sources: list[NamedImages], names: pa.Array) -> tuple[NamedImages
     return source, source.rows_of(names)
 
 
-def _absent(plan: Plan, split: str, missing: pa.Array, count: int) -> ArchiveError:
+def _absent(plan: Plan, split: str, known: pa.Array, missing: int, count: int) -> ArchiveError:
+    """The error for images that are missing, of which some names are known."""
     if plan.on_missing == "skip" or not count:
         return ArchiveError(
             f"The dataset has no image of {split} of {plan.config}. To leave out this split, pass splits=[...] with "
             "the others."
         )
-    examples = f", such as {', '.join(missing[:SHOWN].to_pylist())}" if len(missing) else ""
+    examples = f", such as {', '.join(known[:SHOWN].to_pylist())}" if len(known) else ""
     return ArchiveError(
-        f"The dataset lacks at least {max(len(missing), 1):,} of the {count:,} images that {plan.config} has in {split}"
+        f"The dataset lacks {missing:,} of the {count:,} images that {plan.config} has in {split}"
         f"{examples}. To leave out missing images, pass on_missing='skip'."
     )
 

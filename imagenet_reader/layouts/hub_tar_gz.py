@@ -15,7 +15,7 @@ class HubTarGz(Sharded, Kept):
 
     remote: ClassVar = True
     name: ClassVar = "Hub .tar.gz"
-    way_out: ClassVar = "Unpack them once to avoid this."
+    way_out: ClassVar = "To avoid this, unpack them on a disk."
     folders: ClassVar = ("", "data", "snapshots/*", "snapshots/*/data")
     patterns: ClassVar = {
         "train": "train_images_*.tar.gz",

@@ -111,8 +111,8 @@ class OnePass(Kept):
     def way_out(self) -> str:  # type: ignore[override]  # it names the file
         """How to avoid the pass."""
         return (
-            f"To avoid this, put an index beside it, as {self.layout.index_url}; imagenet-subsets index ARCHIVE "
-            "--output FILE writes it."
+            f"To avoid this, put an index beside it, as {self.layout.index_url}: where the files are on a disk, "
+            "imagenet-subsets index FOLDER --output INDEXES writes it."
         )
 
     def files(self) -> list[str]:

@@ -5,6 +5,7 @@ import difflib
 import glob
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from imagenet_reader.official import FIRST_MEMBERS, OFFICIAL_SIZES
 from imagenet_reader.sources import open_file
 from imagenet_reader.walk.archive import walk_tar
 
+ON_HUB = re.compile(r"\b((?:ILSVRC|timm)/imagenet-1k[\w-]*)$")  # repositories of ImageNet
 MAX_FOLDERS = 200  # searched for images that are too deep
 DEEPER = "*", "*/Data/CLS-LOC", "*/*/Data/CLS-LOC", "*/*"
 HIGHER = 2  # folders above that are searched: data_dir may be a class folder
@@ -54,6 +56,13 @@ def describe_no_folder(data_dir: str) -> str:
         return f"data_dir={data_dir!r} is a file: pass the folder that it is in."
     if os.path.islink(data_dir):
         return f"data_dir={data_dir!r} is a broken link, to {os.readlink(data_dir)}: pass the folder of the images."
+    on_hub = ON_HUB.search(data_dir)
+    if on_hub:
+        call = f"imagenet_subsets.select(datasets.load_dataset({on_hub[1]!r}), ...)"
+        return (
+            f"data_dir={data_dir!r}: there is no such folder. For the repository on the Hub, pass "
+            f"data_dir='hf://datasets/{on_hub[1]}', or call {call}."
+        )
     parent = os.path.abspath(data_dir)
     rest: list[str] = []
     while not os.path.isdir(parent):
@@ -149,7 +158,7 @@ def _describe_renamed(images: ImageSet, data_dir: str) -> str:
             if count == expected:
                 return f"But {path} looks like that archive; rename it to {archive}."
             others.append(f"{path} begins like that archive, but has {count:,} of its {expected:,} members")
-    return f"But {'; '.join(others[:SHOWN])}. {download_advice(images.archives)}" if others else ""
+    return f"But {'; '.join(others[:SHOWN])}. {download_advice(images.archives, data_dir)}" if others else ""
 
 
 def _count(path: str, archive: str) -> int:

@@ -8,6 +8,8 @@ from imagenet_reader.layouts.folders import entries_of
 from imagenet_reader.layouts.messages import download_advice
 
 SHOWN = 3
+OTHER_DATA = "holds other data than the images of ILSVRC 2012"
+TAR_GZ = "imagenet_object_localization_patched2019.tar.gz"
 ZIP = "imagenet-object-localization-challenge.zip"
 # What follows the name of an archive without ".tar" -> what such a file is; {archive} is the name.
 OF_ARCHIVE = {
@@ -20,8 +22,10 @@ OF_ARCHIVE = {
 OF_ANY_SET = {
     r"ILSVRC201\d_CLS-LOC\.(?:tar|tar\.gz|tgz)":
         "holds these images as files: unpack it, and pass the folder .../Data/CLS-LOC that it makes as data_dir",
-    r"ILSVRC201\d_(?:DET|VID|LOC|place|Scene).*": "holds other data than the images of ILSVRC 2012",
+    r"ILSVRC201\d_(?:DET|VID|LOC|place|Scene).*": OTHER_DATA,
     r".*\.zip": f"is a zip: if it is Kaggle's, of ILSVRC/Data/CLS-LOC, rename it to {ZIP}; unpack any other",
+    r"(?!ILSVRC201|(?:train|val|test)_images).*\.(?:tar\.gz|tgz)":
+        f"is a .tar.gz: if it is Kaggle's, of ILSVRC/Data/CLS-LOC, rename it to {TAR_GZ}; unpack any other",
 }  # fmt: skip
 
 
@@ -31,7 +35,8 @@ def describe_sights(images: ImageSet, data_dir: str) -> str:
     if not sights:
         return ""
     more = f"{len(sights) - SHOWN:,} more files look like these. " if len(sights) > SHOWN else ""
-    return f"But {'; '.join(sights[:SHOWN])}. {more}{download_advice(images.archives)}"
+    advice = download_advice(images.archives, data_dir) if all(sight.endswith(OTHER_DATA) for sight in sights) else ""
+    return f"But {'; '.join(sights[:SHOWN])}. {more}{advice}".rstrip()
 
 
 def _sight(images: ImageSet, data_dir: str, name: str) -> str:

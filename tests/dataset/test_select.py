@@ -293,7 +293,11 @@ def test_wrong_arguments(imagenet):
     with pytest.raises(ValueError, match=r"'2pct' not found.*'10pct'"):
         imagenet_subsets.select(imagenet, "2pct")
     with pytest.raises(ValueError, match="expected the name of a config"):
+        imagenet_subsets.select(imagenet, 1)
+    with pytest.raises(TypeError, match=r"select\(dataset, '1pct'\)"):
         imagenet_subsets.select("1pct", imagenet)
+    with pytest.raises(TypeError, match=r"data_dir is a DatasetDict.*select\(dataset"):
+        imagenet_subsets.load_dataset("1pct", imagenet)
     for empty in (imagenet["train"].select([]), datasets.DatasetDict()):
         with pytest.raises(ArchiveError, match="has no image of train or validation of 1pct"):
             imagenet_subsets.select(empty, "1pct")

@@ -47,6 +47,7 @@ def test_an_archive_is_missing(archive, data_dir):
     assert f"{data_dir} has no {words} in a known form (it holds: {other})" in message
     assert re.search(rf"download {archive} \(1?[\d.]+ GB\) of", message)  # only what is absent
     assert "splits=[...]" in message
+    assert f"into {data_dir}, and" in message
 
 
 def test_absent_data_dir(tmp_path):
@@ -159,13 +160,16 @@ def test_class_tars_under_wrong_names(data_dir):
     [
         ("5pct", {}, "BuilderConfig '5pct' not found. Available: ['1pct', '10pct', 'lt', 'full', 'custom']"),
         ("1percent", {}, "Did you mean '1pct'?"),
+        ("1%", {}, "Did you mean '1pct'?"),
         ("ImageNet-LT", {}, "Did you mean 'lt'?"),
         ("ImageNet-100", {}, "pass classes='imagenet100'"),
         ("ILSVRC/imagenet-1k", {}, "pass what datasets.load_dataset returns to imagenet_subsets.select"),
         ("1pct", {"split": "val"}, "Unknown split \"val\". Should be one of ['train', 'validation']."),
         ("1pct", {"split": "test"}, "pass splits=['train', 'validation', 'test']"),
         ("10pct", {"split": datasets.Split("unlabeled")}, "pass unlabeled=True"),
-        ("1pct", {"classes": ["Tench"]}, "not among the 1,000 wnids: Tench (n01440764)"),
+        ("1pct", {"classes": ["Tench"]}, "not among the 1,000 wnids: Tench (pass 'n01440764')"),
+        ("1pct", {"classes": "tench"}, "For one class, pass classes=['n01440764']"),
+        ("1pct", {"splits": ["unlabeled"]}, "'unlabeled' is one with unlabeled=True."),
         ("1pct", {"label_names": "numbers"}, "label_names='numbers' is not known; choose one of ['wnid', 'words']"),
         ("1pct", {"on_missing": "ignore"}, "on_missing='ignore' is not known; choose one of ['error', 'skip']"),
         ("1pct", {"splits": ["val"]}, "splits=['val']: expected a list out of ['train', 'validation', 'test']"),

@@ -5,6 +5,7 @@ import logging
 import datasets
 import pytest
 from helpers.rows import WAYS, load
+from makers.hub_parquet import hub_parquet
 
 import imagenet_subsets
 
@@ -44,9 +45,13 @@ def test_log_follows_the_verbosity_of_datasets(logged, val_tar, tmp_path, hf_hom
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("streaming", [True, False])
-def test_warnings_show_the_line_of_the_caller(way, streaming, val_tar, tmp_path, hf_home):
-    options = {"data_dir": str(val_tar.parent), "splits": ["validation"], "on_missing": "skip"}
-    with pytest.warns(UserWarning, match="49,700 of 50,000 in validation") as warned:
-        load(way, "1pct", cache_dir=str(tmp_path), streaming=streaming, **options)
-    shown = {warning.filename for warning in warned if "left out" in str(warning.message)}
-    assert shown == {load.__code__.co_filename}
+def test_warnings_show_the_line_of_the_caller(way, streaming, small_images, list_options, tmp_path, hf_home):
+    hub_parquet(small_images, tmp_path / "hub")
+    options = {"data_dir": str(tmp_path / "hub"), "cache_dir": str(tmp_path / "cache"), "streaming": streaming}
+    with open(list_options["train_list"], "a") as names:
+        names.write("\nn01440764_999999.JPEG")
+    with pytest.warns(UserWarning, match="left out: 1 of ") as warned:
+        load(way, "custom", on_missing="skip", **options, **list_options)
+    told = [warning for warning in warned if "left out" in str(warning.message) or "read once" in str(warning.message)]
+    assert len(told) == 3
+    assert {warning.filename for warning in told} == {load.__code__.co_filename}
