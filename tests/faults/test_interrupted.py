@@ -215,7 +215,7 @@ def test_programs_that_handle_signals_in_their_own_way(kind, standins_1pct, tmp_
             session.wait_until(lambda: len(list(tmp_path.rglob("*.arrow"))) == 2)
             assert session.output.read_text() == output
             session.end(SIGINT)
-            session.wait_until(lambda: "once more" in session.output.read_text())
+            session.wait_until(lambda: session.output.read_text().startswith("once more to stop\n"))
     expected = {
         "alarm": ["TimeoutError('too late') [] []", "default_int_handler"],
         "again": ["once more to stop", "KeyboardInterrupt() [] []", "default_int_handler"],
