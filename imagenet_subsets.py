@@ -494,6 +494,7 @@ def select(dataset, name="1pct", split=None, **options):
     unknown = sorted(options.keys() - SELECT_OPTIONS)
     if unknown:
         raise ValueError(f"select has no option {unknown[0]!r}; the options are {', '.join(sorted(SELECT_OPTIONS))}.")
+    name = "1pct" if name is None else name
     check_config_name(name, [*SUBSETS, "custom"])
     if name == "custom" and options.get("train_list") is None:
         raise ValueError(LISTS_OF_CUSTOM)

@@ -143,6 +143,9 @@ class _RowNumbers(InMemoryTable):
     def fast_slice(self, offset=0, length=None):
         return self.table.slice(offset, length)
 
+    def __reduce__(self):  # to be unpickled where this project is not installed
+        return InMemoryTable, (self.table,)
+
 
 def take_rows(dataset, rows):
     """As ``dataset.select(rows)``, but rows are accessed faster."""

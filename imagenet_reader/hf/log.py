@@ -17,7 +17,7 @@ def warn(message: str) -> None:
     """Issue a ``UserWarning`` that shows the line of the user's program, which called this project or ``datasets``."""
     frame, depth, stacklevel = sys._getframe(1), 2, 2
     while frame.f_back is not None:
-        if frame.f_globals.get("__name__", "").partition(".")[0] in OWN:  # Python's own modules may be in between
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in OWN:  # Python's own modules may be in between
             stacklevel = depth + 1
         frame, depth = frame.f_back, depth + 1
     warnings.warn(message, stacklevel=stacklevel)

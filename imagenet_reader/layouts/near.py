@@ -79,14 +79,14 @@ def describe_no_folder(data_dir: str) -> str:
 
 
 def _describe_built(data_dir: str) -> str:
-    """How to load the folder that ``imagenet-subsets build`` wrote; only its Parquet files have the column."""
+    """How to load the folder that ``imagenet-subsets build`` wrote; only its Parquet files have these columns."""
     folder = os.path.abspath(data_dir)
     if glob.glob(os.path.join(glob.escape(folder), "*-of-*.parquet")):  # data_dir is the folder of a config
         folder = os.path.dirname(folder)
     for config in itertools.islice(_folders_in(folder), MAX_FOLDERS):
-        for path in glob.glob(os.path.join(glob.escape(config), "train-*-of-*.parquet"))[:1]:
+        for path in filter(os.path.isfile, glob.glob(os.path.join(glob.escape(config), "train-*-of-*.parquet"))[:1]):
             with contextlib.suppress(pa.ArrowException, OSError):
-                if "file_name" in pq.read_schema(path).names:
+                if {"image", "label", "file_name"} <= set(pq.read_schema(path).names):
                     call = f"datasets.load_dataset({folder!r}, {os.path.basename(config)!r})"
                     return f"But {folder} is a dataset that is already built: {call}."
     return ""
@@ -96,7 +96,7 @@ def _describe_deeper(find: Find, images: ImageSet, needed: tuple[str, ...], data
     """Which folders below have such images; one is recommended if it has all that the config needs."""
     places: dict[Layout, str] = {}
     for folder in itertools.islice(_folders_below(data_dir), MAX_FOLDERS):
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(OSError):
             layout = find(images, folder)
             if layout is not None:
                 places.setdefault(layout, folder)
@@ -118,14 +118,21 @@ def _describe_deeper(find: Find, images: ImageSet, needed: tuple[str, ...], data
 
 
 def _describe_above(find: Find, images: ImageSet, needed: tuple[str, ...], data_dir: str) -> str:
-    """Which folder above has all that the config needs: ``data_dir`` is then its ``train``, or one class."""
+    """Which folder above has all that the config needs, if ``data_dir`` is a part of it, such as ``train`` or a class."""
     folder = os.path.abspath(data_dir)
     for _ in range(HIGHER):
         folder = os.path.dirname(folder)
-        with contextlib.suppress(PermissionError):
-            if all(find(IMAGE_SETS[name], folder) is not None for name in needed):
+        with contextlib.suppress(OSError):
+            layouts = [find(IMAGE_SETS[name], folder) for name in needed]
+            paths = [layout.path for layout in layouts if layout is not None]
+            if len(paths) == len(needed) and any(_overlap(os.path.abspath(data_dir), path) for path in paths):
                 return f"But {folder} has such images: pass data_dir={folder!r}."
     return ""
+
+
+def _overlap(folder: str, path: str) -> bool:
+    """Whether a folder is a path of images, holds it, or is inside of it."""
+    return os.path.commonpath([folder, path]) in (folder, path)
 
 
 def _folders_below(data_dir: str) -> Iterator[str]:
@@ -149,7 +156,8 @@ def _is_complete(layout: Layout, images: ImageSet) -> bool:
 def _describe_renamed(images: ImageSet, data_dir: str) -> str:
     """Which tar is the archive, under another name, or begins as it does."""
     archive, expected, others = images.archives[0], MEMBERS[images.name], []
-    for path in itertools.islice(sorted(glob.glob(os.path.join(glob.escape(data_dir), "*.tar"))), MAX_FOLDERS):
+    tars = filter(os.path.isfile, sorted(glob.glob(os.path.join(glob.escape(data_dir), "*.tar"))))
+    for path in itertools.islice(tars, MAX_FOLDERS):
         with contextlib.suppress(ArchiveError, OSError):
             if not FIRST_MEMBERS[archive].fullmatch(first_name(path)):
                 continue

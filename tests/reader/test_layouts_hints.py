@@ -7,6 +7,7 @@ import shutil
 import tarfile
 
 import fsspec
+import pyarrow as pa
 import pytest
 from datasets import Image
 from helpers.layout_rows import TENCH, contents, load, message_of, stream
@@ -24,6 +25,7 @@ from makers.layouts import (
     partly_unpacked,
 )
 from makers.tars import END, member
+from pyarrow import parquet
 
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError
@@ -270,6 +272,18 @@ def test_folder_of_only_some_of_the_images(make, tmp_path):
         make(IMAGES, tmp_path)
     for folder in [path for path in tmp_path.rglob("*") if path.is_dir()]:
         assert hint_of(folder) == f"But {tmp_path} has such images: pass data_dir={str(tmp_path)!r}."
+
+
+def test_unrelated_things_beside_the_folder(tmp_path):
+    """They neither become a hint nor an error of their own."""
+    for name in ("train", "validation"):
+        parquet.write_table(pa.table({"file_name": ["1.jpg"]}), tmp_path / f"{name}-00000-of-00001.parquet")
+    (tmp_path / "coco").mkdir()
+    shutil.copy(tmp_path / "train-00000-of-00001.parquet", tmp_path / "coco")
+    (tmp_path / "n01440764").symlink_to("n01440764")
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "empty", tmp_path / "coco"):
+        assert "pass data_dir" not in error_of(folder) and "built" not in error_of(folder)
 
 
 def test_folder_of_one_class(tmp_path):
