@@ -118,7 +118,7 @@ def _describe_deeper(find: Find, images: ImageSet, needed: tuple[str, ...], data
 
 
 def _describe_above(find: Find, images: ImageSet, needed: tuple[str, ...], data_dir: str) -> str:
-    """Which folder above has all that the config needs, if ``data_dir`` is a part of it, such as ``train`` or a class."""
+    """Which folder above has all that the config needs, if ``data_dir`` is a part of it, such as ``train``."""
     folder = os.path.abspath(data_dir)
     for _ in range(HIGHER):
         folder = os.path.dirname(folder)
