@@ -45,7 +45,8 @@ def _watch(parent, stop):
 
 def _end(*_):
     try:
-        shutil.rmtree(multiprocess.util.get_temp_dir(), ignore_errors=True)  # may hold the socket of a manager
+        if _is_manager(multiprocess.current_process()):  # other processes have no such folder, and would make one
+            shutil.rmtree(multiprocess.util.get_temp_dir(), ignore_errors=True)  # holds the manager's socket
     finally:
         os._exit(1)
 

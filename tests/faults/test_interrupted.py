@@ -256,7 +256,8 @@ def test_loading_ends(num_proc, standins_1pct, complete_caches, tmp_path):
     """By an uncaught interrupt, and by SIGTERM, which Python does not handle."""
     cache = tmp_path / "cache"
     for number in (SIGINT, SIGTERM):
-        session = Session("interrupted_loads", standins_1pct, cache, num_proc or 0, 0, folder=tmp_path)
+        arguments = [standins_1pct, cache, num_proc or 0, 0]
+        session = Session("interrupted_loads", *arguments, folder=tmp_path, FIRST="slow_folders")
         session.wait_until(lambda: size(cache, "*.arrow") > 0.05 * size(complete_caches[num_proc], "*.arrow"))
         session.end(number)
         code, _, errors = session.ended()
