@@ -13,6 +13,7 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 for name in ("HF_DATASETS_CACHE", "HF_MODULES_CACHE", "HF_TOKEN", "HF_DATASETS_TRUST_REMOTE_CODE"):
     os.environ.pop(name, None)
 
+import filelock  # noqa: E402
 import huggingface_hub  # noqa: E402
 import pytest  # noqa: E402
 from helpers import short_messages  # noqa: E402
@@ -33,15 +34,29 @@ def pytest_unconfigure():
 
 
 @pytest.fixture(scope="session")
-def standins_1pct(tmp_path_factory):
-    """Folder of stand-in archives with the images of 1pct (and of validation); not to be modified."""
-    return make_standins(tmp_path_factory.mktemp("standins") / "1pct", configs=["1pct"])
+def standins(tmp_path_factory):
+    """``standins(name, ...)``: the folder of ``make_standins``, which the processes of a test run share."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def standins(name, **options):
+        with filelock.FileLock(folder / f"{name}.lock"):
+            return folder / name if (folder / name).exists() else make_standins(folder / name, **options)
+
+    return standins
 
 
 @pytest.fixture(scope="session")
-def standins_all(tmp_path_factory):
+def standins_1pct(standins):
+    """Folder of stand-in archives with the images of 1pct (and of validation); not to be modified."""
+    return standins("standins-1pct", configs=["1pct"])
+
+
+@pytest.fixture(scope="session")
+def standins_all(standins):
     """Folder of stand-in archives with the images of all configs; not to be modified."""
-    return make_standins(tmp_path_factory.mktemp("standins") / "all")
+    return standins("standins-all")
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ import textwrap
 import datasets
 import pytest
 from helpers.pages import PAGES, PROJECT, block, blocks
-from helpers.remote import files_of
+from helpers.remote import served
 from makers.hub_parquet import hub_parquet
 from makers.layouts import official_tars, train_images, unlabelled_images, validation_images
-from makers.server import running_server
 
 import imagenet_subsets
 from imagenet_reader.lists import read_real_labels
@@ -91,7 +90,7 @@ def run(standins_1pct, tmp_path):
         result = subprocess.run(
             [*by, script],
             cwd=cwd,
-            env={**os.environ, **environment},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},  # the tests use all cores already
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -185,21 +184,21 @@ def test_timm_on_a_folder(run, hub_folder, tmp_path):
 
 @pytest.mark.engines
 def test_evaluation(run):
-    """With random weights and on 96 images."""
+    """With random weights and on 32 images."""
     skip_without("torch", "torchvision")
-    replace = {"weights=weights": "", 'split="validation")': 'split="validation[:96]")'}
+    replace = {"weights=weights": "", 'split="validation")': 'split="validation[:32]")'}
     printed = run(block(EVALUATE), WITHOUT_OPERATORS, replace=replace)
     assert re.fullmatch(r"top-1 accuracy: \d\.\d\d %\n", printed)
 
 
 @pytest.mark.engines
 def test_real_accuracy(run):
-    """With random weights and on 96 images, a few of which have no ReaL labels."""
+    """With random weights and on 32 images, two of which have no ReaL labels."""
     skip_without("torch", "torchvision")
-    replace = {"weights=weights": "", 'split="validation"': 'split="validation[:96]"'}
+    replace = {"weights=weights": "", 'split="validation"': 'split="validation[:32]"'}
     printed = run(block(REAL), WITHOUT_OPERATORS, replace=replace)
-    counted = sum(map(bool, read_real_labels()[:96]))
-    pattern = rf"top-1 accuracy: \d\.\d\d % of 96\nReaL accuracy: \d\.\d\d % of {counted}\n"
+    counted = sum(map(bool, read_real_labels()[:32]))
+    pattern = rf"top-1 accuracy: \d\.\d\d % of 32\nReaL accuracy: \d\.\d\d % of {counted}\n"
     assert re.fullmatch(pattern, printed), printed
 
 
@@ -249,12 +248,14 @@ def test_transformers(run):
     assert "'train_loss'" in run(block(TRANSFORMERS), WITHOUT_OPERATORS, after)
 
 
+@pytest.mark.once
 def test_long_tail(run):
     printed = run(block(LONG_TAIL)).splitlines()
     assert printed[:2] == ["1280", "{'many': 385, 'medium': 479, 'few': 136}"]
     assert all(f"'{group}': " in printed[2] for group in ("overall", "many", "medium", "few"))
 
 
+@pytest.mark.once
 def test_data_frame(run):
     last = block(DATA_FRAME).strip().splitlines()[-1]
     run(block(DATA_FRAME), after=f"assert len({last}) == 5")
@@ -375,6 +376,7 @@ def test_in_place(run):
     assert "mode=RGB size=64x48" in printed
 
 
+@pytest.mark.once
 def test_in_place_of_a_long_tail(run, standins_all):
     after = """
         image = dataset["train"].with_format("arrow")[0]["image"][0].as_py()
@@ -411,15 +413,17 @@ def test_in_place_at_once(run, standins_1pct):
 
 @pytest.mark.once
 @pytest.mark.parametrize("text", [REMOTE, REMOTE_OPTIONS])
-def test_images_behind_a_url(text, run, standins_1pct, tmp_path):
+def test_images_behind_a_url(text, run, small_images, list_options, tmp_path):
+    """With a few images in place of 1pct."""
     token = "Bearer ..." if text == REMOTE_OPTIONS else ""
-    with running_server(files=files_of(standins_1pct), token=token) as server:
+    with served("archives", small_images, tmp_path, indexed=False, token=token) as server:
         urls = "s3://bucket/imagenet", "hf://datasets/team/archives", "https://server/imagenet"
-        home = {"HF_HOME": str(tmp_path / "home")}
+        lists = ", ".join(f"{name}={path!r}" for name, path in list_options.items())
+        replace = {**dict.fromkeys(urls, server.url), '"1pct"': f'"custom", {lists}'}
         printed = run(
-            block(text), after='print(len(dataset["train"]))', replace=dict.fromkeys(urls, server.url), **home
+            block(text), after="print(sum(dataset.num_rows.values()))", replace=replace, HF_HOME=str(tmp_path / "home")
         )
-    assert printed.split()[-1] == "12811"
+    assert printed == f"{len(small_images)}\n"
 
 
 def anchors(path):

@@ -105,7 +105,7 @@ def test_tools_work_with_a_read_only_home(standins_1pct, tmp_path):
     for expected, *arguments in (
         (1, "check", standins_1pct),  # they lack 10pct and lt
         (0, "show", "1pct", *folder, tmp_path),
-        (0, "build", "1pct", *folder, tmp_path / "hub"),
+        (0, "build", "1pct", "--splits", "train", *folder, tmp_path / "hub"),
     ):
         done = subprocess.run(command("command", *arguments), env=environment, capture_output=True, text=True)
         assert done.returncode == expected, done.stderr

@@ -113,7 +113,7 @@ COMMANDS = {  # the arguments, the moment, and the signals; for build, see test_
     "importing": (["demo"], imported("libarrow"), [SIGINT, SIGTERM]),
     "sample-train": (["sample", "standins", "--configs", "1pct"], sampling(TRAIN_ARCHIVE), [SIGTERM]),
     "sample-validation": (["sample", "standins", "--configs", "1pct"], sampling(VALIDATION_ARCHIVE), [SIGINT]),
-    "demo": (["demo"], demo_writes("cache/**/*.arrow"), [SIGINT, SIGTERM]),
+    "demo": (["demo"], demo_writes("cache/**/*.arrow"), [SIGTERM]),
     "index": (["index", f"data/{TRAIN_ARCHIVE}"], lambda folder, _: any(folder.glob("home/*/*.lock")), [SIGINT]),
     "check": (["check", "data", "--decode"], lambda _, session: len(session.processes()) > 2, [SIGINT, SIGTERM]),
 }
@@ -181,6 +181,7 @@ def test_push(number, hub_folder, tmp_path):
 # ----------------------------------------------------------------------------------------- loading, in Python
 
 
+@pytest.mark.oldest_and_newest
 @pytest.mark.parametrize("num_proc", [None, 2])
 def test_loading_goes_on_after_an_interrupt(num_proc, standins_1pct, complete_caches, tmp_path):
     """As in a notebook, whose kernel continues."""
@@ -206,6 +207,7 @@ def test_interrupt_while_a_pool_starts_leaves_no_process(standins_1pct, tmp_path
     assert (code, output) == (0, ["interrupted []", "12811"])
 
 
+@pytest.mark.oldest_and_newest
 @pytest.mark.parametrize("kind", ["alarm", "again", "held", "pair", "daemon"])
 def test_programs_that_handle_signals_in_their_own_way(kind, standins_1pct, tmp_path):
     """And one that loads in a daemon thread. Each ends long before its load would."""
@@ -217,10 +219,10 @@ def test_programs_that_handle_signals_in_their_own_way(kind, standins_1pct, tmp_
             session.end(SIGINT)
             session.wait_until(lambda: session.output.read_text().startswith("once more to stop\n"))
     expected = {
-        "alarm": ["TimeoutError('too late') [] []", "default_int_handler"],
-        "again": ["once more to stop", "KeyboardInterrupt() [] []", "default_int_handler"],
-        "held": ["KeyboardInterrupt() [] []", "interrupt"],
-        "pair": ["KeyboardInterrupt() [] []", "interrupt"],
+        "alarm": ["TimeoutError('too late') []", "default_int_handler"],
+        "again": ["once more to stop", "KeyboardInterrupt() []", "default_int_handler"],
+        "held": ["KeyboardInterrupt() []", "interrupt"],
+        "pair": ["KeyboardInterrupt() []", "interrupt"],
         "daemon": ["default_int_handler"],
     }
     assert session.ended()[:2] == (0, expected[kind])

@@ -43,10 +43,10 @@ def contents(folder):
 def test_a_killed_build(num_proc, hub_folder, standins_1pct, tmp_path):
     folder = tmp_path / "hub"
     killed = 0
-    for files in (1, 2, 6, 11, 17):  # of 18, those that are being written included
+    for files in (1, 6, 17):  # of 18, those that are being written included
         process = start("build", folder, standins_1pct, 3_000_000, num_proc)
         killed += kill_once(process, lambda files=files: len(list(folder.rglob("*.*"))) >= files)
-    assert killed >= 3
+    assert killed >= 2
     process = start("build", folder, standins_1pct, 3_000_000, num_proc)
     assert process.wait(120) == 0, process.stderr.read()
     assert contents(folder) == contents(hub_folder)

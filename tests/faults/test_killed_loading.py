@@ -27,6 +27,7 @@ def test_killed_while_indexing(standins_1pct, hf_home, monkeypatch):
     assert content == Path(index_path(archive)).read_bytes()
 
 
+@pytest.mark.oldest_and_newest
 @pytest.mark.skipif(sys.platform != "linux", reason="it needs /proc and a subreaper")
 @pytest.mark.parametrize("num_proc", [None, 2])
 def test_killed_while_preparing(num_proc, standins_1pct, complete_caches, hf_home, tmp_path):

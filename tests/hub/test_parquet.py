@@ -19,7 +19,7 @@ from imagenet_subsets_tools import parquet
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.parquet import build_parquet
 
-pytestmark = pytest.mark.oldest_packages
+pytestmark = [pytest.mark.oldest_and_newest, pytest.mark.oldest_packages]
 
 VALIDATION = "ilsvrc2012_validation/validation-*-of-00001.parquet"
 

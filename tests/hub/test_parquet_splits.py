@@ -14,6 +14,8 @@ from imagenet_reader import lists, official
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.parquet import SHARD_PATH, build_parquet
 
+pytestmark = pytest.mark.oldest_and_newest
+
 TEST_IMAGES = 300
 SPLITS = {"1pct": ["train", "unlabeled", "test"], "custom": ["train", "test"]}
 

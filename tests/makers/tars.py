@@ -61,6 +61,15 @@ def write_tar(path, images):
             tar.addfile(entry, io.BytesIO(content))
 
 
+def cut(path, name, instead=b""):
+    """Put other bytes in place of a member of a tar, header included."""
+    content = path.read_bytes()
+    at = content.index(name.encode() + bytes(100 - len(name)))
+    size = tarfile.TarInfo.frombuf(content[at : at + BLOCK], "ascii", "strict").size
+    path.unlink()  # it may be linked elsewhere
+    path.write_bytes(content[:at] + instead + content[at + BLOCK + size + -size % BLOCK :])
+
+
 def repack(path, change):
     """Write a tar again: ``change(member)`` may change a member, and returns whether it is kept."""
     source = path.rename(path.with_suffix(".source"))

@@ -76,5 +76,5 @@ else:
         load()
     except (KeyboardInterrupt, OSError) as error:
         loading = False
-        print(repr(error), multiprocess.active_children(), being_written())
+        print(repr(error), multiprocess.active_children())
 print(signal.getsignal(signal.SIGINT).__name__)

@@ -1,4 +1,4 @@
-"""Walk the archive ``sys.argv[1]``, where every read takes half a second; print "thread" once threads walk it."""
+"""Walk the archive ``sys.argv[1]``, where every read takes 0.25 seconds; print "thread" once threads walk it."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ pread, hop = os.pread, ways.HopByThreads.hop
 
 
 def slow(*arguments):
-    time.sleep(0.5)
+    time.sleep(0.25)
     return pread(*arguments)
 
 

@@ -10,9 +10,9 @@ from datasets.exceptions import DatasetGenerationError
 from helpers.layout_rows import VERSION, contents, load, stream
 from helpers.programs import output
 from helpers.remote import RANGED, REMOTE, files_of, indexes_of, served
-from helpers.rows import WAYS
+from helpers.rows import WAYS, published_rows
 from helpers.rows import load as load_by
-from makers.layouts import label_of
+from makers.layouts import VALIDATION, label_of
 
 import imagenet_subsets
 from imagenet_reader.official import TRAIN_ARCHIVE
@@ -267,16 +267,17 @@ def test_urls_with_secrets_are_refused(url):
 
 
 @pytest.mark.once
-def test_check_and_build(standins_1pct, hf_home, tmp_path, capsys):
-    with served("archives", {}, tmp_path, indexed=False) as server:
-        server.files = {path.name: path.read_bytes() for path in standins_1pct.glob("*.tar")}
+def test_check_and_build(small_images, list_options, hf_home, tmp_path, capsys):
+    count = sum(not name.startswith(VALIDATION) for name in small_images)
+    with served("archives", small_images, tmp_path, indexed=False) as server:
         report = check_archives(server.url)
-        assert report["splits"][0]["found"] == 12_811
-        assert main(["check", server.url]) == 1  # which lacks the images of 10pct and lt
+        assert report["splits"][0]["found"] == sum(name in small_images for name, _ in published_rows("1pct", "train"))
+        assert main(["check", server.url]) == 1  # which lacks images
         assert f"{server.url}/{TRAIN_ARCHIVE}" in capsys.readouterr().out
         assert main(["index", f"{server.url}/{TRAIN_ARCHIVE}", server.url]) == 0
-        assert re.search(rf"{server.url}/{TRAIN_ARCHIVE}: 15,\d+ images, index ", capsys.readouterr().out)
+        assert re.search(rf"{server.url}/{TRAIN_ARCHIVE}: {count:,} images, index ", capsys.readouterr().out)
         built = tmp_path / "built"
-        assert main(["build", "1pct", "--splits", "train", "--data-dir", server.url, "--output-dir", str(built)]) == 0
+        options = ["--train-list", list_options["train_list"], "--splits", "train", "--output-dir", str(built)]
+        assert main(["build", "custom", "--data-dir", server.url, *options]) == 0
         rows = datasets.load_dataset(str(built), split="train", cache_dir=str(tmp_path / "cache"))
-        assert len(rows) == 12_811
+        assert len(rows) == count

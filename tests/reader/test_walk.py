@@ -230,6 +230,6 @@ def test_interrupt_ends_the_walk(number, valid_tar, hf_home):
     )
     assert walking.stdout.readline().startswith(b"thread")
     walking.send_signal(number)
-    _, errors = walking.communicate(timeout=20)  # all reads together take a minute
+    _, errors = walking.communicate(timeout=10)  # all reads together take half a minute
     assert walking.returncode == -number
     assert number == signal.SIGTERM or errors.rstrip().endswith(b"KeyboardInterrupt")
