@@ -300,4 +300,4 @@ def test_streaming(kind, readers, standins_1pct, tmp_path):
     session.end(SIGINT)
     code, _, errors = session.ended()
     assert code == -SIGINT
-    assert errors[-1] == "KeyboardInterrupt"
+    assert "KeyboardInterrupt" in errors  # the workers print errors of their own
