@@ -156,7 +156,7 @@ def test_names_of_a_column(imagenet, expected):
     assert_same(imagenet_subsets.select(train, "1pct", split="train", splits=["train"]), expected["train"])
 
 
-@pytest.mark.parametrize("by_name", [True, False])
+@pytest.mark.parametrize("by_name", [True, pytest.param(False, marks=pytest.mark.once)])
 def test_webdataset(by_name, standins_1pct, expected, tmp_path):
     webdataset(train_images(standins_1pct), tmp_path / "wds", by_name=by_name)
     shards = sorted(str(path) for path in (tmp_path / "wds").rglob("*.tar"))
