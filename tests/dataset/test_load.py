@@ -35,6 +35,7 @@ def test_rows_are_the_published_ones(way, config, standins_all, tmp_path):
         assert dataset.info.splits[split].num_examples == len(dataset)
 
 
+@pytest.mark.oldest_and_newest
 @pytest.mark.parametrize("way", WAYS)
 def test_one_process_writes_what_several_write(way, standins_1pct, tmp_path):
     one = load(way, data_dir=str(standins_1pct), cache_dir=str(tmp_path / "one"))
@@ -49,8 +50,9 @@ def test_one_process_writes_what_several_write(way, standins_1pct, tmp_path):
 def test_streaming_gives_the_same_rows(way, standins_1pct):
     streams = load(way, "1pct", data_dir=str(standins_1pct), streaming=True)
     assert list(streams) == SPLITS["1pct"]
-    for split, stream in streams.items():
-        assert streamed(stream) == [(name, label, True) for name, label in published_rows("1pct", split)]
+    for split, stream in {"train": streams["train"], "validation": streams["validation"].take(1_000)}.items():
+        expected = published_rows("1pct", split)[: 1_000 if split == "validation" else None]
+        assert streamed(stream) == [(name, label, True) for name, label in expected]
     assert next(iter(streams["train"]))["image"].mode == "RGB"
 
 

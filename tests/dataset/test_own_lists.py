@@ -14,6 +14,8 @@ NAMES = [name for name, _ in IMAGES]
 VALIDATION = [("ILSVRC2012_val_00000001.JPEG", 65), ("ILSVRC2012_val_00000003.JPEG", 230)]
 KAGGLE = "ImageId,PredictionString\nn01440764_190,n01440764 13 57 399 471 n01440764 1 2 3 4 \nn01443537_2,\n"
 
+pytestmark = pytest.mark.once
+
 
 def message_of(source):
     with pytest.raises(ValueError, match=r"list of images|text") as raised:

@@ -17,7 +17,7 @@ from imagenet_reader import lists
 from imagenet_reader.index.kept import INDEX_VERSION
 from imagenet_subsets_tools.standins.images import jpeg_segment
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*left out")
+pytestmark = [pytest.mark.oldest_and_newest, pytest.mark.filterwarnings("ignore:.*left out")]
 
 # A grey JPEG of 8 x 8 pixels; what Pillow writes depends on its version.
 JPEG = base64.b64decode(

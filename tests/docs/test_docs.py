@@ -261,6 +261,7 @@ def test_data_frame(run):
     run(block(DATA_FRAME), after=f"assert len({last}) == 5")
 
 
+@pytest.mark.once
 def test_select(run, standins_1pct, tmp_path):
     """With stand-ins of the Hub's Parquet files in place of the repository."""
     hub_parquet(train_images(standins_1pct) | validation_images(standins_1pct), tmp_path / "hub")
@@ -309,6 +310,7 @@ def test_hub(run, hub_folder, tmp_path):
     )
 
 
+@pytest.mark.once
 def test_build_and_push(run):
     """The calls fit the functions; test_parquet.py and test_publish.py make them."""
     before = """
@@ -385,10 +387,12 @@ def test_in_place_of_a_long_tail(run, standins_all):
     run(block(IN_PLACE_LT), after=after, replace={"/path/to/the/folder": str(standins_all)})
 
 
+@pytest.mark.once
 def test_in_place_filtered(run):
     assert run(block(FILTER)).split() == ["90"]
 
 
+@pytest.mark.once
 def test_in_place_embedded(run, dataset_1pct):
     after = """
         import pyarrow.parquet
@@ -400,6 +404,7 @@ def test_in_place_embedded(run, dataset_1pct):
     assert run(block(EMBED), after=after).split() == ["True"]
 
 
+@pytest.mark.once
 def test_in_place_at_once(run, standins_1pct):
     after = """
         plain = dataset["train"][:500]["image"]

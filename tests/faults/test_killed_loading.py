@@ -13,6 +13,8 @@ import imagenet_subsets
 from imagenet_reader.official import TRAIN_ARCHIVE
 from imagenet_subsets import index_path, read_index
 
+pytestmark = pytest.mark.oldest_and_newest
+
 
 @pytest.mark.once
 def test_killed_while_indexing(standins_1pct, hf_home, monkeypatch):
@@ -27,7 +29,6 @@ def test_killed_while_indexing(standins_1pct, hf_home, monkeypatch):
     assert content == Path(index_path(archive)).read_bytes()
 
 
-@pytest.mark.oldest_and_newest
 @pytest.mark.skipif(sys.platform != "linux", reason="it needs /proc and a subreaper")
 @pytest.mark.parametrize("num_proc", [None, 2])
 def test_killed_while_preparing(num_proc, standins_1pct, complete_caches, hf_home, tmp_path):

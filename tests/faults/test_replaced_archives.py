@@ -11,6 +11,8 @@ from makers.tars import write_tar
 
 from imagenet_subsets import ArchiveError, read_index
 
+pytestmark = pytest.mark.oldest_and_newest
+
 
 @pytest.mark.filterwarnings("ignore:.*left out")
 @pytest.mark.parametrize("size", [0, 100, 100_000, 102_400 + 600])

@@ -92,6 +92,7 @@ def test_folder_gives_the_rows_of_the_loader(hub_folder, dataset_1pct, tmp_path)
     assert loaded["train"][7]["image"].mode == "RGB"
 
 
+@pytest.mark.once
 def test_lt_gives_the_rows_of_the_loader(all_folder, standins_all):
     """The same of the config with three splits, whose test split is the shared one."""
     ours = imagenet_subsets.load_dataset("lt", data_dir=str(standins_all), streaming=True)
@@ -101,6 +102,7 @@ def test_lt_gives_the_rows_of_the_loader(all_folder, standins_all):
         assert streamed(loaded[split].take(200)) == streamed(ours[split].take(200))
 
 
+@pytest.mark.once
 def test_official_validation_images_are_stored_once(all_folder):
     """1pct validation, 10pct validation and lt test are the same file."""
     files = {
@@ -192,6 +194,7 @@ def test_small_disk_is_detected_before_building(standins_1pct, tmp_path, monkeyp
     assert not list(tmp_path.rglob("*.parquet*"))
 
 
+@pytest.mark.once
 def test_folder_of_other_configs_is_refused(all_folder, standins_all):
     """A build would drop them from the card, so it refuses; nothing is changed."""
     before = digests(all_folder)
@@ -236,6 +239,7 @@ def card(all_folder):
     return huggingface_hub.DatasetCard.load(all_folder / "README.md")
 
 
+@pytest.mark.once
 def test_front_matter_describes_the_dataset(card):
     """License, task, size, tags, name and files."""
     data = card.data.to_dict()
@@ -262,6 +266,7 @@ def test_front_matter_describes_the_dataset(card):
     }
 
 
+@pytest.mark.once
 def test_features_and_sizes_of_the_card_are_correct(card, all_folder, tmp_path):
     """``datasets`` builds the loader's features from it; sizes are those of the files and those found on loading."""
     infos = DatasetInfosDict.from_dataset_card_data(card.data)
@@ -279,6 +284,7 @@ def test_features_and_sizes_of_the_card_are_correct(card, all_folder, tmp_path):
     assert said.download_size == sum(path.stat().st_size for path in files)
 
 
+@pytest.mark.once
 def test_card_says_how_it_was_built(card, standins_all):
     """Versions, what was taken and from where, the lists and their SHA-256, the order of rows, citations, terms."""
     text = card.text

@@ -15,7 +15,7 @@ from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.reading import batches
 from imagenet_reader.walk import race
 
-pytestmark = pytest.mark.oldest_and_newest
+pytestmark = pytest.mark.once
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 BLOCK = 512
@@ -56,7 +56,6 @@ def wanted(data_dir):
     return sum(sizes[name] for name in train["name"].tolist()) + BLOCK * 12_811
 
 
-@pytest.mark.once
 def test_only_wanted_images_are_read_once_each(data_dir, tmp_path, monkeypatch):
     expected = wanted(data_dir)
     reads = Reads(monkeypatch)
@@ -65,7 +64,6 @@ def test_only_wanted_images_are_read_once_each(data_dir, tmp_path, monkeypatch):
     assert 12_811 <= len(reads.sizes) <= 12_811 + 200
 
 
-@pytest.mark.once
 def test_first_walk_reads_each_header_once(data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(race, "ALONE", FOREVER)  # whatever else the machine does
     reads = Reads(monkeypatch)
@@ -132,7 +130,6 @@ def test_slow_reads_make_the_walk_stream(standins_1pct, data_dir, monkeypatch):
     assert len(reads.sizes) < 5_000  # of some 50,000 headers
 
 
-@pytest.mark.once
 def test_slow_storage_is_read_by_several_threads(data_dir, monkeypatch):
     builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
     validation = builder.plan().splits["validation"]
@@ -160,7 +157,6 @@ def test_streaming_resumes_without_reading_again(data_dir, monkeypatch):
     assert len(reads.sizes) <= 303 - 150 + 5
 
 
-@pytest.mark.once
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is message by /proc")
 def test_memory_does_not_depend_on_the_config(standins_all, tmp_path):
     peak = {}
