@@ -55,11 +55,17 @@ class Session:
     def wait_until(self, condition):
         """Wait for a condition, at most 60 s."""
         by = time.monotonic() + 60
-        while not condition():
+        while not self.reached(condition):
             if self.process.poll() is not None or time.monotonic() > by:
                 self.kill()
                 pytest.fail(f"the moment does not come: {self.errors.read_text()}")
             time.sleep(0.002)
+
+    @staticmethod
+    def reached(condition):
+        with contextlib.suppress(FileNotFoundError):  # a folder was renamed while it was searched
+            return condition()
+        return False
 
     def end(self, number):
         """Send SIGINT to all, as a terminal does on Ctrl-C, or SIGTERM to the first process only."""
