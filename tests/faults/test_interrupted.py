@@ -116,12 +116,12 @@ def demo_writes(pattern):
 
 
 COMMANDS = {  # the arguments, the moment, and the signals; for build, see test_killed.py
-    "importing": (["demo"], imported("libarrow"), [SIGINT]),
+    "importing": (["demo"], imported("libarrow"), [SIGINT, SIGTERM]),
     "sample-train": (["sample", "standins", "--configs", "1pct"], sampling(TRAIN_ARCHIVE), [SIGTERM]),
     "sample-validation": (["sample", "standins", "--configs", "1pct"], sampling(VALIDATION_ARCHIVE), [SIGINT]),
-    "demo": (["demo"], demo_writes("cache/**/*.arrow"), [SIGTERM]),
+    "demo": (["demo"], demo_writes("cache/**/*.arrow"), [SIGINT, SIGTERM]),
     "index": (["index", f"data/{TRAIN_ARCHIVE}"], lambda folder, _: any(folder.glob("home/*/*.lock")), [SIGINT]),
-    "check": (["check", "data", "--decode"], lambda _, session: len(session.processes()) > 2, [SIGTERM]),
+    "check": (["check", "data", "--decode"], lambda _, session: len(session.processes()) > 2, [SIGINT, SIGTERM]),
 }
 
 

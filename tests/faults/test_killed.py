@@ -39,15 +39,14 @@ def contents(folder):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize(("num_proc", "moments"), [(1, (2, 17)), (2, (1, 6))])
-def test_a_killed_build(num_proc, moments, hub_folder, standins_1pct, tmp_path):
-    """Each moment is a number of files, of 18, those that are being written included."""
+@pytest.mark.parametrize("num_proc", [1, 2])
+def test_a_killed_build(num_proc, hub_folder, standins_1pct, tmp_path):
     folder = tmp_path / "hub"
     killed = 0
-    for files in moments:
+    for files in (1, 2, 6, 11, 17):  # of 18, those that are being written included
         process = start("build", folder, standins_1pct, 3_000_000, num_proc)
         killed += kill_once(process, lambda files=files: len(list(folder.rglob("*.*"))) >= files)
-    assert killed >= 1
+    assert killed >= 3
     process = start("build", folder, standins_1pct, 3_000_000, num_proc)
     assert process.wait(120) == 0, process.stderr.read()
     assert contents(folder) == contents(hub_folder)
@@ -62,23 +61,24 @@ def interrupt(process, group, sent):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize(("num_proc", "size"), [(1, 500_000), (2, 4)])
+@pytest.mark.parametrize("num_proc", [1, 2])
 @pytest.mark.parametrize(("sent", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
-def test_an_interrupted_build(num_proc, size, sent, group, standins_1pct, tmp_path):
-    """Once a shard has ``size`` bytes. It ends at once, prints nothing and leaves no unfinished file and no process."""
+def test_an_interrupted_build(num_proc, sent, group, standins_1pct, tmp_path):
+    """It ends at once, prints nothing and leaves no unfinished file and no process."""
     arguments = ["build", "1pct", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
-    variables = {"FIRST": "large_shards slow_images", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-    process = start("command", *arguments, f"--num-proc={num_proc}", **variables)
-    while process.poll() is None and not any(path.stat().st_size >= size for path in unfinished(tmp_path)):
-        time.sleep(0.0005)
-    assert process.poll() is None
-    assert interrupt(process, group, sent) < 5  # it is 1 s on a machine that has nothing else to do
-    assert process.returncode in (130, 128 + sent)
-    assert process.communicate()[1] == b""
-    assert unfinished(tmp_path) == []
-    time.sleep(0.3)  # in which a process that lived on would write
-    assert unfinished(tmp_path) == []
-    assert not list(tmp_path.glob("*/*"))
+    for size in (4, 500_000):  # bytes of a shard that is being written
+        variables = {"FIRST": "large_shards slow_images", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+        process = start("command", *arguments, f"--num-proc={num_proc}", **variables)
+        while process.poll() is None and not any(path.stat().st_size >= size for path in unfinished(tmp_path)):
+            time.sleep(0.0005)
+        assert process.poll() is None
+        assert interrupt(process, group, sent) < 5  # it is 1 s on a machine that has nothing else to do
+        assert process.returncode in (130, 128 + sent)
+        assert process.communicate()[1] == b""
+        assert unfinished(tmp_path) == []
+        time.sleep(0.3)  # in which a process that lived on would write
+        assert unfinished(tmp_path) == []
+        assert not list(tmp_path.glob("*/*"))
 
 
 def unfinished(folder):
