@@ -1,8 +1,8 @@
-"""ImageNet subsets as a Hugging Face dataset, read by byte offset from the official archives or other forms of them.
+"""ImageNet subsets as a Hugging Face dataset, read by byte offset from the official archives or other layouts.
 
 Configs: ``1pct`` and ``10pct`` (SimCLR's semi-supervised training lists), ``lt`` (ImageNet-LT), ``full``, ``custom``.
 ``data_dir`` is the folder that holds ``ILSVRC2012_img_train.tar`` and ``ILSVRC2012_img_val.tar``, or the same images
-in one of the other layouts of ``imagenet_reader.layouts``.
+in another layout, see ``imagenet_reader.layouts``.
 
     datasets.load_dataset("./imagenet_subsets.py", "1pct", data_dir=...)   # datasets 2.19, 3.x
     imagenet_subsets.load_dataset("1pct", data_dir=...)                    # any datasets
@@ -16,6 +16,11 @@ import functools
 import inspect
 import os
 import sys
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
+from typing import NoReturn
 
 import datasets
 import fsspec
@@ -25,6 +30,7 @@ __all__ = [
     "ArchiveError",
     "ImagenetSubsets",
     "ImagenetSubsetsConfig",
+    "__version__",
     "as_benchmark",
     "index_path",
     "load_dataset",
@@ -32,9 +38,14 @@ __all__ = [
     "select",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__  # what completion shows
+
+
 # ---------------------------------------------------------------------------------------- the facts
 
-VERSION = "2.0.0"
+__version__ = "3.0.0"
 # Part of the key of every cache: raised when rows, columns or image bytes change, and by nothing else.
 ROWS_VERSION = "2.0.1"
 DESCRIPTION = """\
@@ -61,48 +72,50 @@ OPTIONS = {
     "image_bytes": ("benchmark", "archive"),
 }
 LISTS_OF_CUSTOM = "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
-SELECT_OPTIONS = {
-    *("label_names", "splits", "unlabeled", "train_list", "validation_list", "on_missing", "classes", "real_labels"),
-}
+ImageList = str | os.PathLike[str] | Iterable[Any]
 
 # -------------------------------------------------------------------------------------- the configs
 
 
 @dataclasses.dataclass
-class ImagenetSubsetsConfig(datasets.BuilderConfig):
+class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # datasets is not typed
     """A subset and how to build it; ``load_dataset`` says what the options are."""
 
     label_names: str = "wnid"
-    splits: list | None = None
+    splits: list[str] | None = None
     on_missing: str = "error"
     image_bytes: str = "benchmark"
     unlabeled: bool = False
-    train_list: str | list | None = None
-    validation_list: str | list | None = None
+    train_list: str | list[str] | None = None
+    validation_list: str | list[str] | None = None
     in_place: bool = False
-    classes: str | list | None = None
+    classes: str | Sequence[str] | None = None
     real_labels: bool = False
 
-    def make_plan(self):
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "plan"}  # it would take seconds
+
+    @functools.cached_property
+    def plan(self) -> "Plan":
         """The plan that follows from the options, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows.
 
         Raises:
-            OSError: a file cannot be read.
+            OSError: a file cannot be read, or does not exist.
             ValueError: an option or a list is not what it should be.
         """
         self._check_options()
         own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
         return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing, self.columns())
 
-    def columns(self):
+    def columns(self) -> "Columns":
         """The classes and columns of the rows, ``imagenet_reader.rows.Columns``.
 
         Raises:
             ValueError: the option ``classes`` names no classes.
         """
-        return Columns(published_labels(self.classes), self.real_labels)
+        return Columns(lists.published_labels(self.classes), self.real_labels)
 
-    def features(self):
+    def features(self) -> datasets.Features:
         """The columns of the rows, ``datasets.Features``."""
         names, classes = lists.label_names(lists.read_classes(), self.label_names), self.columns().classes
         label = datasets.ClassLabel(names=names if classes is None else [names[label] for label in classes])
@@ -111,7 +124,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
             features[REAL_LABELS] = datasets.Sequence(label)
         return datasets.Features(features)
 
-    def info(self):
+    def info(self) -> datasets.DatasetInfo:
         """The description of the dataset, ``datasets.DatasetInfo``."""
         return datasets.DatasetInfo(
             description=DESCRIPTION,
@@ -122,39 +135,32 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
             supervised_keys=("image", "label"),
         )
 
-    def create_config_id(self, config_kwargs, custom_features=None):
-        """Any id that is not the name of a config; ``cache_id`` is made of the plan, once there is one."""
-        return f"{self.name}-"
-
-    def cache_id(self, plan, features=None):
-        """The key of the cache: the options, and the identity of the images and lists, not their location.
-
-        Args:
-            plan: the plan of this config.
-            features: those that the user passed, or ``None``.
-        """
+    def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
+        """The key of the cache: the options, and the identity of the images and lists, not their location."""
         key = {name: value for name, value in self.chosen_options().items() if name not in CUSTOM.values()}
-        if plan.columns.classes is not None:
-            key["classes"] = plan.columns.classes  # however they were named, and in whatever order
-        key |= plan.key
+        if self.plan.columns.classes is not None:
+            key["classes"] = self.plan.columns.classes  # however they were named, and in whatever order
+        key |= self.plan.key
         if self.in_place:
             key["data_dir"] = as_utf_8(self.data_dir)  # rows in place are those of this folder
-        return super().create_config_id(key, features)
+        config_id: str = super().create_config_id(key, custom_features)
+        return config_id
 
-    def chosen_options(self):
-        """The non-default options, ``dict``."""
+    def chosen_options(self) -> dict[str, Any]:
+        """The non-default options."""
         options = {name: getattr(self, name) for name in ImagenetSubsetsConfig.__annotations__}
         return {name: value for name, value in options.items() if value != getattr(ImagenetSubsetsConfig, name)}
 
-    def _check_options(self):
+    def _check_options(self) -> None:
         for name, allowed in OPTIONS.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r:.200} is not known; choose one of {list(allowed)}.")
         if self.unlabeled and self.name not in UNLABELED:
             raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
-        only_described = self.name == "custom" and self.data_dir is None and self.train_list is None
-        wrong = bool(self.train_list) != (self.name == "custom") or (self.validation_list and not self.train_list)
-        if wrong and not only_described:
+        if self.name != "custom" and (self.train_list or self.validation_list):
+            raise ValueError(LISTS_OF_CUSTOM)
+        # Without data_dir, datasets.get_dataset_infos only asks for the description.
+        if self.name == "custom" and not self.train_list and (self.data_dir is not None or self.validation_list):
             raise ValueError(LISTS_OF_CUSTOM)
         if self.real_labels not in (True, False):
             raise ValueError(f"real_labels={self.real_labels!r:.200}: expected True or False.")
@@ -170,7 +176,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
                 "splits."
             )
 
-    def _possible_subset(self):
+    def _possible_subset(self) -> "dict[str, SplitList]":
         """All splits that this config can have, and their lists; ``test`` of ``lt`` is not the official test set."""
         names = dict(SUBSETS.get(self.name, CUSTOM))
         if self.name == "custom" and self.validation_list is None:
@@ -183,7 +189,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
         subset.setdefault("test", SplitList("test"))
         return subset
 
-    def _subset(self):
+    def _subset(self) -> "dict[str, SplitList]":
         """The splits to build and their lists; the official test images only if they are asked for."""
         possible = self._possible_subset().items()
         if self.splits is None:
@@ -194,7 +200,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):
 # -------------------------------------------------------- finds the reader of a clone that is not installed
 
 
-def _clone():
+def _clone() -> str | None:
     """The folder of the script that ``datasets`` was asked for, if the package is in it; else ``None``."""
     frame = inspect.currentframe()
     while frame is not None:
@@ -208,7 +214,7 @@ def _clone():
 
 
 @contextlib.contextmanager
-def _reader_importable():
+def _reader_importable() -> Iterator[None]:
     # datasets 2 and 3 run a copy of a script, and check its unindented imports first, which would fail in a clone that
     # is not installed. Only the caller knows where the clone is; the path that datasets notes may be old.
     clone = _clone()
@@ -229,29 +235,22 @@ def _reader_importable():
 
 with _reader_importable():
     from imagenet_reader import lists
-    from imagenet_reader.class_sets import published_labels
-    from imagenet_reader.errors import ArchiveError
-    from imagenet_reader.files import as_utf_8, check_space, note_use, unused_cache
-    from imagenet_reader.hf.datasets_private import TableBuilder, is_small_dataset
-    from imagenet_reader.hf.decoding import fetch_batches_at_once
+    from imagenet_reader.facts import SUPPORTED_LAYOUTS, TRAIN_ARCHIVE, VALIDATION_ARCHIVE, ArchiveError, download_advice
+    from imagenet_reader.files import as_utf_8, check_space, unused_cache
+    from imagenet_reader.hf.builder import TableBuilder, is_small_dataset, without_empty_columns
     from imagenet_reader.hf.options import check_config_name, check_data_dir, check_names, check_split
-    from imagenet_reader.hf.record import RECORD, write_record
     from imagenet_reader.hf.select import select_splits
-    from imagenet_reader.hf.split_info import without_empty_columns
     from imagenet_reader.index.kept import index_path
-    from imagenet_reader.layouts.messages import download_advice
-    from imagenet_reader.layouts.official_tar import read_index
-    from imagenet_reader.official import FORMS, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+    from imagenet_reader.io import set_storage_options
+    from imagenet_reader.io.paths import normalize_data_dir
+    from imagenet_reader.layouts.archives import read_index
     from imagenet_reader.own_lists import as_given
-    from imagenet_reader.plan import Plan
-    from imagenet_reader.plan_lists import SplitList
+    from imagenet_reader.plan import Plan, SplitList
     from imagenet_reader.reading.addresses import SCHEME
-    from imagenet_reader.reading.batches import BATCH_ROWS, Damage, read_batches
-    from imagenet_reader.reading.filesystem import ImagenetFileSystem
+    from imagenet_reader.reading.batches import BATCH_ROWS, Batch, Damage, Reader, read_batches
+    from imagenet_reader.reading.in_place import ImagenetFileSystem
     from imagenet_reader.reading.pixels import as_benchmark
-    from imagenet_reader.rows import REAL_LABELS, Columns
-    from imagenet_reader.sources.systems import set_storage_options
-    from imagenet_reader.sources.urls import is_url, known_location
+    from imagenet_reader.rows import REAL_LABELS, Columns, Rows
 
 # In a clone that isn't installed, no entry point does this.
 fsspec.register_implementation(SCHEME, ImagenetFileSystem, clobber=True)
@@ -272,7 +271,7 @@ class ImagenetSubsets(TableBuilder):
     DEFAULT_CONFIG_NAME = "1pct"
     DEFAULT_WRITER_BATCH_SIZE = BATCH_ROWS
 
-    def __init__(self, *args, data_dir=None, **kwargs):
+    def __init__(self, *args: Any, data_dir: Any = None, **kwargs: Any):
         check_names(self.BUILDER_CONFIG_CLASS, kwargs)
         check_config_name(kwargs.get("config_name"), self.builder_configs)
         for option in CUSTOM.values():  # neither an array nor a generator can be compared with a default
@@ -281,105 +280,92 @@ class ImagenetSubsets(TableBuilder):
         kwargs["storage_options"] = dict(self._source_options)  # datasets adds to them
         check_data_dir(data_dir)
         if data_dir is not None:  # one folder, one cache, however its path is written
-            data_dir = known_location(data_dir)
+            data_dir = normalize_data_dir(data_dir)
             self._use_source_options(data_dir)
         kwargs["hash"] = ROWS_VERSION  # datasets passes that of a script's text: no comment shall cost a rebuild
         super().__init__(*args, data_dir=data_dir, **kwargs)
 
-    def configured(self, config, features):
-        """Make the plan, once the options are complete; return the key of the cache."""
-        self._plan = config.make_plan()
-        return config.cache_id(self._plan, features)
-
-    def plan(self):
-        """The plan that follows from the config, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows."""
-        return self._plan
-
-    def _info(self):
-        info = self.config.info()
-        counts = {split: self.plan().count(split) for split in self.plan().subset}
+    def _info(self) -> datasets.DatasetInfo:
+        info, plan = self.config.info(), self.config.plan
+        counts = {split: plan.count(split) for split in plan.subset}
         info.splits = _split_infos({split: count for split, count in counts.items() if count is not None})
         return info
 
-    def _split_generators(self, dl_manager):
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         if self.config.data_dir is None:
             advice = download_advice([TRAIN_ARCHIVE, VALIDATION_ARCHIVE])
-            raise ValueError(f"data_dir is missing: pass the folder of the images. {FORMS} {advice}")
-        splits = self.plan().splits
-        if self.unfinished_dir is not None and not getattr(dl_manager, "is_streaming", False):
-            self._check_space(splits)
-            archives = [layout.path for layout in self.plan().layouts]
-            write_record(self.unfinished_dir, self.config.name, self.config.chosen_options(), archives)
+            raise ValueError(f"data_dir is missing: pass the folder of the images. {SUPPORTED_LAYOUTS} {advice}")
+        splits, is_streaming = self.config.plan.splits, getattr(dl_manager, "is_streaming", False)
+        if self.unfinished_dir is not None and not is_streaming:
+            self._check_space()
+            archives = [layout.path for layout in self.config.plan.layouts]
+            self.write_record(self.config.name, self.config.chosen_options(), archives)
         # datasets compares what it has written with this, on every version; only reading finds damage that is skipped.
-        prepares_skipping = self.config.on_missing == "skip" and not getattr(dl_manager, "is_streaming", False)
         rows = {name: len(split.rows) for name, split in splits.items()}
-        self.info.splits = None if prepares_skipping else _split_infos(rows)
+        self.info.splits = None if self.config.on_missing == "skip" and not is_streaming else _split_infos(rows)
         return [
             datasets.SplitGenerator(name=name, gen_kwargs={"reader": split.reader, "shards": split.shards})
             for name, split in splits.items()
         ]
 
-    def _check_space(self, splits):
+    def _check_space(self) -> None:
         if not self.config.in_place:
-            needed = sum(int(split.rows["size"].sum()) for split in splits.values())
+            needed = sum(int(split.rows["size"].sum()) for split in self.config.plan.splits.values())
             advice = (
                 " (to write none of them, pass in_place=True; to write them to another disk, pass cache_dir=... or set "
                 "HF_HOME)"
             )
-            check_space(self.unfinished_dir, needed, f"the images of {self.config.name}", advice)
+            check_space(self.unfinished_dir or "", needed, f"the images of {self.config.name}", advice)
 
-    def _generate_examples(self, reader, shards):
+    def _generate_examples(self, reader: "Reader", shards: "list[Rows]") -> Iterator[Any]:
         for batch in self._read(reader, shards):
             for row in batch.examples():
                 yield row["file_name"], row
 
-    def _generate_tables(self, reader, shards):
+    def _generate_tables(self, reader: "Reader", shards: "list[Rows]") -> Iterator[Any]:
         if self.config.in_place:
             yield from enumerate(reader.tables(np.concatenate(shards), self.config.image_bytes))
             return
         for number, batch in enumerate(self._read(reader, shards)):
             yield number, batch.table()
 
-    def _read(self, reader, shards):
-        self._use_source_options(self.config.data_dir)  # a spawned process does not have them yet
+    def _read(self, reader: "Reader", shards: "list[Rows]") -> "Iterator[Batch]":
+        self._use_source_options(self.config.data_dir)  # a spawned worker does not have them yet
         damage = self._damage if self.config.on_missing == "skip" else None
-        return read_batches(reader, np.concatenate(shards), self.config.image_bytes, damage)
+        return read_batches(reader, np.concatenate(shards), self.config.image_bytes, damage, self.threads)
 
-    def _use_source_options(self, data_dir):
+    def _use_source_options(self, data_dir: str) -> None:
         if self._source_options:
             set_storage_options(data_dir, self._source_options)
 
     @functools.cached_property
-    def _damage(self):
+    def _damage(self) -> "Damage":
         return Damage()  # of all shards that this process reads
 
     @property
-    def resumable(self):
+    def resumable(self) -> bool:
         """Whether streaming can resume by counting rows: not if damaged ones are skipped."""
-        return self.config.on_missing != "skip"
+        return bool(self.config.on_missing != "skip")
 
-    def as_dataset(self, *args, **kwargs):
+    def as_dataset(self, *args: Any, **kwargs: Any) -> Any:
         """As in ``datasets``; warns of images that were skipped."""
         self._warn_of_missing()
-        note_use(os.path.join(self.cache_dir, RECORD))
-        if self.config.in_place and is_url(self.config.data_dir):
-            fetch_batches_at_once()
-        return without_empty_columns(super().as_dataset(*args, **kwargs), self.plan())
+        return without_empty_columns(super().as_dataset(*args, **kwargs), self.config.plan)
 
-    def as_streaming_dataset(self, *args, **kwargs):
+    def as_streaming_dataset(self, *args: Any, **kwargs: Any) -> Any:
         """As in ``datasets``; warns of images that are skipped."""
         if self.config.in_place:
             raise ValueError("in_place=True cannot be combined with streaming=True: leave one of them out.")
         dataset = super().as_streaming_dataset(*args, **kwargs)
         self._warn_of_missing()
-        return without_empty_columns(dataset, self.plan())
+        return without_empty_columns(dataset, self.config.plan)
 
-    def _warn_of_missing(self):
-        counts = {split: self.info.splits[split].num_examples for split in self.plan().subset}
-        self.plan().warn_of_missing(counts)
+    def _warn_of_missing(self) -> None:
+        plan = self.config.plan
+        plan.warn_of_missing({split: self.info.splits[split].num_examples for split in plan.subset})
 
 
-def _split_infos(rows):
+def _split_infos(rows: dict[str, int]) -> datasets.SplitDict:
     return datasets.SplitDict.from_split_dict([{"name": split, "num_examples": count} for split, count in rows.items()])
 
 
@@ -387,24 +373,40 @@ def _split_infos(rows):
 
 
 def load_dataset(
-    name=None,
-    data_dir=None,
-    split=None,
-    cache_dir=None,
-    features=None,
-    download_mode=None,
-    verification_mode=None,
-    keep_in_memory=None,
-    streaming=False,
-    num_proc=None,
-    **config_kwargs,
-):
+    name: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    split: Any = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    features: datasets.Features | None = None,
+    download_mode: datasets.DownloadMode | str | None = None,
+    verification_mode: Any = None,
+    keep_in_memory: bool | None = None,
+    streaming: bool = False,
+    num_proc: int | None = None,
+    *,
+    storage_options: dict[str, Any] | None = None,
+    label_names: str = "wnid",
+    splits: list[str] | None = None,
+    on_missing: str = "error",
+    image_bytes: str = "benchmark",
+    unlabeled: bool = False,
+    train_list: ImageList | None = None,
+    validation_list: ImageList | None = None,
+    classes: str | Sequence[str] | None = None,
+    real_labels: bool = False,
+    in_place: bool = False,
+    trust_remote_code: bool | None = None,
+    **unknown: NoReturn,
+) -> Any:
     """``datasets.load_dataset`` for this builder, on any version of datasets.
 
     Args:
         name: ``"1pct"`` (default), ``"10pct"``, ``"lt"``, ``"full"`` or ``"custom"``.
         data_dir: the folder that holds the images, see ``imagenet_reader.layouts``; a path, or a URL such as
             ``s3://bucket/imagenet``.
+        split, cache_dir, features, download_mode, verification_mode, keep_in_memory, streaming: as for
+            ``datasets.load_dataset``.
+        num_proc: the number of threads that read ahead, 8 by default; no process is started.
         storage_options: options of the ``fsspec`` file system of ``data_dir``, such as credentials, for this process.
         label_names: ``"wnid"`` (default, ``n01440764``) or ``"words"`` (``tench, Tinca tinca``).
         splits: names of the splits to build; only the archives that they read are needed. By default all but ``test``
@@ -428,7 +430,8 @@ def load_dataset(
         in_place: ``True`` leaves the images in the archives: rows store image locations instead of copies.
         trust_remote_code: is accepted and has no effect, as in datasets 4 and later.
 
-    The other arguments, and what is returned, are those of ``datasets.load_dataset``.
+    Returns:
+        ``DatasetDict``, or the ``Dataset`` of ``split``; streaming ones if ``streaming`` is true.
 
     Raises:
         FileNotFoundError: an archive does not exist.
@@ -445,21 +448,38 @@ def load_dataset(
         raise NotImplementedError(
             "A streaming dataset is not prepared, so num_proc cannot be combined with streaming=True."
         )
-    config_kwargs.pop("trust_remote_code", None)
-    options = {"config_name": name, "data_dir": data_dir, "features": features, **config_kwargs}
+    options: dict[str, Any] = {"label_names": label_names, "splits": splits, "on_missing": on_missing}
+    options |= {"image_bytes": image_bytes, "unlabeled": unlabeled, "train_list": train_list}
+    options |= {"validation_list": validation_list, "classes": classes, "real_labels": real_labels}
+    options |= {"in_place": in_place, "storage_options": storage_options, **unknown}
+    options |= {"config_name": name, "data_dir": data_dir, "features": features}
     if streaming:
         with unused_cache() as unused:
             return ImagenetSubsets(cache_dir=cache_dir or unused, **options).as_streaming_dataset(split=split)
     builder = ImagenetSubsets(cache_dir=cache_dir, **options)
     if split is not None and str(split).isidentifier() and str(split) != "all":  # not an instruction: train[:10%]
-        check_split(split, builder.plan().subset)  # before anything is built
+        check_split(split, builder.config.plan.subset)  # before anything is built
     builder.download_and_prepare(download_mode=download_mode, verification_mode=verification_mode, num_proc=num_proc)
     if keep_in_memory is None:
         keep_in_memory = is_small_dataset(builder.info.dataset_size)
     return builder.as_dataset(split=split, in_memory=keep_in_memory)
 
 
-def select(dataset, name="1pct", split=None, **options):
+def select(
+    dataset: Any,
+    name: str | None = "1pct",
+    split: Any = None,
+    *,
+    label_names: str = "wnid",
+    splits: list[str] | None = None,
+    unlabeled: bool = False,
+    train_list: ImageList | None = None,
+    validation_list: ImageList | None = None,
+    on_missing: str = "error",
+    classes: str | Sequence[str] | None = None,
+    real_labels: bool = False,
+    **unknown: NoReturn,
+) -> Any:
     """The rows of a config out of an ImageNet that is already loaded, such as ``ILSVRC/imagenet-1k`` from the Hub.
 
     No image is decoded, and no image byte is copied or written: the rows refer to the Arrow files of ``dataset``. They
@@ -472,8 +492,8 @@ def select(dataset, name="1pct", split=None, **options):
             resized images. A streaming one gives a streaming result, in its own order.
         name: the config, as for ``load_dataset``.
         split: the one split to return.
-        options: ``label_names``, ``splits``, ``unlabeled``, ``train_list``, ``validation_list``, ``on_missing``,
-            ``classes`` and ``real_labels``, as for ``load_dataset``.
+        label_names, splits, unlabeled, train_list, validation_list, on_missing, classes, real_labels: as for
+            ``load_dataset``.
 
     Returns:
         ``DatasetDict``, or the ``Dataset`` of ``split``. A ``Dataset`` gives only splits that it holds images of.
@@ -491,13 +511,15 @@ def select(dataset, name="1pct", split=None, **options):
     """
     if isinstance(dataset, str) and not isinstance(name, str):
         raise TypeError(f"The dataset is the first argument: imagenet_subsets.select(dataset, {dataset!r:.200}).")
-    unknown = sorted(options.keys() - SELECT_OPTIONS)
+    options: dict[str, Any] = {"label_names": label_names, "splits": splits, "unlabeled": unlabeled}
+    options |= {"on_missing": on_missing, "classes": classes, "real_labels": real_labels}
+    options |= {"train_list": as_given(train_list), "validation_list": as_given(validation_list)}
     if unknown:
-        raise ValueError(f"select has no option {unknown[0]!r}; the options are {', '.join(sorted(SELECT_OPTIONS))}.")
+        known = ", ".join(sorted(options))
+        raise ValueError(f"select has no option {min(unknown)!r}; the options are {known}.")
     name = "1pct" if name is None else name
     check_config_name(name, [*SUBSETS, "custom"])
-    if name == "custom" and options.get("train_list") is None:
+    if name == "custom" and train_list is None:
         raise ValueError(LISTS_OF_CUSTOM)
-    options |= {option: as_given(options.get(option)) for option in CUSTOM.values()}
     config = ImagenetSubsetsConfig(name=name, version=ROWS_VERSION, **options)
-    return select_splits(dataset, config.make_plan(), config.info(), split)
+    return select_splits(dataset, config.plan, config.info(), split)

@@ -1,14 +1,21 @@
-"""The published lists and classes."""
+"""The published lists, the classes and their published subsets."""
 
 import collections
+import difflib
 import functools
 import hashlib
 import json
 import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagenet_reader.official import TEST_IMAGES
+from imagenet_reader.facts import TEST_IMAGES, TRAIN_IMAGES_PER_CLASS
+from imagenet_reader.text import shorten
 
 # The published lists: their length, and the SHA-256 of their sorted lines "<wnid>/<file name>".
 LISTS = {
@@ -18,15 +25,26 @@ LISTS = {
     "lt_validation": (20_000, "483be09644f9bbdc3967149a4d4e61c906ab840d7d94d76032cf69082ae26005"),
     "validation": (50_000, "7aec631d6f9e7e0e6b79804a178f00b5b42094a29e66ffa62955518dd740cb14"),
 }
+TRAIN_LISTS = "10pct", "lt_train", "lt_validation"  # those of training images; 10pct includes 1pct
 # The published sets of classes: the SHA-256 of their lines, one wnid per line in published order.
 CLASS_SETS = {"imagenet100": "79f3f1552ccc478ce24bd934b4573625db584ddc1f4643ae23c994a94cb11397"}
 REAL_SHA256 = "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b"  # of real.json; TFDS pins the same
-TRAIN_IMAGES = 1_281_167  # in ILSVRC 2012; no list names them all
-TRAIN_IMAGES_PER_CLASS = 732, 1300  # minimum and maximum, Russakovsky et al. 2015, table 2
 
 # split_files/ is in this package in an installed wheel, and beside it in a clone.
 _HERE = pathlib.Path(__file__).resolve().parent
 SPLIT_FILES = next(path for path in (_HERE / "split_files", _HERE.parent / "split_files") if path.is_dir())
+
+Images = list[tuple[str, int]]  # (file name, published label) per image; -1 for images without a label
+Labels = npt.NDArray[np.int64]
+
+
+def read_table(source: Any) -> pa.Table:
+    """Read a Parquet file as ``pa.Table``.
+
+    No threads are used: with them, Arrow may abort a process that exits soon after ("terminate called without an active
+    exception").
+    """
+    return pq.read_table(source, use_threads=False)
 
 
 @functools.cache
@@ -48,11 +66,11 @@ def label_of_wnid() -> dict[str, int]:
     return {wnid: label for label, wnid in enumerate(read_wnids())}
 
 
-def label_names(classes, kind):
-    """The 1,000 label names, ``list[str]``.
+def label_names(classes: Sequence[tuple[str, str]], kind: str) -> list[str]:
+    """The names of the classes.
 
     Args:
-        classes: the result of ``read_classes``.
+        classes: (wnid, words) of each class, as ``read_classes`` returns them.
         kind: ``"wnid"`` or ``"words"``. If two classes have the same words, both get their wnids added, as in
             ``crane (n02012849)``.
     """
@@ -62,7 +80,7 @@ def label_names(classes, kind):
     return [words if count[words] == 1 else f"{words} ({wnid})" for wnid, words in classes]
 
 
-def read_split_list(name):
+def read_split_list(name: str) -> Images:
     """The images of a published list.
 
     Args:
@@ -90,6 +108,11 @@ def read_split_list(name):
             f"{found[1]}; expected {LISTS[name][0]:,} and {LISTS[name][1]}. Restore split_files/ from the project."
         )
     return sorted(zip(images, labels))
+
+
+def test_images() -> Images:
+    """The official test images, ``list[tuple[str, int]]``, (file name, -1) per image, since they have no labels."""
+    return [(f"ILSVRC2012_test_{k:08d}.JPEG", -1) for k in range(1, TEST_IMAGES + 1)]
 
 
 @functools.cache
@@ -121,7 +144,7 @@ def read_real_labels() -> list[list[int]]:
         ValueError: the file does not hold the published labels.
     """
     path = SPLIT_FILES / "real.parquet"
-    labels = read_table(path)["labels"].to_pylist()
+    labels: list[list[int]] = read_table(path)["labels"].to_pylist()
     _check_digest(path, json.dumps(labels), REAL_SHA256)
     return labels
 
@@ -135,15 +158,95 @@ def _check_digest(path: pathlib.Path, text: str, expected: str) -> None:
         )
 
 
-def test_images():
-    """The official test images, ``list[tuple[str, int]]``, (file name, -1) per image, since they have no labels."""
-    return [(f"ILSVRC2012_test_{k:08d}.JPEG", -1) for k in range(1, TEST_IMAGES + 1)]
+# ------------------------------------------------------------------------------------ subsets of the classes
 
 
-def read_table(source):
-    """Read a Parquet file as ``pa.Table``.
+def published_labels(classes: str | Sequence[str] | None) -> tuple[int, ...] | None:
+    """The published labels of the classes that the option ``classes`` names, ascending; ``None`` for all classes.
 
-    No threads are used: with them, Arrow may abort a process that exits soon after ("terminate called without an active
-    exception").
+    Args:
+        classes: a key of ``CLASS_SETS``, or a list of wnids in any order.
+
+    Raises:
+        ValueError: an unknown name or wnid, no wnid, or a repeated one.
     """
-    return pq.read_table(source, use_threads=False)
+    if classes is None:
+        return None
+    if isinstance(classes, str):
+        classes = read_class_set(_known_name(classes))
+    if not isinstance(classes, (list, tuple)) or not classes:
+        raise ValueError(f"classes={classes!r:.200}: expected {_expected()}.")
+    label_of = label_of_wnid()
+    unknown = [wnid for wnid in classes if not isinstance(wnid, str) or wnid not in label_of]
+    if unknown:
+        wnids = _wnid_of_word()
+        shown = [f"{word} (pass {wnid!r})" if (wnid := wnids.get(str(word).lower())) else word for word in unknown]
+        raise ValueError(
+            f"classes: {len(unknown):,} of {len(classes):,} are not among the 1,000 wnids: {shorten(shown)}. "
+            "imagenet_reader.lists.read_classes() has all, with their words."
+        )
+    twice = [wnid for wnid, count in collections.Counter(classes).items() if count > 1]
+    if twice:
+        raise ValueError(f"classes: expected each wnid once, but these are repeated: {shorten(twice)}.")
+    return tuple(sorted(label_of[wnid] for wnid in classes))
+
+
+def _known_name(name: str) -> str:
+    if name in CLASS_SETS:
+        return name
+    wnid = name if name in label_of_wnid() else _wnid_of_word().get(name.lower())
+    if wnid is not None:
+        raise ValueError(f"classes={name!r}: expected {_expected()}. For one class, pass classes=[{wnid!r}].")
+    nearest = difflib.get_close_matches(name, CLASS_SETS, n=1)
+    advice = f"Did you mean {nearest[0]!r}?" if nearest else f"Expected {_expected()}."
+    raise ValueError(f"classes={name!r:.200} is not the name of a published set of classes. {advice}")
+
+
+def _wnid_of_word() -> dict[str, str]:
+    """Word for a class, in lower case -> wnid."""
+    return {word.lower(): wnid for wnid, words in read_classes() for word in words.split(", ")}
+
+
+def _expected() -> str:
+    return f"one of {list(CLASS_SETS)}, or a list of wnids such as ['n01440764']"
+
+
+def of_classes(images: Images, classes: tuple[int, ...] | None) -> Images:
+    """The images of these classes, in the given order; all of them if ``classes`` is ``None``."""
+    if classes is None:
+        return images
+    chosen = frozenset(classes)
+    return [image for image in images if image[1] in chosen]
+
+
+def relabel(labels: Labels, classes: tuple[int, ...] | None) -> Labels:
+    """Convert published labels ``[n]`` to their ranks in ``classes``, ``int64 [n]``.
+
+    The ranks count from 0 in the order of the sorted wnids, as ``ImageFolder`` numbers the folders of these classes.
+    Images without labels keep -1.
+    """
+    if classes is None:
+        return labels.astype(np.int64)
+    return np.where(labels < 0, -1, np.searchsorted(np.array(classes), labels))
+
+
+def incompleteness(names: Iterable[str], labels: Labels, classes: tuple[int, ...]) -> str:
+    """Say in what way the training images of some classes are incomplete; empty if none is known to be missing.
+
+    No list has the number of images per class. Only the minimum and maximum per class and the images in published lists
+    are known, so other missing images are not noticed.
+
+    Args:
+        names: the file names of all images found of these classes, ``[n]``.
+        labels: their published labels, ``[n]``.
+        classes: the published labels of the classes.
+    """
+    fewest, most = TRAIN_IMAGES_PER_CLASS
+    count = np.bincount(labels, minlength=len(read_wnids()))
+    wrong = [label for label in classes if not fewest <= count[label] <= most]
+    if wrong:
+        shown = ", ".join(f"{read_wnids()[label]} has {count[label]:,}" for label in wrong[:20])
+        return f"has too few or too many images of {len(wrong):,} classes: {shown}; expected {fewest} to {most:,} each"
+    listed = {image for name in TRAIN_LISTS for image, _ in of_classes(read_split_list(name), classes)}
+    missing = sorted(listed.difference(names))
+    return f"lacks {len(missing):,} images of the published lists: {shorten(missing)}" if missing else ""

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from imagenet_reader.lists import label_of_wnid, read_split_list, read_wnids
-from imagenet_reader.official import WNID
+from imagenet_reader.facts import WNID
+from imagenet_reader.lists import Images, label_of_wnid, read_split_list, read_wnids
 
 EXAMPLES = 20  # lines shown in a message
 LINE_SHOWN = 50  # characters
@@ -69,7 +69,7 @@ def as_given(source: Any) -> str | list[str] | None:
         ) from None
 
 
-def read_image_list(source: Any) -> list[tuple[str, int]]:
+def read_image_list(source: Any) -> Images:
     """The images of a user's own list.
 
     Args:

@@ -2,31 +2,39 @@
 
 import dataclasses
 import functools
-import itertools
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader import lists
-from imagenet_reader.class_sets import incompleteness
-from imagenet_reader.errors import ArchiveError
+from imagenet_reader.facts import MAX_IMAGE, TEST_IMAGES, TRAIN_IMAGES, VALIDATION_NAME, WNID, ArchiveError
 from imagenet_reader.files import as_utf_8, digest
-from imagenet_reader.hf.log import logger, warn
-from imagenet_reader.index.members import fixed_width
-from imagenet_reader.layouts.base import Images, Layout, Wanted
-from imagenet_reader.layouts.find import find_layout
-from imagenet_reader.layouts.messages import listing
-from imagenet_reader.official import WNID
-from imagenet_reader.plan_lists import PlanLists, SplitList
-from imagenet_reader.reading.reader import Reader
-from imagenet_reader.rows import PUBLISHED, Columns, locate, order_by_digest, training_rows
+from imagenet_reader.layouts.base import Layout, Request
+from imagenet_reader.layouts.find import find_layouts
+from imagenet_reader.log import logger, warn
+from imagenet_reader.own_lists import read_image_list
+from imagenet_reader.reading.batches import Reader
+from imagenet_reader.rows import PUBLISHED, Columns, Rows, fixed_width, locate, order_by_digest, training_rows
+from imagenet_reader.text import shorten
 
 SHARDS = 128  # per split: enough for 16 nodes with 8 workers each, and still 100 rows per shard of the smallest split
-MAX_IMAGE = 1 << 28  # bytes; ImageNet's largest image has 16 MB
 SHUFFLED = "train", "unlabeled"  # splits whose rows mix the classes
+SKIPPING = "To leave out missing images, pass on_missing='skip'."
+
+
+class SplitList(NamedTuple):
+    """The list that a split is from.
+
+    ``name`` is a key of ``lists.LISTS``; ``"full"``, all training images; ``"test"``, the official test images; or the
+    name of a user's own list. With ``complement``, the split has all training images not in the list, with label -1.
+    """
+
+    name: str
+    complement: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,13 +49,13 @@ class SplitRows:
     """
 
     split_list: SplitList
-    rows: np.ndarray
+    rows: Rows
     layout: Layout
     reader: Reader
 
     @property
-    def shards(self) -> list[np.ndarray]:
-        """The rows, split into up to 128 arrays for ``num_proc``, workers and nodes."""
+    def shards(self) -> list[Rows]:
+        """The rows, split into up to 128 arrays for workers and nodes."""
         return np.array_split(self.rows, min(SHARDS, len(self.rows)))
 
 
@@ -66,6 +74,7 @@ class Plan:
         key: ``dict``, identifies the images and the user's lists, wherever they are: the same key gives the same rows.
 
     Raises:
+        FileNotFoundError: the folder lacks images.
         OSError: a file cannot be read.
         ValueError: a list is not as expected.
     """
@@ -80,142 +89,106 @@ class Plan:
         columns: Columns = PUBLISHED,
     ):
         self.config, self.subset, self.on_missing, self.columns = config, subset, on_missing, columns
-        self._lists = PlanLists(own_lists, columns.classes)
-        sets = dict.fromkeys(self._lists.image_set(name) for name in subset.values())
-        self._layouts = {} if data_dir is None else {name: find_layout(name, data_dir, sets) for name in sets}
+        self._own_lists, self._read = own_lists, dict[str, lists.Images | None]()
+        sets = list(dict.fromkeys(map(self.image_set, subset)))
+        self._layouts = {} if data_dir is None else find_layouts(sets, data_dir)
         for name, layout in self._layouts.items():
-            logger.info("%s images: %s, %s", name, layout.name or "none", layout.path)
-        self._wanted = {
-            layout: Wanted(functools.partial(self._images_of, layout), self._wnids_of(layout))
-            for layout in self.layouts
-        }
-        self._snapshots = {layout: layout.snapshot(wanted) for layout, wanted in self._wanted.items()}
+            logger.info("%s images: %s, %s", name, layout.name, layout.path)
+        self._snapshots = {layout: layout.snapshot() for layout in self.layouts}
         self.key: dict[str, Any] = {
             name: self._snapshots[layout].identity or as_utf_8(layout.path) for name, layout in self._layouts.items()
         }
         if own_lists:
-            self.key["lists"] = digest([self._lists.images(name) for name in subset.values()])
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Lists and snapshots would take seconds to pickle; other processes only need the rows, which they are sent.
-        sent = {name: getattr(self, name) for name in ("config", "subset", "on_missing", "columns", "key")}
-        return sent | {"_counts": {split: self.count(split) for split in self.subset}}
+            self.key["lists"] = digest([self._listed(split_list) for split_list in subset.values()])
 
     @property
     def layouts(self) -> list[Layout]:
         """The layouts of the images, each once, since one layout can hold several sets of images."""
         return list(dict.fromkeys(self._layouts.values()))
 
+    # ------------------------------------------------------------------------------------------ the lists
+
+    def image_set(self, split: str) -> str:
+        """The set of images that a split is from: ``"train"``, ``"validation"`` or ``"test"``."""
+        name = self.subset[split].name
+        if name in self._own_lists:
+            first, _ = self._read_list(name)[0]
+            return "validation" if VALIDATION_NAME.fullmatch(first.encode()) else "train"
+        return name if name in ("validation", "test") else "train"
+
     def count(self, split: str) -> int | None:
         """The number of images in a complete split; ``None`` if no list says how many images its classes have."""
-        return self._counts[split]
-
-    @functools.cached_property
-    def _counts(self) -> dict[str, int | None]:
-        return {split: self._lists.count(name) for split, name in self.subset.items()}
-
-    @functools.cached_property
-    def splits(self) -> dict[str, SplitRows]:
-        """The rows of each split.
-
-        Raises:
-            FileNotFoundError: an archive does not exist.
-            ArchiveError: an archive is not as expected, has changed since the plan was made, or lacks images.
-            RuntimeError: this plan was pickled, which removes its rows.
-        """
-        if not hasattr(self, "_snapshots"):
-            raise RuntimeError("A pickled plan has no rows. Make a new plan in the process that needs them.")
-        for layout in self.layouts:
-            layout.check()  # raise errors that are cheap to detect before any work
-        indexes = {layout: layout.index(self._snapshots[layout], self._wanted[layout]) for layout in self.layouts}
-        splits = {}
-        for split, name in self.subset.items():
-            layout = self._layouts[self._lists.image_set(name)]
-            rows = self._rows(split, layout, indexes[layout].table)
-            logger.info("%s: %d rows", split, len(rows))
-            reader = dataclasses.replace(indexes[layout].reader, columns=self.columns)
-            splits[split] = SplitRows(name, rows, layout, reader)
-        return splits
-
-    def listed(self, split: str, train_names: Callable[[], pa.Array]) -> tuple[pa.Array, np.ndarray]:
-        """The images of a split, before ``row_order``: file names, ``string [n]``, and published labels, ``int64 [n]``.
-
-        Args:
-            split: the split.
-            train_names: returns the names of all available training images, for splits without a list.
-
-        Raises:
-            ArchiveError: training images of the chosen classes are missing.
-        """
-        images = self._lists.images(self.subset[split])
-        if images is None:
-            return self._without_list(self.subset[split], train_names())
-        names = pa.array([name for name, _ in images], pa.string())
-        return names, np.array([label for _, label in images], np.int64)
-
-    def row_order(self, split: str, names: pa.Array) -> np.ndarray:
-        """The order, ``int64 [n]``, that brings the images of a split, given by their file names, into row order."""
-        if split not in SHUFFLED or not len(names):
-            return np.arange(len(names))
-        return order_by_digest(fixed_width(names.cast(pa.binary())))
-
-    def _without_list(self, split_list: SplitList, names: pa.Array) -> tuple[pa.Array, np.ndarray]:
-        """All training images of the chosen classes, or those not in a list, in the form that ``listed`` returns."""
-        wnids = pc.utf8_slice_codeunits(names, 0, WNID.stop)
-        labels = pc.index_in(wnids, value_set=pa.array(lists.read_wnids())).to_numpy().astype(np.int64)
-        if self.columns.classes is not None:
-            chosen = np.isin(labels, self.columns.classes)
-            names, labels = names.filter(pa.array(chosen)), labels[chosen]
-            wrong = self._incompleteness(names.to_pylist, labels) if len(names) else ""
-            if wrong:
-                raise ArchiveError(f"The dataset {wrong}. To leave out missing images, pass on_missing='skip'.")
-        if split_list.complement:
-            listed = pa.array([name for name, _ in self._lists.read(split_list.name)], pa.string())
-            names = names.filter(pc.invert(pc.is_in(names, value_set=listed)))
-            labels = np.full(len(names), -1)
-        return names, labels
+        name, complement = self.subset[split]
+        if self.columns.classes is not None and (complement or name == "full"):
+            return None
+        if name in self._own_lists or self.columns.classes is not None:
+            return len(self._read_list(name))
+        counts = {"full": TRAIN_IMAGES, "test": TEST_IMAGES} | {key: count for key, (count, _) in lists.LISTS.items()}
+        return TRAIN_IMAGES - counts[name] if complement else counts[name]
 
     def labels_by_name(self, split: str) -> dict[str, int] | None:
         """Name -> label of the images in a split's list, or in that of its complement; ``None`` if there is no list."""
-        images = self._lists.read(self.subset[split].name)
-        return None if images is None else dict(images)
+        name = self.subset[split].name
+        return None if name == "full" else dict(self._read_list(name))
 
     def columns_of(self, split: str) -> Columns:
         """The columns of a split; only official validation images have ReaL labels."""
         has_real_labels = self.columns.real_labels and self.image_set(split) == "validation"
         return dataclasses.replace(self.columns, real_labels=has_real_labels)
 
-    def image_set(self, split: str) -> str:
-        """The set of images that a split is from: ``"train"``, ``"validation"`` or ``"test"``."""
-        return self._lists.image_set(self.subset[split])
+    def _listed(self, split_list: SplitList) -> lists.Images | None:
+        """The images of a split; ``None`` if it has no list."""
+        has_none = split_list.complement or split_list.name == "full"
+        return None if has_none else self._read_list(split_list.name)
 
-    def warn_of_missing(self, counts: dict[str, int]) -> None:
-        """Warn of images that are left out; ``counts`` has the number of rows per split."""
-        expected = {split: n for split in counts if (n := self.count(split)) is not None}
-        missing = {split: n - counts[split] for split, n in expected.items()}
-        text = ", ".join(f"{n:,} of {expected[split]:,} in {split}" for split, n in missing.items() if n)
-        if text:
-            warn(f"{self.config}: missing images are left out: {text}.")
+    def _read_list(self, name: str) -> lists.Images:
+        """The images of a list, of the chosen classes; each list is read once."""
+        images = self._read.get(name)
+        if images is None:
+            if name in self._own_lists:
+                images = read_image_list(self._own_lists[name])
+            else:
+                images = lists.test_images() if name == "test" else lists.read_split_list(name)
+            images = lists.of_classes(images, self.columns.classes)
+            if not images:
+                raise ValueError(f"{name} has no image of the chosen classes.")
+            self._read[name] = images
+        return images
 
-    def _lists_of(self, layout: Layout) -> list[SplitList]:
-        return [name for name in self.subset.values() if self._layouts[self._lists.image_set(name)] == layout]
+    # ------------------------------------------------------------------------------------------- the rows
 
-    def _images_of(self, layout: Layout) -> Images | None:
-        """The listed images that the splits need from a layout; ``None`` for all, if a split has no list or subset."""
-        images = [self._lists.images(name) for name in self._lists_of(layout)]
-        known = [some for some in images if some is not None]
-        everything = len(known) < len(images) and self.columns.classes is None
-        return None if everything else set(itertools.chain.from_iterable(known))
+    @functools.cached_property
+    def splits(self) -> dict[str, SplitRows]:
+        """The rows of each split.
 
-    def _wnids_of(self, layout: Layout) -> frozenset[str]:
-        """The classes whose training images the splits need completely from a layout, unless these are all classes."""
-        unlisted = any(name.complement or name.name == "full" for name in self._lists_of(layout))
-        classes = self.columns.classes if unlisted and self.columns.classes is not None else ()
-        return frozenset(lists.read_wnids()[label] for label in classes)
+        Raises:
+            ArchiveError: an archive is not as expected, has changed since the plan was made, or lacks images.
+            OSError: a file cannot be read.
+        """
+        for layout in self.layouts:
+            layout.check()  # raise errors that are cheap to detect before any work
+        indexes = {layout: layout.index(self._snapshots[layout], self._request(layout)) for layout in self.layouts}
+        splits = {}
+        for split, split_list in self.subset.items():
+            layout = self._layouts[self.image_set(split)]
+            rows = self._rows(split, layout, indexes[layout].table)
+            logger.info("%s: %d rows", split, len(rows))
+            reader = dataclasses.replace(indexes[layout].reader, columns=self.columns)
+            splits[split] = SplitRows(split_list, rows, layout, reader)
+        return splits
 
-    def _rows(self, split: str, layout: Layout, index: pa.Table) -> np.ndarray:
+    def _request(self, layout: Layout) -> Request:
+        """The images that the splits need from a layout."""
+        of_layout = [self.subset[split] for split in self.subset if self._layouts[self.image_set(split)] == layout]
+        listed = [images for split_list in of_layout if (images := self._listed(split_list)) is not None]
+        has_unlisted = len(listed) < len(of_layout)
+        classes = self.columns.classes or () if has_unlisted else ()
+        wnids = [lists.read_wnids()[label] for label in classes]
+        return Request(has_unlisted and not wnids, {name: label for images in listed for name, label in images}, wnids)
+
+    def _rows(self, split: str, layout: Layout, index: pa.Table) -> Rows:
         """The rows of a split, in row order."""
-        images = self._lists.images(self.subset[split])
+        images = self._listed(self.subset[split])
         rows = self._unlisted(split, layout, index) if images is None else locate(images, index)
         if split in SHUFFLED:  # by the SHA-256 of the name, so that any range of rows mixes the classes
             rows = rows[order_by_digest(rows["name"])]
@@ -231,35 +204,37 @@ class Plan:
             raise self._missing_error(split, layout, rows)
         return found
 
-    def _missing_error(self, split: str, layout: Layout, rows: np.ndarray) -> ArchiveError:
+    def _missing_error(self, split: str, layout: Layout, rows: Rows) -> ArchiveError:
         absent = rows[rows["size"] == 0]
         missing = [(name.decode(), label) for name, label in absent[["name", "label"]].tolist()]
         names = [name for name, _ in missing]  # a user's list may contain typos, so more names are shown
-        shown = f"namely {listing(names)}" if self._lists.own else f"such as {', '.join(names[:3])}"
+        shown = f"namely {shorten(names)}" if self._own_lists else f"such as {', '.join(names[:3])}"
         advice = layout.explain(missing)
-        if self._lists.own:
+        if self._own_lists:
             advice = f"Correct names that ImageNet does not have. If all are right: {advice}"
         return ArchiveError(
             f"{layout.path}: {len(missing):,} of the {len(rows):,} images that {self.config} lists for {split} are "
-            f"missing or empty, {shown}. {advice} "
-            "To leave out missing images, pass on_missing='skip'."
+            f"missing or empty, {shown}. {advice} {SKIPPING}"
         )
 
-    def _unlisted(self, split: str, layout: Layout, index: pa.Table) -> np.ndarray:
+    def _unlisted(self, split: str, layout: Layout, index: pa.Table) -> Rows:
         """The rows of a split without a list: all training images, or those that are not in another list."""
-        name, wnids = self.subset[split], lists.read_wnids()
-        listed = [image for image, _ in self._lists.read(name.name)] if name.complement else []
-        found = training_rows(index, wnids, classes=self.columns.classes)
-        rows = training_rows(index, wnids, without=listed, classes=self.columns.classes) if listed else found
+        name, complement = self.subset[split]
+        wnids, classes = lists.read_wnids(), self.columns.classes
+        found = training_rows(index, wnids, classes=classes)
+        rows = found
+        if complement:
+            without = [image for image, _ in self._read_list(name)]
+            rows = training_rows(index, wnids, without=without, classes=classes)
         wrong = self._wrong_count(split, len(rows)) or self._incompleteness(
             lambda: found["name"].astype(str), found["label"]
         )
         if wrong:
             present = set(np.unique(found["label"]).tolist())
-            classes = range(len(wnids)) if self.columns.classes is None else self.columns.classes
-            absent = [(f"{wnids[label]}_1.JPEG", label) for label in classes if label not in present]
+            expected = range(len(wnids)) if classes is None else classes
+            absent = [(f"{wnids[label]}_1.JPEG", label) for label in expected if label not in present]
             raise ArchiveError(f"{layout.path} {wrong}. {layout.explain_incomplete(absent)}")
-        if name.complement:
+        if complement:
             rows["label"] = -1
         return rows
 
@@ -272,8 +247,55 @@ class Plan:
         expected = "some" if count is None else f"{count:,}"
         return f"has {rows:,} training images for {split}; ILSVRC 2012 has {expected}"
 
-    def _incompleteness(self, names: Callable[[], Iterable[str]], labels: Sequence[int]) -> str:
-        """As ``class_sets.incompleteness``, for the chosen classes; empty if missing images are skipped."""
+    def _incompleteness(self, names: Callable[[], Iterable[str]], labels: lists.Labels) -> str:
+        """As ``lists.incompleteness``, for the chosen classes; empty if missing images are skipped."""
         if self.columns.classes is None or self.on_missing == "skip":
             return ""
-        return incompleteness(names(), labels, self.columns.classes)
+        return lists.incompleteness(names(), labels, self.columns.classes)
+
+    # ------------------------------------------------------------------------- the rows of a loaded dataset
+
+    def listed(self, split: str, train_names: Callable[[], pa.Array]) -> tuple[pa.Array, lists.Labels]:
+        """The images of a split, in row order: file names, ``string [n]``, and published labels, ``int64 [n]``.
+
+        Args:
+            split: the split.
+            train_names: returns the names of all available training images, for splits without a list.
+
+        Raises:
+            ArchiveError: training images of the chosen classes are missing.
+        """
+        images = self._listed(self.subset[split])
+        if images is None:
+            names, labels = self._without_list(self.subset[split], train_names())
+        else:
+            names = pa.array([name for name, _ in images], pa.string())
+            labels = np.array([label for _, label in images], np.int64)
+        if split not in SHUFFLED or not len(names):
+            return names, labels
+        order: npt.NDArray[np.int64] = order_by_digest(fixed_width(names.cast(pa.binary())))
+        return names.take(pa.array(order)), labels[order]
+
+    def _without_list(self, split_list: SplitList, names: pa.Array) -> tuple[pa.Array, lists.Labels]:
+        """All training images of the chosen classes, or those not in a list, in the form that ``listed`` returns."""
+        wnids = pc.utf8_slice_codeunits(names, 0, WNID.stop)
+        labels = pc.index_in(wnids, value_set=pa.array(lists.read_wnids())).to_numpy().astype(np.int64)
+        if self.columns.classes is not None:
+            chosen = np.isin(labels, self.columns.classes)
+            names, labels = names.filter(pa.array(chosen)), labels[chosen]
+            wrong = self._incompleteness(names.to_pylist, labels) if len(names) else ""
+            if wrong:
+                raise ArchiveError(f"The dataset {wrong}. {SKIPPING}")
+        if split_list.complement:
+            without = pa.array([name for name, _ in self._read_list(split_list.name)], pa.string())
+            names = names.filter(pc.invert(pc.is_in(names, value_set=without)))
+            labels = np.full(len(names), -1)
+        return names, labels
+
+    def warn_of_missing(self, counts: dict[str, int]) -> None:
+        """Warn of images that are left out; ``counts`` has the number of rows per split."""
+        expected = {split: count for split in counts if (count := self.count(split)) is not None}
+        missing = {split: count - counts[split] for split, count in expected.items()}
+        text = ", ".join(f"{n:,} of {expected[split]:,} in {split}" for split, n in missing.items() if n)
+        if text:
+            warn(f"{self.config}: missing images are left out: {text}.")

@@ -9,26 +9,29 @@ import collections
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_reader.class_sets import relabel
-from imagenet_reader.index.members import fixed_width
-from imagenet_reader.lists import read_real_labels
-from imagenet_reader.official import TRAIN_NAME, VALIDATION_NAME, WNID
+from imagenet_reader.facts import TRAIN_NAME, VALIDATION_NAME, WNID
+from imagenet_reader.lists import Images, Labels, read_real_labels, relabel
 
 REAL_LABELS = "real_labels"  # the name of a column
 NAMES_AT_ONCE = 1 << 16
 
+Rows = npt.NDArray[Any]  # a structured array, see above
 
-def columns_of(rows: np.ndarray) -> tuple[str, ...]:
+
+def columns_of(rows: Rows) -> tuple[str, ...]:
     """The names of the fields of rows."""
     return rows.dtype.names or ()
 
 
-def file_names(rows: np.ndarray) -> pa.Array:
+def file_names(rows: Rows) -> pa.StringArray:
     """The file names of rows, ``string [n]``."""
     return pa.array([name.decode() for name in rows["name"].tolist()], pa.string())
 
@@ -45,7 +48,7 @@ class Columns:
     classes: tuple[int, ...] | None = None
     real_labels: bool = False
 
-    def table(self, rows: np.ndarray, image_bytes: pa.Array, paths: pa.Array | None = None) -> pa.Table:
+    def table(self, rows: Rows, image_bytes: pa.Array, paths: pa.Array | None = None) -> pa.Table:
         """The table that is written for rows.
 
         Args:
@@ -60,7 +63,7 @@ class Columns:
         image = pa.StructArray.from_arrays([image_bytes, names if paths is None else paths], ["bytes", "path"])
         return pa.table({"image": image, **self.beside(names, rows["label"])})
 
-    def beside(self, names: pa.Array, labels: np.ndarray) -> dict[str, pa.Array]:
+    def beside(self, names: pa.Array, labels: Labels) -> dict[str, pa.Array]:
         """The columns other than ``image``.
 
         Args:
@@ -90,26 +93,18 @@ class Columns:
 PUBLISHED = Columns()  # all classes, no optional columns
 
 
-def locate(images, index):
-    """Look up images in an index.
-
-    Args:
-        images: ``list[tuple[str, int]]``, (file name, label) per image.
-        index: ``pa.Table``, the index of a layout.
-
-    Returns:
-        structured array ``[n]`` in the order of ``images``, see above.
-    """
+def locate(images: Images, index: pa.Table) -> Rows:
+    """Look up images, (file name, label), in the index of a layout; rows ``[n]`` in the order of ``images``."""
     names = pa.array([image.encode() for image, _ in images], pa.binary())
     places = pc.index_in(names, value_set=index["name"])
     return _records(names, [label for _, label in images], index, places)
 
 
-def training_rows(index, wnids, without=(), classes=None):
+def training_rows(index: pa.Table, wnids: Sequence[str], without: Collection[str] = (), classes: Any = None) -> Rows:
     """The rows of all training images in the index of a layout, in index order.
 
     Args:
-        index: ``pa.Table``, the index of a layout.
+        index: the index of a layout.
         wnids: the 1,000 wnids in label order.
         without: file names to leave out.
         classes: labels of the classes to select; ``None`` for all.
@@ -125,18 +120,18 @@ def training_rows(index, wnids, without=(), classes=None):
     return _records(names.filter(chosen), labels.filter(chosen), index, pc.indices_nonzero(chosen))
 
 
-def named_tuples(rows):
+def named_tuples(rows: Rows) -> Iterator[Any]:
     """The rows as named tuples of plain Python values, which are much faster to use one by one."""
     return map(_row_type(columns_of(rows))._make, rows.tolist())
 
 
 @functools.cache
-def _row_type(fields):
-    return collections.namedtuple("Row", fields)
+def _row_type(fields: tuple[str, ...]) -> Any:
+    return collections.namedtuple("Row", fields)  # type: ignore[misc]  # the fields depend on the layout
 
 
-def order_by_digest(names: np.ndarray) -> np.ndarray:
-    """The order that sorts names by their SHA-256, ``int64 [n]``; ``names`` is an array of bytes ``[n]``."""
+def order_by_digest(names: npt.NDArray[np.bytes_]) -> npt.NDArray[np.int64]:
+    """The order that sorts names ``[n]`` by their SHA-256, ``int64 [n]``."""
     digests = bytearray()
     for start in range(0, len(names), NAMES_AT_ONCE):
         some = names[start : start + NAMES_AT_ONCE].tolist()
@@ -148,12 +143,25 @@ def order_by_digest(names: np.ndarray) -> np.ndarray:
     return order
 
 
-def _records(names, labels, index, places):
+def fixed_width(names: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bytes_]:
+    """Names, ``binary [n]``, as an array of bytes ``[n]``, without Python's objects; they hold no NUL."""
+    if len(names) == 0:
+        return np.empty(0, "S1")
+    names = names.combine_chunks() if isinstance(names, pa.ChunkedArray) else names
+    ends = np.frombuffer(names.buffers()[1], np.int32)[names.offset : names.offset + len(names) + 1]
+    lengths = np.diff(ends)
+    width = max(lengths.max(), 1)
+    characters = np.zeros((len(names), width), np.uint8)
+    content = np.frombuffer(names.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
+    characters[np.arange(width) < lengths[:, np.newaxis]] = content
+    return characters.view(f"S{width}").ravel()
+
+
+def _records(names: pa.Array, labels: Any, index: pa.Table, places: pa.Array) -> Rows:
     columns = [column for column in index.column_names if column != "name"]
-    names = fixed_width(names)
-    fields = [("name", names.dtype), ("label", "i8"), *((column, "i8") for column in columns)]
-    rows = np.empty(len(names), fields)
-    rows["name"], rows["label"] = names, labels
+    fixed = fixed_width(names)
+    rows = np.empty(len(fixed), [("name", fixed.dtype), ("label", "i8"), *((column, "i8") for column in columns)])
+    rows["name"], rows["label"] = fixed, labels
     for column in columns:
         rows[column] = pc.fill_null(index[column].take(places), 0)
     return rows

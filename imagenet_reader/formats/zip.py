@@ -1,47 +1,36 @@
-"""Images in zips."""
+"""The images in a zip, from its central directory."""
 
 import struct
 import zipfile
-import zlib
-from typing import Any, ClassVar
 
-from imagenet_reader.formats.base import Format, Where, not_at_its_offset
-from imagenet_reader.sources import File, Stamp
+import pyarrow as pa
 
-# The header before a member: magic, flags, method, CRC-32, and the lengths of the name and of the extra field.
-HEADER, MAGIC = struct.Struct("<4s2xHH4xL8xHH"), b"PK\3\4"
-NAME_BYTES = 1024  # read for the name and the extra field
-CRC_FOLLOWS, FOLLOWS_MAGIC = 8, b"PK\7\x08"  # flag: the CRC-32 follows the member, perhaps after this magic
+from imagenet_reader.facts import ArchiveError
+from imagenet_reader.formats.tar import MEMBERS, last_of_each_name
+
+METHODS, ENCRYPTED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), 1  # flag: a password is needed
+DAMAGED = zipfile.BadZipFile, NotImplementedError, struct.error, UnicodeError, EOFError
+# packed: the size of the image in the zip, in bytes
+PACKED_MEMBERS = MEMBERS.append(pa.field("packed", pa.int64()))
 
 
-class Zip(Format):
-    """A zip member, stored or deflated; ``offset`` is that of its header, ``packed`` its size in the zip."""
+def list_zip(path: str) -> pa.Table:
+    """The images in a zip, ``PACKED_MEMBERS``, each name once.
 
-    columns: ClassVar = ("offset", "packed")
-
-    def where(self, file: str, stamp: Stamp | None, row: Any) -> Where:
-        """Where the member of a row is."""
-        assert stamp is not None
-        return Where(file, stamp, row.name, row.offset, row.size, row.packed)
-
-    def read(self, file: File, where: Where, buffer: memoryview) -> None:
-        """Read a member into the buffer.
-
-        Raises:
-            ArchiveError: the header is not that of the image.
-            zlib.error: the member is damaged.
-        """
-        member = file.read(where.offset, HEADER.size + NAME_BYTES + where.packed)
-        magic, flags, method, crc, name_length, extra_length = HEADER.unpack_from(member.ljust(HEADER.size))
-        name_end = HEADER.size + name_length
-        begin = name_end + extra_length
-        packed, behind = member[begin : begin + where.packed], member[begin + where.packed :]
-        name = member[HEADER.size : name_end].rpartition(b"/")[2]
-        if magic != MAGIC or name != where.name or len(packed) != where.packed:
-            raise not_at_its_offset(where)
-        if flags & CRC_FOLLOWS:
-            crc = int.from_bytes(behind.removeprefix(FOLLOWS_MAGIC)[:4], "little")
-        data = zlib.decompress(packed, -zlib.MAX_WBITS) if method == zipfile.ZIP_DEFLATED else packed
-        if len(data) != where.size or zlib.crc32(data) != crc:
-            raise zlib.error("its size or checksum differs from the zip's")
-        buffer[:] = data
+    Raises:
+        ArchiveError: it is damaged, or has images that cannot be read.
+        OSError: it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            images = [info for info in archive.infolist() if info.filename.endswith(".JPEG")]
+    except DAMAGED as error:
+        raise ArchiveError(f"{path} is cut off or damaged ({error}). Download it again.") from error
+    if any(image.compress_type not in METHODS or image.flag_bits & ENCRYPTED for image in images):
+        raise ArchiveError(f"{path} has images that are encrypted, or compressed with an unsupported method.")
+    names = pa.array([image.filename.rpartition("/")[2].encode() for image in images], pa.binary())
+    numbers = [
+        pa.array([getattr(image, attribute) for image in images], pa.int64())
+        for attribute in ("header_offset", "file_size", "compress_size")
+    ]
+    return last_of_each_name(pa.table([names, *numbers], schema=PACKED_MEMBERS), path)

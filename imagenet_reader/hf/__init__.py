@@ -1,1 +1,1 @@
-"""Everything that depends on ``datasets``, and the processes that it starts."""
+"""Everything that depends on ``datasets``."""

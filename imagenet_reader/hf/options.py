@@ -19,7 +19,7 @@ BUILT_ON_DEMAND = {"test": "splits=['train', 'validation', 'test']", "unlabeled"
 def check_num_proc(num_proc: int | None) -> None:
     """Raise ``ValueError`` if ``num_proc`` is neither ``None`` nor a positive number."""
     if num_proc is not None and (not isinstance(num_proc, int) or isinstance(num_proc, bool) or num_proc < 1):
-        raise ValueError(f"num_proc={num_proc!r:.200}: expected 1 or more, the number of processes, or None.")
+        raise ValueError(f"num_proc={num_proc!r:.200}: expected 1 or more, the number of threads, or None.")
 
 
 def check_data_dir(data_dir: Any) -> None:
@@ -62,7 +62,7 @@ def check_split(split: str, known: Iterable[str]) -> None:
         raise ValueError(f'Unknown split "{name:.200}". Should be one of {list(known)}.{advice}')
 
 
-def check_names(config_class, names):
+def check_names(config_class: type, names: Iterable[str]) -> None:
     """Check that a config has options with these names.
 
     Args:

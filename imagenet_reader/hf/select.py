@@ -1,39 +1,49 @@
-"""Selecting the rows of a config from a loaded dataset, without decoding or copying images."""
+"""Selecting the rows of a config from a loaded dataset, by name, without decoding or copying images.
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+These private names of ``datasets`` 2.19 to 5.x are used: ``_indices``, the rows of its table that a dataset has;
+``ConcatenationTable``, a table made of a grid of blocks; ``_formatting``, the format of a streaming dataset.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import datasets
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets.table import ConcatenationTable, InMemoryTable
 
 from imagenet_reader import lists
-from imagenet_reader.errors import ArchiveError
-from imagenet_reader.hf.datasets_private import take_rows
-from imagenet_reader.hf.named_images import Joined, NamedImages
+from imagenet_reader.facts import TRAIN_NAME, WNID, ArchiveError
+from imagenet_reader.formats.names import official_name, official_names
+from imagenet_reader.hf.builder import info_of
 from imagenet_reader.hf.options import check_split
-from imagenet_reader.hf.select_stream import select_stream
-from imagenet_reader.hf.split_info import info_of
-from imagenet_reader.official import WNID
 from imagenet_reader.plan import Plan
-from imagenet_reader.rows import Columns
 
 SHOWN = 3  # missing images named in a message
+BATCH_ROWS = 100
+LABEL_COLUMNS = "label", "cls"
+KEY, JSON, FILENAME = "__key__", "json", "filename"  # columns of WebDataset tars, and a field of the JSON
+LOOKED_FOR = (
+    "names of ImageNet images in the paths of an image column (n01440764_10026_n01440764.JPEG), in a column "
+    "file_name (n01440764_10026.JPEG), or in the columns __key__ and json of WebDataset tars"
+)
+STEPS_AFTER = (
+    "Steps such as filter, map, remove_columns and rename_column make a stream lose its columns, or the names of its "
+    "images: take them after select."
+)
+SPLIT_NAMES = {"validation": ("validation", "val"), "train": ("train",), "test": ("test",)}  # per set of images
 
-
-class Images(NamedTuple):
-    """The file names, ``string [n]``, and published labels, ``int64 [n]``, of images."""
-
-    names: pa.Array
-    labels: np.ndarray
+Numbers = npt.NDArray[np.int64]
 
 
 def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: str | None) -> Any:
     """Select the splits of a plan, or one of them, from a dataset; the result is streaming if the dataset is.
 
     Args:
-        dataset: any ImageNet.
+        dataset: any ImageNet. Of a ``Dataset``, only the splits that it has images of are selected; of a streaming
+            dict, each split is selected from the one of the same set of images.
         plan: a plan without a ``data_dir``.
         info: the info of the result, with its features.
         split: the split to return, as a dataset; ``None`` for a dict of all.
@@ -54,82 +64,229 @@ def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: s
         check_split(split, plan.subset)
         split = str(split)  # which may be a datasets.NamedSplit
         plan.subset = {split: plan.subset[split]}  # images of the others may be missing
-    selected = (select_stream if streams else select_rows)(dataset, plan, info)
+    selected = (_select_streams if streams else _select_rows)(dataset, plan, info)
     return selected if split is None else selected[split]
 
 
-def select_rows(
-    dataset: datasets.DatasetDict | datasets.Dataset, plan: Plan, info: datasets.DatasetInfo
-) -> datasets.DatasetDict:
-    """Select the splits of a plan from a loaded dataset.
+# --------------------------------------------------------------------------------------- names and labels
 
-    Args:
-        dataset: any ImageNet, complete or not; of a ``Dataset``, only the splits that it has images of are selected.
-        plan: a plan without a ``data_dir``.
-        info: the info of the result, with its features.
+
+def _image_column(features: datasets.Features) -> str:
+    found = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+    if len(found) != 1:
+        raise ValueError(f"Expected a dataset with one image column; found {found or dict(features)!s:.500}.")
+    return found[0]
+
+
+def _nameless(found: dict[str, list[Any]]) -> str:
+    """The beginning of a message about images without names; ``found`` has the first values of each source of names."""
+    shown = "; ".join(f"{source}: {values!s:.200}" for source, values in found.items()) or "none of them"
+    return f"The dataset does not say which image is which: expected {LOOKED_FOR}; found {shown}"
+
+
+class _OwnLabels:
+    """The label column of a dataset.
+
+    Attributes:
+        column: its name; ``None`` if the dataset has none.
+    """
+
+    def __init__(self, features: datasets.Features):
+        self.column = next((name for name in LABEL_COLUMNS if name in features), None)
+        self._others = [name for name in features if name != self.column]
+        feature = features.get(self.column)
+        self._published = _published(feature.names) if isinstance(feature, datasets.ClassLabel) else None
+
+    def check(self, names: pa.Array, own: pa.Array, published: Numbers) -> None:
+        """Raise ``ValueError`` if the labels differ from those of the published lists.
+
+        Args:
+            names: file names, ``string [n]``.
+            own: the values of ``column``, ``[n]``; null or -1 for images without a label.
+            published: the labels of the lists, ``int64 [n]``; -1 for images without a label.
+        """
+        if not (pa.types.is_integer(own.type) or pa.types.is_null(own.type)):
+            raise ValueError(f"The column {self.column} holds {own.type}; expected class numbers. {self._advice()}")
+        known = pc.fill_null(own.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
+        if self._published is not None:
+            is_class = (known >= 0) & (known < len(self._published))
+            known = np.where(is_class, self._published[np.where(is_class, known, 0)], known)
+        other = np.flatnonzero((known != -1) & (published >= 0) & (known != published))
+        if len(other):
+            examples = ", ".join(f"{names[k]}: {known[k]} instead of {published[k]}" for k in other[:3].tolist())
+            raise ValueError(
+                f"The column {self.column} differs from the published lists for {len(other):,} of {len(names):,} "
+                f"images, such as {examples}. {self._advice()}"
+            )
+
+    def _advice(self) -> str:
+        # remove_columns would decode the images of a stream, which then lose their names.
+        return (
+            "To use the labels of the published lists, for example because the classes are in another order, leave out "
+            f"the column: dataset.select_columns({self._others!s:.500})."
+        )
+
+
+def _published(names: list[str]) -> Numbers | None:
+    """The published label of each class name, a wnid or words, or -1; ``None`` if most names are neither."""
+    wnids, words = zip(*lists.read_classes())
+    for published in (wnids, words):
+        label_of = {name: label for label, name in enumerate(published) if published.count(name) == 1}
+        labels = [label_of.get(name, -1) for name in names]  # two classes are called crane; some datasets rename them
+        if sum(label >= 0 for label in labels) > len(names) / 2:
+            return np.array(labels)
+    return None
+
+
+# ------------------------------------------------------------------------------------- loaded datasets
+
+
+class _Part:
+    """A dataset, and the official file names of its rows, ``string [n]``, which are read without its images.
 
     Raises:
-        ArchiveError: images are missing.
-        ValueError: the dataset does not name its images, or its labels differ from the published ones.
+        ValueError: it has no image column, or its images have no names.
     """
-    sources, nameless = _named(list(dataset.values()) if isinstance(dataset, dict) else [dataset])
+
+    def __init__(self, dataset: datasets.Dataset):
+        self.dataset, self.own = dataset, _OwnLabels(dataset.features)
+        self.image_column = _image_column(dataset.features)
+        indices = None if dataset._indices is None else dataset._indices.column(0)
+        # uint64 breaks Dataset.select
+        self.table_rows = np.arange(len(dataset)) if indices is None else indices.to_numpy().astype(np.int64)
+        self.names = self._table_names().take(pa.array(self.table_rows)).combine_chunks()
+
+    def _table_names(self) -> pa.ChunkedArray:
+        """The official names of the rows of the table, from the first source that has some."""
+        found = {}
+        for source, values in self._sources().items():
+            names = official_names(_texts(values))
+            if names.null_count < len(names):
+                return names if isinstance(names, pa.ChunkedArray) else pa.chunked_array([names])
+            found[source] = values[:3].to_pylist()
+        raise ValueError(
+            f"{_nameless(found)} in the columns {', '.join(self.dataset.features):.500}. Re-encoded images without "
+            "their names cannot be identified."
+        )
+
+    def _sources(self) -> dict[str, pa.ChunkedArray]:
+        table = self.dataset.data.table
+        sources = {f"paths of {self.image_column}": (self.image_column, "path"), "file_name": ("file_name", "")}
+        sources |= {KEY: (KEY, ""), f"{JSON}.{FILENAME}": (JSON, FILENAME)}
+        found = {}
+        for source, (column, field) in sources.items():
+            values = table[column] if column in table.column_names else None
+            if values is not None and field:
+                has_field = pa.types.is_struct(values.type) and values.type.get_field_index(field) >= 0
+                values = pc.struct_field(values, field) if has_field else None
+            if values is not None:
+                found[source] = values
+        return found
+
+    def check_labels(self, rows: Numbers, names: pa.Array, labels: Numbers) -> None:
+        """Raise ``ValueError`` if the dataset's own labels of rows differ from the published ones."""
+        if self.own.column is not None:
+            column = self.dataset.data.table[self.own.column]
+            self.own.check(names, column.take(pa.array(self.table_rows[rows])).combine_chunks(), labels)
+
+    def images(self, feature: datasets.Image) -> datasets.Dataset:
+        """The images of all rows of the table, as a dataset without indices, so that added columns align with it."""
+        table, features = self.dataset.data.select([self.image_column]), datasets.Features({"image": feature})
+        if isinstance(table, ConcatenationTable):  # datasets cannot concatenate blocks without columns
+            blocks = [[block for block in row if block.num_columns] for row in table.blocks]
+            table = ConcatenationTable.from_blocks(blocks)
+        table = table.rename_columns(["image"]).cast(features.arrow_schema)
+        return datasets.Dataset(table, info=datasets.DatasetInfo(features=features), split=self.dataset.split)
+
+
+def _texts(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Values as ``string [n]``; null if they are no texts."""
+    try:
+        return values.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.chunked_array([pa.nulls(len(values), pa.string())])
+
+
+def _select_rows(dataset: Any, plan: Plan, info: datasets.DatasetInfo) -> datasets.DatasetDict:
+    """Select the splits of a plan from a loaded dataset."""
+    parts, nameless = list[_Part](), None
+    for of_dataset in dataset.values() if isinstance(dataset, dict) else [dataset]:
+        try:
+            if len(of_dataset):
+                parts.append(_Part(of_dataset))
+        except ValueError as error:  # which matters only if images are missing
+            nameless = error
     splits = {}
-    for split in plan.subset if sources else ():
-        names, labels = plan.listed(split, lambda: _train_names(sources))
-        with ThreadPoolExecutor(1) as pool:  # Arrow and Python at the same time
-            ordered = pool.submit(plan.row_order, split, names)
-            source, rows = _source_of(sources, names)
-            order = ordered.result()
-        names, labels, rows = names.take(pa.array(order)), labels[order], rows[order]
-        found, expected = rows >= 0, max(plan.count(split) or 0, len(names))
-        count = found.sum()
+    for split in plan.subset if parts else ():
+        names, labels = plan.listed(split, lambda: _train_names(parts))
+        rows = [_rows_of(part, names) for part in parts]
+        needed = _needed(rows)
+        found = np.max([rows[k] for k in needed], axis=0) >= 0
+        count, expected = int(found.sum()), max(plan.count(split) or 0, len(names))
         if not count and not isinstance(dataset, dict):
             continue  # the dataset has another set of images
         if not count and nameless:
             raise nameless
         if not count or (plan.on_missing == "error" and count < expected):
             raise _absent(plan, split, names.filter(pa.array(~found)), expected - count, expected)
-        images = Images(names.filter(pa.array(found)), labels[found])
         columns = plan.columns_of(split)
-        splits[split] = _selected(source, rows[found], images, columns, info_of(info, columns), split)
+        chosen = [rows[k][found] for k in needed]
+        names, labels = names.filter(pa.array(found)), labels[found]
+        beside = columns.beside(names, labels)
+        splits[split] = _join([parts[k] for k in needed], chosen, names, labels, beside, info_of(info, columns), split)
     if not splits:
         raise nameless or ArchiveError(f"The dataset has no image of {' or '.join(plan.subset)} of {plan.config}.")
     plan.warn_of_missing({split: len(rows) for split, rows in splits.items()})
     return datasets.DatasetDict(splits)
 
 
-def _named(given: list[datasets.Dataset]) -> tuple[list[NamedImages], ValueError | None]:
-    """The datasets whose images have names, except empty ones, and the error of another, if there is one."""
-    named, nameless = [], None
-    for dataset in given:
-        try:
-            if len(dataset):
-                named.append(NamedImages(dataset))
-        except ValueError as error:  # which matters only if images are missing
-            nameless = error
-    return named, nameless
-
-
-def _train_names(sources: list[NamedImages]) -> pa.Array:
+def _train_names(parts: list[_Part]) -> pa.Array:
     """The distinct file names of all training images in these datasets, ``string [n]``."""
-    wnids = pa.array(lists.read_wnids())
-    names = pa.chunked_array([source.names for source in sources]).unique()
-    return names.filter(pc.is_in(pc.utf8_slice_codeunits(names, 0, WNID.stop), value_set=wnids))
+    names = pa.chunked_array([part.names for part in parts]).unique()
+    return names.filter(pc.is_in(pc.utf8_slice_codeunits(names, 0, WNID.stop), value_set=pa.array(lists.read_wnids())))
 
 
-def _source_of(sources: list[NamedImages], names: pa.Array) -> tuple[NamedImages, np.ndarray]:
-    """The dataset that has these images, and their rows; if several are needed, they are joined."""
-    rows = []
-    for source in sources:
-        rows.append(source.rows_of(names))
-        if (rows[-1] >= 0).all():
-            return source, rows[-1]
-    holders = [k for k in range(len(sources)) if (rows[k] >= 0).any()] or [0]
-    best = max(holders, key=lambda k: (rows[k] >= 0).sum())
-    if all((rows[k][rows[best] < 0] < 0).all() for k in holders):
-        return sources[best], rows[best]
-    source = Joined([sources[k] for k in holders])
-    return source, source.rows_of(names)
+def _rows_of(part: _Part, names: pa.Array) -> Numbers:
+    """The first row of a dataset with each of these file names, ``int64 [n]``; -1 for names without a row."""
+    held = pc.indices_nonzero(pc.is_in(part.names, value_set=names))  # a small table of wanted names is faster
+    rows = held.take(pc.index_in(names, value_set=part.names.take(held)))
+    return pc.fill_null(rows.cast(pa.int64()), -1).to_numpy()
+
+
+def _needed(rows: list[Numbers]) -> list[int]:
+    """The numbers of the datasets that are needed: the one that has most, and any that has images which it lacks."""
+    best = max(range(len(rows)), key=lambda k: (rows[k] >= 0).sum())
+    return [k for k in range(len(rows)) if k == best or (rows[k][rows[best] < 0] >= 0).any()]
+
+
+def _join(
+    parts: list[_Part],
+    rows: list[Numbers],
+    names: pa.Array,
+    labels: Numbers,
+    beside: dict[str, pa.Array],
+    info: datasets.DatasetInfo,
+    split: str,
+) -> datasets.Dataset:
+    """A dataset of the images in some rows of each part; they remain in their files."""
+    number = np.full(sum(len(part.dataset.data) for part in parts), -1, np.int64)  # of its image, per row of all tables
+    table_rows, start = np.full(len(names), -1, np.int64), 0
+    for part, of_part in zip(parts, rows):
+        new = (of_part >= 0) & (table_rows < 0)
+        part.check_labels(of_part[new], names.filter(pa.array(new)), labels[new])
+        table_rows[new] = start + part.table_rows[of_part[new]]
+        start += len(part.dataset.data)
+    number[table_rows] = np.arange(len(table_rows))
+    taken = pa.array(number, mask=number < 0)
+    columns = {name: column.take(taken) for name, column in beside.items()}  # rows that are not selected are empty
+    columns["file_name"] = pc.fill_null(columns["file_name"], "")
+    schema = datasets.Features({name: info.features[name] for name in columns}).arrow_schema
+    images = datasets.concatenate_datasets([part.images(info.features["image"]) for part in parts])
+    others = datasets.Dataset(InMemoryTable(pa.table(columns, schema)))
+    joined = datasets.concatenate_datasets(
+        [images, others], axis=1, info=info.copy(), split=datasets.NamedSplit(split)
+    )
+    return joined.select(table_rows)
 
 
 def _absent(plan: Plan, split: str, known: pa.Array, missing: int, count: int) -> ArchiveError:
@@ -146,28 +303,84 @@ def _absent(plan: Plan, split: str, known: pa.Array, missing: int, count: int) -
     )
 
 
-def _selected(
-    source: NamedImages, rows: np.ndarray, images: Images, columns: Columns, info: datasets.DatasetInfo, split: str
-) -> datasets.Dataset:
-    """A dataset of some rows with the features of ``info``; the images remain in their files."""
-    rows, features = source.table_rows(rows), info.features
-    source.check_labels(rows, *images)
-    pictures = source.column(features["image"])
-    beside = _beside(len(pictures), rows, columns.beside(*images), features)
-    joined = datasets.concatenate_datasets(
-        [pictures, beside], axis=1, info=info.copy(), split=datasets.NamedSplit(split)
-    )
-    return take_rows(joined, rows)
+# ---------------------------------------------------------------------------------- streaming datasets
 
 
-def _beside(
-    length: int, rows: np.ndarray, columns: dict[str, pa.Array], features: datasets.Features
-) -> datasets.Dataset:
-    """The other columns, for all rows of a table; rows that are not selected are empty."""
-    number = np.full(length, -1, np.int64)
-    number[rows] = np.arange(len(rows))
-    taken = pa.array(number, mask=number < 0)
-    taken_columns = {name: column.take(taken) for name, column in columns.items()}
-    taken_columns["file_name"] = pc.fill_null(taken_columns["file_name"], "")
-    schema = datasets.Features({name: features[name] for name in columns}).arrow_schema
-    return datasets.Dataset(datasets.table.InMemoryTable(pa.table(taken_columns, schema)))
+def _select_streams(dataset: Any, plan: Plan, info: datasets.DatasetInfo) -> datasets.IterableDatasetDict:
+    """Select the splits of a plan from a streaming dataset, in the dataset's order and shards."""
+    splits = {}
+    for split in plan.subset:
+        source = dataset
+        if isinstance(dataset, dict):
+            expected = SPLIT_NAMES[plan.image_set(split)]
+            name = next((name for name in expected if name in dataset), None)
+            if name is None:
+                raise ValueError(f"Expected a split {' or '.join(expected)}; found {list(dataset)!s:.500}.")
+            source = dataset[name]
+        selection = _Selection(plan, split, source.features)
+        features = info_of(info, selection.columns).features
+        # Without a format, with_format(None) of datasets 2.19 would stop the decoding of images.
+        source = source if source._formatting is None else source.with_format(None)
+        undecoded = source.cast_column(selection.column, datasets.Image(decode=False))
+        # With the names of all columns, datasets 2.19 would also remove new columns of the same names.
+        removed = [column for column in source.features if column not in features]
+        rows = undecoded.map(selection, batched=True, batch_size=BATCH_ROWS, remove_columns=removed)
+        splits[split] = rows.cast(features)
+    return datasets.IterableDatasetDict(splits)
+
+
+class _Selection:
+    """Selects the rows of a split from batches of a dataset with these features; pickled for workers."""
+
+    def __init__(self, plan: Plan, split: str, features: datasets.Features | None):
+        if features is None:
+            raise ValueError(f"The streaming dataset does not say what its columns are. {STEPS_AFTER}")
+        self.column, self.own = _image_column(features), _OwnLabels(features)
+        self.label_of = plan.labels_by_name(split)
+        self.complement, self.columns = plan.subset[split].complement, plan.columns_of(split)
+        self._named = False  # whether an image had a name so far
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """The columns of the rows in a batch that belong to the split."""
+        sources = self._sources(batch)
+        names = [next(filter(None, map(_name_in, values)), None) for values in zip(*sources.values())]
+        self._named = self._named or any(names)
+        if names and not self._named:
+            raise ValueError(f"{_nameless({source: values[:3] for source, values in sources.items()})}. {STEPS_AFTER}")
+        rows = [(k, str(name), label) for k, name in enumerate(names) if (label := self._label(name)) is not None]
+        found = pa.array([name for _, name, _ in rows], pa.string())
+        labels = np.array([label for _, _, label in rows], np.int64)
+        if self.own.column is not None:
+            self.own.check(found, pa.array([batch[self.own.column][k] for k, _, _ in rows]), labels)
+        images = [batch[self.column][k] for k, _, _ in rows]
+        beside = self.columns.beside(found, labels)
+        return {"image": images} | {name: column.to_pylist() for name, column in beside.items()}
+
+    def _label(self, name: str | None) -> int | None:
+        """The published label of an image; ``None`` if the image is not in the split."""
+        if name is None:
+            return None
+        if self.label_of is not None and not self.complement:
+            return self.label_of.get(name)
+        if not TRAIN_NAME.fullmatch(name.encode()) or (self.label_of is not None and name in self.label_of):
+            return None
+        label = lists.label_of_wnid().get(name[WNID])
+        if label is None or (self.columns.classes is not None and label not in self.columns.classes):
+            return None
+        return -1 if self.complement else label
+
+    def _sources(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """Where the names can be -> its value for each row."""
+        images = batch[self.column]
+        if not all(image is None or isinstance(image, dict) for image in images):
+            raise ValueError(f"The images of the stream are already decoded. {STEPS_AFTER}")
+        sources: dict[str, list[Any]] = {f"paths of {self.column}": [image and image["path"] for image in images]}
+        sources |= {column: batch[column] for column in ("file_name", KEY) if column in batch}
+        if JSON in batch:
+            values = [value.get(FILENAME) if isinstance(value, dict) else None for value in batch[JSON]]
+            sources[f"{JSON}.{FILENAME}"] = values
+        return sources
+
+
+def _name_in(value: Any) -> str | None:
+    return official_name(value) if isinstance(value, str) else None

@@ -1,1 +1,1 @@
-"""The cached index of an archive."""
+"""The index of an archive: the table of its images, so that no archive is walked twice."""

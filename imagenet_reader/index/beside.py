@@ -12,16 +12,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from imagenet_reader.errors import ArchiveError
+from imagenet_reader.facts import ArchiveError
 from imagenet_reader.index.kept import read_index_file, samples, write_index_file
-from imagenet_reader.sources import open_file
-from imagenet_reader.sources.folders import stamps_of
+from imagenet_reader.io import open_file, stamps_of
 
 SUFFIX = ".index"
 _OF = b"files"
 
 
-def write_beside(table: pa.Table, files: Sequence[str], output: str | os.PathLike) -> None:
+def write_beside(table: pa.Table, files: Sequence[str], output: str | os.PathLike[str]) -> None:
     """Write the index of some files to ``output``.
 
     Raises:

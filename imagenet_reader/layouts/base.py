@@ -1,26 +1,24 @@
-"""The layout interface: find, list and explain the images of one form of ImageNet; the rest is done here, once."""
+"""The layout interface: find, list and explain the images in one layout; the rest is done here, once."""
 
 import dataclasses
-import functools
-import glob
 import os
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Collection, Sequence
+from typing import ClassVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from imagenet_reader.errors import ArchiveError
+from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, TRAIN_IMAGES_PER_CLASS, VALIDATION_ARCHIVE, WNID, ArchiveError
 from imagenet_reader.files import digest
-from imagenet_reader.index.kept import archive_identity, kept_index
-from imagenet_reader.official import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
-from imagenet_reader.reading.reader import Reader
-from imagenet_reader.sources import Stamp
-from imagenet_reader.sources.folders import stamps_of
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from imagenet_reader.index.beside import SUFFIX, read_beside
+from imagenet_reader.index.kept import archive_identity, kept_index, load_index
+from imagenet_reader.io import Listing, Stamp, stamps_of
+from imagenet_reader.io.paths import is_url
+from imagenet_reader.lists import Images
+from imagenet_reader.log import warn
+from imagenet_reader.reading.batches import Reader
+from imagenet_reader.text import format_bytes, redact
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,14 +30,16 @@ class ImageSet:
         words: what to call the images in a message.
         archives: names of the official archive.
         folders: names of folders, below ``data_dir``, that may hold the images.
-        image: the names of images that lie side by side, also those of renamed ones and the Hub's.
+        image: a regular expression of the names of images that lie side by side, also renamed ones and the Hub's.
+        members: the number of members of the official archive.
     """
 
     name: str
     words: str
     archives: tuple[str, ...]
     folders: tuple[str, ...]
-    image: re.Pattern[str]
+    image: str
+    members: int
 
 
 IMAGE_SETS = {
@@ -50,62 +50,67 @@ IMAGE_SETS = {
             "training images",
             (TRAIN_ARCHIVE,),
             ("train", "ILSVRC2012_img_train", ""),
-            re.compile(r"n\d{8}_\d+(?:_n\d{8})?\.jpe?g", re.IGNORECASE),
+            r"n\d{8}_\d+(?:_n\d{8})?\.(?:jpe?g|JPE?G)",
+            1_000,
         ),
         ImageSet(
             "validation",
             "validation images",
             (VALIDATION_ARCHIVE,),
             ("val", "validation", "ILSVRC2012_img_val", ""),
-            re.compile(r"ILSVRC2012_val_\d+(?:_n\d{8})?\.jpe?g", re.IGNORECASE),
+            r"ILSVRC2012_val_\d+(?:_n\d{8})?\.(?:jpe?g|JPE?G)",
+            50_000,
         ),
         ImageSet(
             "test",
             "test images",
             TEST_ARCHIVES,
             ("test", "ILSVRC2012_img_test", ""),
-            re.compile(r"ILSVRC2012_test_\d+\.jpe?g", re.IGNORECASE),
+            r"ILSVRC2012_test_\d+\.(?:jpe?g|JPE?G)",
+            100_000,
         ),
     )
 }
 
-Images = set[tuple[str, int]]  # (file name, label)
 
-
-class Wanted:
+@dataclasses.dataclass(frozen=True)
+class Request:
     """The images that are wanted of a layout.
 
-    Args:
-        find: gives the images; ``None`` for all of them.
-        wnids: classes whose training images are all wanted, beside the images.
+    Attributes:
+        all: whether all images are.
+        images: file name -> label of single images.
+        wnids: classes whose training images are all wanted.
     """
 
-    def __init__(self, find: Callable[[], Images | None], wnids: frozenset[str] = frozenset()):
-        self._find, self.wnids = find, wnids
+    all: bool = False
+    images: dict[str, int] = dataclasses.field(default_factory=dict)
+    wnids: Collection[str] = ()
 
-    @functools.cached_property
-    def images(self) -> Images | None:
-        """The images, made when they are first asked for."""
-        return self._find()
+    def covers(self, name: str) -> bool:
+        """Whether the image with an official file name is wanted."""
+        return self.all or name in self.images or name[WNID] in self.wnids
+
+    @property
+    def most(self) -> int:
+        """The most images that these can be, unless all are wanted."""
+        return len(self.images) + TRAIN_IMAGES_PER_CLASS[1] * len(self.wnids)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+ALL = Request(all=True)
+
+
+@dataclasses.dataclass(frozen=True)
 class Snapshot:
     """The state of a layout at one moment.
 
     Attributes:
         identity: SHA-256 (hex), which differs after any change; empty if nothing could be read.
-        files: the files that hold images.
-        stamps: the stamp of each.
-        members: the images, if they had to be looked up.
-        parts: the snapshots of the layouts that this one consists of, if any.
+        stamps: the stamp of each file.
     """
 
     identity: str
-    files: tuple[str, ...] = ()
     stamps: tuple[Stamp, ...] = ()
-    members: pa.Table | None = None
-    parts: "tuple[Snapshot, ...]" = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,41 +123,36 @@ class Index:
 
 @dataclasses.dataclass(frozen=True)
 class Layout(ABC):
-    """Images in one form, at ``path``: a file, a folder, or a pattern of files. Equal layouts hold the same images.
+    """Images in one layout, at ``path``: a file, a folder, or a pattern of files. Equal layouts hold the same images.
 
     Attributes:
-        name: what to call the form.
-        format: how its images lie in their files, a key of ``formats.FORMATS``.
+        files: the files that hold the images, in a fixed order.
+        name: what to call the layout.
         remote: whether it can be at a URL, too.
-        exists: whether it has any images.
+        indexable: whether it has an index of all images, with which it is read by ranges at a URL, too.
         in_place: whether images are read where they are, and not extracted first.
     """
 
     path: str
-    remote: ClassVar[bool] = False
+    files: tuple[str, ...] = dataclasses.field(compare=False)
     name: ClassVar[str] = ""
-    format: ClassVar[str] = "tar"
-    exists: ClassVar[bool] = True
+    remote: ClassVar[bool] = False
+    indexable: ClassVar[bool] = False
     in_place: ClassVar[bool] = True
 
-    @classmethod
-    @abstractmethod
-    def find(cls, images: ImageSet, data_dir: str) -> "Layout | None":
-        """The layout of a set of images in a folder; ``None`` if the folder has none of this form."""
+    @property
+    def format(self) -> str:
+        """How its images lie in their files, a key of ``formats.images.FORMATS``."""
+        return "tar"
 
     @classmethod
-    def newest(cls, data_dir: str, pattern: str) -> "Self | None":
-        """The layout at the last of the files in a folder that match a pattern: "..._patched2019" comes last."""
-        found = glob.glob(os.path.join(glob.escape(data_dir), pattern))
-        return cls(max(found)) if found else None
-
-    def files(self) -> list[str]:
-        """The files that hold the images, in a fixed order."""
-        return [self.path]
+    @abstractmethod
+    def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "Layout | None":
+        """The layout of a set of images in a folder; ``None`` if the folder has none of this kind."""
 
     @abstractmethod
-    def list_members(self, files: list[str]) -> pa.Table:
-        """List all images.
+    def list_members(self) -> pa.Table:
+        """List all images, reading all files.
 
         Returns:
             ``pa.Table`` with ``name`` (``binary``, the official file name), ``size`` (bytes), the columns of the
@@ -162,57 +162,107 @@ class Layout(ABC):
             ArchiveError: a file is not what it should be.
         """
 
-    def find_members(self, files: list[str]) -> pa.Table:
-        """As ``list_members``, for a layout of which there is no index on this machine."""
-        return self.list_members(files)
-
-    def list_images(self, wanted: Wanted) -> pa.Table:
-        """All images, or of a folder those that are wanted, with ``name`` and ``size``; nothing is extracted.
-
-        Raises:
-            ArchiveError: a file is not what it should be.
-        """
-        return self.index(self.snapshot(wanted), wanted).table
-
     def check(self) -> None:  # noqa: B027 (most have nothing to check)
         """Fail early: raise any error of listing the images that is cheap to detect."""
 
-    def explain(self, missing: list[tuple[str, int]]) -> str:
-        """Why images, (file name, label), may be missing, and what to do."""
+    def explain(self, missing: Images) -> str:
+        """Why images may be missing, and what to do."""
         return "Download it again."
 
-    def explain_incomplete(self, missing: list[tuple[str, int]]) -> str:
+    def explain_incomplete(self, missing: Images) -> str:
         """Why training images, of which ``missing`` has examples, may be missing, and what to do."""
         return self.explain(missing)
 
-    def snapshot(self, wanted: Wanted) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         """The current state of the files.
 
         Raises:
             OSError: a file cannot be read.
         """
-        files = tuple(self.files())
-        stamps = stamps_of(files)
-        return Snapshot(self._identity(files, stamps), files, stamps)
+        stamps = stamps_of(self.files)
+        if self.files == (self.path,):
+            return Snapshot(archive_identity(self.path), stamps)
+        return Snapshot(digest([(os.path.basename(file), *stamp) for file, stamp in zip(self.files, stamps)]), stamps)
 
-    def _identity(self, files: tuple[str, ...], stamps: tuple[Stamp, ...]) -> str:
-        if files == (self.path,):
-            return archive_identity(self.path)
-        return digest([(os.path.basename(file), *stamp) for file, stamp in zip(files, stamps)])
+    def list_images(self, request: Request) -> pa.Table:
+        """All images, or of a folder those that are requested, with ``name`` and ``size``; nothing is extracted.
 
-    def index(self, snapshot: Snapshot, wanted: Wanted) -> Index:
+        Raises:
+            ArchiveError: a file is not what it should be.
+        """
+        return self.index(self.snapshot(), request).table
+
+    def index(self, snapshot: Snapshot, request: Request) -> Index:
         """The index of the images of a snapshot, made now or taken from the cache.
 
         Raises:
-            ArchiveError: a file is not what it should be, or has changed since.
+            ArchiveError: a file is not what it should be, has changed since, or is at a URL and has no index.
         """
-        files = tuple(self.files())
-        if files != snapshot.files or stamps_of(files) != snapshot.stamps:
+        if stamps_of(self.files) != snapshot.stamps:
             raise changed_since(self.path)
-        table = kept_index(self.path, snapshot.identity, functools.partial(self.find_members, list(files)))
-        return Index(table, Reader(self.format, files, snapshot.stamps))
+        table = kept_index(self.path, snapshot.identity, self._find_members)
+        return Index(table, Reader(self.format, self.files, snapshot.stamps))
+
+    def make_index(self) -> pa.Table:
+        """The index of all images, as ``index`` takes it from the cache; remote files without one are read completely.
+
+        Raises:
+            ArchiveError: a file is not what it should be.
+        """
+        identity = self.snapshot().identity
+        if is_url(self.path) and load_index(self.path, identity) is None and self._beside() is None:
+            size = format_bytes(sum(stamp.size for stamp in stamps_of(self.files)))
+            warn(f"{redact(self.path)} has no index: {size} are read once to make it.")
+            return kept_index(self.path, identity, self.list_members)
+        return kept_index(self.path, identity, self._find_members)
+
+    @property
+    def index_url(self) -> str:
+        """Where the index of remote files is expected: beside them."""
+        folder, _, name = self.path.rpartition("/")
+        return f"{folder}/{name.partition('*')[0].rstrip('-.')}{SUFFIX}"
+
+    def _find_members(self) -> pa.Table:
+        """All images; of remote files, from the index beside them."""
+        if not is_url(self.path):
+            return self.list_members()
+        found = self._beside()
+        if found is None:
+            place = os.path.dirname(self.path) if "*" in self.path else self.path
+            raise ArchiveError(
+                f"{self.path} has no index, so its images cannot be found without reading all of it. Run once: "
+                f"imagenet-subsets index {place}. It reads all bytes and keeps the index. Or write "
+                f"the index where the files are on a disk (imagenet-subsets index FOLDER --output INDEXES), and put it "
+                f"beside them, as {self.index_url}."
+            )
+        return found
+
+    def _beside(self) -> pa.Table | None:
+        return read_beside(self.index_url, self.files)
 
 
 def changed_since(path: str) -> ArchiveError:
     """The error that files changed after the builder of a dataset was made."""
     return ArchiveError(f"{path} was changed after this builder was made. Make a new one, or load again.")
+
+
+def join_tables(tables: Sequence[pa.Table], files: Sequence[str]) -> pa.Table:
+    """The members of several files as one table, with the column ``file``.
+
+    Raises:
+        ArchiveError: two files hold the same image.
+    """
+    numbered = [
+        table.append_column("file", pa.array([number] * len(table), pa.int64())) for number, table in enumerate(tables)
+    ]
+    table = pa.concat_tables(numbered).combine_chunks()
+    counts = table["name"].value_counts()
+    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
+    if twice:
+        holders = table.filter(pc.equal(table["name"], twice[0]))["file"].to_pylist()
+        raise ArchiveError(
+            f"{len(twice):,} images exist twice, such as {os.fsdecode(twice[0])}, in "
+            f"{' and in '.join(files[number] for number in holders[:2])}; expected each image once. Remove duplicates or "
+            "files of another download."
+        )
+    return table

@@ -1,29 +1,51 @@
-"""The folders of a ``data_dir`` that may hold images, and what they hold, whatever other files they have."""
+"""Extracted images, side by side or in class folders, and the folders of a ``data_dir`` that may hold images.
+
+The identity of extracted images is that of their folders: inode and modification time. Under it, their index is kept,
+which grows by the images that are looked up. Overwriting an image in place changes no folder: so images that were empty
+or damaged are looked up again by each load, and any other is compared with its index when it is read.
+"""
 
 import collections
 import contextlib
+import concurrent.futures
 import dataclasses
 import os
 import re
+import stat
+import time
 from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
 
-from imagenet_reader.layouts.base import IMAGE_SETS, ImageSet
-from imagenet_reader.official import CLASS_TAR
-from imagenet_reader.sources.folders import names_in
-from imagenet_reader.sources.urls import is_url, join
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imagenet_reader.facts import CLASS_TAR, TRAIN_NAME, WNID
+from imagenet_reader.files import digest
+from imagenet_reader.formats.images import FORMATS
+from imagenet_reader.formats.names import official_name
+from imagenet_reader.index.kept import DOUBTED, SOUND, load_index, locked_index, store_index
+from imagenet_reader.io import Listing, stamp_of_status
+from imagenet_reader.io.paths import is_url, join
+from imagenet_reader.layouts.base import ALL, IMAGE_SETS, ImageSet, Index, Layout, Request, Snapshot, changed_since
+from imagenet_reader.lists import Images, label_of_wnid, read_split_list, read_wnids
+from imagenet_reader.reading.batches import Reader
+from imagenet_reader.text import shorten
 
 KAGGLE_TREE = "ILSVRC/Data/CLS-LOC"
-CLASS_FOLDER = re.compile(r"n\d{8}")
+CLASS_FOLDER = r"n\d{8}"
 SAMPLED = 5  # class folders that tell which set such folders hold
 FEW = 5  # classes, or images side by side
 SYSTEM_FILES = ".", "Thumbs.db", "desktop.ini", "@eaDir"  # prefixes of files that operating systems add
+HUB_NAME = re.compile(r"(?:n\d{8}|ILSVRC2012_val)_\d+_n\d{8}\.JPEG")
+WARM = 50e-6  # seconds per image; if look-ups are faster, threads only wait for each other
+LOOKED_UP_AT_ONCE = 100
+THREADS = 16
+OTHER_SUFFIXES = ".jpeg", ".jpg", ".JPG"  # of images that were renamed
+# changed: the modification time of the image's file, in ns; file: the number of its folder
+FILES = pa.schema({"name": pa.binary(), **dict.fromkeys(("changed", "size", "file", DOUBTED), pa.int64())})
 
 
-def candidates(images: ImageSet, data_dir: str) -> Iterator[str]:
-    """The folders of a ``data_dir`` that may hold a set of images, the likeliest first."""
-    for base in (data_dir, os.path.join(data_dir, KAGGLE_TREE)):
-        for name in images.folders:
-            yield os.path.normpath(os.path.join(base, name))
+# --------------------------------------------------------------------------------- what folders hold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,99 +66,230 @@ class Holdings:
     flat: list[str]
     sample: list[str]
 
-    @classmethod
-    def of(cls, images: ImageSet, path: str) -> "Holdings":
-        """What a folder holds; nothing if there is no such folder."""
-        class_tars, class_folders, flat = [], [], []
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
-            for entry in entries:
-                if images.image.fullmatch(entry.name):
-                    flat.append(entry.name)
-                elif CLASS_FOLDER.fullmatch(entry.name) and entry.is_dir():
-                    class_folders.append(entry.name)
-                elif images.name == "train" and CLASS_TAR.fullmatch(os.fsencode(entry.name)) and entry.is_file():
-                    class_tars.append(entry.name.removesuffix(".tar"))
-        class_folders.sort()
-        is_of_set, sample = _sample(images, path, class_folders)
-        return cls(path, sorted(class_tars), class_folders if is_of_set else [], sorted(flat), sample)
-
     @property
-    def unpacked(self) -> list[str]:
-        """The wnids of class folders whose class tar is absent."""
-        return sorted({*self.class_folders} - {*self.class_tars})
+    def classes(self) -> int:
+        """The number of classes."""
+        return len({*self.class_tars, *self.class_folders})
 
     @property
     def count(self) -> int:
         """The number of classes, or of images side by side."""
-        return max(self._classes, len(self.flat))
+        return max(self.classes, len(self.flat))
 
     @property
-    def form(self) -> str:
-        """The form of most of the images: ``"flat"``, ``"folders"``, ``"tars"`` or ``"tars and folders"``."""
-        if len(self.flat) > self._classes:
-            return "flat"
-        if not self.class_tars:
-            return "folders"
-        return "tars and folders" if self.unpacked else "tars"
-
-    @property
-    def _classes(self) -> int:
-        return len({*self.class_tars, *self.class_folders})
+    def is_flat(self) -> bool:
+        """Whether most of the images lie side by side."""
+        return len(self.flat) > self.classes
 
 
-def fullest(images: ImageSet, data_dir: str) -> Holdings | None:
-    """The folder of a ``data_dir`` that holds most of a set of images; left-over files elsewhere do not count."""
-    holdings = [Holdings.of(images, path) for path in candidates(images, data_dir)]
-    most = max(holdings, key=lambda holding: holding.count)
-    return most if most.count else None
+def holdings_of(images: ImageSet, path: str, listing: Listing) -> Holdings:
+    """What a folder holds of a set of images; nothing if there is no such folder."""
+    flat = listing.matching(path, images.image)
+    tars = [name[WNID] for name in listing.matching(path, CLASS_TAR.pattern.decode())] if images.name == "train" else []
+    folders = [] if is_url(path) else listing.matching(path, CLASS_FOLDER)
+    is_of_set, sample = _sample(images, path, folders, listing)
+    return Holdings(path, tars, folders if is_of_set else [], flat, sample)
 
 
-def is_left_over(images: ImageSet, path: str) -> bool:
-    """Whether a folder holds so few of a set that they may be left over, if the set exists elsewhere."""
-    return os.path.isdir(path) and Holdings.of(images, path).count < FEW
-
-
-def find_form(form: str, images: ImageSet, data_dir: str) -> Holdings | None:
-    """What ``fullest`` finds, if it has this form."""
-    found = fullest(images, data_dir)
-    return found if found is not None and found.form == form else None
-
-
-def class_tars_in(folder: str) -> list[str]:
-    """The paths of the class tars in a folder, sorted."""
-    names = names_in(folder) if is_url(folder) else sorted(entries_of(folder))
-    paths = [join(folder, name) for name in names if CLASS_TAR.fullmatch(os.fsencode(name))]
-    return paths if is_url(folder) else list(filter(os.path.isfile, paths))
-
-
-def entries_of(folder: str) -> list[str]:
-    """The names in a folder; none if there is no such folder."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        return os.listdir(folder)
-    return []
-
-
-def _sample(images: ImageSet, path: str, class_folders: Iterable[str]) -> tuple[bool, list[str]]:
+def _sample(images: ImageSet, path: str, folders: Iterable[str], listing: Listing) -> tuple[bool, list[str]]:
     """Whether class folders hold a set of images, and names in the first of them that hold images of any set.
 
     Folders without such images count as training images: their error says what is wrong.
     """
     shares: dict[str, float] = collections.defaultdict(float)
-    told, others, sample = 0, False, []
-    for wnid in class_folders:
-        names = entries_of(os.path.join(path, wnid))
-        sets = collections.Counter(filter(None, map(_set_of_name, names)))
-        for name, count in sets.items():
-            shares[name] += count / sets.total()
-        told += bool(sets)
+    told, others, sample = 0, False, list[str]()
+    for folder in (os.path.join(path, name) for name in folders):
+        names = listing.names(folder)
+        counts = {name: len(listing.matching(folder, of_set.image)) for name, of_set in IMAGE_SETS.items()}
+        for name, count in counts.items():
+            shares[name] += count / max(1, sum(counts.values()))
+        told += any(counts.values())
         others = others or not all(name.startswith(SYSTEM_FILES) for name in names)
-        sample += [name for name in names if images.image.fullmatch(name)]
+        sample += listing.matching(folder, images.image)
         if told == SAMPLED:
             break
-    if not shares:
+    if not told:
         return images.name == "train" and others, []
     return shares[images.name] == max(shares.values()), sample
 
 
-def _set_of_name(name: str) -> str | None:
-    return next((images.name for images in IMAGE_SETS.values() if images.image.fullmatch(name)), None)
+def fullest(images: ImageSet, data_dir: str, listing: Listing) -> Holdings | None:
+    """The folder of a ``data_dir`` that holds most of a set of images; left-over files elsewhere do not count."""
+    bases = [data_dir] if is_url(data_dir) else [data_dir, os.path.join(data_dir, KAGGLE_TREE)]
+    paths = [join(base, name) if name else base for base in bases for name in images.folders]
+    holdings = [holdings_of(images, path, listing) for path in paths]
+    most = max(holdings, key=lambda holding: holding.count)
+    return most if most.count else None
+
+
+# ---------------------------------------------------------------------------------- extracted images
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder(Layout):
+    """A folder of extracted images; ``files`` are the folders that the images are in.
+
+    Args:
+        by_class: whether the images are in class folders; else side by side.
+        by_label: whether the class folder follows from the label, as for validation; else from the file name.
+        hub_names: whether the names end in the class.
+    """
+
+    by_class: bool = False
+    by_label: bool = False
+    hub_names: bool = False
+    name: ClassVar = "extracted images"
+
+    @classmethod
+    def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "Folder | None":
+        """The folder that holds most of the images, in class folders or side by side."""
+        found = None if is_url(data_dir) else fullest(images, data_dir, listing)
+        if found is None or (found.class_tars and not found.is_flat):
+            return None
+        if found.is_flat:
+            return cls(found.path, (found.path,), hub_names=_are_hub_names(found.flat))
+        folders = tuple(os.path.join(found.path, wnid) for wnid in read_wnids())
+        by_label = images.name == "validation"
+        return cls(found.path, folders, by_class=True, by_label=by_label, hub_names=_are_hub_names(found.sample))
+
+    @property
+    def format(self) -> str:
+        """See ``Layout``."""
+        return "hub_file" if self.hub_names else "file"
+
+    def list_members(self) -> pa.Table:
+        """Look up all images."""
+        return self.list_images(ALL)
+
+    def snapshot(self) -> Snapshot:
+        """The state of the folders, and of the images that were found empty or damaged before."""
+        identity = self._identity()
+        table = load_index(self.path, identity)
+        doubted = [] if table is None else table.filter(pc.greater(table[DOUBTED], SOUND)).to_pylist()
+        if not doubted:
+            return Snapshot(identity)
+        labels = dict(read_split_list("validation")) if self.hub_names else {}
+        names = [os.fsdecode(row["name"]) for row in doubted]
+        now = self._look_up([(name, row["file"], labels.get(name, -1)) for name, row in zip(names, doubted)])
+        before = {row["name"]: row[DOUBTED] for row in doubted}
+        mended = [row for row in now if row["changed"] + row["size"] != before[row["name"]]]
+        return Snapshot(digest([identity, mended]) if mended else identity)
+
+    def _identity(self) -> str:
+        states = []
+        for folder in self.files:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                status = os.stat(folder)
+                states.append((os.path.basename(folder), status.st_ino, status.st_mtime_ns))
+        return digest(states)
+
+    def index(self, snapshot: Snapshot, request: Request) -> Index:
+        """The index of the images that are requested; those that it lacks, or doubts, are looked up."""
+        if self.snapshot() != snapshot:
+            raise changed_since(self.path)
+        identity = self._identity()
+        wanted = dict(self._list(request)) | request.images
+        with locked_index(self.path):
+            kept = load_index(self.path, identity)
+            table = FILES.empty_table() if kept is None else kept.replace_schema_metadata()
+            sound = table.filter(pc.equal(table[DOUBTED], SOUND))["name"]
+            names = pa.array([name.encode() for name in wanted], pa.binary())
+            unknown = names.filter(pc.invert(pc.is_in(names, value_set=sound)))
+            asked = [(name, self._folder_number(name, wanted[name])) for name in map(os.fsdecode, unknown.to_pylist())]
+            found = self._look_up([(name, number, wanted[name]) for name, number in sorted(asked)])
+            before = dict(zip(table["name"].to_pylist(), table[DOUBTED].to_pylist())) if found else {}
+            for row in found:
+                row[DOUBTED] = before.get(row["name"], SOUND if row["size"] else row["changed"])
+            others = table.filter(pc.invert(pc.is_in(table["name"], value_set=unknown)))
+            grown = pa.concat_tables([others, pa.Table.from_pylist(found, FILES)]).sort_by("name")
+            if not grown.equals(table):
+                store_index(self.path, identity, grown)
+        return Index(grown.drop_columns(DOUBTED), Reader(self.format, self.files, folder=self.path))
+
+    def _folder_number(self, name: str, label: int) -> int:
+        if not self.by_class:
+            return 0
+        return label if self.by_label else label_of_wnid()[name[WNID]]
+
+    def _list(self, request: Request) -> Iterator[tuple[str, int]]:
+        """The training images that a request wants completely."""
+        for folder in self.files if request.all or request.wnids else ():
+            wnid = os.path.basename(folder) if self.by_class else ""
+            if wnid and not request.all and wnid not in request.wnids:
+                continue
+            for entry in Listing().names(folder):
+                name = official_name(entry) if self.hub_names else entry
+                if name and TRAIN_NAME.fullmatch(os.fsencode(name)) and name.startswith(wnid) and request.covers(name):
+                    yield name, -1
+
+    def _look_up(self, images: list[tuple[str, int, int]]) -> list[dict[str, Any]]:
+        """Rows of ``FILES`` for those of the images, (name, number of its folder, label), that exist.
+
+        Threads look them up if the storage is slow.
+        """
+        first, rest = images[:LOOKED_UP_AT_ONCE], images[LOOKED_UP_AT_ONCE:]
+        started = time.perf_counter()
+        found = list(map(self._look_up_one, first))
+        if time.perf_counter() - started < WARM * len(first):
+            found += map(self._look_up_one, rest)
+        else:
+            with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+                found += pool.map(self._look_up_one, rest, chunksize=LOOKED_UP_AT_ONCE)
+        return [row for row in found if row is not None]
+
+    def _look_up_one(self, image: tuple[str, int, int]) -> dict[str, Any] | None:
+        """The row of an image; what is no regular file, or a broken link, has size 0."""
+        name, number, label = image
+        path = os.path.join(self.files[number], self._file_name(name, label))
+        row = {"name": name.encode(), "file": number, "changed": 0, "size": 0}
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return row if os.path.islink(path) else None
+        size, changed = stamp_of_status(status)
+        return row | {"changed": changed, "size": size if stat.S_ISREG(status.st_mode) else 0}
+
+    def _file_name(self, name: str, label: int) -> str:
+        return os.fsdecode(FORMATS[self.format].file_name(name.encode(), label))
+
+    def explain(self, missing: Images) -> str:
+        """Which class folders are absent, or what is wrong with the images or their folders."""
+        if not self.by_class and re.fullmatch(CLASS_FOLDER, os.path.basename(self.path)):
+            return f"It is the folder of one class: pass data_dir={os.path.dirname(self.path)!r}, the folder of all."
+        paths = [
+            os.path.join(self.files[self._folder_number(name, label)], self._file_name(name, label))
+            for name, label in missing
+        ]
+        folders = dict.fromkeys(map(os.path.dirname, paths))
+        absent = sorted(os.path.basename(folder) for folder in folders if not os.path.isdir(folder))
+        if absent:
+            return f"{len(absent):,} class folders are missing: {shorten(absent)}. Unpack these classes again."
+        return _explain_unusable(paths) or _explain_deeper(paths) or "Unpack the archive again."
+
+
+def _are_hub_names(names: list[str]) -> bool:
+    """Whether most of these names are the Hub's."""
+    return 2 * sum(map(bool, map(HUB_NAME.fullmatch, names))) > len(names)
+
+
+def _explain_unusable(paths: list[str]) -> str:
+    """How many of the images are empty, no files or broken links."""
+    found = [path for path in paths if os.path.lexists(path)]
+    if not found:
+        return ""
+    target = f", a broken link to {os.readlink(found[0])}" if not os.path.exists(found[0]) else ""
+    return (
+        f"{len(found):,} of them are empty files, broken links or no files, such as {found[0]}{target}: unpack them "
+        "again; a disk that was full leaves empty files."
+    )
+
+
+def _explain_deeper(paths: list[str]) -> str:
+    """Which folder holds some of the images one level too deep."""
+    names = set(map(os.path.basename, paths))
+    for folder in dict.fromkeys(map(os.path.dirname, paths)):
+        for entry in sorted(os.listdir(folder)):
+            deeper = os.path.join(folder, entry)
+            if not entry.startswith(SYSTEM_FILES) and names.intersection(Listing().names(deeper)):
+                return f"There is a folder {deeper}: move what is in such folders one level up."
+    return ""

@@ -4,8 +4,8 @@ A path holds all that a read needs, and is valid in every process of the machine
 
     imagenet://FORMAT:OFFSET:SIZE:PACKED:FILE_SIZE:FILE_VERSION:PIXELS/FOLDERS/FILE/NAME
 
-- ``FORMAT``: a key of ``formats.FORMATS``, such as ``tar``.
-- ``OFFSET``, ``SIZE``, ``PACKED``: bytes, see ``formats.base.Where``.
+- ``FORMAT``: a key of ``formats.images.FORMATS``, such as ``tar``.
+- ``OFFSET``, ``SIZE``, ``PACKED``: bytes, see ``formats.images.Where``.
 - ``FILE_SIZE``, ``FILE_VERSION``: the stamp of the file when it was indexed; a version that is no number, such as an
   ETag, is percent-encoded, after ``e``.
 - ``PIXELS``: ``benchmark``, the image as ``pixels.as_benchmark`` returns it, or ``archive``, the bytes of the archive.
@@ -16,30 +16,27 @@ A path holds all that a read needs, and is valid in every process of the machine
 """
 
 import os
-import re
 import urllib.parse
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_reader.formats import format_of
-from imagenet_reader.formats.base import Where
-from imagenet_reader.rows import columns_of
-from imagenet_reader.sources import Stamp
-from imagenet_reader.sources.urls import is_url
+from imagenet_reader.formats.images import FORMATS, Format, Where
+from imagenet_reader.io import Stamp
+from imagenet_reader.io.paths import is_url
+from imagenet_reader.rows import Rows, columns_of
 
 SCHEME = "imagenet"
 PREFIX = f"{SCHEME}://"
-_REMOTE = re.compile(rf"(?:{PREFIX})?[^/]*/[A-Za-z][A-Za-z0-9+.-]+%3A%2F%2F")
 
 
 class Address(NamedTuple):
     """A parsed path, see above."""
 
-    format: str
+    format: Format
     where: Where
     pixels: str
 
@@ -55,7 +52,7 @@ def parse(path: str) -> Address:
     try:
         format_name, offset, size, packed, file_size, version, pixels = head.split(":")
         where = Where(
-            file=_file(slash + file, "" if format_of(format_name).shared else name),
+            file=_file(slash + file, "" if FORMATS[format_name].shared else name),
             stamp=Stamp(int(file_size), _version(version)),
             name=name.encode(),
             offset=int(offset),
@@ -66,7 +63,7 @@ def parse(path: str) -> Address:
             raise ValueError
     except (ValueError, KeyError):
         raise ValueError(f"{path!r} is not a valid {PREFIX} path of an image") from None
-    return Address(format_name, where, pixels)
+    return Address(FORMATS[format_name], where, pixels)
 
 
 def _file(quoted: str, name: str) -> str:
@@ -81,11 +78,6 @@ def _quoted(file: str) -> str:
     return "/" + quoted.replace("//", "%2F%2F") if is_url(file) else quoted  # some versions of datasets merge slashes
 
 
-def is_remote(path: str) -> bool:
-    """Whether a path is the address of an image in a remote file."""
-    return _REMOTE.match(path) is not None
-
-
 def _version(text: str) -> int | str:
     return urllib.parse.unquote(text[1:]) if text.startswith("e") else int(text)
 
@@ -95,37 +87,37 @@ def _version_text(version: int | str) -> str:
 
 
 def format_addresses(
-    format_name: str, files: Sequence[str], stamps: Sequence[Stamp], rows: np.ndarray, pixels: str
+    format_name: str, files: Sequence[str], stamps: Sequence[Stamp], rows: Rows, pixels: str
 ) -> pa.StringArray:
     """The addresses of the images of rows, ``[n]``.
 
     Args:
-        format_name: a key of ``formats.FORMATS``.
-        files, stamps: those of a ``reader.Reader``.
+        format_name: a key of ``formats.images.FORMATS``.
+        files, stamps: those of a ``batches.Reader``.
         rows: structured array ``[n]``, see ``rows``.
         pixels: ``"benchmark"`` or ``"archive"``.
     """
     size, number = rows["size"], _column(rows, "file", 0)
     file = _objects([_quoted(path) for path in files])[number]
-    if not format_of(format_name).shared:
+    if not FORMATS[format_name].shared:
         file_size, version = size, rows["changed"]
     else:
         file_size = _objects([str(stamp.size) for stamp in stamps])[number]
         version = _objects([_version_text(stamp.version) for stamp in stamps])[number]
     numbers = (_column(rows, "offset", 0), size, _column(rows, "packed", size), file_size, version)
     head = pc.binary_join_element_wise(PREFIX + format_name, *map(_text, numbers), pixels, ":")
-    file_name = format_of(format_name).file_name
+    file_name = FORMATS[format_name].file_name
     names = pa.array([file_name(*row) for row in rows[["name", "label"]].tolist()], pa.binary()).cast(pa.string())
     return pc.binary_join_element_wise(pc.binary_join_element_wise(head, _text(file), ""), names, "/")
 
 
-def _objects(texts):
+def _objects(texts: list[str]) -> Any:
     return np.array(texts, object)
 
 
-def _column(rows, name, default):
+def _column(rows: Rows, name: str, default: Any) -> Any:
     return rows[name] if name in columns_of(rows) else default
 
 
-def _text(value):
+def _text(value: Any) -> Any:
     return pa.array(value).cast(pa.string()) if isinstance(value, np.ndarray) else str(value)

@@ -1,26 +1,199 @@
-"""Reading ahead: several threads read images in the order of the archive; batches come in row order."""
+"""Reading ahead: each of several threads reads a batch of rows, in the order of the archive."""
 
 import collections
-import concurrent.futures
-import functools
-import time
-from collections.abc import Callable, Iterator
+import contextlib
+import dataclasses
+import itertools
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import PIL.Image
 import pyarrow as pa
 
-from imagenet_reader.hf.log import warn
-from imagenet_reader.reading.checked import DamagedImage, Place, confirm_all, read_unconfirmed
-from imagenet_reader.reading.reader import OpenReader, Reader
-from imagenet_reader.rows import Columns, file_names, named_tuples
+from imagenet_reader.facts import ArchiveError, ChangedFile
+from imagenet_reader.formats.images import FORMATS, Format, Where
+from imagenet_reader.index.kept import doubt
+from imagenet_reader.io import File, FilePool, LocalFile, Stamp, fetch, is_url
+from imagenet_reader.log import warn
+from imagenet_reader.reading import addresses
+from imagenet_reader.reading.pixels import as_benchmark
+from imagenet_reader.rows import PUBLISHED, Columns, Rows, columns_of, file_names, named_tuples
 
 BATCH_ROWS = 100  # of a record batch: the most that one random access reads
-BATCH_BYTES = 64 << 20
-THREADS = 16
-REMOTE_WINDOWS = 6  # batches that are fetched ahead
+BATCH_BYTES = 32 << 20
+THREADS = 8  # and batches that are read ahead
+ROWS_AT_ONCE = 10_000  # in place
 DAMAGE_SHOWN = 3  # images that a warning names
 SKIP_ADVICE = "Download the archive again, or pass on_missing='skip'."
+# Errors of text in metadata, Pillow's limits that a program has set, and warnings that were turned into errors.
+NOT_DAMAGE = ArchiveError, MemoryError, UnicodeError, PIL.Image.DecompressionBombError, Warning
+
+Place = tuple[Format, File, Where]  # how an image lies in its file, the open file, and where it is
+
+
+# ---------------------------------------------------------------------------------------------- one image
+
+
+class DamagedImage(ArchiveError):
+    """An image cannot be decoded.
+
+    Attributes:
+        place: where it is, in words.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, place: str, reason: str, advice: str = "Download the archive again."):
+        super().__init__(place, reason, advice)
+        self.place, self.reason, self.advice = place, reason, advice
+
+    def __str__(self) -> str:
+        return f"{self.place} is damaged ({self.reason}). {self.advice}"
+
+
+def read_checked(place: Place, buffer: memoryview) -> memoryview | bytes:
+    """As ``_read_unconfirmed``; then confirm that the file is still the one that was indexed."""
+    image = _read_unconfirmed(place, buffer)
+    _confirm(place)
+    return image
+
+
+def _read_unconfirmed(place: Place, buffer: memoryview) -> memoryview | bytes:
+    """Read an image and check it. Before it is used, the file must be confirmed, see ``_confirm``.
+
+    Args:
+        place: where it is read.
+        buffer: ``where.size`` bytes, filled with the image as it is in the file.
+
+    Returns:
+        The image as ``pixels.as_benchmark`` returns it: ``buffer`` itself if nothing changes.
+
+    Raises:
+        DamagedImage: it cannot be decoded.
+        ArchiveError: the file is not the one that was indexed.
+        OSError: the file cannot be read.
+    """
+    image_format, file, where = place
+    try:
+        image_format.read(file, where, buffer)
+        return as_benchmark(buffer)
+    except Exception as error:  # Pillow's errors have no common base
+        if not is_damage(error):
+            raise
+        _confirm(place)
+        raise DamagedImage(image_format.describe(where), reason(error)) from error
+
+
+def _confirm(place: Place) -> None:
+    """Raise ``ChangedFile`` if an open file is not the one that was indexed."""
+    _, file, where = place
+    if file.stamp() != where.stamp:
+        raise ChangedFile(f"{where.file} has changed since it was indexed. Load again once the file is complete.")
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error of reading an image is due to its pixels, not to metadata, the archive or the system."""
+    return not isinstance(error, NOT_DAMAGE) and getattr(error, "errno", None) is None
+
+
+def reason(error: Exception) -> str:
+    """The text of an error of Pillow's, without the memory address at its end."""
+    return str(error).partition(" <_io")[0]
+
+
+# ----------------------------------------------------------------------------------- the images of a layout
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """Reads the images of an index.
+
+    Attributes:
+        format: how they lie in the files, a key of ``FORMATS``.
+        files: paths of the files; folders, if each image is a file. A row's ``file`` is a number in it, 0 if absent.
+        stamps: the stamp of each file when it was indexed; none for folders, whose rows have stamps.
+        origin: what the files were made from, for messages; empty if they are originals.
+        folder: the folder of extracted images, in whose index changed and damaged ones are doubted; else empty.
+        columns: the columns of the rows.
+    """
+
+    format: str
+    files: tuple[str, ...]
+    stamps: tuple[Stamp, ...] = ()
+    origin: str = ""
+    folder: str = ""
+    columns: Columns = PUBLISHED
+
+    def where(self, row: Any) -> Where:
+        """Where the image of a row of ``rows.named_tuples`` is."""
+        number = getattr(row, "file", 0)
+        stamp = self.stamps[number] if self.stamps else Stamp(0, 0)
+        return FORMATS[self.format].where(self.files[number], stamp, row)
+
+    def describe(self, row: Any) -> str:
+        """The place of the image of a row, in words."""
+        if self.origin:
+            return f"{self.origin}: the image {os.fsdecode(row.name)}"
+        return FORMATS[self.format].describe(self.where(row))
+
+    def tables(self, rows: Rows, pixels: str) -> Iterator[pa.Table]:
+        """In-place rows, as ``rows.Columns`` has them; ``pixels`` is ``"benchmark"`` or ``"archive"``."""
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = np.ascontiguousarray(rows[start : start + ROWS_AT_ONCE])
+            paths = addresses.format_addresses(self.format, self.files, self.stamps, some, pixels)
+            yield self.columns.table(some, pa.nulls(len(some), pa.binary()), paths)
+
+    def reading_order(self, rows: Rows) -> npt.NDArray[np.int64]:
+        """The order in which to read rows, ``int64 [n]``: by file, and as they lie in it."""
+        within = "offset" if "offset" in columns_of(rows) else "name"
+        return np.lexsort([rows[column] for column in (within, "file") if column in columns_of(rows)])
+
+    @contextlib.contextmanager
+    def opened(self, stop: threading.Event | None = None) -> Iterator["OpenReader"]:
+        """Context in which images are read; ``stop`` interrupts the reading, and is set at the end."""
+        opened = OpenReader(self, stop or threading.Event())
+        try:
+            yield opened
+        finally:
+            opened.stop.set()
+
+
+class OpenReader:
+    """A reader whose files stay open; several threads may read at once."""
+
+    def __init__(self, reader: Reader, stop: threading.Event):
+        self.reader, self.stop = reader, stop
+        self._format, self._pool = FORMATS[reader.format], FilePool()
+
+    def places(self, rows: Sequence[Any]) -> Iterable[Place]:
+        """Where to read each of the rows, in this order; of remote files, all that they need is fetched at once.
+
+        Raises:
+            OSError: a file cannot be opened, or fetching failed.
+        """
+        places = [(self._format, self.reader.where(row)) for row in rows]
+        remote = is_url(self.reader.files[0])
+        files = fetch_images(places, self.stop) if remote else (self._open(where) for _, where in places)
+        return ((image_format, file, where) for (image_format, where), file in zip(places, files))
+
+    def _open(self, where: Where) -> File:
+        return self._pool.get(where.file) if self._format.shared else LocalFile(where.file)
+
+
+def fetch_images(places: Sequence[tuple[Format, Where]], stop: threading.Event | None = None) -> Sequence[File]:
+    """The parts of remote files that hold these images, with their headers, fetched at once.
+
+    Raises:
+        OSError: a file cannot be read, or was replaced since it was indexed, or ``stop`` was set.
+    """
+    return fetch([(at.file, at.stamp, at.offset, how.header + at.packed) for how, at in places], stop)
+
+
+# ------------------------------------------------------------------------------------------------- batches
 
 
 class Batch:
@@ -31,18 +204,19 @@ class Batch:
         columns: those of the table.
         buffer: ``uint8``, the images as they were read, one after the other.
         begins: ``int32 [n + 1]``, the offset of each image in the buffer, and the end.
-        changed: ``dict``, row number -> what to use instead of the buffer's bytes: ``bytes``, or ``None`` for a
-            damaged image that is left out.
+        changed: row number -> the bytes to use instead of the buffer's.
+        left_out: row number -> what is wrong with a damaged image that is left out.
     """
 
-    def __init__(self, rows: np.ndarray, buffer: np.ndarray, columns: Columns):
+    def __init__(self, rows: Rows, buffer: npt.NDArray[np.uint8], columns: Columns):
         self.rows, self.columns = rows, columns
         self.begins = np.concatenate([[0], np.cumsum(rows["size"])]).astype(np.int32)
         self.buffer = buffer if len(buffer) >= self.begins[-1] else np.empty(self.begins[-1], np.uint8)
-        self.changed: dict[int, memoryview | bytes | None] = {}
+        self.changed: dict[int, memoryview | bytes] = {}
+        self.left_out: dict[int, str] = {}
 
-    def view(self, k):
-        """The bytes of row ``k`` in the buffer, ``memoryview``."""
+    def view(self, k: int) -> memoryview:
+        """The bytes of row ``k`` in the buffer."""
         return memoryview(self.buffer)[self.begins[k] : self.begins[k + 1]]
 
     def table(self) -> pa.Table:
@@ -51,7 +225,13 @@ class Batch:
         It shares the buffer, without a copy, if no image was changed.
         """
         kept, rows = self._kept()
-        return self.columns.table(rows, self._images(kept))
+        # A table of one row is copied: datasets 5 keeps those to write them later, when the buffer has other images.
+        if self.changed or self.left_out or len(kept) == 1:
+            images = pa.array([bytes(self.changed.get(k, self.view(k))) for k in kept], pa.binary())
+        else:
+            buffers = [None, pa.py_buffer(self.begins), pa.py_buffer(self.buffer)]
+            images = pa.Array.from_buffers(pa.binary(), len(rows), buffers)
+        return self.columns.table(rows, images)
 
     def examples(self) -> Iterator[dict[str, Any]]:
         """The same rows as dicts, each with a copy of its image: faster than from the table, which copies twice."""
@@ -62,41 +242,39 @@ class Batch:
             image = {"bytes": bytes(self.changed.get(k, self.view(k))), "path": name}
             yield {"image": image, **dict(zip(columns, values))}
 
-    def _kept(self) -> tuple[list[int], np.ndarray]:
+    def _kept(self) -> tuple[list[int], Rows]:
         """The numbers of the rows that are not left out, and these rows."""
-        kept = [k for k in range(len(self.rows)) if self.changed.get(k, b"") is not None]
-        return kept, self.rows[kept] if self.changed else self.rows
-
-    def _images(self, kept):
-        # A table of one row is copied: datasets 5 keeps those to write them later, when the buffer has other images.
-        if not self.changed and len(kept) > 1:
-            buffers = [None, pa.py_buffer(self.begins), pa.py_buffer(self.buffer)]
-            return pa.Array.from_buffers(pa.binary(), len(self.rows), buffers)
-        return pa.array([bytes(self.changed.get(k, self.view(k))) for k in kept], pa.binary())
+        kept = [k for k in range(len(self.rows)) if k not in self.left_out]
+        return kept, self.rows[kept] if self.left_out else self.rows
 
 
 class Damage:
-    """The damaged images that are left out, with one warning for all: ``messages`` has a sentence per image."""
+    """The damaged images that are left out, with one warning for all: file name -> a sentence per image."""
 
-    def __init__(self):
-        self.messages, self._due = [], 1
+    def __init__(self) -> None:
+        self.messages: dict[bytes, str] = {}
+        self._due = 1
 
-    def add(self, damaged):
-        """Add damaged images, {row number: message}, in row order, whichever thread finished first."""
-        self.messages += [damaged[k] for k in sorted(damaged)]
+    def add(self, batch: Batch) -> None:
+        """Add the damaged images of a batch, in row order."""
+        self.messages |= {batch.rows["name"][k]: batch.left_out[k] for k in sorted(batch.left_out)}
 
-    def warn(self):
+    def warn(self) -> None:
         """Warn of them; then only once the count has grown tenfold, or every shard would repeat it."""
         count = len(self.messages)
         if count >= self._due:
             self._due = 10 * count
             more = f" And {count - DAMAGE_SHOWN:,} more." if count > DAMAGE_SHOWN else ""
-            shown = " ".join(self.messages[:DAMAGE_SHOWN])
+            shown = " ".join(itertools.islice(self.messages.values(), DAMAGE_SHOWN))
             warn(f"Damaged images are left out: {count:,}. {shown}{more}")
 
 
 def read_batches(
-    reader: Reader, rows: np.ndarray, image_bytes: str = "benchmark", damage: Damage | None = None
+    reader: Reader,
+    rows: Rows,
+    image_bytes: str = "benchmark",
+    damage: Damage | None = None,
+    threads: int | None = None,
 ) -> Iterator[Batch]:
     """Read the images of rows ahead of their use.
 
@@ -106,24 +284,42 @@ def read_batches(
         image_bytes: ``"benchmark"``, the images as ``pixels.as_benchmark`` returns them, or ``"archive"``, the bytes of
             the archive.
         damage: collects the images that cannot be decoded, which are left out; without it, the first is an error.
+        threads: the number of threads, each of which reads a batch; 8 by default.
 
     Yields:
-        ``Batch`` of up to 100 rows, whose buffer the next batch reuses; copy what you keep.
+        ``Batch`` of up to 100 rows, whose buffer is reused by a later batch; copy what you keep.
 
     Raises:
         ArchiveError: an archive has changed, does not hold an image where the index has it, or the image is damaged.
     """
-    with reader.opened() as opened, concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        read_some = functools.partial(_read_some, opened, image_bytes, damage is not None)
-        ahead = _ReadAhead(reader, functools.partial(pool.submit, read_some), damage)
-        started: collections.deque = collections.deque()
+    most, ahead = threads or THREADS, 1  # reading begins with few, so that the first batch comes soon
+    reading: collections.deque[tuple[Batch, Future[None]]] = collections.deque()
+    buffers: list[npt.NDArray[np.uint8]] = []
+
+    def finish() -> Iterator[Batch]:
+        batch, future = reading.popleft()
+        try:
+            future.result()
+        except ChangedFile:
+            doubt(reader.folder, batch.rows["name"].tolist())
+            raise
+        if batch.left_out:
+            doubt(reader.folder, [batch.rows["name"][k] for k in batch.left_out])
+        if damage is not None:
+            damage.add(batch)
+        yield batch
+        buffers.append(batch.buffer)
+
+    with reader.opened() as opened, ThreadPoolExecutor(most) as pool:
         try:
             for window in _windows(rows):
-                started.append(ahead.start(window))
-                if len(started) > ahead.windows:
-                    yield from ahead.finish(*started.popleft())
-            for batch, reads in started:
-                yield from ahead.finish(batch, reads)
+                batch = Batch(window, buffers.pop() if buffers else np.empty(0, np.uint8), reader.columns)
+                reading.append((batch, pool.submit(_read, opened, image_bytes, damage is not None, batch)))
+                if len(reading) > ahead:
+                    yield from finish()
+                    ahead = min(ahead + 1, most)
+            while reading:
+                yield from finish()
         finally:
             opened.stop.set()  # do not make Ctrl-C wait for slow storage
             pool.shutdown(cancel_futures=True)
@@ -131,40 +327,7 @@ def read_batches(
                 damage.warn()
 
 
-class _ReadAhead:
-    """Starts and finishes the reading of batches, with as many threads as the storage needs."""
-
-    def __init__(self, reader: Reader, submit: Callable[..., concurrent.futures.Future], damage: Damage | None):
-        self.reader, self.submit, self.damage = reader, submit, damage
-        self.buffers: list = []
-        # Of remote files, all that a window needs is fetched at once, so that a thread per window is enough.
-        self.windows, self.threads = (REMOTE_WINDOWS, 1) if reader.remote else (1, 2)
-        self.used_for = float("inf")
-
-    def start(self, rows: np.ndarray) -> tuple[Batch, list[concurrent.futures.Future]]:
-        """Start reading rows."""
-        batch = Batch(rows, self.buffers.pop() if self.buffers else np.empty(0, np.uint8), self.reader.columns)
-        parts = np.array_split(self.reader.reading_order(rows), min(self.threads, len(rows)))
-        return batch, [self.submit(batch, part.tolist()) for part in parts]
-
-    def finish(self, batch: Batch, reads: list[concurrent.futures.Future]) -> Iterator[Batch]:
-        """Yield a batch once it is read, and reuse its buffer afterwards."""
-        asked, damaged = time.perf_counter(), {}
-        for part in reads:
-            changed, left_out = part.result()
-            batch.changed.update(changed)
-            damaged.update(left_out)
-        if self.damage is not None:
-            self.damage.add(damaged)
-        given = time.perf_counter()
-        if given - asked > self.used_for and not self.reader.remote:  # slow storage: more threads hide its latency
-            self.threads = min(2 * self.threads, THREADS)
-        yield batch
-        self.buffers.append(batch.buffer)
-        self.used_for = time.perf_counter() - given
-
-
-def _windows(rows):
+def _windows(rows: Rows) -> Iterator[Rows]:
     """Consecutive runs of at most ``BATCH_ROWS`` rows and about ``BATCH_BYTES``."""
     for start in range(0, len(rows), BATCH_ROWS):
         run = rows[start : start + BATCH_ROWS]
@@ -172,24 +335,24 @@ def _windows(rows):
         yield from np.split(run, np.flatnonzero(np.diff(number)) + 1)
 
 
-def _read_some(opened: OpenReader, image_bytes: str, skip: bool, batch: Batch, numbers: list[int]) -> tuple[dict, dict]:
-    """Read the rows of these numbers into the buffer; return what ``Batch.changed`` and ``Damage.add`` take."""
-    changed: dict[int, memoryview | bytes | None] = {}
-    damaged: dict[int, str] = {}
-    read: list[Place] = []
-    for k, place in zip(numbers, opened.places(list(named_tuples(batch.rows[numbers])))):
+def _read(opened: OpenReader, image_bytes: str, skip: bool, batch: Batch) -> None:
+    """Read the images of a batch into its buffer."""
+    order = opened.reader.reading_order(batch.rows).tolist()
+    read: dict[str, Place] = {}  # one of each file
+    for k, place in zip(order, opened.places(list(named_tuples(batch.rows[order])))):
         if opened.stop.is_set():
             break
-        read.append(place)
+        read[place[2].file] = place
         buffer = batch.view(k)
         try:
-            image = read_unconfirmed(*place, buffer)
+            image = _read_unconfirmed(place, buffer)
         except DamagedImage as error:
             if not skip:
                 raise DamagedImage(error.place, error.reason, SKIP_ADVICE) from error
-            changed[k], damaged[k] = None, f"{error.place} is damaged ({error.reason})."
+            batch.left_out[k] = f"{error.place} is damaged ({error.reason})."
         else:
             if image is not buffer and image_bytes == "benchmark":
-                changed[k] = image
-    confirm_all(read)
-    return changed, damaged
+                batch.changed[k] = image
+    # Each file is confirmed once: threads would wait for each other, since each question releases Python's lock.
+    for place in read.values():
+        _confirm(place)

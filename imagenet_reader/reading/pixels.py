@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Iterator
 
 import PIL.ExifTags
 import PIL.Image
@@ -96,7 +97,7 @@ def _without_metadata(data: bytes | memoryview, metadata: list[tuple[int, int]])
     return bytes(hidden)
 
 
-def _as_rgb_jpeg(image, inverted):
+def _as_rgb_jpeg(image: PIL.Image.Image, inverted: bool) -> bytes:
     if inverted:  # Pillow assumes that every CMYK JPEG is inverted, as Adobe writes them
         image = PIL.ImageChops.invert(image)
     file = io.BytesIO()
@@ -104,7 +105,7 @@ def _as_rgb_jpeg(image, inverted):
     return file.getvalue()
 
 
-def _segments(data):
+def _segments(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
     """(marker, start, end) of the ``TELLING`` segments of a JPEG file, up to its first scan; none of another file."""
     if data[:2] != JPEG_START:
         return

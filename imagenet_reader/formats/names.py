@@ -1,0 +1,125 @@
+"""Official file names from the names that images have elsewhere.
+
+The Hub's ImageNet adds the class to the names of training and validation images, ``n01440764_10026_n01440764.JPEG`` and
+``ILSVRC2012_val_00000001_n01751748.JPEG``, but not to those of test images, ``ILSVRC2012_test_00000001.JPEG``. See the
+script ``imagenet-1k.py`` of ``ILSVRC/imagenet-1k``, which takes the labels from these names.
+
+In WebDataset tars, the members ``<stem>.jpg``, ``<stem>.cls`` and ``<stem>.json`` form a sample. An image's name is the
+stem if that is an official name, otherwise the last part of ``filename`` in the JSON.
+"""
+
+import json
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imagenet_reader.facts import ArchiveError
+from imagenet_reader.formats.tar import BLOCK
+from imagenet_reader.io import File
+
+# Of a path without its folders, with which Arrow would take twice as long. Re-encoded copies have other extensions.
+PATTERN = (  # in Arrow's and in Python's syntax
+    r"^(?P<stem>(?P<wnid>n\d{8})_\d+|ILSVRC2012_val_\d{8}|ILSVRC2012_test_\d{8})"
+    r"(?:_(?P<added>n\d{8}))?(?:\.\w+)?$"
+)
+_NAME = re.compile(PATTERN, re.ASCII)
+PART = 1 << 16  # paths that a thread takes at once
+# A stem ends at the first dot: https://github.com/webdataset/webdataset, "The WebDataset Format".
+MEMBER = r"^(?P<stem>[^.]+)\.(?P<kind>.*)$"
+IMAGES = pa.array([b"jpg", b"jpeg", b"JPEG"])
+JSON, FILENAME = b"json", "filename"
+CURE = "Download it again, or remove it if it belongs to another dataset"
+
+
+def official_name(path: str) -> str | None:
+    """The official file name in a path, such as ``n01440764_10026.JPEG``; ``None`` if the path has none.
+
+    The path may have folders, an added wnid, and any extension or none. A training image with the wnid of another class
+    added has no official name.
+    """
+    match = _NAME.fullmatch(path.rpartition("/")[2])
+    if match is None or (match["wnid"] and match["added"] not in (None, match["wnid"])):
+        return None
+    return f"{match['stem']}.JPEG"
+
+
+def official_names(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """``official_name`` of each path.
+
+    Args:
+        paths: ``string`` or ``large_string``, ``[n]``.
+
+    Returns:
+        the same type, ``[n]``; null for paths that are null or have no official name.
+    """
+    if len(paths) < PART or not isinstance(paths, pa.ChunkedArray):
+        return _official_names(paths)
+    parts = [paths.slice(start, PART) for start in range(0, len(paths), PART)]
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(_official_names, parts)
+        return pa.chunked_array([chunk for part in found for chunk in part.chunks], paths.type)
+
+
+def _official_names(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    if pc.any(pc.match_substring(paths, "/")).as_py():
+        paths = pc.replace_substring_regex(paths, "(?s)^.*/", "")
+    parts = pc.extract_regex(paths, PATTERN)
+    stem, wnid, added = (pc.struct_field(parts, name) for name in ("stem", "wnid", "added"))
+    named = pc.and_(pc.not_equal(wnid, ""), pc.not_equal(added, ""))
+    other_class = pc.and_(named, pc.not_equal(wnid, added))
+    names = pc.binary_join_element_wise(stem, pa.scalar(".JPEG", paths.type), pa.scalar("", paths.type))
+    return pc.if_else(other_class, pa.scalar(None, paths.type), names)
+
+
+def name_samples(members: pa.Table, file: File) -> pa.Table:
+    """The images in a WebDataset tar.
+
+    Args:
+        members: the members of the tar, ``tar.MEMBERS``.
+        file: the tar; the JSON of an image is read if the stem is not an official name.
+
+    Returns:
+        ``pa.Table``, one row per image: ``name`` (``binary``, the official file name), ``offset`` and ``size``
+        (``int64``) of the image's bytes in the file, without a header.
+
+    Raises:
+        ArchiveError: an image has no official name.
+        OSError: the file cannot be read.
+    """
+    parts = pc.extract_regex(members["name"], MEMBER)
+    members = members.append_column("stem", pc.struct_field(parts, "stem"))
+    kinds = pc.struct_field(parts, "kind")
+    images = members.filter(pc.is_in(kinds, IMAGES))
+    stems = [os.fsdecode(stem) for stem in images["stem"].to_pylist()]
+    names = list(map(official_name, stems))
+    if None in names:
+        jsons = members.filter(pc.equal(kinds, JSON)).to_pylist()
+        places = {os.fsdecode(row["stem"]): (row["offset"] + BLOCK, row["size"]) for row in jsons}
+        names = [name or _name_in_json(stem, places.get(stem), file) for stem, name in zip(stems, names)]
+    official = pa.array(names, pa.string()).cast(pa.binary())
+    return pa.table({"name": official, "offset": pc.add(images["offset"], BLOCK), "size": images["size"]})
+
+
+def _name_in_json(stem: str, place: tuple[int, int] | None, file: File) -> str:
+    if place is None:
+        raise _unnamed(file, stem, f"the tar has no {stem}.json")
+    content = file.read(*place)
+    try:
+        value = json.loads(content)
+    except ValueError as error:
+        raise _unnamed(file, stem, f"{stem}.json is not valid JSON ({error})") from None
+    filename = value.get(FILENAME) if isinstance(value, dict) else None
+    name = official_name(filename) if isinstance(filename, str) else None
+    if name is None:
+        raise _unnamed(file, stem, f"{stem}.json contains {content[:200].decode(errors='replace')}")
+    return name
+
+
+def _unnamed(file: File, stem: str, found: str) -> ArchiveError:
+    return ArchiveError(
+        f"{file.path}: {stem} is not the name of an ImageNet image, and {found}; expected the name in its field "
+        f'{FILENAME}, such as {{"{FILENAME}": "n01440764/n01440764_10026.JPEG"}}. {CURE}.'
+    )

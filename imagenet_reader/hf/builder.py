@@ -1,0 +1,199 @@
+"""A builder that prepares tables, the record of what it has prepared, and what differs between versions of ``datasets``.
+
+These private names of ``datasets`` are used: a new release may require changes here.
+
+=====================================  ===================================================================
+``_prepare_split_single``              2.19 to 5.x: writes the rows of a split
+``_download_and_prepare``              2.19 to 5.x: writes all splits into a temporary folder
+``_output_dir``                        2.19 to 5.x: that folder, whose name ends in ``.incomplete``
+``_get_examples_iterable_for_split``   2.19 to 5.x: the rows of a streaming dataset
+``ExamplesIterable``                   2.19 to 5.x; ``_state_dict`` in it from 2.20 on
+``is_small_dataset``                   2.19 to 5.x: whether to keep a dataset in memory
+=====================================  ===================================================================
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import datasets
+from datasets.exceptions import DatasetGenerationError
+from datasets.iterable_dataset import ExamplesIterable
+from datasets.utils.info_utils import is_small_dataset
+
+from imagenet_reader.files import naming, note_use
+from imagenet_reader.hf.options import check_num_proc
+from imagenet_reader.log import without_bars_in_files
+from imagenet_reader.plan import Plan
+from imagenet_reader.rows import REAL_LABELS, Columns
+
+__all__ = ["RECORD", "TableBuilder", "info_of", "is_small_dataset", "read_record", "without_empty_columns"]
+
+RECORD = "imagenet_subsets.json"  # its modification time is the time of the dataset's last use
+LONGEST = 4  # lines of a list that is recorded in full
+
+
+class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # datasets is not typed
+    """A builder that streams examples, but prepares tables, which takes half as long; it leaves no files behind.
+
+    Subclasses define ``_generate_tables``, as for ``datasets.ArrowBasedBuilder``, and ``_generate_examples`` with the
+    same arguments. The examples are for streaming, which resumes immediately after ``load_state_dict`` if ``resumable``
+    is true: each record of ``shards`` must then yield one example.
+    """
+
+    resumable = True
+    threads: int | None = None  # that read ahead; ``None`` for the usual number
+
+    @property
+    def unfinished_dir(self) -> str | None:
+        """The folder that a preparation writes to; ``None`` if it is not on this machine."""
+        return self._output_dir if self._output_dir.endswith(".incomplete") else None
+
+    def download_and_prepare(self, *args: Any, num_proc: int | None = None, **kwargs: Any) -> None:
+        """As in ``datasets``, but in one process: ``num_proc`` is the number of threads that read.
+
+        Raises:
+            ValueError: ``num_proc`` is not a number of threads.
+        """
+        check_num_proc(num_proc)
+        self.threads = num_proc
+        super().download_and_prepare(*args, **kwargs)
+
+    def write_record(self, config: str, options: dict[str, Any], archives: list[str]) -> None:
+        """Write a JSON file that says what the dataset is to its folder, which is named by a digest.
+
+        Args:
+            config: the name of the config.
+            options: the non-default options; of a long list, only the length is recorded.
+            archives: the paths of the archives or folders that hold the images.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        recorded = dict(options)
+        for name, value in options.items():
+            if isinstance(value, (list, tuple)) and len(value) > LONGEST:
+                recorded[name] = f"{len(value):,} lines"
+        path = os.path.join(self._output_dir, RECORD)
+        record = {"config": config, "options": recorded, "archives": archives}
+        with naming(path, "writing the dataset"), open(path, "w", encoding="utf-8") as file:
+            json.dump(record, file, indent=2, default=str)  # paths need not be strings
+
+    def as_dataset(self, *args: Any, **kwargs: Any) -> Any:
+        """As in ``datasets``; notes that the cached dataset is used."""
+        note_use(os.path.join(self.cache_dir, RECORD))
+        return super().as_dataset(*args, **kwargs)
+
+    def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        for left in os.scandir(self.unfinished_dir) if self.unfinished_dir else ():
+            os.unlink(left.path)  # a leftover of a killed preparation, which must not become part of this one
+        self._system_error: OSError | None = None
+        try:
+            with without_bars_in_files():
+                super()._download_and_prepare(*args, **kwargs)
+        except OSError:
+            if self._system_error is None:
+                raise
+            raise self._system_error from self._system_error.__cause__  # datasets says "Cannot find data file" of any
+
+    def _prepare_split_single(
+        self, gen_kwargs: Any, fpath: Any, file_format: Any, max_shard_size: Any, job_id: Any, **of_examples: Any
+    ) -> Iterator[Any]:
+        prepared = datasets.ArrowBasedBuilder._prepare_split_single(
+            self, gen_kwargs, fpath, file_format, max_shard_size, job_id
+        )
+        try:
+            for progress in prepared:  # noqa: UP028 (yield from would close it first)
+                yield progress
+        except GeneratorExit:  # datasets yields once more when it is closed
+            with contextlib.suppress(RuntimeError):
+                prepared.close()
+            raise
+        except (OSError, DatasetGenerationError) as error:
+            system = error if isinstance(error, OSError) else error.__cause__
+            if isinstance(system, OSError) and system.errno is not None and system.filename is None:
+                message = f"{os.strerror(system.errno)}, while writing the dataset"
+                self._system_error = OSError(system.errno, message, self._output_dir)
+                raise self._system_error from error
+            if isinstance(error, OSError):
+                self._system_error = error
+            raise
+
+    def _get_examples_iterable_for_split(self, split_generator: Any) -> ExamplesIterable:
+        if not self.resumable:
+            return super()._get_examples_iterable_for_split(split_generator)
+        return _ResumingExamples(self._generate_examples, split_generator.gen_kwargs)
+
+
+class _ResumingExamples(ExamplesIterable):  # type: ignore[misc]  # datasets is not typed
+    """Examples that resume from a ``state_dict()`` immediately; ``datasets`` would reread the shard up to there."""
+
+    def __iter__(self) -> Iterator[Any]:
+        state = getattr(self, "_state_dict", None)  # absent in datasets 2.19
+        if not state:
+            yield from super().__iter__()
+            return
+        for shard in self.kwargs["shards"][state["shard_idx"] :]:
+            rest = {**self.kwargs, "shards": [shard[state["shard_example_idx"] :]]}
+            for example in self.generate_examples_fn(**rest):
+                state["shard_example_idx"] += 1
+                yield example
+            state["shard_idx"] += 1
+            state["shard_example_idx"] = 0
+
+    def shard_data_sources(self, *args: Any, **kwargs: Any) -> Any:
+        """As in ``datasets``."""
+        return self._resuming(super().shard_data_sources(*args, **kwargs))
+
+    def shuffle_data_sources(self, *args: Any, **kwargs: Any) -> Any:
+        """As in ``datasets``."""
+        return self._resuming(super().shuffle_data_sources(*args, **kwargs))
+
+    def _resuming(self, examples: Any) -> Any:
+        plain = type(examples) is ExamplesIterable
+        return type(self)(examples.generate_examples_fn, examples.kwargs) if plain else examples
+
+
+def read_record(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The record in a folder, with the arguments of ``write_record``; ``None`` if the folder has none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        with open(os.path.join(folder, RECORD), encoding="utf-8") as file:
+            record: dict[str, Any] = json.load(file)
+            return record
+    except (FileNotFoundError, ValueError):  # absent or incomplete
+        return None
+
+
+def info_of(info: datasets.DatasetInfo, columns: Columns) -> datasets.DatasetInfo:
+    """A copy of the info of a config with the features of these columns."""
+    left_out = () if columns.real_labels else (REAL_LABELS,)
+    copied = info.copy()
+    copied.features = datasets.Features({name: of for name, of in info.features.items() if name not in left_out})
+    return copied
+
+
+def without_empty_columns(loaded: Any, plan: Plan) -> Any:
+    """Remove ``real_labels`` from splits without them; ``datasets`` builds all splits with the same columns.
+
+    Args:
+        loaded: a return value of ``as_dataset`` or ``as_streaming_dataset``: a dataset, or a dict or list of them.
+        plan: their plan.
+    """
+    if not plan.columns.real_labels:
+        return loaded
+    if isinstance(loaded, dict):
+        return type(loaded)({split: without_empty_columns(dataset, plan) for split, dataset in loaded.items()})
+    if isinstance(loaded, list):
+        return [without_empty_columns(dataset, plan) for dataset in loaded]
+    names = re.split(r"\W+", str(loaded.split))  # as in train[:10%]+validation; "all" is not resolved when streaming
+    loaded_splits = [split for split in plan.subset if split in names or "all" in names]
+    if any(plan.image_set(split) == "validation" for split in loaded_splits):
+        return loaded
+    return loaded.select_columns([column for column in loaded.features if column != REAL_LABELS])

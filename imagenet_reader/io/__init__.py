@@ -1,0 +1,120 @@
+"""The bytes of a file, wherever it is: the only code that asks for them.
+
+A path of this machine is read with ``preadv``, see ``local``; any other URL is read through ``fsspec``, see ``remote``.
+"""
+
+import contextlib
+import functools
+import io
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import IO
+
+from imagenet_reader.io.local import File, FilePool, LocalFile, Pieces, Stamp, stamp_of_status
+from imagenet_reader.io.paths import is_url
+from imagenet_reader.io.remote import (
+    RawFile,
+    RemoteError,
+    RemoteFile,
+    fetch,
+    remote_names,
+    remote_stamp,
+    remote_stamps,
+    set_storage_options,
+)
+
+__all__ = [
+    "File",
+    "FilePool",
+    "Listing",
+    "LocalFile",
+    "Pieces",
+    "RemoteError",
+    "Stamp",
+    "exists",
+    "fetch",
+    "open_file",
+    "open_python_file",
+    "set_storage_options",
+    "stamp_of",
+    "stamp_of_status",
+    "stamps_of",
+]
+
+READ_AHEAD = 32 << 20  # bytes of a remote file that are fetched together, by several requests
+
+
+def open_file(url: str) -> contextlib.closing[File]:
+    """Context of an open file, at a path or URL, that is read by position.
+
+    Raises:
+        OSError: it cannot be opened.
+        ImportError: the package that ``fsspec`` needs for this URL is missing.
+    """
+    return contextlib.closing(RemoteFile(url) if is_url(url) else LocalFile(url))
+
+
+@contextlib.contextmanager
+def open_python_file(url: str, buffer: int = READ_AHEAD) -> Iterator[IO[bytes]]:
+    """Context of an open file, at a path or URL, as a file of Python; ``buffer`` bytes of a remote one are fetched
+    together."""
+    with open(url, "rb") if not is_url(url) else io.BufferedReader(RawFile(RemoteFile(url)), buffer) as file:
+        yield file
+
+
+def stamp_of(url: str) -> Stamp:
+    """The stamp of the file at a path or URL; ``OSError`` if there is none."""
+    return remote_stamp(url) if is_url(url) else stamp_of_status(os.stat(url))
+
+
+def stamps_of(urls: Sequence[str]) -> tuple[Stamp, ...]:
+    """The stamps of files, which are all local or all remote; ``OSError`` if one does not exist."""
+    return remote_stamps(urls) if urls and is_url(urls[0]) else tuple(map(stamp_of, urls))
+
+
+def exists(url: str) -> bool:
+    """Whether there is a file at a path or URL.
+
+    Raises:
+        OSError: a server did not say.
+    """
+    if not is_url(url):
+        return os.path.isfile(url)
+    try:
+        remote_stamp(url)
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    return True
+
+
+class Listing:
+    """The names in folders, at paths or URLs, each of which is listed once."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[str]] = {}
+        self._lines: dict[str, str] = {}
+
+    def names(self, folder: str) -> list[str]:
+        """The names in a folder, in any order; none if there is no such folder.
+
+        Raises:
+            OSError: it cannot be listed.
+        """
+        if folder not in self._names:
+            self._names[folder] = []
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                self._names[folder] = remote_names(folder) if is_url(folder) else os.listdir(folder)
+        return self._names[folder]
+
+    def matching(self, folder: str, pattern: str) -> list[str]:
+        """The names in a folder that match a regular expression without groups completely, sorted."""
+        if folder not in self._lines:
+            self._lines[folder] = "\n".join(["", *(name for name in self.names(folder) if "\n" not in name), ""])
+        # One search in all names takes a tenth of the time of one per name.
+        return sorted(_line(pattern).findall(self._lines[folder]))
+
+
+@functools.cache
+def _line(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf"\n({pattern})(?=\n)")

@@ -1,0 +1,129 @@
+"""Files that are read by position, and those of this machine."""
+
+import functools
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from imagenet_reader.files import naming
+
+
+class Stamp(NamedTuple):
+    """What changes when a file is replaced: its size in bytes, and its modification time in ns (remote: an ETag)."""
+
+    size: int
+    version: int | str
+
+
+class File(ABC):
+    """An open file that is read by position, by several threads at once.
+
+    ``path`` is what it was opened by. All methods raise ``OSError`` that names the file.
+    """
+
+    path: str
+
+    @abstractmethod
+    def read(self, offset: int, size: int) -> bytes:
+        """Up to ``size`` bytes from byte ``offset`` on, fewer only at the end of the file."""
+
+    @abstractmethod
+    def stamp(self) -> Stamp:
+        """The stamp of what is open."""
+
+    def read_into(self, offset: int, *buffers: memoryview) -> int:
+        """Fill buffers one after the other, from byte ``offset`` on; return how many bytes were read."""
+        content = memoryview(self.read(offset, sum(map(len, buffers))))
+        done = 0
+        for buffer in buffers:
+            part = content[done : done + len(buffer)]
+            buffer[: len(part)] = part
+            done += len(part)
+        return done
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes of ranges ``(offset, size)``, in their order; remote ones are fetched at once."""
+        return [self.read(offset, size) for offset, size in ranges]
+
+    def close(self) -> None:  # noqa: B027 (most keep nothing open)
+        """Close it; files that nobody refers to any more are closed, too."""
+
+
+class LocalFile(File):
+    """An open file of this machine."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self.fd = os.open(path, os.O_RDONLY)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """See ``File``."""
+        with naming(self.path, "reading"):
+            return os.pread(self.fd, size, offset)
+
+    def read_into(self, offset: int, *buffers: memoryview) -> int:
+        """See ``File``."""
+        with naming(self.path, "reading"):
+            return os.preadv(self.fd, buffers, offset)
+
+    def stamp(self) -> Stamp:
+        """See ``File``."""
+        return stamp_of_status(os.fstat(self.fd))
+
+    def close(self, close: Callable[[int], None] = os.close) -> None:  # when the interpreter exits, os is gone
+        """See ``File``."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            close(fd)
+
+    def __del__(self) -> None:
+        if hasattr(self, "fd"):  # it could be opened
+            self.close()
+
+
+class Pieces(File):
+    """A file that is read forwards: its bytes are taken from the last piece of ``size`` bytes that was read."""
+
+    def __init__(self, file: File, size: int):
+        self.path, self._file, self._size = file.path, file, size
+        self._start, self._piece = 0, b""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """See ``File``."""
+        if not self.holds(offset, size):
+            end = self._start + len(self._piece)
+            # The next piece continues this one if it then contains what is asked for.
+            self._start = end if end <= offset <= end + self._size - size else offset
+            self._piece = b""  # free the memory before reading
+            self._piece = self._file.read(self._start, max(size, self._size))
+        begin = offset - self._start
+        return self._piece[begin : begin + size]
+
+    def holds(self, offset: int, size: int = 1) -> bool:
+        """Whether the last piece has these bytes."""
+        return self._start <= offset and offset + size <= self._start + len(self._piece)
+
+    def stamp(self) -> Stamp:
+        """See ``File``."""
+        return self._file.stamp()
+
+
+def stamp_of_status(status: os.stat_result) -> Stamp:
+    """The stamp in what ``os.stat`` returns."""
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+class FilePool:
+    """Open files, the ``most`` used last; a dropped file is closed as soon as no thread reads it any more."""
+
+    def __init__(self, most: int = 32):
+        self._open = functools.lru_cache(most)(lambda path, version: LocalFile(path))
+
+    def get(self, path: str, version: int = 0) -> LocalFile:
+        """The open file at a path; another ``version`` of it, such as an inode, is opened again.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        return self._open(path, version)

@@ -1,0 +1,220 @@
+"""Archives that are read in place: the official ones, class tars, and Kaggle's zip and unpacked tar."""
+
+import os
+from typing import ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imagenet_reader.facts import (
+    CLASS_TAR,
+    FIRST_MEMBERS,
+    OFFICIAL_SIZES,
+    TEST_NAME,
+    TRAIN_NAME,
+    VALIDATION_NAME,
+    WNID,
+    ArchiveError,
+)
+from imagenet_reader.files import naming
+from imagenet_reader.formats.tar import BLOCK, ZERO_BLOCK, first_member, walk_archive, walk_class_tars
+from imagenet_reader.formats.zip import list_zip
+from imagenet_reader.io import Listing, exists, open_file, stamp_of, stamps_of
+from imagenet_reader.io.paths import is_url, join
+from imagenet_reader.layouts.base import ALL, ImageSet, Layout, join_tables
+from imagenet_reader.layouts.folders import fullest
+from imagenet_reader.lists import Images
+from imagenet_reader.text import shorten
+
+NOT_TAR = {  # by the first bytes
+    b"\x1f\x8b": "gzip data: rename it to .tar.gz, and unpack it with gunzip",
+    b"BZh": "bzip2 data: rename it to .tar.bz2, and unpack it with bunzip2",
+    b"\xfd7zXZ": "xz data: rename it to .tar.xz, and unpack it with unxz",
+    b"PK\x03\x04": "a zip archive",
+    b"<": "a web page, such as a log-in page saved under the archive's name: log in, and download it again",
+}
+TAR_DESCRIPTIONS = {  # by the name of the first member
+    CLASS_TAR: "the training archive, a tar of 1,000 class tars",
+    VALIDATION_NAME: "the validation archive, a flat tar of 50,000 images",
+    TEST_NAME: "the test archive, a flat tar of 100,000 images",
+    TRAIN_NAME: "a class tar, or the training images in one flat tar",
+}
+
+
+class OfficialTar(Layout):
+    """An official archive, or any flat tar of images."""
+
+    name: ClassVar = "official archive"
+    remote: ClassVar = True
+    indexable: ClassVar = True
+
+    @classmethod
+    def at(cls, path: str) -> "OfficialTar":
+        """The archive at a path or URL."""
+        return cls(path, (path,))
+
+    @classmethod
+    def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "OfficialTar | None":
+        """The archive of an official name."""
+        return next((cls.at(path) for name in images.archives if exists(path := join(data_dir, name))), None)
+
+    def list_members(self) -> pa.Table:
+        """Walk over the archive."""
+        return walk_archive(self.path)
+
+    def check(self) -> None:
+        """Check by its head that the archive can be the one that its name says.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ArchiveError: it is not a tar, or another one.
+        """
+        if not exists(self.path):
+            raise FileNotFoundError(f"{self.path} does not exist, or is not a file.")
+        name = first_name(self.path)
+        expected = FIRST_MEMBERS.get(os.path.basename(self.path))
+        if expected is not None and not expected.fullmatch(name):
+            kinds = (what for pattern, what in TAR_DESCRIPTIONS.items() if pattern.fullmatch(name))
+            raise ArchiveError(
+                f"{self.path} begins with the member {name.decode(errors='replace')!r:.200}: found "
+                f"{next(kinds, 'some other tar')}; expected {TAR_DESCRIPTIONS[expected]}. Put each archive, as it was "
+                "downloaded, under its official name."
+            )
+
+    def explain(self, missing: Images) -> str:
+        """Compare the size with the official one."""
+        return f"{self._sizes()}{super().explain(missing)}"
+
+    def explain_incomplete(self, missing: Images) -> str:
+        """Say that this is a stand-in, unless its size is the official one."""
+        if stamp_of(self.path).size == OFFICIAL_SIZES.get(os.path.basename(self.path)):
+            return super().explain_incomplete(missing)
+        advice = "Stand-ins have only the images of the published lists; this needs the complete official archive."
+        return f"{self._sizes()}It is a stand-in, or incomplete. {advice}"
+
+    def _sizes(self) -> str:
+        official = OFFICIAL_SIZES.get(os.path.basename(self.path))
+        if official is None:
+            return ""
+        return f"It has {stamp_of(self.path).size:,} bytes, the official archive {official:,}. "
+
+
+def first_name(path: str) -> bytes:
+    """The name of the first regular member of a tar; empty if it has none.
+
+    Raises:
+        ArchiveError: it is not a tar.
+    """
+    with open_file(path) as file, naming(path, "reading"):
+        size, start = file.stamp().size, file.read(0, BLOCK)
+        for magic, what in NOT_TAR.items():
+            if start.lstrip().startswith(magic):
+                raise ArchiveError(f"{path} is {what}; expected the tar as image-net.org has it.")
+        if len(start) < BLOCK or start == ZERO_BLOCK:
+            raise ArchiveError(f"{path} is no tar archive: it has {size:,} bytes and no member. Download it again.")
+        return first_member(file)
+
+
+def read_index(path: str | os.PathLike[str]) -> pa.Table:
+    """The members of an archive, from its index, which is made by walking the archive if there is none yet.
+
+    Args:
+        path: a tar of images, or a tar of class tars.
+
+    Returns:
+        ``pa.Table`` with columns ``name`` (without folders), ``offset`` (of the header in the archive, in bytes) and
+        ``size`` (of the image, in bytes), each name once.
+
+    Raises:
+        FileNotFoundError: there is no archive at ``path``.
+        ArchiveError: it is not a tar, damaged, or not the one that its name says.
+
+    Example:
+
+        >>> read_index("/data/ILSVRC2012_img_val.tar").num_rows
+        50000
+    """
+    archive = OfficialTar.at(os.fspath(path))
+    archive.check()
+    return archive.list_images(ALL)
+
+
+class ClassTars(Layout):
+    """A folder of the 1,000 class tars, as they are in the training archive."""
+
+    name: ClassVar = "class tars"
+    remote: ClassVar = True
+    indexable: ClassVar = True
+
+    @classmethod
+    def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "ClassTars | None":
+        """The folder that holds most classes, if some of them are class tars."""
+        found = fullest(images, data_dir, listing)
+        if found is None or found.is_flat or not found.class_tars:
+            return None
+        paths = [join(found.path, f"{wnid}.tar") for wnid in found.class_tars]
+        return cls(found.path, tuple(path for path in paths if is_url(path) or os.path.isfile(path)))
+
+    def list_members(self) -> pa.Table:
+        """Walk over all class tars."""
+        sizes = [stamp.size for stamp in stamps_of(self.files)]
+        return join_tables(walk_class_tars(self.files, sizes), self.files)
+
+    def check(self) -> None:
+        """Raise ``ArchiveError`` if some of the tars were unpacked and removed."""
+        names = [] if is_url(self.path) else os.listdir(self.path)
+        tars = {os.path.basename(path)[WNID] for path in self.files}
+        folders = sorted({name for name in names if CLASS_TAR.fullmatch(f"{name}.tar".encode())} - tars)
+        if folders:
+            raise ArchiveError(
+                f"{self.path} is partly unpacked: {len(tars):,} classes are tars, such as {min(tars)}.tar, and "
+                f"{len(folders):,} are folders only: {shorten(folders)}. Finish unpacking, and remove the tars; or put "
+                "back the tars of these classes."
+            )
+
+    def explain(self, missing: Images) -> str:
+        """Say which class tars are absent."""
+        absent = sorted({f"{name[WNID]}.tar" for name, _ in missing} - set(map(os.path.basename, self.files)))
+        if not absent:
+            return super().explain(missing)
+        return f"{len(absent):,} class tars are missing: {shorten(absent)}. Unpack the training archive again."
+
+
+class _KaggleArchive(Layout):
+    """One of Kaggle's archives: the newest, since "..._patched2019" comes last."""
+
+    pattern: ClassVar[str]
+
+    @classmethod
+    def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "Layout | None":
+        """The last archive of Kaggle's name."""
+        found = listing.matching(data_dir, cls.pattern)
+        return cls(path := join(data_dir, found[-1]), (path,)) if found else None
+
+
+class KaggleZip(_KaggleArchive):
+    """Kaggle's zip of all images."""
+
+    name: ClassVar = "Kaggle's zip"
+    pattern: ClassVar = r"imagenet-object-localization-challenge.*\.zip"
+
+    @property
+    def format(self) -> str:
+        """See ``Layout``."""
+        return "zip"
+
+    def list_members(self) -> pa.Table:
+        """Read the central directory."""
+        return list_zip(self.path)
+
+
+class KaggleTar(_KaggleArchive):
+    """Kaggle's .tar.gz after gunzip; its annotations and lists are left out."""
+
+    name: ClassVar = "Kaggle's tar"
+    pattern: ClassVar = r"imagenet_object_localization.*\.tar"
+
+    def list_members(self) -> pa.Table:
+        """Walk over the tar."""
+        table = walk_archive(self.path)
+        return table.filter(pc.ends_with(table["name"], ".JPEG"))

@@ -1,0 +1,314 @@
+"""Layouts that can be read only from beginning to end: the images that are wanted are extracted once, into tars below
+``HF_HOME``.
+
+Such a tar begins with a member that lists the names that were asked for, so that images which the source lacks are
+looked for only once.
+"""
+
+import contextlib
+import functools
+import glob
+import gzip
+import io
+import os
+import tarfile
+import zlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import IO, ClassVar, NamedTuple
+
+import filelock
+import pyarrow as pa
+
+from imagenet_reader.facts import ArchiveError
+from imagenet_reader.files import check_space, digest, naming, write_atomically
+from imagenet_reader.formats.names import official_name
+from imagenet_reader.formats.parquet import find_row_groups, read_images
+from imagenet_reader.formats.tar import walk_archive
+from imagenet_reader.index.kept import archive_identity, index_folder, index_path, kept_index, real_path
+from imagenet_reader.io import Listing, open_python_file, stamps_of
+from imagenet_reader.io.paths import join
+from imagenet_reader.layouts.base import ALL, ImageSet, Index, Layout, Request, Snapshot, changed_since
+from imagenet_reader.layouts.shards import Sharded
+from imagenet_reader.log import logger, progress_bar, warn
+from imagenet_reader.reading.batches import Reader
+from imagenet_reader.text import format_bytes
+
+ORIGIN = "comment"  # the field of a tar's global header that has the path of what it was made from
+ASKED = "asked.txt"  # the first member of such a tar; empty if all images were asked for
+BUFFER = 1 << 20  # bytes that are read or written at once
+IMAGE_BYTES = 150_000  # per image: more than the average
+DAMAGED = tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile
+
+Advance = Callable[[int], object]  # is called with numbers of bytes, like a progress bar's ``update``
+Member = tuple[str, bytes]  # official file name, image
+
+
+class Stream(NamedTuple):
+    """Images that are read one after the other.
+
+    Attributes:
+        size: bytes that will be read.
+        needed: bytes of the images, at most.
+        members: ``members(advance)`` yields the images, in any order, and calls ``advance`` with the bytes it has read.
+            Damaged files raise ``ArchiveError``.
+    """
+
+    size: int
+    needed: int
+    members: Callable[[Advance], Iterator[Member]]
+
+
+class Extracted(Layout):
+    """A layout from which images are extracted once: each config adds those that no other has asked for."""
+
+    in_place: ClassVar = False
+    obstacle: ClassVar[str] = "can be read only from beginning to end"
+    way_out: ClassVar[str] = "Unpack it once to avoid this."
+
+    @abstractmethod
+    def stream(self, request: Request) -> Stream:
+        """The images of a request.
+
+        Raises:
+            ArchiveError: a file is not what it should be.
+        """
+
+    def list_members(self) -> pa.Table:
+        """All images, which reads all files to their ends."""
+        stream, sizes = self.stream(ALL), {}
+        with progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar:
+            for name, image in stream.members(bar.update):
+                sizes[name.encode()] = len(image)
+        return pa.table({"name": pa.array(sizes, pa.binary()), "size": pa.array(sizes.values(), pa.int64())})
+
+    def list_images(self, request: Request) -> pa.Table:
+        """See ``Layout``."""
+        return self.list_members()
+
+    def index(self, snapshot: Snapshot, request: Request) -> Index:
+        """The extracted images, once those that are wanted and were not asked for before have been extracted."""
+        if self.snapshot() != snapshot:
+            raise changed_since(self.path)
+        tars = self._tars(snapshot.identity)
+        if _is_missing(request, tars):
+            with self._locked():
+                self._remove_others(snapshot.identity)
+                tars = self._tars(snapshot.identity)  # another process may have added some
+                if _is_missing(request, tars):
+                    self._extract(_without_asked(request, tars), tars, snapshot)
+                    tars = self._tars(snapshot.identity)
+        stamps = stamps_of(tars)
+        return Index(_list_tars(tars), Reader(self.format, tuple(tars), stamps, origin=self.path))
+
+    def explain(self, missing: list[tuple[str, int]]) -> str:
+        """Say that what was extracted may be removed."""
+        return f"Download it again; or if it is complete, delete {self._stem()}-*.tar, and load again."
+
+    def _stem(self) -> str:
+        return index_path(self.path).removesuffix(".index")
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Context in which no other process extracts images of these files."""
+        lock = filelock.FileLock(f"{self._stem()}.tar.lock")
+        try:
+            os.makedirs(index_folder(), exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            message = (
+                f"{error.strerror}: {self.path} {self.obstacle}, so its images are kept in a folder below HF_HOME, "
+                f"which cannot be written. Set HF_HOME to one that can. {self.way_out}"
+            )
+            raise OSError(error.errno, message, index_folder()) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _tars(self, identity: str) -> list[str]:
+        return sorted(glob.glob(f"{glob.escape(self._stem())}-{identity[:16]}-*.tar"))
+
+    def _remove_others(self, identity: str) -> None:
+        """Remove what was extracted from other files, which were at this path."""
+        for tar in set(glob.glob(f"{glob.escape(self._stem())}-*.tar")) - set(self._tars(identity)):
+            for path in (tar, index_path(tar)):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+
+    def _extract(self, request: Request, tars: list[str], snapshot: Snapshot) -> None:
+        """Extract images into another tar."""
+        names = None if request.all else sorted({*request.images, *request.wnids})
+        tar = f"{self._stem()}-{snapshot.identity[:16]}-{digest(names)[:16]}.tar"
+        stream = self.stream(request)
+        warn(
+            f"{self.path} {self.obstacle}: {format_bytes(stream.size)} are read once, and the images that are asked "
+            f"for are extracted into {index_folder()}, where later loads find them. {self.way_out}".rstrip()
+        )
+        check_space(index_folder(), stream.needed, f"images of {self.path}")
+        with write_atomically(tar) as written:
+            with naming(written, f"extracting images of {self.path}"), open(written, "wb", BUFFER) as file:
+                found = self._copy(names, tars, file, stream)
+            if not found and not tars:
+                advice = "Download those that hold them, or pass splits=[...] to build only other splits."
+                raise ArchiveError(f"{self.path} holds none of the images that are asked for. {advice}")
+            if self.snapshot() != snapshot:
+                raise ArchiveError(f"{self.path} has changed while it was read. Load again once it is complete.")
+        logger.info("%d images of %s extracted into %s", found, self.path, tar)
+
+    def _copy(self, names: list[str] | None, tars: list[str], file: IO[bytes], stream: Stream) -> int:
+        """Copy images into an open file, as a tar; return how many there were."""
+        have = set(_list_tars(tars)["name"].to_pylist()) if tars else set()
+        headers, found = {ORIGIN: real_path(self.path)}, 0
+        options = {"format": tarfile.PAX_FORMAT, "pax_headers": headers, "copybufsize": BUFFER}
+        with (
+            progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar,
+            tarfile.TarFile(mode="w", fileobj=file, **options) as target,
+        ):
+            _add(target, ASKED, "\n".join(names or ()).encode())
+            for name, image in stream.members(bar.update):
+                if name.encode() not in have:
+                    _add(target, name, image)
+                    found += 1
+        return found
+
+
+def _add(target: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    target.addfile(member, io.BytesIO(content))
+    target.members = []  # type: ignore[attr-defined]  # else all headers stay in memory
+
+
+def _list_tars(tars: list[str]) -> pa.Table:
+    """The images in extracted tars; no two have the same."""
+    tables = []
+    for number, tar in enumerate(tars):
+        table = kept_index(tar, archive_identity(tar), functools.partial(walk_archive, tar))
+        tables.append(table.append_column("file", pa.array([number] * len(table), pa.int64())))
+    return pa.concat_tables([table.replace_schema_metadata() for table in tables])
+
+
+def _asked(tar: str) -> list[str]:
+    """The names that a tar was made for: file names and wnids; none if it was made for all images."""
+    with tarfile.open(tar, "r:") as source:
+        member = source.next()
+        content = source.extractfile(member) if member is not None and member.name == ASKED else None
+        return content.read().decode().split() if content is not None else []
+
+
+def _without_asked(request: Request, tars: list[str]) -> Request:
+    """What no tar was made for."""
+    asked = {name for tar in tars for name in _asked(tar)}
+    images = {name: label for name, label in request.images.items() if not {name, name[:9]} & asked}
+    return Request(request.all, images, sorted(set(request.wnids) - asked))
+
+
+def _is_missing(request: Request, tars: list[str]) -> bool:
+    if any(not _asked(tar) for tar in tars):  # it was made for all images
+        return False
+    missing = _without_asked(request, tars)
+    return missing.all or bool(missing.images or missing.wnids)
+
+
+def origin_of(tar: str | os.PathLike[str]) -> str | None:
+    """The path of what an extracted tar was made from; ``None`` if it does not say.
+
+    Raises:
+        OSError: the tar cannot be read.
+        tarfile.TarError: it is none.
+    """
+    with tarfile.open(tar, "r:") as source:
+        return source.pax_headers.get(ORIGIN)
+
+
+# -------------------------------------------------------------------------------------------- the layouts
+
+
+class _TarGz(Extracted):
+    """.tar.gz files, which are read to their ends, where their checksums are."""
+
+    def stream(self, request: Request) -> Stream:
+        """The images in the order of the files."""
+        size = sum(stamp.size for stamp in stamps_of(self.files))
+        needed = size if request.all else min(size, IMAGE_BYTES * request.most)
+        return Stream(size, needed, functools.partial(self._members, request))
+
+    def _members(self, request: Request, advance: Advance) -> Iterator[Member]:
+        for file in self.files:
+            yield from _read_tar_gz(file, request, advance)
+
+
+def _read_tar_gz(path: str, request: Request, advance: Advance) -> Iterator[Member]:
+    """The images in a .tar.gz that are requested.
+
+    Raises:
+        ArchiveError: it is damaged or cut off.
+    """
+    before = 0
+    try:
+        with open_python_file(path) as file, gzip.open(file) as content:
+            with tarfile.open(fileobj=content, mode="r|") as source:
+                for member in source:
+                    source.members = []  # type: ignore[attr-defined]  # else all headers stay in memory
+                    is_image = member.isreg() and member.name.endswith(".JPEG")
+                    name = official_name(member.name) if is_image else None
+                    image = source.extractfile(member) if name and request.covers(name) else None
+                    if name and image is not None:
+                        yield name, image.read()
+                        advance(file.tell() - before)
+                        before = file.tell()
+            while piece := content.read(BUFFER):
+                if piece.strip(b"\0"):
+                    raise tarfile.ReadError("expected a tar header")
+    except DAMAGED as error:
+        raise ArchiveError(f"{path} is cut off or damaged ({error}). Download it again.") from error
+
+
+class KaggleTarGz(_TarGz):
+    """Kaggle's .tar.gz of all images."""
+
+    name: ClassVar = "Kaggle's .tar.gz"
+
+    @classmethod
+    def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "KaggleTarGz | None":
+        """The last .tar.gz of Kaggle's name: "..._patched2019"."""
+        found = listing.matching(data_dir, r"imagenet_object_localization.*\.tar\.gz")
+        return cls(path := join(data_dir, found[-1]), (path,)) if found else None
+
+
+class HubTarGz(Sharded, _TarGz):
+    """The flat .tar.gz files that ``ILSVRC/imagenet-1k`` had on the Hub: ``train_images_0.tar.gz`` and so on."""
+
+    remote: ClassVar = True
+    name: ClassVar = "Hub .tar.gz"
+    way_out: ClassVar = "To avoid this, unpack them on a disk."
+    patterns: ClassVar = {
+        "train": "train_images_*.tar.gz",
+        "validation": "val_images.tar.gz",
+        "test": "test_images.tar.gz",
+    }
+    counts: ClassVar = {"train": 5}
+
+
+class HubParquet(Sharded, Extracted):
+    """The Parquet files of ``ILSVRC/imagenet-1k``, of which only row groups that hold wanted images are read."""
+
+    remote: ClassVar = True
+    name: ClassVar = "Hub Parquet"
+    obstacle: ClassVar = "has no random access"
+    way_out: ClassVar = ""
+    patterns: ClassVar = {name: f"{name}-*-of-*.parquet" for name in ("train", "validation", "test")}
+
+    def list_members(self) -> pa.Table:
+        """All images, of which only the names are read; sizes are estimates."""
+        groups = find_row_groups(self.files, ALL.covers)
+        sizes = [max(1, group.wanted_size // len(group.names)) for group in groups for _ in group.names]
+        names = [name.encode() for group in groups for name in group.names]
+        return pa.table({"name": pa.array(names, pa.binary()), "size": pa.array(sizes, pa.int64())})
+
+    def stream(self, request: Request) -> Stream:
+        """The images in the order of the files; names are read first."""
+        groups = find_row_groups(self.files, request.covers)
+        needed = sum(group.wanted_size for group in groups)
+        return Stream(sum(group.size for group in groups), needed, functools.partial(read_images, groups))

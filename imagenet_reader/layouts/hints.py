@@ -1,0 +1,150 @@
+"""Messages for a ``data_dir`` without images in a supported layout: where they are, and what to do."""
+
+import contextlib
+import difflib
+import heapq
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterator
+
+from imagenet_reader.facts import FIRST_MEMBERS, OFFICIAL_SIZES, SUPPORTED_LAYOUTS, ArchiveError, download_advice
+from imagenet_reader.io import Listing
+from imagenet_reader.io.paths import is_url
+from imagenet_reader.layouts.archives import first_name
+from imagenet_reader.layouts.base import IMAGE_SETS, ImageSet, Layout
+from imagenet_reader.text import shorten
+
+ON_HUB = re.compile(r"\b((?:ILSVRC|timm)/imagenet-1k[\w-]*)$")  # repositories of ImageNet
+FILES = ".tar", ".gz", ".zip", ".parquet"
+NAMES_SHOWN = 8
+MAX_FOLDERS = 200  # below data_dir, that are searched
+HIGHER = 2  # folders above that are searched: data_dir may be a class folder
+MAX_TARS = 20
+
+Find = Callable[[str, str, Listing], Layout | None]  # the layout of a set of images in a folder
+
+
+def describe_missing(find: Find, set_name: str, needed: list[str], data_dir: str, listing: Listing) -> str:
+    """The message for images that a folder does not have in a supported layout.
+
+    Args:
+        find: finds layouts.
+        set_name: the set of images that is missing.
+        needed: the names of all sets that the config needs: a folder is recommended only if it has all of them.
+        data_dir: the folder.
+        listing: what it and its likely folders hold.
+    """
+    images = IMAGE_SETS[set_name]
+    if is_url(data_dir):
+        return _describe_missing_remotely(images, data_dir, listing)
+    if not os.path.isdir(data_dir):
+        return _describe_no_folder(data_dir, listing)
+    names = listing.names(data_dir)
+    shown = shorten(heapq.nsmallest(NAMES_SHOWN, names)) + (" ..." if len(names) > NAMES_SHOWN else "")
+    found = f"{data_dir} has no {images.words} in a supported layout (it holds: {shown or 'nothing'})."
+    hint = (
+        _describe_deeper(find, set_name, needed, data_dir, listing)
+        or _describe_above(find, needed, data_dir, listing)
+        or _describe_tars(images, data_dir, listing)
+    )
+    if hint:
+        return f"{found} {hint}"
+    absent = [IMAGE_SETS[name].archives[0] for name in needed if find(name, data_dir, listing) is None]
+    skipping = "To build only the splits that do not need them, pass splits=[...]."
+    return f"{found} {SUPPORTED_LAYOUTS} {download_advice(absent, data_dir)} {skipping}"
+
+
+def _describe_missing_remotely(images: ImageSet, url: str, listing: Listing) -> str:
+    if url.endswith(FILES):
+        return f"data_dir={url!r} is a file: pass the URL of the folder that it is in."
+    found = shorten(listing.names(url), NAMES_SHOWN) or "nothing that is listed"
+    return (
+        f"{url} has no {images.archives[0]} (found: {found}). At a URL, expected the official archives, the class tars "
+        "(train/n01440764.tar), or files of the Hugging Face Hub (Parquet, .tar.gz, WebDataset) or of TensorFlow "
+        "Datasets (TFRecords); download other layouts first. To build only the splits that do not need it, pass "
+        "splits=[...]."
+    )
+
+
+def _describe_no_folder(data_dir: str, listing: Listing) -> str:
+    if os.path.isfile(data_dir):
+        return f"data_dir={data_dir!r} is a file: pass the folder that it is in."
+    on_hub = ON_HUB.search(data_dir)
+    if on_hub:
+        return (
+            f"data_dir={data_dir!r}: there is no such folder. For the repository on the Hub, pass "
+            f"data_dir='hf://datasets/{on_hub[1]}', or call "
+            f"imagenet_subsets.select(datasets.load_dataset({on_hub[1]!r}), ...)."
+        )
+    parent, rest = os.path.split(data_dir)
+    below: list[str] = []
+    while not os.path.isdir(parent):
+        below.insert(0, rest)
+        parent, rest = os.path.split(parent)
+    near = difflib.get_close_matches(rest, listing.matching(parent, r"[^.\n].*"))
+    paths = [path for name in near if os.path.isdir(path := os.path.join(parent, name, *below))]
+    advice = f"Did you mean {paths[0]!r}?" if paths else "Pass the folder of the images."
+    return f"data_dir={data_dir!r}: there is no such folder ({parent} has no {rest!r}). {advice}"
+
+
+def _describe_deeper(find: Find, set_name: str, needed: list[str], data_dir: str, listing: Listing) -> str:
+    """Which folder below has such images; it is recommended if it has all that the config needs."""
+    parts: list[str] = []
+    for folder in itertools.islice(_folders_below(data_dir, listing), MAX_FOLDERS):
+        with contextlib.suppress(OSError):
+            layouts = {name: find(name, folder, listing) for name in {set_name, *needed}}
+            if None not in layouts.values():
+                return f"But {folder} has such images: pass data_dir={folder!r}."
+            layout = layouts[set_name]
+            if layout is not None and layout.path not in parts:
+                parts.append(layout.path)
+    if not parts:
+        return ""
+    goal = os.path.join(data_dir, IMAGE_SETS[set_name].folders[0])
+    where = f"move what is in it to {goal}" if os.path.isdir(parts[0]) else f"move it to {data_dir}"
+    return f"But {shorten(parts, 3, 400)} has such images: {where}."
+
+
+def _folders_below(data_dir: str, listing: Listing) -> Iterator[str]:
+    """The folders below a folder, down to two levels or to Kaggle's tree."""
+    names = listing.matching(data_dir, r"[^.\n][^.\n]*")  # those of folders, mostly: to ask of each file takes long
+    folders = list(itertools.islice((os.path.join(data_dir, name) for name in names), MAX_FOLDERS))
+    folders = [folder for folder in folders if os.path.isdir(folder)]
+    yield from folders
+    for folder in folders:
+        for name in ("Data/CLS-LOC", *listing.matching(folder, r"[^.\n][^.\n]*")):
+            deeper = os.path.join(folder, name)
+            if os.path.isdir(deeper):
+                yield deeper
+
+
+def _describe_above(find: Find, needed: list[str], data_dir: str, listing: Listing) -> str:
+    """Which folder above has all that the config needs, if ``data_dir`` is a part of it, such as ``train``."""
+    folder = data_dir
+    for _ in range(HIGHER):
+        folder = os.path.dirname(folder)
+        with contextlib.suppress(OSError):
+            paths = [layout.path for name in needed if (layout := find(name, folder, listing)) is not None]
+            overlap = any(os.path.commonpath([data_dir, path]) in (data_dir, path) for path in paths)
+            if len(paths) == len(needed) and overlap:
+                return f"But {folder} has such images: pass data_dir={folder!r}."
+    return ""
+
+
+def _describe_tars(images: ImageSet, data_dir: str, listing: Listing) -> str:
+    """What the tars in a folder are, by their first bytes, or by their size."""
+    archive, seen = images.archives[0], []
+    for name in itertools.islice(listing.matching(data_dir, r"[^\n]*\.(?:tar|tar\.gz|tgz)[^\n]*"), MAX_TARS):
+        path = os.path.join(data_dir, name)
+        try:
+            if os.path.isfile(path) and FIRST_MEMBERS[archive].fullmatch(first_name(path)):
+                size, official = os.path.getsize(path), OFFICIAL_SIZES.get(archive)
+                sizes = "" if size == official or official is None else f" (of {size:,} bytes; it has {official:,})"
+                return f"But {path} begins like that archive{sizes}; rename it to {archive}."
+        except ArchiveError as error:
+            if images.archives[0].removesuffix(".tar") in name:
+                seen.append(str(error))
+        except OSError as error:
+            seen.append(f"{path} cannot be read: {error.strerror}")
+    return f"But {' '.join(seen[:3])}" if seen else ""

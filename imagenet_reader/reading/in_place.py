@@ -1,0 +1,173 @@
+"""The read-only ``fsspec`` file system of in-place images, whose paths are those of ``addresses``.
+
+    >>> import fsspec
+    >>> path = dataset.cast_column("image", datasets.Image(decode=False))[0]["image"]["path"]
+    >>> with fsspec.open(path) as file:
+    ...     image = PIL.Image.open(file)
+
+Where this package is installed, the entry point ``fsspec.specs`` registers the scheme in every process.
+"""
+
+import io
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from fsspec import AbstractFileSystem
+
+from imagenet_reader.facts import ArchiveError
+from imagenet_reader.formats.images import Format, Where
+from imagenet_reader.index.kept import doubt
+from imagenet_reader.io import File, FilePool, LocalFile, stamp_of_status
+from imagenet_reader.io.paths import is_url
+from imagenet_reader.reading import addresses
+from imagenet_reader.reading.batches import fetch_images, read_checked
+
+THREADS = 16
+SLOW = 0.001  # seconds per image; if reads are faster, threads only wait for each other
+FETCHED = 256  # remote images at once
+OPEN_ARCHIVES = 8  # at most, per process; a config reads from three
+
+
+class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """Images in archives as files. It cannot list them: their paths are in the rows of a dataset.
+
+    Raises, when it reads:
+        FileNotFoundError: the archive no longer exists.
+        ArchiveError: it was replaced or changed since the dataset was made, or the image is damaged.
+        ValueError: this is no path of ``addresses``.
+    """
+
+    protocol = addresses.SCHEME
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(part) for part in path]
+        return os.fspath(path).removeprefix(addresses.PREFIX)
+
+    def unstrip_protocol(self, name: str) -> str:
+        """The path with the scheme."""
+        return addresses.PREFIX + str(self._strip_protocol(name))
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> io.BytesIO:
+        if mode != "rb":
+            raise OSError(f"{path} can only be read: archives stay as they are.")
+        return _ImageFile(read_image(path))
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
+        """The bytes of an image, or a part of them."""
+        return read_image(path)[start:end]
+
+    def cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **options: Any) -> Any:
+        """As in ``fsspec``: the bytes of one image, or ``{path: bytes}`` of several.
+
+        Remote images are fetched at once. After the first slow read of a local one, the rest use a thread pool.
+        """
+        if isinstance(path, str):
+            return self.cat_file(path)
+        images: dict[str, Any] = {}
+        remote = [name for name in path if is_url(addresses.parse(name).where.file)]
+        for start in range(0, len(remote), FETCHED):
+            images |= _fetch(remote[start : start + FETCHED], on_error)
+        images |= _read_local([name for name in path if name not in images], on_error)
+        return {name: images[name] for name in path if images[name] is not None}
+
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
+        """Name, size in bytes and type of an image."""
+        path = self._strip_protocol(path)
+        address = addresses.parse(path)
+        size = address.where.size if address.pixels == "archive" else len(read_image(path))
+        return {"name": path, "size": size, "type": "file"}
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
+        """The image itself."""
+        info = self.info(path)
+        return [info] if detail else [info["name"]]
+
+    def modified(self, path: str) -> float:
+        """The modification time of the file of an image, in seconds."""
+        version = addresses.parse(path).where.stamp.version
+        if isinstance(version, str):
+            raise NotImplementedError("a remote file has an ETag instead of a time")
+        return version / 1e9
+
+
+class _ImageFile(io.BytesIO):
+    """An image in memory. Unlike those of ``BytesIO``, its methods can be replaced, as ``datasets`` does."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, as files of ``fsspec`` have it."""
+        return len(self.getbuffer())
+
+
+def _read_local(paths: list[str], on_error: str) -> dict[str, Any]:
+    images = {}
+    for k, path in enumerate(paths, start=1):
+        started = time.perf_counter()
+        images[path] = _read_or_error(path, on_error)
+        if time.perf_counter() - started > SLOW:
+            with ThreadPoolExecutor(THREADS) as pool:
+                images |= zip(paths[k:], pool.map(_read_or_error, paths[k:], [on_error] * len(paths[k:])))
+            break
+    return images
+
+
+def _fetch(paths: list[str], on_error: str) -> dict[str, Any]:
+    places = [addresses.parse(path) for path in paths]
+    files: Iterable[File | None]
+    try:
+        files = fetch_images([(place.format, place.where) for place in places])
+    except OSError:
+        if on_error == "raise":
+            raise
+        files = [None] * len(paths)  # each by itself
+    return {path: _read_or_error(path, on_error, file) for path, file in zip(paths, files)}
+
+
+def _read_or_error(path: str, on_error: str, file: File | None = None) -> Any:
+    try:
+        return read_image(path, file)
+    except (OSError, ValueError) as error:
+        if on_error == "raise":
+            raise
+        return error if on_error == "return" else None
+
+
+_FILES = FilePool(OPEN_ARCHIVES)
+
+
+def read_image(path: str, file: File | None = None) -> bytes:
+    """The bytes of an image, read from its file, or from ``file``, which holds it; raises as ``ImagenetFileSystem``.
+
+    Safe to call from several threads and after a fork: no read depends on a file position.
+    """
+    image_format, where, pixels = addresses.parse(path)
+    buffer = memoryview(bytearray(where.size))
+    if file is None:
+        file = fetch_images([(image_format, where)])[0] if is_url(where.file) else _open_unchanged(where, image_format)
+    image = read_checked((image_format, file, where), buffer)
+    return bytes(image if pixels == "benchmark" else buffer)
+
+
+def _open_unchanged(where: Where, image_format: Format) -> LocalFile:
+    """The open file of an image; an error if it is not the one that was indexed."""
+    try:
+        status = os.stat(where.file)
+    except FileNotFoundError:
+        advice = "This dataset reads its images in place. Put the file back where it was, or load the dataset again."
+        raise FileNotFoundError(f"{where.file} no longer exists. {advice}") from None
+    if stamp_of_status(status) != where.stamp:
+        if not image_format.shared:  # in a folder of images, or in a class folder below it
+            folder = os.path.dirname(where.file)
+            doubt(folder, [where.name])
+            doubt(os.path.dirname(folder), [where.name])
+        raise ArchiveError(
+            f"{where.file} has changed since this in-place dataset was built. "
+            "Load the dataset again once the file is complete."
+        )
+    # The inode is part of the key, so that another file of this name is opened, too.
+    return _FILES.get(where.file, status.st_ino) if image_format.shared else LocalFile(where.file)

@@ -1,1 +1,0 @@
-"""Walking over all headers of an archive."""
