@@ -16,11 +16,8 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Iterable
-from collections.abc import Iterator
-from collections.abc import Sequence
-from typing import Any
-from typing import NoReturn
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NoReturn
 
 import datasets
 import fsspec
@@ -235,10 +232,16 @@ def _reader_importable() -> Iterator[None]:
 
 with _reader_importable():
     from imagenet_reader import lists
-    from imagenet_reader.facts import SUPPORTED_LAYOUTS, TRAIN_ARCHIVE, VALIDATION_ARCHIVE, ArchiveError, download_advice
+    from imagenet_reader.facts import (
+        SUPPORTED_LAYOUTS,
+        TRAIN_ARCHIVE,
+        VALIDATION_ARCHIVE,
+        ArchiveError,
+        download_advice,
+    )
     from imagenet_reader.files import as_utf_8, check_space, unused_cache
     from imagenet_reader.hf.builder import TableBuilder, is_small_dataset, without_empty_columns
-    from imagenet_reader.hf.options import check_config_name, check_data_dir, check_names, check_split
+    from imagenet_reader.hf.options import check_config_name, check_data_dir, check_names, check_num_proc, check_split
     from imagenet_reader.hf.select import select_splits
     from imagenet_reader.index.kept import index_path
     from imagenet_reader.io import set_storage_options
@@ -448,6 +451,7 @@ def load_dataset(
         raise NotImplementedError(
             "A streaming dataset is not prepared, so num_proc cannot be combined with streaming=True."
         )
+    check_num_proc(num_proc)
     options: dict[str, Any] = {"label_names": label_names, "splits": splits, "on_missing": on_missing}
     options |= {"image_bytes": image_bytes, "unlabeled": unlabeled, "train_list": train_list}
     options |= {"validation_list": validation_list, "classes": classes, "real_labels": real_labels}

@@ -6,8 +6,6 @@ TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
 VALIDATION_ARCHIVE = "ILSVRC2012_img_val.tar"
 TEST_ARCHIVES = "ILSVRC2012_img_test.tar", "ILSVRC2012_img_test_v10102019.tar"
 OFFICIAL_SIZES = {TRAIN_ARCHIVE: 147_897_477_120, VALIDATION_ARCHIVE: 6_744_924_160}  # bytes
-TRAIN_IMAGES = 1_281_167  # no list names them all
-TRAIN_IMAGES_PER_CLASS = 732, 1300  # minimum and maximum, Russakovsky et al. 2015, table 2
 TEST_IMAGES = 100_000
 MAX_IMAGE = 1 << 28  # bytes; the largest image has 16 MB
 

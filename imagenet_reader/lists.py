@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagenet_reader.facts import TEST_IMAGES, TRAIN_IMAGES_PER_CLASS
+from imagenet_reader.facts import TEST_IMAGES
 from imagenet_reader.text import shorten
 
 # The published lists: their length, and the SHA-256 of their sorted lines "<wnid>/<file name>".
@@ -28,6 +28,8 @@ LISTS = {
 TRAIN_LISTS = "10pct", "lt_train", "lt_validation"  # those of training images; 10pct includes 1pct
 # The published sets of classes: the SHA-256 of their lines, one wnid per line in published order.
 CLASS_SETS = {"imagenet100": "79f3f1552ccc478ce24bd934b4573625db584ddc1f4643ae23c994a94cb11397"}
+TRAIN_IMAGES = 1_281_167  # in ILSVRC 2012; no list names them all
+TRAIN_IMAGES_PER_CLASS = 732, 1300  # minimum and maximum, Russakovsky et al. 2015, table 2
 REAL_SHA256 = "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b"  # of real.json; TFDS pins the same
 
 # split_files/ is in this package in an installed wheel, and beside it in a clone.
@@ -67,13 +69,7 @@ def label_of_wnid() -> dict[str, int]:
 
 
 def label_names(classes: Sequence[tuple[str, str]], kind: str) -> list[str]:
-    """The names of the classes.
-
-    Args:
-        classes: (wnid, words) of each class, as ``read_classes`` returns them.
-        kind: ``"wnid"`` or ``"words"``. If two classes have the same words, both get their wnids added, as in
-            ``crane (n02012849)``.
-    """
+    """The names of the classes."""
     if kind == "wnid":
         return [wnid for wnid, _ in classes]
     count = collections.Counter(words for _, words in classes)
@@ -81,18 +77,7 @@ def label_names(classes: Sequence[tuple[str, str]], kind: str) -> list[str]:
 
 
 def read_split_list(name: str) -> Images:
-    """The images of a published list.
-
-    Args:
-        name: a key of ``LISTS``.
-
-    Returns:
-        ``list[tuple[str, int]]``, (file name, label) per image, sorted by file name.
-
-    Raises:
-        FileNotFoundError: ``split_files/`` has no such file.
-        ValueError: the file does not hold the published list.
-    """
+    """The images of a published list."""
     wnids, path = read_wnids(), SPLIT_FILES / f"{name}.parquet"
     table = read_table(path)
     labels = table["label"].to_pylist()
@@ -117,15 +102,7 @@ def test_images() -> Images:
 
 @functools.cache
 def read_class_set(name: str) -> list[str]:
-    """The wnids of a published set of classes, in published order.
-
-    Args:
-        name: a key of ``CLASS_SETS``.
-
-    Raises:
-        FileNotFoundError: ``split_files/`` has no such file.
-        ValueError: the file does not hold the published set.
-    """
+    """The wnids of a published set of classes, in published order."""
     wnids, path = read_wnids(), SPLIT_FILES / f"{name}.parquet"
     chosen = [wnids[label] for label in read_table(path)["label"].to_pylist()]
     _check_digest(path, "".join(f"{wnid}\n" for wnid in chosen), CLASS_SETS[name])
@@ -138,10 +115,6 @@ def read_real_labels() -> list[list[int]]:
 
     Source: Beyer et al., Are we done with ImageNet?, arXiv 2006.07159. Labels are 0 to 999, in published order; 3,163
     images have none.
-
-    Raises:
-        FileNotFoundError: ``split_files/`` has no such file.
-        ValueError: the file does not hold the published labels.
     """
     path = SPLIT_FILES / "real.parquet"
     labels: list[list[int]] = read_table(path)["labels"].to_pylist()
@@ -162,14 +135,7 @@ def _check_digest(path: pathlib.Path, text: str, expected: str) -> None:
 
 
 def published_labels(classes: str | Sequence[str] | None) -> tuple[int, ...] | None:
-    """The published labels of the classes that the option ``classes`` names, ascending; ``None`` for all classes.
-
-    Args:
-        classes: a key of ``CLASS_SETS``, or a list of wnids in any order.
-
-    Raises:
-        ValueError: an unknown name or wnid, no wnid, or a repeated one.
-    """
+    """The published labels of the classes that the option ``classes`` names, ascending; ``None`` for all classes."""
     if classes is None:
         return None
     if isinstance(classes, str):
@@ -235,11 +201,6 @@ def incompleteness(names: Iterable[str], labels: Labels, classes: tuple[int, ...
 
     No list has the number of images per class. Only the minimum and maximum per class and the images in published lists
     are known, so other missing images are not noticed.
-
-    Args:
-        names: the file names of all images found of these classes, ``[n]``.
-        labels: their published labels, ``[n]``.
-        classes: the published labels of the classes.
     """
     fewest, most = TRAIN_IMAGES_PER_CLASS
     count = np.bincount(labels, minlength=len(read_wnids()))

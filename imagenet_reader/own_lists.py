@@ -41,15 +41,7 @@ class Mistake(NamedTuple):
 
 
 def as_given(source: Any) -> str | list[str] | None:
-    """Convert a user's list to a path or a list of lines.
-
-    Args:
-        source: a path; or an iterable of names, such as a list, a NumPy array, a pandas Series or a generator, which is
-            exhausted; or ``None``.
-
-    Raises:
-        ValueError: the source is none of these.
-    """
+    """Convert a user's list to a path or a list of lines."""
     if source is None:
         return None
     if isinstance(source, (str, bytes, os.PathLike)):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader import lists
-from imagenet_reader.facts import MAX_IMAGE, TEST_IMAGES, TRAIN_IMAGES, VALIDATION_NAME, WNID, ArchiveError
+from imagenet_reader.facts import MAX_IMAGE, TEST_IMAGES, VALIDATION_NAME, WNID, ArchiveError
 from imagenet_reader.files import as_utf_8, digest
 from imagenet_reader.layouts.base import Layout, Request
 from imagenet_reader.layouts.find import find_layouts
@@ -123,8 +123,10 @@ class Plan:
             return None
         if name in self._own_lists or self.columns.classes is not None:
             return len(self._read_list(name))
-        counts = {"full": TRAIN_IMAGES, "test": TEST_IMAGES} | {key: count for key, (count, _) in lists.LISTS.items()}
-        return TRAIN_IMAGES - counts[name] if complement else counts[name]
+        counts = {"full": lists.TRAIN_IMAGES, "test": TEST_IMAGES} | {
+            key: count for key, (count, _) in lists.LISTS.items()
+        }
+        return lists.TRAIN_IMAGES - counts[name] if complement else counts[name]
 
     def labels_by_name(self, split: str) -> dict[str, int] | None:
         """Name -> label of the images in a split's list, or in that of its complement; ``None`` if there is no list."""
@@ -159,12 +161,7 @@ class Plan:
 
     @functools.cached_property
     def splits(self) -> dict[str, SplitRows]:
-        """The rows of each split.
-
-        Raises:
-            ArchiveError: an archive is not as expected, has changed since the plan was made, or lacks images.
-            OSError: a file cannot be read.
-        """
+        """The rows of each split."""
         for layout in self.layouts:
             layout.check()  # raise errors that are cheap to detect before any work
         indexes = {layout: layout.index(self._snapshots[layout], self._request(layout)) for layout in self.layouts}
@@ -256,15 +253,7 @@ class Plan:
     # ------------------------------------------------------------------------- the rows of a loaded dataset
 
     def listed(self, split: str, train_names: Callable[[], pa.Array]) -> tuple[pa.Array, lists.Labels]:
-        """The images of a split, in row order: file names, ``string [n]``, and published labels, ``int64 [n]``.
-
-        Args:
-            split: the split.
-            train_names: returns the names of all available training images, for splits without a list.
-
-        Raises:
-            ArchiveError: training images of the chosen classes are missing.
-        """
+        """The images of a split, in row order: file names, ``string [n]``, and published labels, ``int64 [n]``."""
         images = self._listed(self.subset[split])
         if images is None:
             names, labels = self._without_list(self.subset[split], train_names())

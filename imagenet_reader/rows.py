@@ -49,31 +49,13 @@ class Columns:
     real_labels: bool = False
 
     def table(self, rows: Rows, image_bytes: pa.Array, paths: pa.Array | None = None) -> pa.Table:
-        """The table that is written for rows.
-
-        Args:
-            rows: structured array ``[n]``, see above.
-            image_bytes: ``binary [n]``, the images; null for those that are not copied.
-            paths: ``string [n]``, the addresses of images that are not copied; by default, the file names.
-
-        Returns:
-            ``pa.Table`` with ``image`` (struct of ``bytes`` and ``path``), and the columns of ``beside``.
-        """
+        """The table that is written for rows."""
         names = file_names(rows)
         image = pa.StructArray.from_arrays([image_bytes, names if paths is None else paths], ["bytes", "path"])
         return pa.table({"image": image, **self.beside(names, rows["label"])})
 
     def beside(self, names: pa.Array, labels: Labels) -> dict[str, pa.Array]:
-        """The columns other than ``image``.
-
-        Args:
-            names: ``string [n]``, the file names of the images.
-            labels: ``int64 [n]``, their published labels; -1 for images without one.
-
-        Returns:
-            ``label`` (``int64 [n]``), ``file_name`` (``string [n]``), and, if the dataset has it, ``real_labels``
-            (``list<int64> [n]``, null for all but official validation images).
-        """
+        """The columns other than ``image``."""
         columns = {"label": pa.array(relabel(labels, self.classes)), "file_name": names}
         if self.real_labels:
             columns[REAL_LABELS] = pa.array(map(self._real_labels, names.to_pylist()), pa.list_(pa.int64()))
@@ -101,14 +83,7 @@ def locate(images: Images, index: pa.Table) -> Rows:
 
 
 def training_rows(index: pa.Table, wnids: Sequence[str], without: Collection[str] = (), classes: Any = None) -> Rows:
-    """The rows of all training images in the index of a layout, in index order.
-
-    Args:
-        index: the index of a layout.
-        wnids: the 1,000 wnids in label order.
-        without: file names to leave out.
-        classes: labels of the classes to select; ``None`` for all.
-    """
+    """The rows of all training images in the index of a layout, in index order."""
     names = index["name"].combine_chunks()
     labels = pc.index_in(pc.binary_slice(names, WNID.start, WNID.stop), pa.array(wnids, pa.string()).cast(pa.binary()))
     chosen = pc.and_(pc.match_substring_regex(names, f"^(?:{TRAIN_NAME.pattern.decode()})\\z"), pc.is_valid(labels))
@@ -127,7 +102,7 @@ def named_tuples(rows: Rows) -> Iterator[Any]:
 
 @functools.cache
 def _row_type(fields: tuple[str, ...]) -> Any:
-    return collections.namedtuple("Row", fields)  # type: ignore[misc]  # the fields depend on the layout
+    return collections.namedtuple("Row", fields)
 
 
 def order_by_digest(names: npt.NDArray[np.bytes_]) -> npt.NDArray[np.int64]:

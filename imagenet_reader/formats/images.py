@@ -58,12 +58,7 @@ class Format(ABC):
 
     @abstractmethod
     def read(self, file: File, where: Where, buffer: memoryview) -> None:
-        """Read an image into a buffer of ``where.size`` bytes.
-
-        Raises:
-            ArchiveError: the file does not have that image there.
-            zlib.error: a zip member is damaged.
-        """
+        """Read an image into a buffer of ``where.size`` bytes."""
 
     def describe(self, where: Where) -> str:
         """The place of an image, for messages."""

@@ -47,14 +47,7 @@ def official_name(path: str) -> str | None:
 
 
 def official_names(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """``official_name`` of each path.
-
-    Args:
-        paths: ``string`` or ``large_string``, ``[n]``.
-
-    Returns:
-        the same type, ``[n]``; null for paths that are null or have no official name.
-    """
+    """``official_name`` of each path."""
     if len(paths) < PART or not isinstance(paths, pa.ChunkedArray):
         return _official_names(paths)
     parts = [paths.slice(start, PART) for start in range(0, len(paths), PART)]
@@ -75,20 +68,7 @@ def _official_names(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedA
 
 
 def name_samples(members: pa.Table, file: File) -> pa.Table:
-    """The images in a WebDataset tar.
-
-    Args:
-        members: the members of the tar, ``tar.MEMBERS``.
-        file: the tar; the JSON of an image is read if the stem is not an official name.
-
-    Returns:
-        ``pa.Table``, one row per image: ``name`` (``binary``, the official file name), ``offset`` and ``size``
-        (``int64``) of the image's bytes in the file, without a header.
-
-    Raises:
-        ArchiveError: an image has no official name.
-        OSError: the file cannot be read.
-    """
+    """The images in a WebDataset tar."""
     parts = pc.extract_regex(members["name"], MEMBER)
     members = members.append_column("stem", pc.struct_field(parts, "stem"))
     kinds = pc.struct_field(parts, "kind")

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.formats.names import official_names
-from imagenet_reader.io import is_url, open_python_file
+from imagenet_reader.io import open_python_file
+from imagenet_reader.io.paths import is_url
 from imagenet_reader.rows import fixed_width
 
 PATH, BYTES = "image.path", "image.bytes"
@@ -50,17 +51,7 @@ class RowGroup(NamedTuple):
 
 
 def find_row_groups(files: tuple[str, ...], is_wanted: Callable[[str], bool]) -> list[RowGroup]:
-    """Find the row groups that hold wanted images, in the order of the files, reading names only.
-
-    Args:
-        files: paths of Parquet files.
-        is_wanted: whether the image with an official file name is wanted.
-
-    Raises:
-        ArchiveError: a file is not a Parquet file, is truncated, or has no such column or no names; or a wanted image
-            is in two rows.
-        OSError: a file cannot be read.
-    """
+    """Find the row groups that hold wanted images, in the order of the files, reading names only."""
     with ThreadPoolExecutor(THREADS) as pool:
         found = pool.map(lambda file: _find_in_file(file, is_wanted), files)
         groups = [group for of_file in found for group in of_file]
@@ -77,16 +68,7 @@ def find_row_groups(files: tuple[str, ...], is_wanted: Callable[[str], bool]) ->
 
 
 def read_images(groups: list[RowGroup], advance: Callable[[int], object]) -> Iterator[tuple[str, bytes]]:
-    """Yield the wanted images, (official file name, bytes), in the order of their rows.
-
-    Args:
-        groups: the result of ``find_row_groups``.
-        advance: called with the ``RowGroup.size`` of each that was read, like a progress bar's ``update``.
-
-    Raises:
-        ArchiveError: a file is damaged, or an image has no bytes.
-        OSError: a file cannot be read.
-    """
+    """Yield the wanted images, (official file name, bytes), in the order of their rows."""
     left, reading = collections.deque(groups), collections.deque[tuple[RowGroup, Future[Any]]]()
     pool = ThreadPoolExecutor(THREADS)
     try:
@@ -94,7 +76,7 @@ def read_images(groups: list[RowGroup], advance: Callable[[int], object]) -> Ite
             held = sum(group.wanted_size for group, _ in reading)
             if left and len(reading) <= THREADS and held + left[0].wanted_size <= AHEAD:
                 group = left.popleft()
-                reading.append((group, pool.submit(lambda group=group: list(_images(group)))))
+                reading.append((group, pool.submit(_read_row_group, group)))
             elif reading:
                 group, future = reading.popleft()
                 yield from future.result()
@@ -159,6 +141,10 @@ def _read_names(file: str) -> tuple[pq.FileMetaData, int, pa.ChunkedArray]:
             "images, such as n01440764_10026_n01440764.JPEG. Without them, the images cannot be identified."
         )
     return metadata, columns.index(BYTES), names
+
+
+def _read_row_group(group: RowGroup) -> list[tuple[str, bytes]]:
+    return list(_images(group))
 
 
 def _images(group: RowGroup) -> Iterator[tuple[str, bytes]]:

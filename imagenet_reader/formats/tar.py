@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader.facts import CLASS_TAR, TRAIN_NAME, ArchiveError
-from imagenet_reader.io import READ_AHEAD, File, FilePool, Pieces, is_url, open_file
+from imagenet_reader.io import READ_AHEAD, File, FilePool, Pieces, open_file
+from imagenet_reader.io.paths import is_url
 from imagenet_reader.log import progress_bar, warn
 from imagenet_reader.rows import fixed_width
 
@@ -68,11 +69,7 @@ def base_name(field: bytes) -> bytes:
 
 
 def payload_size(header: bytes) -> int:
-    """The size in bytes of the payload after a header.
-
-    Raises:
-        ValueError: this is no header.
-    """
+    """The size in bytes of the payload after a header."""
     if len(header) < BLOCK:
         raise ValueError("the archive ends within a header")
     if header[TYPE] in WITHOUT_PAYLOAD or (header[TYPE] == 0 and header[NAME].split(b"\0", 1)[0].endswith(b"/")):
@@ -137,13 +134,7 @@ class _Walk:
         self._sizes: list[int] = []
 
     def advance(self, read: Read, go_on: GoOn = lambda offset: True, stride: int = 1) -> None:
-        """Pass headers up to the end or an error, or until ``go_on`` returns false.
-
-        Args:
-            read: ``read(offset, size)``, as of ``io.File``.
-            go_on: ``go_on(offset)`` says whether to pass the header at this offset.
-            stride: ask that only of every ``stride``-th header.
-        """
+        """Pass headers up to the end or an error, or until ``go_on`` returns false."""
         while not self.done and self.error is None and go_on(self.position):
             try:
                 self._pass_headers(read, go_on, stride)
@@ -152,11 +143,7 @@ class _Walk:
             self._check_headers()  # which may find an earlier error
 
     def take_members(self) -> pa.Table:
-        """The regular members passed since the last call, ``MEMBERS``.
-
-        Raises:
-            ArchiveError, OSError: the error that ended the walk.
-        """
+        """The regular members passed since the last call, ``MEMBERS``."""
         if self.error is not None:
             raise self.error
         tables, self._tables = [MEMBERS.empty_table(), *self._tables], []
@@ -237,10 +224,6 @@ def first_member(file: File) -> bytes:
     """The name of the first regular member of a tar, without folders; empty if the tar has none.
 
     AppleDouble members are skipped.
-
-    Raises:
-        ArchiveError: the file is not a tar.
-        OSError: it cannot be read.
     """
     walk = _Walk(file.path, 0, file.stamp().size)
     while not walk.done:
@@ -252,12 +235,7 @@ def first_member(file: File) -> bytes:
 
 
 def walk_tar(file: File) -> pa.Table:
-    """The regular members of an open tar, ``MEMBERS``, each name once.
-
-    Raises:
-        ArchiveError: the tar is damaged or truncated, or has members that no ImageNet archive has.
-        OSError: it cannot be read.
-    """
+    """The regular members of an open tar, ``MEMBERS``, each name once."""
     walk = _Walk(file.path, 0, file.stamp().size)
     walk.advance(file.read)
     return last_of_each_name(walk.take_members(), file.path)
@@ -308,9 +286,6 @@ def _finish(walks: Sequence[_Walk], what: str) -> Iterator[pa.Table]:
 
     Hopping from header to header costs the same per image, streaming in large pieces the same per byte; threads help
     where the storage has a high latency. A remote tar is streamed.
-
-    Raises:
-        ArchiveError, OSError: the error of the first walk that has one.
     """
     total = sum(walk.end - walk.position for walk in walks)
     with progress_bar(f"Indexing {what}", total) as bar, ThreadPoolExecutor(THREADS) as pool:

@@ -33,16 +33,7 @@ MASK = 0xA282EAD8  # see TensorFlow's lib/hash/crc32c.h
 
 
 def list_examples(file: File) -> pa.Table:
-    """The images in a TFRecord file.
-
-    Returns:
-        ``pa.Table``, one row per record: ``name`` (``binary``, the feature ``file_name``), ``offset`` and ``size``
-        (``int64``) of the bytes of the feature ``image`` in the file.
-
-    Raises:
-        ArchiveError: the file is not a TFRecord file, is truncated, or has a record without these features.
-        OSError: it cannot be read.
-    """
+    """The images in a TFRecord file."""
     names, offsets, sizes = [], [], []
     window = _Window(file)
     for start, end in _records(window, file.path):

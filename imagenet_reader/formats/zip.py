@@ -15,12 +15,7 @@ PACKED_MEMBERS = MEMBERS.append(pa.field("packed", pa.int64()))
 
 
 def list_zip(path: str) -> pa.Table:
-    """The images in a zip, ``PACKED_MEMBERS``, each name once.
-
-    Raises:
-        ArchiveError: it is damaged, or has images that cannot be read.
-        OSError: it cannot be read.
-    """
+    """The images in a zip, ``PACKED_MEMBERS``, each name once."""
     try:
         with zipfile.ZipFile(path) as archive:
             images = [info for info in archive.infolist() if info.filename.endswith(".JPEG")]

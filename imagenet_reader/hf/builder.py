@@ -44,8 +44,12 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
     is true: each record of ``shards`` must then yield one example.
     """
 
-    resumable = True
     threads: int | None = None  # that read ahead; ``None`` for the usual number
+
+    @property
+    def resumable(self) -> bool:
+        """Whether streaming can resume by counting rows."""
+        return True
 
     @property
     def unfinished_dir(self) -> str | None:
@@ -53,26 +57,13 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
         return self._output_dir if self._output_dir.endswith(".incomplete") else None
 
     def download_and_prepare(self, *args: Any, num_proc: int | None = None, **kwargs: Any) -> None:
-        """As in ``datasets``, but in one process: ``num_proc`` is the number of threads that read.
-
-        Raises:
-            ValueError: ``num_proc`` is not a number of threads.
-        """
+        """As in ``datasets``, but in one process: ``num_proc`` is the number of threads that read."""
         check_num_proc(num_proc)
         self.threads = num_proc
         super().download_and_prepare(*args, **kwargs)
 
     def write_record(self, config: str, options: dict[str, Any], archives: list[str]) -> None:
-        """Write a JSON file that says what the dataset is to its folder, which is named by a digest.
-
-        Args:
-            config: the name of the config.
-            options: the non-default options; of a long list, only the length is recorded.
-            archives: the paths of the archives or folders that hold the images.
-
-        Raises:
-            OSError: the folder cannot be written.
-        """
+        """Write a JSON file that says what the dataset is to its folder, which is named by a digest."""
         recorded = dict(options)
         for name, value in options.items():
             if isinstance(value, (list, tuple)) and len(value) > LONGEST:
@@ -158,11 +149,7 @@ class _ResumingExamples(ExamplesIterable):  # type: ignore[misc]  # datasets is 
 
 
 def read_record(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """The record in a folder, with the arguments of ``write_record``; ``None`` if the folder has none.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """The record in a folder, with the arguments of ``write_record``; ``None`` if the folder has none."""
     try:
         with open(os.path.join(folder, RECORD), encoding="utf-8") as file:
             record: dict[str, Any] = json.load(file)
@@ -180,12 +167,7 @@ def info_of(info: datasets.DatasetInfo, columns: Columns) -> datasets.DatasetInf
 
 
 def without_empty_columns(loaded: Any, plan: Plan) -> Any:
-    """Remove ``real_labels`` from splits without them; ``datasets`` builds all splits with the same columns.
-
-    Args:
-        loaded: a return value of ``as_dataset`` or ``as_streaming_dataset``: a dataset, or a dict or list of them.
-        plan: their plan.
-    """
+    """Remove ``real_labels`` from splits without them; ``datasets`` builds all splits with the same columns."""
     if not plan.columns.real_labels:
         return loaded
     if isinstance(loaded, dict):

@@ -63,15 +63,7 @@ def check_split(split: str, known: Iterable[str]) -> None:
 
 
 def check_names(config_class: type, names: Iterable[str]) -> None:
-    """Check that a config has options with these names.
-
-    Args:
-        config_class: the config, a subclass of ``datasets.BuilderConfig``.
-        names: the keyword arguments of a builder; those of ``datasets.DatasetBuilder`` are accepted, too.
-
-    Raises:
-        ValueError: the config has no such option. The message suggests the closest match.
-    """
+    """Check that a config has options with these names."""
     known = [field.name for field in dataclasses.fields(config_class)]
     own = list(config_class.__annotations__)
     of_builder = inspect.signature(datasets.DatasetBuilder.__init__).parameters

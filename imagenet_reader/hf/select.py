@@ -4,7 +4,6 @@ These private names of ``datasets`` 2.19 to 5.x are used: ``_indices``, the rows
 ``ConcatenationTable``, a table made of a grid of blocks; ``_formatting``, the format of a streaming dataset.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import datasets
@@ -39,21 +38,7 @@ Numbers = npt.NDArray[np.int64]
 
 
 def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: str | None) -> Any:
-    """Select the splits of a plan, or one of them, from a dataset; the result is streaming if the dataset is.
-
-    Args:
-        dataset: any ImageNet. Of a ``Dataset``, only the splits that it has images of are selected; of a streaming
-            dict, each split is selected from the one of the same set of images.
-        plan: a plan without a ``data_dir``.
-        info: the info of the result, with its features.
-        split: the split to return, as a dataset; ``None`` for a dict of all.
-
-    Raises:
-        ArchiveError: images are missing.
-        TypeError: ``dataset`` is not a dataset.
-        ValueError: there is no such split, the dataset does not name its images, or its labels differ from the
-            published ones.
-    """
+    """Select the splits of a plan, or one of them, from a dataset; the result is streaming if the dataset is."""
     streams = isinstance(dataset, (datasets.IterableDataset, datasets.IterableDatasetDict))
     if not streams and not isinstance(dataset, (datasets.Dataset, datasets.DatasetDict)):
         raise TypeError(
@@ -72,7 +57,7 @@ def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: s
 
 
 def _image_column(features: datasets.Features) -> str:
-    found = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+    found: list[str] = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
     if len(found) != 1:
         raise ValueError(f"Expected a dataset with one image column; found {found or dict(features)!s:.500}.")
     return found[0]
@@ -98,13 +83,7 @@ class _OwnLabels:
         self._published = _published(feature.names) if isinstance(feature, datasets.ClassLabel) else None
 
     def check(self, names: pa.Array, own: pa.Array, published: Numbers) -> None:
-        """Raise ``ValueError`` if the labels differ from those of the published lists.
-
-        Args:
-            names: file names, ``string [n]``.
-            own: the values of ``column``, ``[n]``; null or -1 for images without a label.
-            published: the labels of the lists, ``int64 [n]``; -1 for images without a label.
-        """
+        """Raise ``ValueError`` if the labels differ from those of the published lists."""
         if not (pa.types.is_integer(own.type) or pa.types.is_null(own.type)):
             raise ValueError(f"The column {self.column} holds {own.type}; expected class numbers. {self._advice()}")
         known = pc.fill_null(own.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
@@ -250,7 +229,8 @@ def _rows_of(part: _Part, names: pa.Array) -> Numbers:
     """The first row of a dataset with each of these file names, ``int64 [n]``; -1 for names without a row."""
     held = pc.indices_nonzero(pc.is_in(part.names, value_set=names))  # a small table of wanted names is faster
     rows = held.take(pc.index_in(names, value_set=part.names.take(held)))
-    return pc.fill_null(rows.cast(pa.int64()), -1).to_numpy()
+    found: Numbers = pc.fill_null(rows.cast(pa.int64()), -1).to_numpy()
+    return found
 
 
 def _needed(rows: list[Numbers]) -> list[int]:
@@ -283,9 +263,7 @@ def _join(
     schema = datasets.Features({name: info.features[name] for name in columns}).arrow_schema
     images = datasets.concatenate_datasets([part.images(info.features["image"]) for part in parts])
     others = datasets.Dataset(InMemoryTable(pa.table(columns, schema)))
-    joined = datasets.concatenate_datasets(
-        [images, others], axis=1, info=info.copy(), split=datasets.NamedSplit(split)
-    )
+    joined = datasets.concatenate_datasets([images, others], axis=1, info=info.copy(), split=datasets.NamedSplit(split))
     return joined.select(table_rows)
 
 

@@ -21,21 +21,12 @@ _OF = b"files"
 
 
 def write_beside(table: pa.Table, files: Sequence[str], output: str | os.PathLike[str]) -> None:
-    """Write the index of some files to ``output``.
-
-    Raises:
-        OSError: a file cannot be read, or ``output`` cannot be written.
-    """
+    """Write the index of some files to ``output``."""
     write_index_file(table.replace_schema_metadata({_OF: json.dumps(_described(files))}), os.fspath(output))
 
 
 def read_beside(url: str, files: Sequence[str]) -> pa.Table | None:
-    """The index of some files that is kept at ``url``; ``None`` if there is no such file.
-
-    Raises:
-        ArchiveError: it is damaged, or the index of other files.
-        OSError: a file cannot be read.
-    """
+    """The index of some files that is kept at ``url``; ``None`` if there is no such file."""
     try:
         with open_file(url) as file:
             content = file.read(0, file.stamp().size)

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imagenet_reader.files import note_use, write_atomically
-from imagenet_reader.io import is_url, open_file
+from imagenet_reader.io import open_file
+from imagenet_reader.io.paths import is_url
 from imagenet_reader.lists import read_table
 from imagenet_reader.log import logger, warn
 
@@ -69,7 +70,7 @@ def load_index(path: str, identity: str) -> pa.Table | None:
             table = read_index_file(stream.read())
     except OSError:
         return None
-    if table is None or table.schema.metadata[b"identity"] != identity.encode():
+    if table is None or (table.schema.metadata or {}).get(b"identity") != identity.encode():
         return None
     logger.info("Index of %s: taken from %s", path, file)
     note_use(file)
@@ -142,11 +143,7 @@ def _warn_not_kept(error: OSError) -> None:
 
 
 def indexed_archive(file: str | os.PathLike[str]) -> str | None:
-    """The path of the archive whose index is kept in a file; ``None`` if the file is damaged or does not say.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """The path of the archive whose index is kept in a file; ``None`` if the file is damaged or does not say."""
     with open(file, "rb") as stream:
         content = _undamaged(stream.read())
     metadata = (content and pq.read_schema(pa.BufferReader(content)).metadata) or {}
@@ -166,11 +163,7 @@ def _undamaged(content: bytes) -> memoryview | None:
 
 
 def write_index_file(table: pa.Table, file: str) -> None:
-    """Write a table of members, with its metadata, to a file, which then is complete or as it was.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write a table of members, with its metadata, to a file, which then is complete or as it was."""
     encodings = dict.fromkeys(table.column_names, "DELTA_BINARY_PACKED") | {"name": "DELTA_BYTE_ARRAY"}
     content = io.BytesIO()
     options = {"compression": "zstd", "use_dictionary": False, "column_encoding": encodings}

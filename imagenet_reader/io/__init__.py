@@ -46,12 +46,7 @@ READ_AHEAD = 32 << 20  # bytes of a remote file that are fetched together, by se
 
 
 def open_file(url: str) -> contextlib.closing[File]:
-    """Context of an open file, at a path or URL, that is read by position.
-
-    Raises:
-        OSError: it cannot be opened.
-        ImportError: the package that ``fsspec`` needs for this URL is missing.
-    """
+    """Context of an open file, at a path or URL, that is read by position."""
     return contextlib.closing(RemoteFile(url) if is_url(url) else LocalFile(url))
 
 
@@ -74,11 +69,7 @@ def stamps_of(urls: Sequence[str]) -> tuple[Stamp, ...]:
 
 
 def exists(url: str) -> bool:
-    """Whether there is a file at a path or URL.
-
-    Raises:
-        OSError: a server did not say.
-    """
+    """Whether there is a file at a path or URL."""
     if not is_url(url):
         return os.path.isfile(url)
     try:
@@ -96,11 +87,7 @@ class Listing:
         self._lines: dict[str, str] = {}
 
     def names(self, folder: str) -> list[str]:
-        """The names in a folder, in any order; none if there is no such folder.
-
-        Raises:
-            OSError: it cannot be listed.
-        """
+        """The names in a folder, in any order; none if there is no such folder."""
         if folder not in self._names:
             self._names[folder] = []
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):

@@ -121,9 +121,5 @@ class FilePool:
         self._open = functools.lru_cache(most)(lambda path, version: LocalFile(path))
 
     def get(self, path: str, version: int = 0) -> LocalFile:
-        """The open file at a path; another ``version`` of it, such as an inode, is opened again.
-
-        Raises:
-            OSError: it cannot be opened.
-        """
+        """The open file at a path; another ``version`` of it, such as an inode, is opened again."""
         return self._open(path, version)

@@ -19,11 +19,7 @@ def is_http(url: str) -> bool:
 
 
 def normalize_data_dir(path: str | os.PathLike[str]) -> str:
-    """A folder, however it is written, as an absolute path or a URL without a slash at its end.
-
-    Raises:
-        ValueError: it is a chain of URLs, or a URL with a user name, a password or a query, which may be secrets.
-    """
+    """A folder, however it is written, as an absolute path or a URL without a slash at its end."""
     path = os.path.expanduser(os.fspath(path))
     for scheme in _LOCAL:
         path = path.removeprefix(scheme)

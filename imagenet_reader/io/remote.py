@@ -40,7 +40,7 @@ _PACKAGES = {  # protocol -> what its file system needs; datasets 5 no longer re
     **dict.fromkeys(("az", "abfs"), "adlfs"),
 }
 _T = TypeVar("_T")
-_System = fsspec.AbstractFileSystem
+_System = Any  # an fsspec.AbstractFileSystem, which is not typed
 _options: dict[str, dict[str, Any]] = {}  # by server
 _answers_ranges: dict[str, bool] = {}  # by server
 # In a fork, fsspec drops the file systems of the parent. If they were closed there, the parent would miss the answers
@@ -65,12 +65,7 @@ def set_storage_options(url: str, options: dict[str, Any]) -> None:
 
 
 def _file_system(url: str) -> tuple[_System, str]:
-    """The file system of a URL and the path in it; ``fsspec`` keeps one per process, so that forks get their own.
-
-    Raises:
-        ImportError: the package for this protocol is missing; the message says which.
-        ValueError: ``fsspec`` does not know the protocol.
-    """
+    """The file system of a URL and the path in it; ``fsspec`` keeps one per process, so that forks get their own."""
     options, protocol = _options.get(_server(url), {}), url.split("::")[-1].split("://")[0].lower()
     try:
         if is_http(url):
@@ -105,12 +100,7 @@ class _Failed(Exception):
 
 
 def _with_retries(url: str, attempt: Callable[[], _T], stop: threading.Event | None = None) -> _T:
-    """What ``attempt()`` returns; it is called again, with growing pauses, after failures that may pass.
-
-    Raises:
-        OSError: it failed for good.
-        ImportError: the package for this protocol is missing.
-    """
+    """What ``attempt()`` returns; it is called again, with growing pauses, after failures that may pass."""
     for tries in itertools.count(1):
         try:
             return attempt()
@@ -159,11 +149,7 @@ def _explained(error: BaseException, url: str, tries: int) -> OSError:
 
 
 def remote_stamp(url: str) -> Stamp:
-    """The size and version of what a URL has now.
-
-    Raises:
-        OSError: there is no such file, or the server does not say its size.
-    """
+    """The size and version of what a URL has now."""
     stamp = _ask(url, lambda system, path: _stamp_in(system.info(path)))
     if stamp is None:
         message = "the server does not say the size of this file, so it cannot be read by ranges"
@@ -183,11 +169,7 @@ def remote_stamps(urls: Sequence[str]) -> tuple[Stamp, ...]:
 
 
 def remote_names(folder: str) -> list[str]:
-    """The names in a folder, sorted; none if there is no such folder, or if it is on a web server that lists nothing.
-
-    Raises:
-        OSError: it cannot be listed.
-    """
+    """The names in a folder, sorted; none if there is no such folder, or if it is on a web server that lists nothing."""
     url = folder.rstrip("/") + "/" if is_http(folder) else folder  # servers redirect to it; lists are relative to it
     try:
         return sorted(info["name"].rstrip("/").rsplit("/", 1)[-1] for info in _infos(url))
@@ -215,11 +197,7 @@ def _ask(url: str, question: Callable[[_System, str], _T]) -> _T:
 
 
 def _stamp_in(info: dict[str, Any]) -> Stamp | None:
-    """The stamp in what ``fsspec`` says of a file; ``None`` if it does not say a size.
-
-    Raises:
-        IsADirectoryError: it is a folder.
-    """
+    """The stamp in what ``fsspec`` says of a file; ``None`` if it does not say a size."""
     if info.get("type") == "directory":
         raise IsADirectoryError(f"{redact(info['name'])} is a folder")
     if info.get("size") is None:
@@ -273,11 +251,7 @@ class FetchedFile(File):
 
 
 def fetch(places: Sequence[tuple[str, Stamp, int, int]], stop: threading.Event | None = None) -> list[FetchedFile]:
-    """Fetch parts of remote files, (URL, stamp, offset, size), at once.
-
-    Raises:
-        OSError: a file cannot be read, or was replaced since it had this stamp, or ``stop`` was set.
-    """
+    """Fetch parts of remote files, (URL, stamp, offset, size), at once."""
     files = {url: RemoteFile(url, stamp, stop) for url, stamp, _, _ in places}
     contents = _read_ranges([(files[url], offset, size) for url, _, offset, size in places])
     stamps = dict(zip(files, remote_stamps(list(files))))
@@ -402,7 +376,7 @@ def _read_or_error(system: _System, stop: threading.Event, place: tuple[str, int
     try:
         if stop.is_set():
             return RemoteError("the transfer was interrupted")
-        if type(system).cat_file is not _System.cat_file:
+        if type(system).cat_file is not fsspec.AbstractFileSystem.cat_file:
             return bytes(system.cat_file(path, start, end))
         with system.open(path, "rb", cache_type="none") as file:  # else it reads megabytes ahead
             file.seek(start)

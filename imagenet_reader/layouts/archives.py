@@ -63,12 +63,7 @@ class OfficialTar(Layout):
         return walk_archive(self.path)
 
     def check(self) -> None:
-        """Check by its head that the archive can be the one that its name says.
-
-        Raises:
-            FileNotFoundError: there is none.
-            ArchiveError: it is not a tar, or another one.
-        """
+        """Check by its head that the archive can be the one that its name says."""
         if not exists(self.path):
             raise FileNotFoundError(f"{self.path} does not exist, or is not a file.")
         name = first_name(self.path)
@@ -100,11 +95,7 @@ class OfficialTar(Layout):
 
 
 def first_name(path: str) -> bytes:
-    """The name of the first regular member of a tar; empty if it has none.
-
-    Raises:
-        ArchiveError: it is not a tar.
-    """
+    """The name of the first regular member of a tar; empty if it has none."""
     with open_file(path) as file, naming(path, "reading"):
         size, start = file.stamp().size, file.read(0, BLOCK)
         for magic, what in NOT_TAR.items():

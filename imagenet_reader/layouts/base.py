@@ -9,13 +9,19 @@ from typing import ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, TRAIN_IMAGES_PER_CLASS, VALIDATION_ARCHIVE, WNID, ArchiveError
+from imagenet_reader.facts import (
+    TEST_ARCHIVES,
+    TRAIN_ARCHIVE,
+    VALIDATION_ARCHIVE,
+    WNID,
+    ArchiveError,
+)
 from imagenet_reader.files import digest
 from imagenet_reader.index.beside import SUFFIX, read_beside
 from imagenet_reader.index.kept import archive_identity, kept_index, load_index
 from imagenet_reader.io import Listing, Stamp, stamps_of
 from imagenet_reader.io.paths import is_url
-from imagenet_reader.lists import Images
+from imagenet_reader.lists import TRAIN_IMAGES_PER_CLASS, Images
 from imagenet_reader.log import warn
 from imagenet_reader.reading.batches import Reader
 from imagenet_reader.text import format_bytes, redact
@@ -152,15 +158,7 @@ class Layout(ABC):
 
     @abstractmethod
     def list_members(self) -> pa.Table:
-        """List all images, reading all files.
-
-        Returns:
-            ``pa.Table`` with ``name`` (``binary``, the official file name), ``size`` (bytes), the columns of the
-            format, and, if there are several files, ``file`` (``int64``, a number in ``files``); each name once.
-
-        Raises:
-            ArchiveError: a file is not what it should be.
-        """
+        """List all images, reading all files."""
 
     def check(self) -> None:  # noqa: B027 (most have nothing to check)
         """Fail early: raise any error of listing the images that is cheap to detect."""
@@ -174,41 +172,25 @@ class Layout(ABC):
         return self.explain(missing)
 
     def snapshot(self) -> Snapshot:
-        """The current state of the files.
-
-        Raises:
-            OSError: a file cannot be read.
-        """
+        """The current state of the files."""
         stamps = stamps_of(self.files)
         if self.files == (self.path,):
             return Snapshot(archive_identity(self.path), stamps)
         return Snapshot(digest([(os.path.basename(file), *stamp) for file, stamp in zip(self.files, stamps)]), stamps)
 
     def list_images(self, request: Request) -> pa.Table:
-        """All images, or of a folder those that are requested, with ``name`` and ``size``; nothing is extracted.
-
-        Raises:
-            ArchiveError: a file is not what it should be.
-        """
+        """All images, or of a folder those that are requested, with ``name`` and ``size``; nothing is extracted."""
         return self.index(self.snapshot(), request).table
 
     def index(self, snapshot: Snapshot, request: Request) -> Index:
-        """The index of the images of a snapshot, made now or taken from the cache.
-
-        Raises:
-            ArchiveError: a file is not what it should be, has changed since, or is at a URL and has no index.
-        """
+        """The index of the images of a snapshot, made now or taken from the cache."""
         if stamps_of(self.files) != snapshot.stamps:
             raise changed_since(self.path)
         table = kept_index(self.path, snapshot.identity, self._find_members)
         return Index(table, Reader(self.format, self.files, snapshot.stamps))
 
     def make_index(self) -> pa.Table:
-        """The index of all images, as ``index`` takes it from the cache; remote files without one are read completely.
-
-        Raises:
-            ArchiveError: a file is not what it should be.
-        """
+        """The index of all images, as ``index`` takes it from the cache; remote files without one are read completely."""
         identity = self.snapshot().identity
         if is_url(self.path) and load_index(self.path, identity) is None and self._beside() is None:
             size = format_bytes(sum(stamp.size for stamp in stamps_of(self.files)))
@@ -247,11 +229,7 @@ def changed_since(path: str) -> ArchiveError:
 
 
 def join_tables(tables: Sequence[pa.Table], files: Sequence[str]) -> pa.Table:
-    """The members of several files as one table, with the column ``file``.
-
-    Raises:
-        ArchiveError: two files hold the same image.
-    """
+    """The members of several files as one table, with the column ``file``."""
     numbered = [
         table.append_column("file", pa.array([number] * len(table), pa.int64())) for number, table in enumerate(tables)
     ]

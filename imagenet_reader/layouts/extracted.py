@@ -68,11 +68,7 @@ class Extracted(Layout):
 
     @abstractmethod
     def stream(self, request: Request) -> Stream:
-        """The images of a request.
-
-        Raises:
-            ArchiveError: a file is not what it should be.
-        """
+        """The images of a request."""
 
     def list_members(self) -> pa.Table:
         """All images, which reads all files to their ends."""
@@ -130,8 +126,10 @@ class Extracted(Layout):
         return sorted(glob.glob(f"{glob.escape(self._stem())}-{identity[:16]}-*.tar"))
 
     def _remove_others(self, identity: str) -> None:
-        """Remove what was extracted from other files, which were at this path."""
-        for tar in set(glob.glob(f"{glob.escape(self._stem())}-*.tar")) - set(self._tars(identity)):
+        """Remove what was extracted from other files, which were at this path, or by a process that was killed."""
+        stem = glob.escape(self._stem())
+        old = set(glob.glob(f"{stem}-*.tar")) - set(self._tars(identity))
+        for tar in (*old, *glob.glob(f"{stem}*.tar.tmp")):
             for path in (tar, index_path(tar)):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
@@ -160,10 +158,9 @@ class Extracted(Layout):
         """Copy images into an open file, as a tar; return how many there were."""
         have = set(_list_tars(tars)["name"].to_pylist()) if tars else set()
         headers, found = {ORIGIN: real_path(self.path)}, 0
-        options = {"format": tarfile.PAX_FORMAT, "pax_headers": headers, "copybufsize": BUFFER}
         with (
             progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar,
-            tarfile.TarFile(mode="w", fileobj=file, **options) as target,
+            tarfile.TarFile(mode="w", fileobj=file, format=tarfile.PAX_FORMAT, pax_headers=headers) as target,
         ):
             _add(target, ASKED, "\n".join(names or ()).encode())
             for name, image in stream.members(bar.update):
@@ -212,12 +209,7 @@ def _is_missing(request: Request, tars: list[str]) -> bool:
 
 
 def origin_of(tar: str | os.PathLike[str]) -> str | None:
-    """The path of what an extracted tar was made from; ``None`` if it does not say.
-
-    Raises:
-        OSError: the tar cannot be read.
-        tarfile.TarError: it is none.
-    """
+    """The path of what an extracted tar was made from; ``None`` if it does not say."""
     with tarfile.open(tar, "r:") as source:
         return source.pax_headers.get(ORIGIN)
 
@@ -240,11 +232,7 @@ class _TarGz(Extracted):
 
 
 def _read_tar_gz(path: str, request: Request, advance: Advance) -> Iterator[Member]:
-    """The images in a .tar.gz that are requested.
-
-    Raises:
-        ArchiveError: it is damaged or cut off.
-    """
+    """The images in a .tar.gz that are requested."""
     before = 0
     try:
         with open_python_file(path) as file, gzip.open(file) as content:

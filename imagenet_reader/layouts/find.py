@@ -26,16 +26,7 @@ LAYOUTS: tuple[type[Layout], ...] = (
 
 
 def find_layouts(set_names: list[str], data_dir: str) -> dict[str, Layout]:
-    """The layout of each of some sets of images in a folder; each folder is listed once.
-
-    Args:
-        set_names: names out of ``"train"``, ``"validation"`` and ``"test"``.
-        data_dir: the folder.
-
-    Raises:
-        FileNotFoundError: there are no such images. The message says where they are, if they are near.
-        OSError: a folder or server cannot be read.
-    """
+    """The layout of each of some sets of images in a folder; each folder is listed once."""
     listing, layouts = Listing(), {}
     for name in set_names:
         layout = find_layout(name, data_dir, listing)

@@ -6,8 +6,8 @@ or damaged are looked up again by each load, and any other is compared with its 
 """
 
 import collections
-import contextlib
 import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import re

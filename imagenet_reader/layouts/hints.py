@@ -26,15 +26,7 @@ Find = Callable[[str, str, Listing], Layout | None]  # the layout of a set of im
 
 
 def describe_missing(find: Find, set_name: str, needed: list[str], data_dir: str, listing: Listing) -> str:
-    """The message for images that a folder does not have in a supported layout.
-
-    Args:
-        find: finds layouts.
-        set_name: the set of images that is missing.
-        needed: the names of all sets that the config needs: a folder is recommended only if it has all of them.
-        data_dir: the folder.
-        listing: what it and its likely folders hold.
-    """
+    """The message for images that a folder does not have in a supported layout."""
     images = IMAGE_SETS[set_name]
     if is_url(data_dir):
         return _describe_missing_remotely(images, data_dir, listing)

@@ -70,7 +70,9 @@ class Sharded(Layout):
         """The names of the files that are absent from the series."""
         name = os.path.basename(self.files[0])
         numbers = list(re.finditer(r"\d+", name))
-        number = next((match for match in numbers if re.match(r"-of-\d", name[match.end() :])), numbers[-1:] and numbers[-1])
+        number = next(
+            (match for match in numbers if re.match(r"-of-\d", name[match.end() :])), numbers[-1:] and numbers[-1]
+        )
         if not number:
             return []
         total = re.match(r"-of-(\d+)", name[number.end() :])

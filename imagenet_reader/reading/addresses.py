@@ -42,11 +42,7 @@ class Address(NamedTuple):
 
 
 def parse(path: str) -> Address:
-    """Parse a path, with or without ``imagenet://``.
-
-    Raises:
-        ValueError: the path is not an address.
-    """
+    """Parse a path, with or without ``imagenet://``."""
     head, slash, rest = path.removeprefix(PREFIX).partition("/")
     file, _, name = rest.rpartition("/")
     try:
@@ -89,14 +85,7 @@ def _version_text(version: int | str) -> str:
 def format_addresses(
     format_name: str, files: Sequence[str], stamps: Sequence[Stamp], rows: Rows, pixels: str
 ) -> pa.StringArray:
-    """The addresses of the images of rows, ``[n]``.
-
-    Args:
-        format_name: a key of ``formats.images.FORMATS``.
-        files, stamps: those of a ``batches.Reader``.
-        rows: structured array ``[n]``, see ``rows``.
-        pixels: ``"benchmark"`` or ``"archive"``.
-    """
+    """The addresses of the images of rows, ``[n]``."""
     size, number = rows["size"], _column(rows, "file", 0)
     file = _objects([_quoted(path) for path in files])[number]
     if not FORMATS[format_name].shared:

@@ -18,7 +18,8 @@ import pyarrow as pa
 from imagenet_reader.facts import ArchiveError, ChangedFile
 from imagenet_reader.formats.images import FORMATS, Format, Where
 from imagenet_reader.index.kept import doubt
-from imagenet_reader.io import File, FilePool, LocalFile, Stamp, fetch, is_url
+from imagenet_reader.io import File, FilePool, LocalFile, Stamp, fetch
+from imagenet_reader.io.paths import is_url
 from imagenet_reader.log import warn
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.pixels import as_benchmark
@@ -63,20 +64,7 @@ def read_checked(place: Place, buffer: memoryview) -> memoryview | bytes:
 
 
 def _read_unconfirmed(place: Place, buffer: memoryview) -> memoryview | bytes:
-    """Read an image and check it. Before it is used, the file must be confirmed, see ``_confirm``.
-
-    Args:
-        place: where it is read.
-        buffer: ``where.size`` bytes, filled with the image as it is in the file.
-
-    Returns:
-        The image as ``pixels.as_benchmark`` returns it: ``buffer`` itself if nothing changes.
-
-    Raises:
-        DamagedImage: it cannot be decoded.
-        ArchiveError: the file is not the one that was indexed.
-        OSError: the file cannot be read.
-    """
+    """Read an image and check it. Before it is used, the file must be confirmed, see ``_confirm``."""
     image_format, file, where = place
     try:
         image_format.read(file, where, buffer)
@@ -170,11 +158,7 @@ class OpenReader:
         self._format, self._pool = FORMATS[reader.format], FilePool()
 
     def places(self, rows: Sequence[Any]) -> Iterable[Place]:
-        """Where to read each of the rows, in this order; of remote files, all that they need is fetched at once.
-
-        Raises:
-            OSError: a file cannot be opened, or fetching failed.
-        """
+        """Where to read each of the rows, in this order; of remote files, all that they need is fetched at once."""
         places = [(self._format, self.reader.where(row)) for row in rows]
         remote = is_url(self.reader.files[0])
         files = fetch_images(places, self.stop) if remote else (self._open(where) for _, where in places)
@@ -185,11 +169,7 @@ class OpenReader:
 
 
 def fetch_images(places: Sequence[tuple[Format, Where]], stop: threading.Event | None = None) -> Sequence[File]:
-    """The parts of remote files that hold these images, with their headers, fetched at once.
-
-    Raises:
-        OSError: a file cannot be read, or was replaced since it was indexed, or ``stop`` was set.
-    """
+    """The parts of remote files that hold these images, with their headers, fetched at once."""
     return fetch([(at.file, at.stamp, at.offset, how.header + at.packed) for how, at in places], stop)
 
 
@@ -217,7 +197,7 @@ class Batch:
 
     def view(self, k: int) -> memoryview:
         """The bytes of row ``k`` in the buffer."""
-        return memoryview(self.buffer)[self.begins[k] : self.begins[k + 1]]
+        return memoryview(self.buffer.data)[self.begins[k] : self.begins[k + 1]]
 
     def table(self) -> pa.Table:
         """The rows without damaged ones, as ``rows.Columns`` has them.
@@ -276,22 +256,7 @@ def read_batches(
     damage: Damage | None = None,
     threads: int | None = None,
 ) -> Iterator[Batch]:
-    """Read the images of rows ahead of their use.
-
-    Args:
-        reader: reads the images.
-        rows: structured array, see ``rows``.
-        image_bytes: ``"benchmark"``, the images as ``pixels.as_benchmark`` returns them, or ``"archive"``, the bytes of
-            the archive.
-        damage: collects the images that cannot be decoded, which are left out; without it, the first is an error.
-        threads: the number of threads, each of which reads a batch; 8 by default.
-
-    Yields:
-        ``Batch`` of up to 100 rows, whose buffer is reused by a later batch; copy what you keep.
-
-    Raises:
-        ArchiveError: an archive has changed, does not hold an image where the index has it, or the image is damaged.
-    """
+    """Read the images of rows ahead of their use."""
     most, ahead = threads or THREADS, 1  # reading begins with few, so that the first batch comes soon
     reading: collections.deque[tuple[Batch, Future[None]]] = collections.deque()
     buffers: list[npt.NDArray[np.uint8]] = []
