@@ -2,11 +2,10 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,7 +17,16 @@ from imagenet_reader.layouts.find import find_layouts
 from imagenet_reader.log import logger, warn
 from imagenet_reader.own_lists import read_image_list
 from imagenet_reader.reading.batches import Reader
-from imagenet_reader.rows import PUBLISHED, Columns, Rows, fixed_width, locate, order_by_digest, training_rows
+from imagenet_reader.rows import (
+    PUBLISHED,
+    Columns,
+    Rows,
+    as_arrays,
+    fixed_width,
+    locate,
+    order_by_digest,
+    training_names,
+)
 from imagenet_reader.text import shorten
 
 SHARDS = 128  # per split: enough for 16 nodes with 8 workers each, and still 100 rows per shard of the smallest split
@@ -185,10 +193,8 @@ class Plan:
 
     def _rows(self, split: str, layout: Layout, index: pa.Table) -> Rows:
         """The rows of a split, in row order."""
-        images = self._listed(self.subset[split])
-        rows = self._unlisted(split, layout, index) if images is None else locate(images, index)
-        if split in SHUFFLED:  # by the SHA-256 of the name, so that any range of rows mixes the classes
-            rows = rows[order_by_digest(rows["name"])]
+        names, labels = self.listed(split, lambda: training_names(index), layout)
+        rows = locate(names, labels, index)
         if rows["size"].max() > MAX_IMAGE:
             largest = rows[rows["size"].argmax()]
             raise ArchiveError(
@@ -214,26 +220,49 @@ class Plan:
             f"missing or empty, {shown}. {advice} {SKIPPING}"
         )
 
-    def _unlisted(self, split: str, layout: Layout, index: pa.Table) -> Rows:
-        """The rows of a split without a list: all training images, or those that are not in another list."""
-        name, complement = self.subset[split]
+    def listed(
+        self, split: str, train_names: Callable[[], pa.Array], layout: Layout | None = None
+    ) -> tuple[pa.Array, lists.Labels]:
+        """The images of a split, in row order: file names, ``string [n]``, and published labels, ``int64 [n]``.
+
+        Args:
+            split: the split.
+            train_names: returns the names of all available training images, for splits without a list.
+            layout: the layout that has them; ``None`` if it is a loaded dataset.
+
+        Raises:
+            ArchiveError: training images are missing.
+        """
+        images = self._listed(self.subset[split])
+        names, labels = as_arrays(images) if images is not None else self._unlisted(split, train_names(), layout)
+        if split not in SHUFFLED or not len(names):
+            return names, labels
+        # By the SHA-256 of the name, so that any range of rows mixes the classes.
+        order = order_by_digest(fixed_width(names.cast(pa.binary())))
+        return names.take(pa.array(order)), labels[order]
+
+    def _unlisted(self, split: str, names: pa.Array, layout: Layout | None) -> tuple[pa.Array, lists.Labels]:
+        """All training images of the chosen classes, or those that are not in a list."""
         wnids, classes = lists.read_wnids(), self.columns.classes
-        found = training_rows(index, wnids, classes=classes)
-        rows = found
-        if complement:
-            without = [image for image, _ in self._read_list(name)]
-            rows = training_rows(index, wnids, without=without, classes=classes)
-        wrong = self._wrong_count(split, len(rows)) or self._incompleteness(
-            lambda: found["name"].astype(str), found["label"]
-        )
-        if wrong:
-            present = set(np.unique(found["label"]).tolist())
+        labels = pc.index_in(pc.utf8_slice_codeunits(names, 0, WNID.stop), value_set=pa.array(wnids))
+        known = pc.is_valid(labels) if classes is None else pc.is_in(labels, value_set=pa.array(classes, pa.int32()))
+        names, numbers = names.filter(known), labels.filter(known).to_numpy().astype(np.int64)
+        wrong = ""
+        if classes is not None and self.on_missing == "error" and (len(names) or layout):
+            wrong = lists.incompleteness(names.to_pylist(), numbers, classes)
+        present = set(np.unique(numbers).tolist())
+        if self.subset[split].complement:
+            without = pa.array([name for name, _ in self._read_list(self.subset[split].name)], pa.string())
+            names = names.filter(pc.invert(pc.is_in(names, value_set=without)))
+            numbers = np.full(len(names), -1)
+        if layout is None and wrong:
+            raise ArchiveError(f"The dataset {wrong}. {SKIPPING}")
+        wrong = wrong if layout is None else self._wrong_count(split, len(names)) or wrong
+        if layout is not None and wrong:
             expected = range(len(wnids)) if classes is None else classes
             absent = [(f"{wnids[label]}_1.JPEG", label) for label in expected if label not in present]
             raise ArchiveError(f"{layout.path} {wrong}. {layout.explain_incomplete(absent)}")
-        if complement:
-            rows["label"] = -1
-        return rows
+        return names, numbers
 
     def _wrong_count(self, split: str, rows: int) -> str:
         """Say that the number of rows of a split without a list is wrong; empty if it is not known to be wrong."""
@@ -243,43 +272,6 @@ class Plan:
             return ""
         expected = "some" if count is None else f"{count:,}"
         return f"has {rows:,} training images for {split}; ILSVRC 2012 has {expected}"
-
-    def _incompleteness(self, names: Callable[[], Iterable[str]], labels: lists.Labels) -> str:
-        """As ``lists.incompleteness``, for the chosen classes; empty if missing images are skipped."""
-        if self.columns.classes is None or self.on_missing == "skip":
-            return ""
-        return lists.incompleteness(names(), labels, self.columns.classes)
-
-    # ------------------------------------------------------------------------- the rows of a loaded dataset
-
-    def listed(self, split: str, train_names: Callable[[], pa.Array]) -> tuple[pa.Array, lists.Labels]:
-        """The images of a split, in row order: file names, ``string [n]``, and published labels, ``int64 [n]``."""
-        images = self._listed(self.subset[split])
-        if images is None:
-            names, labels = self._without_list(self.subset[split], train_names())
-        else:
-            names = pa.array([name for name, _ in images], pa.string())
-            labels = np.array([label for _, label in images], np.int64)
-        if split not in SHUFFLED or not len(names):
-            return names, labels
-        order: npt.NDArray[np.int64] = order_by_digest(fixed_width(names.cast(pa.binary())))
-        return names.take(pa.array(order)), labels[order]
-
-    def _without_list(self, split_list: SplitList, names: pa.Array) -> tuple[pa.Array, lists.Labels]:
-        """All training images of the chosen classes, or those not in a list, in the form that ``listed`` returns."""
-        wnids = pc.utf8_slice_codeunits(names, 0, WNID.stop)
-        labels = pc.index_in(wnids, value_set=pa.array(lists.read_wnids())).to_numpy().astype(np.int64)
-        if self.columns.classes is not None:
-            chosen = np.isin(labels, self.columns.classes)
-            names, labels = names.filter(pa.array(chosen)), labels[chosen]
-            wrong = self._incompleteness(names.to_pylist, labels) if len(names) else ""
-            if wrong:
-                raise ArchiveError(f"The dataset {wrong}. {SKIPPING}")
-        if split_list.complement:
-            without = pa.array([name for name, _ in self._read_list(split_list.name)], pa.string())
-            names = names.filter(pc.invert(pc.is_in(names, value_set=without)))
-            labels = np.full(len(names), -1)
-        return names, labels
 
     def warn_of_missing(self, counts: dict[str, int]) -> None:
         """Warn of images that are left out; ``counts`` has the number of rows per split."""

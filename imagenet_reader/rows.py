@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_reader.facts import TRAIN_NAME, VALIDATION_NAME, WNID
+from imagenet_reader.facts import TRAIN_NAME, VALIDATION_NAME
 from imagenet_reader.lists import Images, Labels, read_real_labels, relabel
 
 REAL_LABELS = "real_labels"  # the name of a column
@@ -75,24 +75,27 @@ class Columns:
 PUBLISHED = Columns()  # all classes, no optional columns
 
 
-def locate(images: Images, index: pa.Table) -> Rows:
-    """Look up images, (file name, label), in the index of a layout; rows ``[n]`` in the order of ``images``."""
-    names = pa.array([image.encode() for image, _ in images], pa.binary())
-    places = pc.index_in(names, value_set=index["name"])
-    return _records(names, [label for _, label in images], index, places)
+def locate(names: pa.Array, labels: Labels, index: pa.Table) -> Rows:
+    """The rows of images, ``string [n]`` and ``int64 [n]``, in their order, from the index of a layout."""
+    binary, columns = names.cast(pa.binary()), [name for name in index.column_names if name != "name"]
+    places, fixed = pc.index_in(binary, value_set=index["name"]), fixed_width(binary)
+    rows = np.empty(len(fixed), [("name", fixed.dtype), ("label", "i8"), *((column, "i8") for column in columns)])
+    rows["name"], rows["label"] = fixed, labels
+    for column in columns:
+        rows[column] = pc.fill_null(index[column].take(places), 0)
+    return rows
 
 
-def training_rows(index: pa.Table, wnids: Sequence[str], without: Collection[str] = (), classes: Any = None) -> Rows:
-    """The rows of all training images in the index of a layout, in index order."""
+def training_names(index: pa.Table) -> pa.Array:
+    """The names of all training images in the index of a layout, ``string [n]``."""
     names = index["name"].combine_chunks()
-    labels = pc.index_in(pc.binary_slice(names, WNID.start, WNID.stop), pa.array(wnids, pa.string()).cast(pa.binary()))
-    chosen = pc.and_(pc.match_substring_regex(names, f"^(?:{TRAIN_NAME.pattern.decode()})\\z"), pc.is_valid(labels))
-    if classes is not None:
-        chosen = pc.and_(chosen, pc.is_in(labels, value_set=pa.array(classes, labels.type)))
-    if without:
-        left_out = pa.array([name.encode() for name in without], pa.binary())
-        chosen = pc.and_not(chosen, pc.is_in(names, value_set=left_out))
-    return _records(names.filter(chosen), labels.filter(chosen), index, pc.indices_nonzero(chosen))
+    return names.filter(pc.match_substring_regex(names, f"^(?:{TRAIN_NAME.pattern.decode()})\\z")).cast(pa.string())
+
+
+def as_arrays(images: Images) -> tuple[pa.Array, Labels]:
+    """The file names, ``string [n]``, and labels, ``int64 [n]``, of images."""
+    names = pa.array([name for name, _ in images], pa.string())
+    return names, np.array([label for _, label in images], np.int64)
 
 
 def named_tuples(rows: Rows) -> Iterator[Any]:
@@ -130,13 +133,3 @@ def fixed_width(names: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bytes_]:
     content = np.frombuffer(names.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
     characters[np.arange(width) < lengths[:, np.newaxis]] = content
     return characters.view(f"S{width}").ravel()
-
-
-def _records(names: pa.Array, labels: Any, index: pa.Table, places: pa.Array) -> Rows:
-    columns = [column for column in index.column_names if column != "name"]
-    fixed = fixed_width(names)
-    rows = np.empty(len(fixed), [("name", fixed.dtype), ("label", "i8"), *((column, "i8") for column in columns)])
-    rows["name"], rows["label"] = fixed, labels
-    for column in columns:
-        rows[column] = pc.fill_null(index[column].take(places), 0)
-    return rows

@@ -11,7 +11,6 @@ stem if that is an official name, otherwise the last part of ``filename`` in the
 import json
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,7 +25,6 @@ PATTERN = (  # in Arrow's and in Python's syntax
     r"(?:_(?P<added>n\d{8}))?(?:\.\w+)?$"
 )
 _NAME = re.compile(PATTERN, re.ASCII)
-PART = 1 << 16  # paths that a thread takes at once
 # A stem ends at the first dot: https://github.com/webdataset/webdataset, "The WebDataset Format".
 MEMBER = r"^(?P<stem>[^.]+)\.(?P<kind>.*)$"
 IMAGES = pa.array([b"jpg", b"jpeg", b"JPEG"])
@@ -48,15 +46,6 @@ def official_name(path: str) -> str | None:
 
 def official_names(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """``official_name`` of each path."""
-    if len(paths) < PART or not isinstance(paths, pa.ChunkedArray):
-        return _official_names(paths)
-    parts = [paths.slice(start, PART) for start in range(0, len(paths), PART)]
-    with ThreadPoolExecutor() as pool:
-        found = pool.map(_official_names, parts)
-        return pa.chunked_array([chunk for part in found for chunk in part.chunks], paths.type)
-
-
-def _official_names(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     if pc.any(pc.match_substring(paths, "/")).as_py():
         paths = pc.replace_substring_regex(paths, "(?s)^.*/", "")
     parts = pc.extract_regex(paths, PATTERN)

@@ -46,7 +46,6 @@ THREADS = 16
 STREAM_BYTES = 8 << 20
 TRIAL = 0.1  # seconds that each way to walk is measured; small archives are done by then
 SLICE = 1.0  # seconds between two updates of the progress bar
-STRIDE = 8  # headers between two looks at the clock, each of which takes a tenth of the time of a header
 
 # The name without folders, the offset of the header in the archive and the size of the image, in bytes.
 MEMBERS = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64()})
@@ -133,11 +132,11 @@ class _Walk:
         self._offsets: list[int] = []
         self._sizes: list[int] = []
 
-    def advance(self, read: Read, go_on: GoOn = lambda offset: True, stride: int = 1) -> None:
+    def advance(self, read: Read, go_on: GoOn = lambda offset: True) -> None:
         """Pass headers up to the end or an error, or until ``go_on`` returns false."""
         while not self.done and self.error is None and go_on(self.position):
             try:
-                self._pass_headers(read, go_on, stride)
+                self._pass_headers(read, go_on)
             except (ArchiveError, OSError) as error:
                 self.error = error
             self._check_headers()  # which may find an earlier error
@@ -149,11 +148,11 @@ class _Walk:
         tables, self._tables = [MEMBERS.empty_table(), *self._tables], []
         return pa.concat_tables(tables).combine_chunks()
 
-    def _pass_headers(self, read: Read, go_on: GoOn, stride: int) -> None:
+    def _pass_headers(self, read: Read, go_on: GoOn) -> None:
         headers, offsets, sizes, last = self._headers, self._offsets, self._sizes, self.end - BLOCK
         position = self.position
-        for number in range(CHUNK):
-            if number % stride == 0 and not go_on(position):
+        for _ in range(CHUNK):
+            if not go_on(position):
                 return
             header = read(position, BLOCK) if position <= last else ZERO_BLOCK  # like tar, accept missing end blocks
             # A call per header would take as long as reading it, so simple headers are handled here.
@@ -341,13 +340,18 @@ def _hop_along(walks: Iterator[_Walk], files: FilePool, until: list[float]) -> N
     for walk in walks:
         if not has_time(walk.position):
             break
-        walk.advance(files.get(walk.path).read, has_time, STRIDE)
+        walk.advance(files.get(walk.path).read, has_time)
 
 
 def _stream(walks: Iterable[_Walk], deadline: float) -> None:
     """Advance one walk after the other, reading all bytes in large pieces."""
-    for path, of_file in itertools.groupby(_unfinished(walks), operator.attrgetter("path")):
-        with open_file(path) as file:
-            pieces = Pieces(file, READ_AHEAD if is_url(path) else STREAM_BYTES)
-            for walk in of_file:  # a piece is always used up, so that no read is wasted
-                walk.advance(pieces.read, lambda offset: pieces.holds(offset) or time.perf_counter() < deadline)
+    pieces: Pieces | None = None
+    for walk in _unfinished(walks):
+        if pieces is None or pieces.path != walk.path:
+            pieces = Pieces(open_file(walk.path), READ_AHEAD if is_url(walk.path) else STREAM_BYTES)
+        walk.advance(pieces.read, functools.partial(_has_time, pieces, deadline))
+
+
+def _has_time(pieces: Pieces, deadline: float, offset: int) -> bool:
+    """Whether to pass another header: a piece is always used up, so that no read is wasted."""
+    return pieces.holds(offset) or time.perf_counter() < deadline

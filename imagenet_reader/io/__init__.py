@@ -45,9 +45,9 @@ __all__ = [
 READ_AHEAD = 32 << 20  # bytes of a remote file that are fetched together, by several requests
 
 
-def open_file(url: str) -> contextlib.closing[File]:
-    """Context of an open file, at a path or URL, that is read by position."""
-    return contextlib.closing(RemoteFile(url) if is_url(url) else LocalFile(url))
+def open_file(url: str) -> File:
+    """Open a file, at a path or URL; a context closes it."""
+    return RemoteFile(url) if is_url(url) else LocalFile(url)
 
 
 @contextlib.contextmanager

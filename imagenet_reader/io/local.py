@@ -46,6 +46,12 @@ class File(ABC):
         """The bytes of ranges ``(offset, size)``, in their order; remote ones are fetched at once."""
         return [self.read(offset, size) for offset, size in ranges]
 
+    def __enter__(self) -> "File":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:  # noqa: B027 (most keep nothing open)
         """Close it; files that nobody refers to any more are closed, too."""
 

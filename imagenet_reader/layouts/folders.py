@@ -6,14 +6,13 @@ or damaged are looked up again by each load, and any other is compared with its 
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import os
 import re
 import stat
-import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -37,10 +36,7 @@ SAMPLED = 5  # class folders that tell which set such folders hold
 FEW = 5  # classes, or images side by side
 SYSTEM_FILES = ".", "Thumbs.db", "desktop.ini", "@eaDir"  # prefixes of files that operating systems add
 HUB_NAME = re.compile(r"(?:n\d{8}|ILSVRC2012_val)_\d+_n\d{8}\.JPEG")
-WARM = 50e-6  # seconds per image; if look-ups are faster, threads only wait for each other
-LOOKED_UP_AT_ONCE = 100
 THREADS = 16
-OTHER_SUFFIXES = ".jpeg", ".jpg", ".JPG"  # of images that were renamed
 # changed: the modification time of the image's file, in ns; file: the number of its folder
 FILES = pa.schema({"name": pa.binary(), **dict.fromkeys(("changed", "size", "file", DOUBTED), pa.int64())})
 
@@ -223,19 +219,9 @@ class Folder(Layout):
                     yield name, -1
 
     def _look_up(self, images: list[tuple[str, int, int]]) -> list[dict[str, Any]]:
-        """Rows of ``FILES`` for those of the images, (name, number of its folder, label), that exist.
-
-        Threads look them up if the storage is slow.
-        """
-        first, rest = images[:LOOKED_UP_AT_ONCE], images[LOOKED_UP_AT_ONCE:]
-        started = time.perf_counter()
-        found = list(map(self._look_up_one, first))
-        if time.perf_counter() - started < WARM * len(first):
-            found += map(self._look_up_one, rest)
-        else:
-            with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-                found += pool.map(self._look_up_one, rest, chunksize=LOOKED_UP_AT_ONCE)
-        return [row for row in found if row is not None]
+        """Rows of ``FILES`` for those of the images, (name, number of its folder, label), that exist."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            return [row for row in pool.map(self._look_up_one, images) if row is not None]
 
     def _look_up_one(self, image: tuple[str, int, int]) -> dict[str, Any] | None:
         """The row of an image; what is no regular file, or a broken link, has size 0."""

@@ -10,8 +10,6 @@ Where this package is installed, the entry point ``fsspec.specs`` registers the 
 
 import io
 import os
-import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,8 +24,6 @@ from imagenet_reader.reading import addresses
 from imagenet_reader.reading.batches import fetch_images, read_checked
 
 THREADS = 16
-SLOW = 0.001  # seconds per image; if reads are faster, threads only wait for each other
-FETCHED = 256  # remote images at once
 OPEN_ARCHIVES = 8  # at most, per process; a config reads from three
 
 
@@ -62,18 +58,14 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
         return read_image(path)[start:end]
 
     def cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **options: Any) -> Any:
-        """As in ``fsspec``: the bytes of one image, or ``{path: bytes}`` of several.
-
-        Remote images are fetched at once. After the first slow read of a local one, the rest use a thread pool.
-        """
+        """As in ``fsspec``: the bytes of one image, or ``{path: bytes}`` of several; remote ones are fetched at once."""
         if isinstance(path, str):
             return self.cat_file(path)
-        images: dict[str, Any] = {}
         remote = [name for name in path if is_url(addresses.parse(name).where.file)]
-        for start in range(0, len(remote), FETCHED):
-            images |= _fetch(remote[start : start + FETCHED], on_error)
-        images |= _read_local([name for name in path if name not in images], on_error)
-        return {name: images[name] for name in path if images[name] is not None}
+        files = _fetch(remote, on_error)
+        with ThreadPoolExecutor(THREADS) as pool:
+            images = pool.map(lambda name: _read_or_error(name, on_error, files.get(name)), path)
+            return {name: image for name, image in zip(path, images) if image is not None}
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """Name, size in bytes and type of an image."""
@@ -104,28 +96,15 @@ class _ImageFile(io.BytesIO):
         return len(self.getbuffer())
 
 
-def _read_local(paths: list[str], on_error: str) -> dict[str, Any]:
-    images = {}
-    for k, path in enumerate(paths, start=1):
-        started = time.perf_counter()
-        images[path] = _read_or_error(path, on_error)
-        if time.perf_counter() - started > SLOW:
-            with ThreadPoolExecutor(THREADS) as pool:
-                images |= zip(paths[k:], pool.map(_read_or_error, paths[k:], [on_error] * len(paths[k:])))
-            break
-    return images
-
-
-def _fetch(paths: list[str], on_error: str) -> dict[str, Any]:
+def _fetch(paths: list[str], on_error: str) -> dict[str, File]:
+    """The parts of remote files that hold images; none if that fails, so that each is read by itself."""
     places = [addresses.parse(path) for path in paths]
-    files: Iterable[File | None]
     try:
-        files = fetch_images([(place.format, place.where) for place in places])
+        return dict(zip(paths, fetch_images([(place.format, place.where) for place in places]) if places else ()))
     except OSError:
         if on_error == "raise":
             raise
-        files = [None] * len(paths)  # each by itself
-    return {path: _read_or_error(path, on_error, file) for path, file in zip(paths, files)}
+        return {}
 
 
 def _read_or_error(path: str, on_error: str, file: File | None = None) -> Any:
