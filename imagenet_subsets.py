@@ -244,8 +244,8 @@ with _reader_importable():
     from imagenet_reader.hf.options import check_config_name, check_data_dir, check_names, check_num_proc, check_split
     from imagenet_reader.hf.select import select_splits
     from imagenet_reader.index.kept import index_path
-    from imagenet_reader.io import set_storage_options
     from imagenet_reader.io.paths import normalize_data_dir
+    from imagenet_reader.io.remote import set_storage_options
     from imagenet_reader.layouts.archives import read_index
     from imagenet_reader.own_lists import as_given
     from imagenet_reader.plan import Plan, SplitList

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from imagenet_reader.facts import TRAIN_NAME, WNID, ArchiveError, ChangedFile
 from imagenet_reader.formats.tar import BLOCK, NAME, base_name, payload_size
-from imagenet_reader.io import File, Stamp
+from imagenet_reader.io.local import File, Stamp
 from imagenet_reader.lists import read_wnids
 
 STARTS = b"\xff\xd8\xff", b"\x89PNG"  # of JPEG and PNG files

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.formats.tar import BLOCK
-from imagenet_reader.io import File
+from imagenet_reader.io.local import File
 
 # Of a path without its folders, with which Arrow would take twice as long. Re-encoded copies have other extensions.
 PATTERN = (  # in Arrow's and in Python's syntax

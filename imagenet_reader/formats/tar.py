@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader.facts import CLASS_TAR, TRAIN_NAME, ArchiveError
-from imagenet_reader.io import READ_AHEAD, File, FilePool, Pieces, open_file
+from imagenet_reader.io import READ_AHEAD, open_file
+from imagenet_reader.io.local import File, FilePool, Pieces
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.log import progress_bar, warn
 from imagenet_reader.rows import fixed_width

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from imagenet_reader.facts import ArchiveError
-from imagenet_reader.io import File
+from imagenet_reader.io.local import File
 
 NAME, IMAGE = b"file_name", b"image"  # keys of the features to find
 WINDOW = 512  # bytes per read: the end of a record, and the beginning of the next one

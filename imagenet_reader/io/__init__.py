@@ -11,36 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import IO
 
-from imagenet_reader.io.local import File, FilePool, LocalFile, Pieces, Stamp, stamp_of_status
+from imagenet_reader.io.local import File, LocalFile, Stamp, stamp_of_status
 from imagenet_reader.io.paths import is_url
-from imagenet_reader.io.remote import (
-    RawFile,
-    RemoteError,
-    RemoteFile,
-    fetch,
-    remote_names,
-    remote_stamp,
-    remote_stamps,
-    set_storage_options,
-)
-
-__all__ = [
-    "File",
-    "FilePool",
-    "Listing",
-    "LocalFile",
-    "Pieces",
-    "RemoteError",
-    "Stamp",
-    "exists",
-    "fetch",
-    "open_file",
-    "open_python_file",
-    "set_storage_options",
-    "stamp_of",
-    "stamp_of_status",
-    "stamps_of",
-]
+from imagenet_reader.io.remote import RawFile, RemoteFile, remote_names, remote_stamp, remote_stamps
 
 READ_AHEAD = 32 << 20  # bytes of a remote file that are fetched together, by several requests
 
@@ -52,8 +25,7 @@ def open_file(url: str) -> File:
 
 @contextlib.contextmanager
 def open_python_file(url: str, buffer: int = READ_AHEAD) -> Iterator[IO[bytes]]:
-    """Context of an open file, at a path or URL, as a file of Python; ``buffer`` bytes of a remote one are fetched
-    together."""
+    """Context of a file of Python at a path or URL; of a remote one, ``buffer`` bytes are fetched together."""
     with open(url, "rb") if not is_url(url) else io.BufferedReader(RawFile(RemoteFile(url)), buffer) as file:
         yield file
 

@@ -1,6 +1,8 @@
 """Archives that are read in place: the official ones, class tars, and Kaggle's zip and unpacked tar."""
 
 import os
+import struct
+import zipfile
 from typing import ClassVar
 
 import pyarrow as pa
@@ -17,8 +19,15 @@ from imagenet_reader.facts import (
     ArchiveError,
 )
 from imagenet_reader.files import naming
-from imagenet_reader.formats.tar import BLOCK, ZERO_BLOCK, first_member, walk_archive, walk_class_tars
-from imagenet_reader.formats.zip import list_zip
+from imagenet_reader.formats.tar import (
+    BLOCK,
+    MEMBERS,
+    ZERO_BLOCK,
+    first_member,
+    last_of_each_name,
+    walk_archive,
+    walk_class_tars,
+)
 from imagenet_reader.io import Listing, exists, open_file, stamp_of, stamps_of
 from imagenet_reader.io.paths import is_url, join
 from imagenet_reader.layouts.base import ALL, ImageSet, Layout, join_tables
@@ -39,6 +48,9 @@ TAR_DESCRIPTIONS = {  # by the name of the first member
     TEST_NAME: "the test archive, a flat tar of 100,000 images",
     TRAIN_NAME: "a class tar, or the training images in one flat tar",
 }
+METHODS, ENCRYPTED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), 1  # flag: a password is needed
+DAMAGED_ZIP = zipfile.BadZipFile, NotImplementedError, struct.error, UnicodeError, EOFError
+PACKED = MEMBERS.append(pa.field("packed", pa.int64()))  # the size of the image in the zip, in bytes
 
 
 class OfficialTar(Layout):
@@ -196,7 +208,18 @@ class KaggleZip(_KaggleArchive):
 
     def list_members(self) -> pa.Table:
         """Read the central directory."""
-        return list_zip(self.path)
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                images = [info for info in archive.infolist() if info.filename.endswith(".JPEG")]
+        except DAMAGED_ZIP as error:
+            raise ArchiveError(f"{self.path} is cut off or damaged ({error}). Download it again.") from error
+        if any(image.compress_type not in METHODS or image.flag_bits & ENCRYPTED for image in images):
+            raise ArchiveError(f"{self.path} has images that are encrypted, or compressed with an unsupported method.")
+        names = [image.filename.rpartition("/")[2].encode() for image in images]
+        numbers = [(image.header_offset, image.file_size, image.compress_size) for image in images]
+        columns = zip(*numbers) if numbers else ((), (), ())
+        table = pa.table([pa.array(names, pa.binary()), *(pa.array(column, pa.int64()) for column in columns)], PACKED)
+        return last_of_each_name(table, self.path)
 
 
 class KaggleTar(_KaggleArchive):

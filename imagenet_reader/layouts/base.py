@@ -19,7 +19,8 @@ from imagenet_reader.facts import (
 from imagenet_reader.files import digest
 from imagenet_reader.index.beside import SUFFIX, read_beside
 from imagenet_reader.index.kept import archive_identity, kept_index, load_index
-from imagenet_reader.io import Listing, Stamp, stamps_of
+from imagenet_reader.io import Listing, stamps_of
+from imagenet_reader.io.local import Stamp
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.lists import TRAIN_IMAGES_PER_CLASS, Images
 from imagenet_reader.log import warn

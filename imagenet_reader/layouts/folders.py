@@ -23,7 +23,8 @@ from imagenet_reader.files import digest
 from imagenet_reader.formats.images import FORMATS
 from imagenet_reader.formats.names import official_name
 from imagenet_reader.index.kept import DOUBTED, SOUND, load_index, locked_index, store_index
-from imagenet_reader.io import Listing, stamp_of_status
+from imagenet_reader.io import Listing
+from imagenet_reader.io.local import stamp_of_status
 from imagenet_reader.io.paths import is_url, join
 from imagenet_reader.layouts.base import ALL, IMAGE_SETS, ImageSet, Index, Layout, Request, Snapshot, changed_since
 from imagenet_reader.lists import Images, label_of_wnid, read_split_list, read_wnids

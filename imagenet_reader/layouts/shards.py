@@ -13,7 +13,8 @@ import pyarrow as pa
 from imagenet_reader.formats.names import name_samples
 from imagenet_reader.formats.tar import walk_tar
 from imagenet_reader.formats.tfrecord import list_examples
-from imagenet_reader.io import File, Listing, Pieces, open_file
+from imagenet_reader.io import Listing, open_file
+from imagenet_reader.io.local import File, Pieces
 from imagenet_reader.io.paths import is_url, join
 from imagenet_reader.layouts.base import ImageSet, Layout, join_tables
 from imagenet_reader.lists import Images

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader.formats.images import FORMATS, Format, Where
-from imagenet_reader.io import Stamp
+from imagenet_reader.io.local import Stamp
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.rows import Rows, columns_of
 

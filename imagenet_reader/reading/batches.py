@@ -18,8 +18,9 @@ import pyarrow as pa
 from imagenet_reader.facts import ArchiveError, ChangedFile
 from imagenet_reader.formats.images import FORMATS, Format, Where
 from imagenet_reader.index.kept import doubt
-from imagenet_reader.io import File, FilePool, LocalFile, Stamp, fetch
+from imagenet_reader.io.local import File, FilePool, LocalFile, Stamp
 from imagenet_reader.io.paths import is_url
+from imagenet_reader.io.remote import fetch
 from imagenet_reader.log import warn
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.pixels import as_benchmark

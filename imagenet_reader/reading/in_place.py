@@ -18,7 +18,7 @@ from fsspec import AbstractFileSystem
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.formats.images import Format, Where
 from imagenet_reader.index.kept import doubt
-from imagenet_reader.io import File, FilePool, LocalFile, stamp_of_status
+from imagenet_reader.io.local import File, FilePool, LocalFile, stamp_of_status
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.batches import fetch_images, read_checked
