@@ -22,7 +22,9 @@ def found(path):
 def by_tarfile(path):
     """The same by CPython, without members that have no name."""
     with tarfile.open(path, encoding="latin-1") as tar:
-        entries = [(entry.name.rpartition("/")[2], entry.offset_data - BLOCK, entry.size) for entry in tar if entry.isreg()]
+        entries = [
+            (entry.name.rpartition("/")[2], entry.offset_data - BLOCK, entry.size) for entry in tar if entry.isreg()
+        ]
     return [entry for entry in entries if entry[0]]
 
 

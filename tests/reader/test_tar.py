@@ -224,7 +224,7 @@ def class_tar(wnid, count=500, damaged_at=None):
 
 @pytest.fixture(params=["fast", "slow"])
 def storage(request, before_reads):
-    """Storage that answers at once, or after 2 ms; ``request`` for tests of both ways to walk."""
+    """Storage that answers at once, or after 2 ms, so that the walk goes either way."""
     if request.param == "slow":
         before_reads(lambda position, size: time.sleep(0.002))
 
@@ -290,7 +290,9 @@ def test_invalid_class_tar_is_refused(write_archive):
     good = member(b"n01440764.tar", member(b"n01440764_1.JPEG", b"x") + END)
     invalid = write_archive(good, member(b"n01443537.tar", b"<html>" * 100), END)
     assert NO_HEADER in refusal(invalid, len(good) + BLOCK)
-    too_short = write_archive(good, member(b"n01443537.tar", b"x" * 511), END)  # an empty class, whose images are absent
+    too_short = write_archive(
+        good, member(b"n01443537.tar", b"x" * 511), END
+    )  # an empty class, whose images are absent
     assert len(found(too_short)) == 1
 
 
