@@ -29,11 +29,10 @@ TENCH = "n01440764"
 
 
 def class_tars_and_archives(images, target, folder="train"):
-    """Class tars for training, the official archives for the rest."""
+    """Class tars for training, the official archives for the others."""
     class_tars(images, target, folder)
-    others = {name: content for name, content in images.items() if not name.startswith("n")}
-    official_tars({name: content for name, content in others.items() if name.startswith(VALIDATION)}, target)
-    patched_test_tar(others, target)
+    official_tars({name: content for name, content in images.items() if name.startswith(VALIDATION)}, target)
+    patched_test_tar(images, target)
 
 
 COMPLETE_LAYOUTS = {

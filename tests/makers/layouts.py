@@ -107,24 +107,14 @@ def official_tars(images, target):
 
 def patched_test_tar(images, target):
     """The test archive of 2019, whose images are in a folder."""
-    test = _kinds(images)[2]
-    _write(target / PATCHED_TEST_ARCHIVE, _tar((f"test/{name}", content) for name, content in test.items()))
+    if test := _kinds(images)[2]:
+        _write(target / PATCHED_TEST_ARCHIVE, _tar((f"test/{name}", content) for name, content in test.items()))
 
 
 def class_tars(images, target, folder="train"):
     """``target/train/n01440764.tar`` and so on, as the official training archive unpacks."""
     for wnid, files in _kinds(images)[0].items():
         _write(target / folder / f"{wnid}.tar", _tar(files.items()))
-
-
-def partly_unpacked(images, target, folder="train"):
-    """Class tars after an interrupted unpacking: every other class is a folder, and one is a tar and half a folder."""
-    classes = _kinds(images)[0]
-    wnids = sorted(classes)
-    unpacked = [name for wnid in wnids[::2] for name in classes[wnid]]
-    unpacked += list(classes[wnids[-1]])[: len(classes[wnids[-1]]) // 2]
-    class_tars({name: images[name] for wnid in {*wnids[1::2], wnids[-1]} for name in classes[wnid]}, target, folder)
-    extracted({name: images[name] for name in unpacked}, target, train=f"{folder}/{{wnid}}")
 
 
 def extracted(images, target, by_class=False, train="train/{wnid}", suffix=".JPEG", more=()):

@@ -13,7 +13,6 @@ from helpers.programs import output
 import imagenet_subsets
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.reading import batches
-from imagenet_reader.walk import race
 
 pytestmark = pytest.mark.once
 
@@ -68,7 +67,6 @@ def test_only_wanted_images_are_read_once_each(data_dir, tmp_path, monkeypatch):
 
 
 def test_first_walk_reads_each_header_once(data_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(race, "ALONE", FOREVER)  # whatever else the machine does
     reads = Reads(monkeypatch)
     imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(tmp_path / "cache"))
     first = sum(reads.sizes)
@@ -94,43 +92,6 @@ def test_second_load_does_not_walk(data_dir, monkeypatch):
     reads = Reads(monkeypatch)
     assert members(data_dir, VALIDATION_ARCHIVE).equals(first)
     assert len(reads.sizes) < 50
-
-
-def test_changed_archive_is_walked_again(data_dir):
-    path = data_dir / VALIDATION_ARCHIVE
-    content = path.read_bytes()
-    path.unlink()
-    path.write_bytes(content)
-    first = imagenet_subsets.read_index(str(path))
-    index = imagenet_subsets.index_path(str(path))
-    at = first["offset"][-1].as_py()
-    path.write_bytes(content[:at] + bytes(10_240))
-    os.utime(path, (1e9, 1e9))
-    assert imagenet_subsets.read_index(str(path)).num_rows == first.num_rows - 1
-    assert imagenet_subsets.index_path(str(path)) == index
-
-
-FOREVER = float("inf")
-WAYS = {
-    "hopping alone": {"ALONE": FOREVER},
-    "by turns": {"ALONE": 0.01, "SLICE": 0.01, "RETRYING": FOREVER},
-}
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("archive", [TRAIN_ARCHIVE, VALIDATION_ARCHIVE])
-def test_all_strategies_find_the_same_members(way, archive, standins_1pct, data_dir, monkeypatch):
-    for name, value in WAYS[way].items():
-        monkeypatch.setattr(race, name, value)
-    assert members(data_dir, archive).equals(members(standins_1pct, archive))
-
-
-def test_slow_reads_make_the_walk_stream(standins_1pct, data_dir, monkeypatch):
-    """Stand-ins are small, so a piece has many headers."""
-    expected = members(standins_1pct, VALIDATION_ARCHIVE)
-    reads = Reads(monkeypatch, 1e-3)
-    assert members(data_dir, VALIDATION_ARCHIVE).equals(expected)
-    assert len(reads.sizes) < 5_000  # of some 50,000 headers
 
 
 def test_slow_storage_is_read_by_several_threads(data_dir, monkeypatch):
@@ -160,7 +121,7 @@ def test_streaming_resumes_without_reading_again(data_dir, monkeypatch):
     assert len(reads.sizes) <= 303 - 150 + 5
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is message by /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is reported by /proc")
 def test_memory_does_not_depend_on_the_config(standins_all, tmp_path):
     peak = {}
     for config in ("1pct", "lt"):

@@ -7,12 +7,12 @@ import sys
 
 import fsspec
 import pytest
+from makers.server import running_server
 
 from imagenet_reader.sources import open_file, remote
 from imagenet_reader.sources.folders import exists, listdir, stamp_of
 from imagenet_reader.sources.systems import set_storage_options
 from imagenet_reader.sources.urls import join, shown
-from tests.makers.server import running_server
 
 CONTENT = random.Random(0).randbytes(3 << 20)
 FAR_RANGES = [(k * 100_000 + 3, 1_000) for k in range(30)]  # further apart than what is fetched as one
@@ -132,16 +132,6 @@ def test_workers(server, method):
         with multiprocessing.get_context(method).Pool(1) as pool:
             assert pool.apply_async(read_in_worker, (url,)).get(60) == slices(FAR_RANGES)
             assert pool.apply_async(read_open, (file,)).get(60) == slices(FAR_RANGES)
-
-
-def test_connections_still_work_after_a_fork(server):
-    url = join(server.url, "a.tar")
-    assert exists(url)
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        assert pool.apply_async(read_in_worker, (url,)).get(60) == slices(FAR_RANGES)
-    before = server.requests
-    assert exists(url)
-    assert server.requests == before  # only HEAD: if that got no answer, GET would follow
 
 
 def test_missing_package_is_named(monkeypatch):
