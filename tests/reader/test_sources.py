@@ -1,6 +1,5 @@
 """Files by path or URL: the same bytes, few requests, and clear errors without secrets."""
 
-import multiprocessing
 import random
 import subprocess
 import sys
@@ -113,25 +112,6 @@ def test_server_without_ranges(server):
     server.ranges = False
     with open_file(join(server.url, "a.tar")) as file, pytest.raises(OSError, match="ignores ranges"):
         file.read(10, 10)
-
-
-def read_in_worker(url):
-    with open_file(url) as file:
-        return file.read_many(FAR_RANGES)
-
-
-def read_open(file):
-    return file.read_many(FAR_RANGES)
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers(server, method):
-    url = join(server.url, "a.tar")
-    with open_file(url) as file:
-        assert file.read_many(FAR_RANGES) == slices(FAR_RANGES)  # the event loop of this process runs before the fork
-        with multiprocessing.get_context(method).Pool(1) as pool:
-            assert pool.apply_async(read_in_worker, (url,)).get(60) == slices(FAR_RANGES)
-            assert pool.apply_async(read_open, (file,)).get(60) == slices(FAR_RANGES)
 
 
 def test_missing_package_is_named(monkeypatch):
