@@ -255,6 +255,10 @@ def test_images_are_extracted_once(make, cached_files, tmp_path):
     assert readings(TRAIN[10:30], 2) == 1
     assert [readings(TRAIN[5:25], number, label_names="words") for number in (3, 4)][1] == 0
     assert any(name.endswith(".tar") for name in cached_files())
+    contents(load(tmp_path / "data", "full", tmp_path / "full", splits=["train"], on_missing="skip")["train"])
+    assert readings(TRAIN, 5) == 0
+    message = message_of(tmp_path / "data", "custom", train_list=[f"{TENCH}_9.JPEG"], splits=["train"])
+    assert str(tmp_path / "data") in message and "1 of the 1 images" in message
 
 
 def test_leftovers_of_a_killed_process_are_not_used(cached_files, tmp_path):

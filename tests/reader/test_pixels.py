@@ -4,6 +4,7 @@ import io
 import itertools
 import struct
 import tarfile
+import warnings
 
 import datasets
 import numpy as np
