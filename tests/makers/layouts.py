@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from imagenet_reader.lists import SPLIT_FILES
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
-from imagenet_subsets_tools.standins.forms.kaggle import DATA, EXTRAS, kaggle_members
+from imagenet_subsets_tools.standins.forms.kaggle import DATA, kaggle_members, write_kaggle_folders
 from imagenet_subsets_tools.standins.forms.kaggle import TAR_GZ as KAGGLE_TAR_GZ
 from imagenet_subsets_tools.standins.forms.kaggle import ZIP as KAGGLE_ZIP
 from imagenet_subsets_tools.standins.forms.names import PREFIXES, label_of
@@ -144,9 +144,7 @@ def extracted(images, target, by_class=False, train="train/{wnid}", suffix=".JPE
 
 def kaggle_tree(images, target):
     """The content of Kaggle's archives: extracted folders below ``ILSVRC/Data/CLS-LOC``, and other files."""
-    for name, content in EXTRAS.items():
-        _write(target / name, content)
-    extracted(images, target / DATA)
+    write_kaggle_folders(images, target)
 
 
 def kaggle_zip(images, target, deflated=False, streamed=False, start=0, method=zipfile.ZIP_STORED, more=()):

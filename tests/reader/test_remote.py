@@ -132,7 +132,7 @@ def test_damaged_index_is_an_error(archives, list_options, hf_home, tmp_path):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("failure", [503, "reset", "short"])
+@pytest.mark.parametrize("failure", [503, 429, "reset", "short"])
 @pytest.mark.parametrize("layout", ["archives", "hub tar.gz"])
 def test_single_failed_requests_are_retried(failure, layout, small_images, list_options, hf_home, tmp_path):
     with served(layout, small_images, tmp_path) as server:

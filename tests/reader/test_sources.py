@@ -73,15 +73,6 @@ def test_near_ranges_are_merged_and_others_are_concurrent(server):
         assert server.most_in_flight >= 32
 
 
-@pytest.mark.parametrize("failure", [503, 429, "reset", "short"])
-def test_failed_requests_are_tried_again(server, failure):
-    with open_file(join(server.url, "a.tar")) as file:
-        before = server.requests
-        server.fail = lambda number: failure if number % 5 == 0 else None
-        assert file.read_many(FAR_RANGES) == slices(FAR_RANGES)
-    assert server.requests > before + len(FAR_RANGES)
-
-
 @pytest.mark.parametrize(("failure", "tries"), [(503, 4), (403, 1)])
 def test_final_failures_name_the_url_without_secrets(server, failure, tries):
     url = server.url.replace("//", "//user:pass@") + "/a.tar?sig=secret"
@@ -106,12 +97,6 @@ def test_stamp_detects_a_replaced_object_of_the_same_size(server):
         before = file.stamp()
         server.versions["a.tar"] = "2"
         assert file.stamp() != before
-
-
-def test_server_without_ranges(server):
-    server.ranges = False
-    with open_file(join(server.url, "a.tar")) as file, pytest.raises(OSError, match="ignores ranges"):
-        file.read(10, 10)
 
 
 def test_missing_package_is_named(monkeypatch):
