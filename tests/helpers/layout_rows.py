@@ -1,20 +1,23 @@
-"""Helpers of the tests of layouts: the rows of a folder, or the error."""
+"""Helpers for tests of layouts: their rows and the digest of these, or the error."""
+
+import hashlib
 
 import datasets
+import fsspec
 import pytest
 from datasets.exceptions import DatasetGenerationError
 from makers.hub_parquet import hub_cache, hub_parquet
 from makers.hub_tar_gz import hub_folders, hub_tar_gz
 from makers.layouts import (
-    KAGGLE_TAR_GZ,
-    KAGGLE_ZIP,
+    VALIDATION,
     class_tars,
     extracted,
     kaggle_tar,
     kaggle_tar_gz,
     kaggle_tree,
     kaggle_zip,
-    partly_unpacked,
+    official_tars,
+    patched_test_tar,
 )
 from makers.tfds import tfds
 from makers.webdataset import webdataset
@@ -23,34 +26,21 @@ import imagenet_subsets
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 TENCH = "n01440764"
-TRAIN_LAYOUTS = {
-    "class tars": class_tars,
-    "class tars in a folder of the archive's name": lambda images, to: class_tars(images, to, "ILSVRC2012_img_train"),
-    "class tars in data_dir": lambda images, to: class_tars(images, to, "."),
-    "partly unpacked": partly_unpacked,
-    "extracted": extracted,
-    "kaggle zip": kaggle_zip,
-    "kaggle zip, deflated": lambda images, to: kaggle_zip(images, to, deflated=True),
-    "kaggle zip, streamed": lambda images, to: kaggle_zip(images, to, streamed=True),
-    "kaggle tar": kaggle_tar,
-    "kaggle tar.gz": kaggle_tar_gz,
-    "hub parquet": hub_parquet,
-    "hub tar.gz": hub_tar_gz,
-    "webdataset": webdataset,
-    "tfds": tfds,
-}
-DESCRIPTIONS = {  # layout: (where, in words)
-    "class tars": ("train", "class tars"),
-    "extracted": ("train", "extracted"),
-    "kaggle zip": (KAGGLE_ZIP, "zip"),
-    "kaggle tar.gz": (KAGGLE_TAR_GZ, "tar.gz"),
-}
+
+
+def class_tars_and_archives(images, target, folder="train"):
+    """Class tars for training, the official archives for the others."""
+    class_tars(images, target, folder)
+    official_tars({name: content for name, content in images.items() if name.startswith(VALIDATION)}, target)
+    patched_test_tar(images, target)
+
+
 COMPLETE_LAYOUTS = {
     "extracted": extracted,
     "extracted by class": lambda images, to: extracted(images, to, by_class=True),
     "kaggle tree": kaggle_tree,
     "kaggle zip": kaggle_zip,
-    "kaggle zip, deflated": TRAIN_LAYOUTS["kaggle zip, deflated"],
+    "kaggle zip, deflated": lambda images, to: kaggle_zip(images, to, deflated=True),
     "kaggle zip beyond 4 GiB": lambda images, to: kaggle_zip(images, to, start=5 << 30),
     "kaggle tar": kaggle_tar,
     "kaggle tar.gz": kaggle_tar_gz,
@@ -63,6 +53,16 @@ COMPLETE_LAYOUTS = {
     "webdataset": webdataset,
     "webdataset, numbered, in folders": lambda images, to: webdataset(images, to, by_name=False, folders=True),
     "tfds": tfds,
+}
+LAYOUTS = {
+    "archives": official_tars,
+    "class tars": class_tars_and_archives,
+    "class tars beside the archives": lambda images, to: class_tars_and_archives(images, to, "."),
+    "class tars in a folder of the archive's name": lambda images, to: class_tars_and_archives(
+        images, to, "ILSVRC2012_img_train"
+    ),
+    "kaggle zip, streamed": lambda images, to: kaggle_zip(images, to, streamed=True),
+    **COMPLETE_LAYOUTS,
 }
 
 
@@ -84,6 +84,20 @@ def contents(rows):
         return dict(zip(table["file_name"].to_pylist(), (image["bytes"] for image in table["image"].to_pylist())))
     batches = rows.iter(batch_size=100)
     return {name: image["bytes"] for batch in batches for name, image in zip(batch["file_name"], batch["image"])}
+
+
+def digests(splits):
+    """{split: SHA-256 of the names, labels and image bytes, in order} of copies, streams or rows in place."""
+    found = {}
+    for split, rows in splits.items():
+        total = hashlib.sha256()
+        for batch in rows.cast_column("image", datasets.Image(decode=False)).iter(batch_size=100):
+            in_place = [image["path"] for image in batch["image"] if image["bytes"] is None]
+            content = fsspec.filesystem("imagenet").cat(in_place) if in_place else {}
+            for name, label, image in zip(batch["file_name"], batch["label"], batch["image"]):
+                total.update(repr((name, label, image["bytes"] or content[image["path"]])).encode())
+        found[split] = total.hexdigest()
+    return found
 
 
 def message_of(data_dir, name="1pct", kind=(ValueError, FileNotFoundError), **options):

@@ -2,29 +2,13 @@
 
 import contextlib
 
-from makers.hub_parquet import hub_parquet
-from makers.hub_tar_gz import hub_tar_gz
-from makers.layouts import class_tars, official_tars
 from makers.server import running_server
-from makers.tfds import tfds
-from makers.webdataset import webdataset
 
+from helpers.layout_rows import LAYOUTS
 from imagenet_subsets_tools.cli import main
 
-
-def archives_and_class_tars(images, target):
-    """Class tars for training, the official archive for validation."""
-    class_tars({name: content for name, content in images.items() if name.startswith("n")}, target)
-    official_tars({name: content for name, content in images.items() if not name.startswith("n")}, target)
-
-
-RANGED = {
-    "archives": official_tars,
-    "class tars": archives_and_class_tars,
-    "webdataset": webdataset,
-    "tfds": tfds,
-}
-REMOTE = {**RANGED, "hub parquet": hub_parquet, "hub tar.gz": hub_tar_gz}
+RANGED = ["archives", "class tars", "webdataset", "tfds"]  # read by ranges of bytes, with an index
+REMOTE = {layout: LAYOUTS[layout] for layout in [*RANGED, "hub parquet", "hub tar.gz"]}
 
 
 def files_of(folder):
@@ -34,14 +18,12 @@ def files_of(folder):
 
 
 def indexes_of(folder, output):
-    """{relative path: bytes} of the indexes of what is in a folder, which the command line writes."""
+    """{relative path: bytes} of the indexes that the command line writes of what is in a folder."""
     assert main(["index", str(folder), "--output", str(output)]) == 0
-    beside = {path.name: path.read_bytes() for path in output.iterdir()}
     where = {}
-    for name, content in beside.items():
-        stem = name.removesuffix(".index")
-        inside = next((path.parent for path in folder.rglob(f"{stem}*")), folder)
-        where[(inside.relative_to(folder) / name).as_posix()] = content
+    for path in output.iterdir():
+        inside = next((found.parent for found in folder.rglob(f"{path.stem}*")), folder)
+        where[(inside.relative_to(folder) / path.name).as_posix()] = path.read_bytes()
     return where
 
 

@@ -1,4 +1,4 @@
-"""Helpers of the tests of tars: the members found, those that CPython finds, and errors."""
+"""Helpers for tests of tars: the members found, those that CPython finds, and errors."""
 
 import tarfile
 import tracemalloc
@@ -20,21 +20,22 @@ def found(path):
 
 
 def by_tarfile(path):
-    """The same, found by CPython."""
+    """The same by CPython, without members that have no name."""
     with tarfile.open(path, encoding="latin-1") as tar:
-        return [
+        entries = [
             (entry.name.rpartition("/")[2], entry.offset_data - BLOCK, entry.size) for entry in tar if entry.isreg()
         ]
+    return [entry for entry in entries if entry[0]]
 
 
 def refusal(path, at):
-    """The error for an archive; asserts that it names the archive and the byte and says what to do."""
+    """The error of an archive; asserts that it names the archive, the byte and what to do."""
     with pytest.raises(ArchiveError) as raised:
         read_index(path)
     message = str(raised.value)
     assert message.startswith(f"{path}, byte {at:,}: found ")
     assert "download it again" in message
-    with pytest.raises(ArchiveError):  # no index was kept of what had been found till then
+    with pytest.raises(ArchiveError):  # no index was kept of what had been found before the error
         read_index(path)
     return message
 

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from imagenet_reader.lists import SPLIT_FILES
 from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
-from imagenet_subsets_tools.standins.forms.kaggle import DATA, EXTRAS, kaggle_members
+from imagenet_subsets_tools.standins.forms.kaggle import DATA, kaggle_members, write_kaggle_folders
 from imagenet_subsets_tools.standins.forms.kaggle import TAR_GZ as KAGGLE_TAR_GZ
 from imagenet_subsets_tools.standins.forms.kaggle import ZIP as KAGGLE_ZIP
 from imagenet_subsets_tools.standins.forms.names import PREFIXES, label_of
@@ -107,24 +107,14 @@ def official_tars(images, target):
 
 def patched_test_tar(images, target):
     """The test archive of 2019, whose images are in a folder."""
-    test = _kinds(images)[2]
-    _write(target / PATCHED_TEST_ARCHIVE, _tar((f"test/{name}", content) for name, content in test.items()))
+    if test := _kinds(images)[2]:
+        _write(target / PATCHED_TEST_ARCHIVE, _tar((f"test/{name}", content) for name, content in test.items()))
 
 
 def class_tars(images, target, folder="train"):
     """``target/train/n01440764.tar`` and so on, as the official training archive unpacks."""
     for wnid, files in _kinds(images)[0].items():
         _write(target / folder / f"{wnid}.tar", _tar(files.items()))
-
-
-def partly_unpacked(images, target, folder="train"):
-    """Class tars after an interrupted unpacking: every other class is a folder, and one is a tar and half a folder."""
-    classes = _kinds(images)[0]
-    wnids = sorted(classes)
-    unpacked = [name for wnid in wnids[::2] for name in classes[wnid]]
-    unpacked += list(classes[wnids[-1]])[: len(classes[wnids[-1]]) // 2]
-    class_tars({name: images[name] for wnid in {*wnids[1::2], wnids[-1]} for name in classes[wnid]}, target, folder)
-    extracted({name: images[name] for name in unpacked}, target, train=f"{folder}/{{wnid}}")
 
 
 def extracted(images, target, by_class=False, train="train/{wnid}", suffix=".JPEG", more=()):
@@ -154,9 +144,7 @@ def extracted(images, target, by_class=False, train="train/{wnid}", suffix=".JPE
 
 def kaggle_tree(images, target):
     """The content of Kaggle's archives: extracted folders below ``ILSVRC/Data/CLS-LOC``, and other files."""
-    for name, content in EXTRAS.items():
-        _write(target / name, content)
-    extracted(images, target / DATA)
+    write_kaggle_folders(images, target)
 
 
 def kaggle_zip(images, target, deflated=False, streamed=False, start=0, method=zipfile.ZIP_STORED, more=()):

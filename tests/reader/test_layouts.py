@@ -1,29 +1,20 @@
-"""Every layout gives the rows of the official archives."""
+"""Every layout gives the rows of the official archives, in every way to load them."""
 
-import contextlib
-import itertools
+import hashlib
 import multiprocessing
 import os
 import re
-import shutil
 import time
 import warnings
 
-import pyarrow.compute as pc
 import pytest
-from helpers.layout_rows import (
-    COMPLETE_LAYOUTS,
-    DESCRIPTIONS,
-    TENCH,
-    TRAIN_LAYOUTS,
-    VERSION,
-    contents,
-    load,
-    message_of,
-    stream,
-)
-from helpers.rows import published_rows
+from datasets import Dataset
+from helpers.layout_rows import LAYOUTS, TENCH, contents, digests, load, message_of, stream
+from helpers.remote import RANGED, REMOTE, served
+from makers.hub_parquet import hub_parquet
+from makers.images import numbered_jpeg
 from makers.layouts import (
+    DATA,
     KAGGLE_TAR_GZ,
     VALIDATION,
     WNIDS,
@@ -35,162 +26,120 @@ from makers.layouts import (
     marked,
     official_tars,
     patched_test_tar,
-    train_images,
     truncate,
     unlabelled_images,
-    validation_images,
 )
 
+import imagenet_subsets
 from imagenet_subsets import ArchiveError
 from imagenet_subsets_tools import check
 from imagenet_subsets_tools.cli import main
 
 pytestmark = [
     pytest.mark.oldest_and_newest,
-    pytest.mark.filterwarnings("ignore:.*can be read only from beginning to end"),
+    pytest.mark.filterwarnings("ignore:.*read only from beginning to end", "ignore:.*read once", "ignore:.*left out"),
 ]
 
+TRAIN = [f"{wnid}_{number}.JPEG" for wnid in WNIDS[:8] for number in range(1, 6)]
+HELD_OUT = [f"{VALIDATION}{k:08d}.JPEG" for k in range(1, 31)]
+IMAGES = {name: numbered_jpeg(k) for k, name in enumerate([*TRAIN, *HELD_OUT])}
+LISTS = {"train_list": TRAIN, "validation_list": HELD_OUT}
+TESTED = unlabelled_images(20)
 
-HUNDRED = WNIDS[:100]
+# ------------------------------------------------------------------------------------------- the table
+
+
+def copied(where, tmp_path, **options):
+    return load(where, cache_dir=tmp_path / "copied", num_proc=2, **options)
+
+
+def in_place(where, tmp_path, **options):
+    return load(where, cache_dir=tmp_path / "in_place", in_place=True, **options)
+
+
+def streamed(where, tmp_path, **options):
+    return stream(where, **options)
+
+
+def selected(where, tmp_path, image_bytes, **options):
+    loaded = load(where, cache_dir=tmp_path / "selected", image_bytes=image_bytes, **options)
+    for split in loaded:
+        loaded[split] = loaded[split].shuffle(seed=0)
+    return imagenet_subsets.select(loaded, "custom", **options)
 
 
 @pytest.fixture(scope="module")
-def hundred(train):
-    """{name: bytes} of all training images of the first 100 classes."""
-    return {name: content for name, content in train.items() if label_of(name) < 100}
+def expected():
+    """The digests of the rows: training images sorted by the SHA-256 of their names, others by their names."""
+    order = {"train": lambda name: hashlib.sha256(name.encode()).digest(), "validation": str, "test": str}
+    splits = {}
+    for split, images in {"train": TRAIN, "validation": HELD_OUT, "test": TESTED}.items():
+        names = sorted(images, key=order[split])
+        content = [{"bytes": (IMAGES | TESTED)[name], "path": None} for name in names]
+        rows = {"image": content, "label": [label_of(name) for name in names], "file_name": names}
+        splits[split] = Dataset.from_dict(rows)
+    return digests(splits)
 
 
-@pytest.fixture(scope="module")
-def hundred_rows(official_rows):
-    """The rows of these classes in the table of 1pct train."""
-    return official_rows.filter(pc.less(official_rows["label"], 100))
-
-
-def assert_missing_class_is_reported(layout, train, tmp_path, capsys):
-    """By the loader and by ``check``, once the layout in ``tmp_path / "data"`` lacks a class."""
-    data_dir, (place, words) = tmp_path / "data", DESCRIPTIONS[layout]
-    if layout == "extracted":
-        shutil.rmtree(data_dir / "train" / TENCH)
-    elif layout == "class tars":
-        (data_dir / "train" / f"{TENCH}.tar").unlink()
+@pytest.mark.parametrize("way", [copied, in_place, streamed, selected, "url"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_layout_gives_the_same_rows_in_each_way(layout, way, expected, tmp_path, hf_home):
+    images, where, options = IMAGES | TESTED, tmp_path / "data", {"image_bytes": "archive", **LISTS}
+    labelled = {split: expected[split] for split in ("train", "validation")}
+    if way != "url":
+        LAYOUTS[layout](images, where)
+        assert digests(way(where, tmp_path, **options)) == labelled
+        if way is streamed:
+            test = streamed(where, tmp_path, splits=["test"], on_missing="skip", **options)
+            assert digests(test) == {"test": expected["test"]}
+    elif layout not in REMOTE:
+        pytest.skip("read from disks only")
     else:
-        TRAIN_LAYOUTS[layout]({name: train[name] for name in train if not name.startswith(TENCH)}, data_dir)
-    listed = [(name, label) for name, label in published_rows("1pct", "train") if label < 100]
-    lost = [name for name, label in listed if label == 0]
-    options = {"splits": ["train"], "classes": HUNDRED}
-    message = message_of(data_dir, **options, kind=ArchiveError).replace(str(tmp_path), "")
-    assert place in message
-    assert re.search(rf"\b{len(lost)}\b", message)
-    assert any(name in message for name in lost)
-    if "kaggle" not in layout:  # it is a tar or a folder that is missing
-        assert re.search(rf"{TENCH}(?!_)", message)
-        with pytest.warns(UserWarning, match=f"left out: {len(lost)} of {len(listed):,} in train"):
-            rows = load(data_dir, "1pct", tmp_path / "less", **options, on_missing="skip")["train"]
-        assert rows["file_name"][:] == [name for name, label in listed if label != 0]
-
-    assert main(["check", str(data_dir)]) == 1
-    report_text = capsys.readouterr().out.replace(str(tmp_path), "")
-    assert place in report_text and words in report_text.lower()
-    found = len(listed) - len(lost)
-    assert re.search(rf"1pct +train +{found:,} of 12,811 +901 .*{12_811 - found:,} absent", report_text)
-    assert re.search(r"1pct +validation +(-|0 of 50,000) ", report_text)
-    assert check.check_archives(data_dir)["ok"] is False
+        with served(layout, images, tmp_path) as server, warnings.catch_warnings():
+            if layout in RANGED:
+                warnings.filterwarnings("error", ".*once")
+            for way_of_url in (copied, in_place, streamed):
+                assert digests(way_of_url(server.url, tmp_path, **options)) == labelled
 
 
-@pytest.mark.once
-@pytest.mark.parametrize("layout", TRAIN_LAYOUTS)
-def test_train_rows_are_those_of_the_tar(layout, hundred, hundred_rows, tmp_path, capsys):
-    """Of 100 classes."""
-    data_dir, options = tmp_path / "data", {"splits": ["train"], "classes": HUNDRED}
-    TRAIN_LAYOUTS[layout](hundred, data_dir)
-    costs = pytest.warns(UserWarning, match=r"tar\.gz") if layout == "kaggle tar.gz" else contextlib.nullcontext()
-    with costs:
-        loaded = load(data_dir, "1pct", tmp_path / "cache", num_proc=2, **options)
-    assert list(loaded) == ["train"]
-    assert loaded["train"].with_format("arrow")[:].equals(hundred_rows)
-
-    options["image_bytes"] = "archive"
-    rows = stream(data_dir, "1pct", **options)["train"]
-    head = contents(rows.take(450))
-    assert list(head.items()) == [(name, hundred[name]) for name in hundred_rows["file_name"][:450].to_pylist()]
-    if VERSION >= (2, 20):  # 2.19 has no state_dict
-        names = []
-        for row in itertools.islice(rows, 260):
-            names.append(row["file_name"])
-            if len(names) == 150:
-                state = rows.state_dict()
-        again = stream(data_dir, "1pct", **options)["train"]
-        again.load_state_dict(state)
-        rest = [(row["file_name"], row["image"]["bytes"]) for row in itertools.islice(again, 110)]
-        assert rest == [(name, hundred[name]) for name in names[150:]]
-        assert names[150:] == list(head)[150:260]
-    if layout in DESCRIPTIONS:
-        assert_missing_class_is_reported(layout, hundred, tmp_path, capsys)
+def test_a_zip_of_more_members_than_16_bits_count(tmp_path):
+    kaggle_zip(IMAGES, tmp_path, more={f"test/{k}.xml": b"" for k in range(66_000)})
+    rows = stream(tmp_path, image_bytes="archive", **LISTS)
+    assert contents(rows["train"]) | contents(rows["validation"]) == IMAGES
 
 
-@pytest.mark.parametrize("layout", COMPLETE_LAYOUTS)
-def test_all_splits_of_each_layout(layout, small_images, list_options, tmp_path):
-    data_dir = tmp_path / "data"
-    COMPLETE_LAYOUTS[layout](small_images | unlabelled_images(120), data_dir)
-    list_options["splits"] = ["train", "validation"]
-    loaded = load(data_dir, cache_dir=tmp_path / "cache", image_bytes="archive", **list_options)
-    found = {split: contents(rows) for split, rows in loaded.items()}
-    assert found["train"] | found["validation"] == small_images
-    assert list(found["validation"]) == sorted(name for name in small_images if VALIDATION in name)
-    for rows in loaded.values():
-        assert rows["label"][:] == [label_of(name) for name in rows["file_name"][:]]
-    list_options["splits"] = ["test"]
-    with pytest.warns(UserWarning, match="left out: 99,880 of 100,000 in test"):
-        test = load(data_dir, cache_dir=tmp_path / "cache", on_missing="skip", **list_options)["test"]
-    assert list(contents(test).items()) == list(unlabelled_images(120).items())
-    assert set(test["label"][:]) == {-1}
+# ------------------------------------------------------------------------------------- mixed and unusual
 
 
-def test_mixtures_and_links_and_a_validation_set_by_class(small_images, list_options, tmp_path):
+def test_mixtures_and_links_and_a_validation_set_by_class(tmp_path):
     data_dir, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
-    validation = {name: content for name, content in small_images.items() if name.startswith(VALIDATION)}
-    class_tars(small_images, data_dir)
-    extracted(validation, elsewhere, by_class=True)
+    class_tars(IMAGES, data_dir)
+    extracted({name: IMAGES[name] for name in HELD_OUT}, elsewhere, by_class=True)
     (data_dir / "val").symlink_to(elsewhere / "val")
-    patched_test_tar(unlabelled_images(50), data_dir)
-    loaded = load(data_dir, cache_dir=tmp_path / "cache", image_bytes="archive", num_proc=2, **list_options)
-    assert list(loaded) == ["train", "validation"]
-    assert contents(loaded["train"]) | contents(loaded["validation"]) == small_images
-    with pytest.warns(UserWarning, match="99,950 of 100,000 in test"):
-        test = stream(data_dir, "1pct", splits=["test"], on_missing="skip")["test"]
-    assert contents(test) == unlabelled_images(50)
+    patched_test_tar(TESTED, data_dir)
+    rows = stream(data_dir, splits=["validation", "test"], on_missing="skip", image_bytes="archive", **LISTS)
+    assert contents(rows["validation"]) | contents(rows["test"]) == {name: IMAGES[name] for name in HELD_OUT} | TESTED
 
-    # Three images stand with a class that they are not of; then a class is missing.
-    val, names = elsewhere / "val", sorted(validation)
-    one, other = WNIDS[label_of(names[0])], WNIDS[label_of(names[-1])]
-    moved = {}  # name: (its place, a wrong one)
-    for name in (names[0], names[70], names[-1]):
-        wnid = WNIDS[label_of(name)]
-        moved[name] = val / wnid / name, val / (one if wnid != one else other) / name
-        os.rename(*moved[name])
-    message = message_of(data_dir, "custom", **list_options).replace(str(tmp_path), "")
-    assert re.search(r"\b3\b", message)
-    assert any(name in message and WNIDS[label_of(name)] in message for name in moved)
-    for places in moved.values():
+    # Two images are in a class that they are not of; then a class is missing.
+    val, wnids = elsewhere / "val", {name: WNIDS[label_of(name)] for name in HELD_OUT}
+    name, other = HELD_OUT[0], next(name for name in HELD_OUT if wnids[name] != wnids[HELD_OUT[0]])
+    moved = [
+        (val / wnids[name] / name, val / wnids[other] / name),
+        (val / wnids[other] / other, val / wnids[name] / other),
+    ]
+    for places in moved:
+        os.rename(*places)
+    message = message_of(data_dir, "custom", **LISTS).replace(str(tmp_path), "")
+    assert re.search(r"\b2\b", message) and name in message and wnids[name] in message
+    for places in moved:
         os.rename(*reversed(places))
-    lost = len(os.listdir(val / one))
-    (val / one).rename(elsewhere / one)
-    message = message_of(data_dir, "custom", **list_options).replace(str(tmp_path), "")
-    assert one in message and re.search(rf"\b{lost}\b", message) and names[0] in message
+    lost = len(os.listdir(val / wnids[name]))
+    (val / wnids[name]).rename(elsewhere / "lost")
+    message = message_of(data_dir, "custom", **LISTS).replace(str(tmp_path), "")
+    assert wnids[name] in message and re.search(rf"\b{lost}\b", message) and name in message
 
 
-def test_a_whole_zip_of_kaggle(train, official_rows, standins_1pct, tmp_path):
-    everything = train | validation_images(standins_1pct)  # more members than 16 bits count
-    kaggle_zip(everything, tmp_path / "data")
-    loaded = load(tmp_path / "data", "1pct", tmp_path / "cache", num_proc=2)
-    assert loaded["train"].with_format("arrow")[:].equals(official_rows)
-    validation = loaded["validation"]
-    assert list(zip(validation["file_name"][:], validation["label"][:])) == published_rows("1pct", "validation")
-    assert all(name.encode() in content for name, content in contents(validation).items())
-
-
-def test_the_first_layout_wins(small_images, list_options, tmp_path):
-    data_dir = tmp_path / "data"
+def test_the_first_layout_wins(tmp_path, small_images, list_options):
     layouts = {  # the last first
         "tar.gz": (kaggle_tar_gz, {"train", "validation"}),
         "zip": (kaggle_zip, {"train", "validation"}),
@@ -200,38 +149,133 @@ def test_the_first_layout_wins(small_images, list_options, tmp_path):
     }
     expected = {}
     for mark, (make, splits) in layouts.items():
-        make({name: marked(name, content, mark) for name, content in small_images.items()}, data_dir)
+        make({name: marked(name, content, mark) for name, content in small_images.items()}, tmp_path / "data")
         expected |= dict.fromkeys(splits, mark.encode())
-        for split, rows in stream(data_dir, image_bytes="archive", **list_options).items():
+        for split, rows in stream(tmp_path / "data", image_bytes="archive", **list_options).items():
             assert {content[6 : 6 + len(expected[split])] for content in contents(rows).values()} == {expected[split]}
 
 
-def test_tar_gz_is_streamed_once_per_config(small_images, list_options, tmp_path):
-    data_dir, kept = tmp_path / "data", os.path.join(os.environ["HF_HOME"], "imagenet_subsets")
-    kaggle_tar_gz(small_images, data_dir)
-    before = set(os.listdir(kept)) if os.path.isdir(kept) else set()
-    with pytest.warns(UserWarning, match=r"tar\.gz"):
-        first = load(data_dir, cache_dir=tmp_path / "first", **list_options)
-    assert set(os.listdir(kept)) > before
-    assert os.listdir(data_dir) == [KAGGLE_TAR_GZ]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        second = load(data_dir, cache_dir=tmp_path / "second", label_names="words", **list_options)
-        contents(stream(data_dir, **list_options)["train"])
-    assert not [warning for warning in caught if "tar.gz" in str(warning.message)]
-    for split in ("train", "validation"):
-        assert contents(first[split]) == contents(second[split])
-
-    names = [name for name in small_images if VALIDATION not in name]
-    for wanted in (names[:5], names[3:9]):  # what was kept for others does not hold all of these, or too much
-        (tmp_path / "some.txt").write_text("\n".join(wanted))
-        rows = stream(data_dir, train_list=str(tmp_path / "some.txt"), splits=["train"], image_bytes="archive")["train"]
-        assert contents(rows) == {name: small_images[name] for name in wanted}
+@pytest.mark.parametrize("make", [kaggle_zip, kaggle_tar_gz])
+def test_the_last_duplicate_member_wins(make, small_images, list_options, tmp_path):
+    name = next(iter(small_images))
+    later = marked(name, small_images[name], "later")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Duplicate name")  # of zipfile, which writes it
+        make(small_images, tmp_path / "data", more={f"train/{name[:9]}/{name}": later})
+    with pytest.warns(UserWarning, match="1 duplicate member names; the last one wins"):
+        rows = stream(tmp_path / "data", image_bytes="archive", **list_options)["train"]
+    given = [(row["file_name"], row["image"]["bytes"]) for row in rows]
+    assert len(given) == len(dict(given)) and dict(given)[name] == later
 
 
-def test_a_tar_gz_is_read_by_one_of_two_processes(small_images, list_options, cached_files, at_member, tmp_path):
+@pytest.mark.parametrize("make", [official_tars, extracted, kaggle_zip, kaggle_tar_gz])
+@pytest.mark.parametrize("name", ["a [b] *{c} ü 図", os.fsdecode(b"latin-\xe9")])
+def test_folders_with_unusual_names(make, name, tmp_path):
+    data_dir, link = tmp_path / name, tmp_path / "link"
+    make(IMAGES, data_dir)
+    link.symlink_to(data_dir)
+    options = {"image_bytes": "archive", **LISTS}
+    loaded = [stream(link, **options), load(f"{data_dir}/", cache_dir=tmp_path / "a [b] cache", **options)]
+    loaded.append(load(data_dir, cache_dir=tmp_path / "cache", in_place=True, **options))
+    assert len({str(digests(splits)) for splits in loaded}) == 1
+    assert contents(loaded[0]["train"]) | contents(loaded[0]["validation"]) == IMAGES
+    assert str(data_dir) in message_of(data_dir, splits=["test"])
+    data_dir.rename(tmp_path / "a::b")
+    assert "'::'" in message_of(tmp_path / "a::b", "custom", kind=ValueError, **LISTS)
+
+
+def foreign_entries(data_dir):
+    """Files that systems and people leave beside images."""
+    stray = numbered_jpeg(999)
+    for folder in (*data_dir.glob("*"), *data_dir.glob("*/n*")):
+        for name in ("desktop.ini", "Thumbs.db", "README", ".DS_Store", "._x", "n99999999.txt"):
+            (folder / name).write_bytes(b"x")
+        (folder / "@eaDir").mkdir()
+        (folder / "@eaDir" / TRAIN[0]).mkdir()
+    (data_dir / "train" / TENCH / f"{VALIDATION}00000099.JPEG").write_bytes(stray)
+    (data_dir / "val" / TENCH).mkdir(exist_ok=True)
+    (data_dir / "val" / TENCH / f"{TENCH}_99.JPEG").write_bytes(stray)
+    (data_dir / f"{WNIDS[3]}_9.JPEG").write_bytes(stray)
+    (data_dir / f"{VALIDATION}00000077.JPEG").write_bytes(stray)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("by_class", [False, True])
+def test_foreign_entries_do_not_change_the_layout(by_class, backwards, tmp_path, monkeypatch):
+    extracted(IMAGES, tmp_path, by_class=by_class)
+    foreign_entries(tmp_path)
+    listdir, scandir = os.listdir, os.scandir
+
+    class Scan(list):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(os, "listdir", lambda path=".": sorted(listdir(path), reverse=backwards))
+    monkeypatch.setattr(
+        os, "scandir", lambda path=".": Scan(sorted(scandir(path), key=lambda entry: entry.name, reverse=backwards))
+    )
+    rows = stream(tmp_path, image_bytes="archive", **LISTS)
+    assert contents(rows["train"]) | contents(rows["validation"]) == IMAGES
+    (tmp_path / "train" / TENCH / TRAIN[0]).unlink()
+    message = message_of(tmp_path, "custom", **LISTS)
+    assert TRAIN[0] in message and "@eaDir" not in message
+
+
+@pytest.mark.parametrize("left_over", [TRAIN[0], f"train/{TENCH}/{TRAIN[0]}", f"{DATA}/train/{TENCH}/{TRAIN[0]}"])
+def test_leftovers_beside_a_zip(left_over, tmp_path):
+    kaggle_zip(IMAGES, tmp_path)
+    (tmp_path / left_over).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / left_over).write_bytes(b"left over")
+    rows = stream(tmp_path, image_bytes="archive", **LISTS)
+    assert contents(rows["train"]) | contents(rows["validation"]) == IMAGES
+
+
+# ----------------------------------------------------------------------------- layouts read from end to end
+
+
+@pytest.mark.parametrize("make", [kaggle_tar_gz, hub_parquet, LAYOUTS["hub tar.gz"]])
+def test_images_are_extracted_once(make, cached_files, tmp_path):
+    """Of Kaggle's tar.gz for each config, of the Hub's files for each image."""
+    make(IMAGES, tmp_path / "data")
+
+    def readings(names, number, **options):
+        """How often the files are read when the rows with these names are loaded."""
+        options |= {"train_list": names, "splits": ["train"], "cache_dir": tmp_path / str(number)}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            loaded = load(tmp_path / "data", **options)["train"]
+        assert sorted(contents(loaded)) == sorted(set(names) & IMAGES.keys())
+        return sum(bool(re.search("once|beginning to end", str(warning.message))) for warning in caught)
+
+    absent = [*TRAIN[:20], f"{TENCH}_999999.JPEG"]
+    assert [readings(absent, number, on_missing="skip") for number in range(2)] == [1, 0]
+    assert readings(TRAIN[10:30], 2) == 1
+    assert [readings(TRAIN[5:25], number, label_names="words") for number in (3, 4)][1] == 0
+    assert any(name.endswith(".tar") for name in cached_files())
+    contents(load(tmp_path / "data", "full", tmp_path / "full", splits=["train"], on_missing="skip")["train"])
+    assert readings(TRAIN, 5) == 0
+    message = message_of(tmp_path / "data", "custom", train_list=[f"{TENCH}_9.JPEG"], splits=["train"])
+    assert str(tmp_path / "data") in message and "1 of the 1 images" in message
+
+
+def test_leftovers_of_a_killed_process_are_not_used(cached_files, tmp_path):
+    hub_parquet(IMAGES, tmp_path / "data")
+    load(tmp_path / "data", cache_dir=tmp_path / "a", **LISTS)
+    kept = max(tmp_path.glob("home/*/*.tar"), key=os.path.getsize)
+    unfinished = kept.with_name(f"{kept.name.partition('-')[0]}.tar.tmp")
+    unfinished.write_bytes(kept.read_bytes()[:20_000])
+    kept.unlink()
+    rows = load(tmp_path / "data", cache_dir=tmp_path / "b", image_bytes="archive", **LISTS)
+    assert contents(rows["train"]) | contents(rows["validation"]) == IMAGES
+    assert not unfinished.exists()
+
+
+def test_a_tar_gz_is_read_by_one_of_two_processes(cached_files, at_member, tmp_path):
     data_dir, fork = tmp_path / "data", multiprocessing.get_context("fork")
-    kaggle_tar_gz(small_images, data_dir)
+    kaggle_tar_gz(IMAGES, data_dir)
     at_member(0, lambda: time.sleep(0.3))
     both, results = fork.Barrier(2, timeout=60), fork.Queue()
 
@@ -239,8 +283,8 @@ def test_a_tar_gz_is_read_by_one_of_two_processes(small_images, list_options, ca
         both.wait()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            rows = load(data_dir, cache_dir=tmp_path / f"cache-{number}", image_bytes="archive", **list_options)
-        right = contents(rows["train"]) | contents(rows["validation"]) == small_images
+            rows = load(data_dir, cache_dir=tmp_path / f"cache-{number}", image_bytes="archive", **LISTS)
+        right = contents(rows["train"]) | contents(rows["validation"]) == IMAGES
         results.put((sum("beginning to end" in str(warning.message) for warning in caught), right))
 
     processes = [fork.Process(target=work, args=(number,), daemon=True) for number in range(2)]
@@ -251,48 +295,36 @@ def test_a_tar_gz_is_read_by_one_of_two_processes(small_images, list_options, ca
         process.join()
 
 
-def test_duplicate_members(small_images, list_options, tmp_path):
-    name = next(iter(small_images))
-    later = marked(name, small_images[name], "later")
-    for make in (kaggle_zip, kaggle_tar_gz):
-        data_dir = tmp_path / make.__name__
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Duplicate name")  # of zipfile, which writes it
-            make(small_images, data_dir, more={f"train/{name[:9]}/{name}": later})
-        with pytest.warns(UserWarning, match="1 duplicate member names; the last one wins"):
-            rows = stream(data_dir, image_bytes="archive", **list_options)["train"]
-        given = [(row["file_name"], row["image"]["bytes"]) for row in rows]
-        assert len(given) == len(dict(given)) and dict(given)[name] == later
+# ------------------------------------------------------------------------------------ missing, and check
 
 
-@pytest.mark.parametrize("make", [extracted, kaggle_zip, kaggle_tar_gz])
-def test_data_dirs_with_unusual_names(make, small_images, list_options, tmp_path):
-    data_dir, link = tmp_path / "a [b] *" / "ü 図 {c}", tmp_path / "link"
-    make(small_images, data_dir)
-    link.symlink_to(data_dir)
-    options = {"image_bytes": "archive", **list_options}
-    loaded = load(f"{data_dir}/", cache_dir=tmp_path / "a [b] cache", **options)
-    for rows in (loaded, stream(str(data_dir), **options), stream(link, **options)):
-        assert contents(rows["train"]) | contents(rows["validation"]) == small_images
-    assert f"data_dir='{data_dir}" in message_of(data_dir.parent, splits=["train"])
-    data_dir.rename(tmp_path / "a::b")
-    assert "'::'" in message_of(tmp_path / "a::b", "custom", kind=ValueError, **list_options)
+@pytest.mark.parametrize(
+    ("layout", "place", "words"),
+    [
+        ("class tars", "train", "class tars"),
+        ("extracted", "train", "extracted"),
+        ("kaggle zip", "imagenet-object-localization-challenge.zip", "zip"),
+        ("kaggle tar.gz", KAGGLE_TAR_GZ, "tar.gz"),
+    ],
+)
+def test_a_missing_class_is_reported(layout, place, words, tmp_path, capsys):
+    data_dir, lost = tmp_path / "data", TRAIN[:5]
+    LAYOUTS[layout]({name: content for name, content in IMAGES.items() if name not in lost}, data_dir)
+    message = message_of(data_dir, "custom", kind=ArchiveError, **LISTS).replace(str(tmp_path), "")
+    assert place in message and re.search(r"\b5\b", message) and any(name in message for name in lost)
+    if "kaggle" not in layout:  # a tar or a folder is missing
+        assert re.search(rf"{TENCH}(?!_)", message)
+    with pytest.warns(UserWarning, match="left out: 5 of 40 in train"):
+        rows = stream(data_dir, on_missing="skip", **LISTS)["train"]
+    assert set(contents(rows)) == set(TRAIN) - set(lost)
+
+    assert main(["check", str(data_dir)]) == 1
+    report = capsys.readouterr().out.replace(str(tmp_path), "")
+    assert place in report and words in report.lower()
+    assert re.search(r"1pct +train +.* of 12,811 .* absent", report)
 
 
-# ----------------------------------------------------------------------------------------- check
-
-
-@pytest.mark.once
-def test_check_passes_if_every_config_can_be_loaded(standins_all, tmp_path, capsys):
-    class_tars(train_images(standins_all), tmp_path)
-    (tmp_path / "ILSVRC2012_img_val.tar").symlink_to(standins_all / "ILSVRC2012_img_val.tar")
-    assert main(["check", str(tmp_path)]) == 0
-    report_text = capsys.readouterr().out
-    assert f'imagenet_subsets.load_dataset("1pct", data_dir="{tmp_path}")' in report_text
-    assert re.search(r"lt +train +115,846 of 115,846", report_text)
-
-
-def test_check_of_files_without_an_archive(small_images, tmp_path, capsys):
+def test_check_of_files_without_an_archive(small_images, tmp_path):
     name = [name for name in small_images if VALIDATION in name][70]
     class_tars(small_images, tmp_path)
     extracted({name: content for name, content in small_images.items() if VALIDATION in name}, tmp_path)

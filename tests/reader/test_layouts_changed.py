@@ -2,57 +2,64 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
+import warnings
 
 import pytest
-from helpers.layout_rows import TRAIN_LAYOUTS, contents, load, message_of, stream
-from makers.layouts import (
-    DATA,
-    KAGGLE_TAR_GZ,
-    VALIDATION,
-    kaggle_tar_gz,
-    kaggle_tree,
-    marked,
-)
+from helpers.layout_rows import LAYOUTS, contents, load, message_of, stream
+from makers.layouts import KAGGLE_TAR_GZ, class_tars, extracted, kaggle_tar_gz, marked
 
-from imagenet_subsets import ArchiveError
+from imagenet_subsets import ArchiveError, ImagenetSubsets
 
 pytestmark = [
     pytest.mark.oldest_and_newest,
-    pytest.mark.filterwarnings("ignore:.*can be read only from beginning to end"),
+    pytest.mark.filterwarnings("ignore:.*read only from beginning to end", "ignore:.*read once", "ignore:.*left out"),
 ]
 
 
-@pytest.mark.parametrize("layout", ["class tars", "extracted", "kaggle tree", "kaggle zip", "kaggle tar.gz"])
-def test_changed_files_are_never_read_from_the_cache(layout, small_images, list_options, tmp_path):
-    data_dir = tmp_path / "data"
-    make = kaggle_tree if layout == "kaggle tree" else TRAIN_LAYOUTS[layout]
-    options = {"cache_dir": tmp_path / "cache", "train_list": list_options["train_list"], "splits": ["train"]}
-    options["image_bytes"] = "archive"
-    old = {name: content for name, content in small_images.items() if VALIDATION not in name}
+@pytest.fixture
+def old(small_images):
+    """{name: bytes} of training images."""
+    return {name: content for name, content in small_images.items() if name.startswith("n")}
+
+
+@pytest.fixture
+def new(old):
+    """The same, of which one image has other bytes of the same size."""
     name = sorted(old)[len(old) // 2]
-    new = old | {name: marked(name, old[name], "newer")}
+    return old | {name: marked(name, old[name], "newer")}
+
+
+@pytest.fixture
+def options(old, tmp_path):
+    """The options of a load of these images."""
+    return {"cache_dir": tmp_path / "cache", "train_list": [*old], "splits": ["train"], "image_bytes": "archive"}
+
+
+def rows_of(data_dir, **options):
+    return contents(load(data_dir, **options)["train"])
+
+
+@pytest.mark.parametrize(
+    "layout",
+    ["archives", "class tars", "kaggle zip", "kaggle tar.gz", "hub parquet", "hub tar.gz", "webdataset", "tfds"],
+)
+def test_replaced_files_are_never_read_from_the_cache(layout, old, new, options, tmp_path, hf_home):
+    data_dir, make = tmp_path / "data", LAYOUTS[layout]
     make(old, data_dir)
-    assert contents(load(data_dir, **options)["train"]) == old
-    assert contents(load(data_dir, **options)["train"]) == old
-
-    extracted_path = {"extracted": f"train/{name[:9]}/{name}", "kaggle tree": f"{DATA}/train/{name[:9]}/{name}"}
-
-    def change(images):
-        if layout in extracted_path:  # in place, by as many bytes; no folder changes
-            (data_dir / extracted_path[layout]).write_bytes(images[name])
-        else:
-            make(images, data_dir)
-
-    change(new)
-    assert contents(load(data_dir, **options)["train"]) == new
-    if layout != "kaggle tar.gz":  # of which the wanted images were copied
-        options.pop("cache_dir")
-        rows = stream(data_dir, **options)["train"]
-        change(old)
+    assert rows_of(data_dir, **options) == old
+    builder = ImagenetSubsets(config_name="custom", data_dir=str(data_dir), **(options | {"cache_dir": str(tmp_path)}))
+    rows = stream(data_dir, **options)["train"]
+    make(new, data_dir)
+    for path in data_dir.rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    with pytest.raises(ArchiveError, match="changed after this builder was made"):
+        builder.download_and_prepare()
+    if layout not in ("kaggle tar.gz", "hub parquet", "hub tar.gz"):  # whose images were copied
         with pytest.raises(ArchiveError, match="changed"):
             contents(rows)
-        assert contents(stream(data_dir, **options)["train"]) == old
+    assert rows_of(data_dir, **options) == new
 
 
 def test_replaced_tar_gz(small_images, list_options, cached_files, at_member, tmp_path):
@@ -71,7 +78,7 @@ def test_replaced_tar_gz(small_images, list_options, cached_files, at_member, tm
             rows = stream(data_dir, **options)
             assert contents(rows["train"]) | contents(rows["validation"]) == images
         tars.append([name for name in cached_files() if name.endswith(".tar")])
-    assert len(tars[0]) == len(tars[1]) == 1 and tars[0] != tars[1]  # what was kept of the older one is gone
+    assert len(tars[0]) == len(tars[1]) == 1 and tars[0] != tars[1]  # what was kept of the older one was deleted
 
 
 def test_process_killed_while_reading_a_tar_gz(small_images, list_options, cached_files, at_member, tmp_path):
@@ -90,3 +97,83 @@ def test_process_killed_while_reading_a_tar_gz(small_images, list_options, cache
     rows = load(data_dir, cache_dir=tmp_path / "killed", **options)
     assert contents(rows["train"]) | contents(rows["validation"]) == small_images
     assert {name.rpartition(".")[2] for name in cached_files()} == {"tar", "index"}
+
+
+# ------------------------------------------------------------------------------------- extracted images
+
+
+@pytest.fixture(params=["extracted", "kaggle tree", "hub folders"])
+def data(request, old, tmp_path, hf_home):
+    """A folder of extracted images."""
+    LAYOUTS[request.param](old, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def path_of(data, name):
+    """The path of an image, whose name may be that of the Hub."""
+    return next(data.rglob(f"{name.removesuffix('.JPEG')}*.JPEG"))
+
+
+def overwrite(path, content):
+    """Write over an image in place, as ``cp`` does: its folder does not change."""
+    path.write_bytes(content)
+    os.utime(path, (1e9, 1e9))
+
+
+def test_images_replaced_added_or_removed_give_new_rows(data, old, new, options, tmp_path):
+    [changed] = [name for name in old if old[name] != new[name]]
+    path = path_of(data, changed)
+    options["on_missing"] = "skip"
+    assert rows_of(data, **options) == old
+    (tmp_path / "new").write_bytes(new[changed])
+    os.replace(tmp_path / "new", path)
+    assert rows_of(data, **options) == new
+    path.unlink()
+    assert rows_of(data, **options) == {name: content for name, content in old.items() if name != changed}
+    assert changed in message_of(data, "custom", **(options | {"on_missing": "error"}))
+    path.write_bytes(old[changed])
+    assert rows_of(data, **options) == old
+
+
+def test_an_image_overwritten_in_place_is_noticed_when_it_is_read(data, old, new, options, tmp_path):
+    [changed] = [name for name in old if old[name] != new[name]]
+    in_place = load(data, in_place=True, **options)["train"]
+    row = in_place["file_name"][:].index(changed)
+    assert rows_of(data, **options) == old
+    overwrite(path_of(data, changed), new[changed])
+    with pytest.raises(ArchiveError, match=rf"{changed.removesuffix('.JPEG')}.*changed since.*[Ll]oad again"):
+        contents(stream(data, **options)["train"])
+    assert contents(stream(data, **options)["train"]) == new
+    assert rows_of(data, **(options | {"cache_dir": tmp_path / "another"})) == new
+    with pytest.raises(ArchiveError, match="changed since"):
+        in_place[row]
+    assert in_place[(row + 1) % len(old)]["image"]
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda content: b""])
+@pytest.mark.parametrize("read", [rows_of, lambda data, **options: contents(stream(data, **options)["train"])])
+def test_a_mended_image_is_in_the_next_load(damage, read, data, old, options):
+    mended = sorted(old)[3]
+    options["on_missing"] = "skip"
+    overwrite(path_of(data, mended), damage(old[mended]))
+    for _ in range(2):
+        assert read(data, **options) == {name: content for name, content in old.items() if name != mended}
+    path_of(data, mended).write_bytes(old[mended])
+    assert read(data, **options) == old
+
+
+def test_class_tars_of_which_some_are_unpacked_are_an_error(old, options, tmp_path):
+    class_tars(old, tmp_path / "data")
+    wnids = sorted({name[:9] for name in old})
+    unpacked = {name: content for name, content in old.items() if name[:9] in wnids[:2]}
+    for wnid in wnids[:2]:
+        (tmp_path / "data" / "train" / f"{wnid}.tar").unlink()
+    extracted(unpacked, tmp_path / "data")
+    message = message_of(tmp_path / "data", "custom", kind=ArchiveError, **options)
+    assert str(tmp_path / "data" / "train") in message and "unpack" in message
+    assert all(wnid in message for wnid in wnids[:3])  # of folders, all; of tars, the first
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shutil.rmtree(tmp_path / "data" / "train")
+        extracted(old, tmp_path / "data")
+        assert rows_of(tmp_path / "data", **options) == old

@@ -1,4 +1,4 @@
-"""Images behind URLs: the rows of the local files, few bytes, and clear errors."""
+"""Images behind URLs: an index, few bytes, few requests, and clear errors."""
 
 import re
 
@@ -7,10 +7,10 @@ import fsspec
 import multiprocess
 import pytest
 from datasets.exceptions import DatasetGenerationError
-from helpers.layout_rows import VERSION, contents, load, stream
+from helpers.layout_rows import contents, load, stream
 from helpers.programs import output
-from helpers.remote import RANGED, REMOTE, files_of, indexes_of, served
-from helpers.rows import WAYS, published_rows
+from helpers.remote import RANGED, files_of, indexes_of, served
+from helpers.rows import WAYS, paths, published_rows
 from helpers.rows import load as load_by
 from makers.layouts import VALIDATION, label_of
 
@@ -50,53 +50,34 @@ def assert_rows(loaded, images):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("layout", REMOTE)
-def test_rows_of_each_layout_without_an_index(layout, small_images, list_options, hf_home, tmp_path):
+@pytest.mark.parametrize("layout", RANGED)
+def test_an_index_is_needed_and_made_by_the_command_of_the_error(
+    layout, small_images, list_options, hf_home, tmp_path, capsys
+):
     with served(layout, small_images, tmp_path, indexed=False) as server:
-        told = r"has no index.* MB are read once.*\.index" if layout in RANGED else "are read once"
-        with pytest.warns(UserWarning, match=told):
-            loaded = load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", num_proc=2, **list_options)
+        with pytest.raises(ArchiveError, match=rf"no index.*imagenet-subsets index {server.url}") as raised:
+            load(server.url, cache_dir=tmp_path / "cache", **list_options)
+        assert len(str(raised.value)) < 2000
+        assert server.sent < 1_000_000
+        assert main(["index", server.url]) == 0
+        said = capsys.readouterr()
+        assert re.search(r"\d MB|\d GB|\d kB|\d bytes", said.out + said.err)  # before they are read
+        loaded = load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", **list_options)
         assert_rows(loaded, small_images)
-        rows = {
-            split: contents(rows) for split, rows in stream(server.url, image_bytes="archive", **list_options).items()
-        }
-        assert rows["train"] | rows["validation"] == small_images
-        assert_rows(
-            load(server.url, cache_dir=tmp_path / "in", in_place=True, image_bytes="archive", **list_options),
-            small_images,
-        )
+        streamed = stream(server.url, image_bytes="archive", **list_options)
+        assert contents(streamed["train"]) | contents(streamed["validation"]) == small_images
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("layout", RANGED)
-def test_rows_of_each_layout_with_an_index(layout, small_images, list_options, hf_home, tmp_path, recwarn):
-    with served(layout, small_images, tmp_path) as server:
-        loaded = load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", num_proc=2, **list_options)
-        assert_rows(loaded, small_images)
-        rows = {
-            split: contents(rows) for split, rows in stream(server.url, image_bytes="archive", **list_options).items()
-        }
-        assert rows["train"] | rows["validation"] == small_images
-        in_place = load(server.url, cache_dir=tmp_path / "in", in_place=True, image_bytes="archive", **list_options)
-        assert_rows(in_place, small_images)
-        path = in_place["train"].cast_column("image", datasets.Image(decode=False))[0]["image"]["path"]
-        assert f"/http%3A%2F%2F{server.url.partition('//')[2].partition(':')[0]}" in path
-    assert not [warning for warning in recwarn if "once" in str(warning.message)]
+def test_rows_in_place_name_the_server(archives, list_options, hf_home, tmp_path):
+    rows = load(archives.url, cache_dir=tmp_path / "in", in_place=True, **list_options)["train"]
+    assert f"/http%3A%2F%2F{archives.url.partition('//')[2].partition(':')[0]}" in paths(rows)[0]
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_to_load(way, archives, small_images, list_options, hf_home, tmp_path):
-    assert_rows(
-        load_by(
-            way,
-            "custom",
-            data_dir=archives.url + "/",
-            cache_dir=str(tmp_path / "c"),
-            image_bytes="archive",
-            **list_options,
-        ),
-        small_images,
-    )
+    options = {"cache_dir": str(tmp_path / "cache"), "image_bytes": "archive", **list_options}
+    assert_rows(load_by(way, "custom", data_dir=archives.url + "/", **options), small_images)
 
 
 @pytest.mark.once
@@ -151,10 +132,10 @@ def test_damaged_index_is_an_error(archives, list_options, hf_home, tmp_path):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("failure", [503, "reset", "short"])
-@pytest.mark.parametrize("indexed", [True, False], ids=["ranges", "pass"])
-def test_single_failed_requests_are_retried(failure, indexed, small_images, list_options, hf_home, tmp_path):
-    with served("archives", small_images, tmp_path, indexed=indexed) as server:
+@pytest.mark.parametrize("failure", [503, 429, "reset", "short"])
+@pytest.mark.parametrize("layout", ["archives", "hub tar.gz"])
+def test_single_failed_requests_are_retried(failure, layout, small_images, list_options, hf_home, tmp_path):
+    with served(layout, small_images, tmp_path) as server:
         server.fail = lambda number: failure if number % 5 == 0 else None
         assert_rows(load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", **list_options), small_images)
 
@@ -165,12 +146,8 @@ def test_stalled_connection(archives, small_images, list_options, hf_home, tmp_p
 
     archives.fail = lambda number: "stall" if number == 9 else None
     options = {"client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_read=0.5)}}
-    assert_rows(
-        load(
-            archives.url, cache_dir=tmp_path / "cache", image_bytes="archive", storage_options=options, **list_options
-        ),
-        small_images,
-    )
+    options = {"storage_options": options, "image_bytes": "archive", **list_options}
+    assert_rows(load(archives.url, cache_dir=tmp_path / "cache", **options), small_images)
 
 
 @pytest.mark.once
@@ -217,19 +194,6 @@ def test_object_that_is_replaced_after_it_was_indexed(archives, list_options, hf
     assert load(archives.url, cache_dir=tmp_path / "new", in_place=True, **list_options)["train"][0]["image"]
 
 
-def test_batches_in_place_are_fetched_at_once(archives, list_options, hf_home, tmp_path):
-    rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **list_options)["train"]
-    arrays = [rows.with_format("numpy")] if VERSION >= (3, 0) else []  # NumPy 2 is too new for others
-    for formatted in (rows, *arrays, rows.with_transform(lambda batch: batch)):
-        archives.latency, archives.most_in_flight = 0.1, 0
-        before = archives.requests
-        assert len(formatted[list(range(64))]["image"]) == 64
-        assert len(formatted.__getitems__(list(range(64)))) == 64
-        assert archives.requests - before <= 2 * 66
-        archives.latency = 0
-        assert formatted[0]["image"] is not None
-
-
 def first_sizes(rows):
     return [image.size for image in rows[:3]["image"]]
 
@@ -269,7 +233,7 @@ def test_urls_with_secrets_are_refused(url):
 @pytest.mark.once
 def test_check_and_build(small_images, list_options, hf_home, tmp_path, capsys):
     count = sum(not name.startswith(VALIDATION) for name in small_images)
-    with served("archives", small_images, tmp_path, indexed=False) as server:
+    with served("archives", small_images, tmp_path) as server:
         report = check_archives(server.url)
         assert report["splits"][0]["found"] == sum(name in small_images for name, _ in published_rows("1pct", "train"))
         assert main(["check", server.url]) == 1  # which lacks images

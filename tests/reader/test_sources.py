@@ -1,18 +1,17 @@
 """Files by path or URL: the same bytes, few requests, and clear errors without secrets."""
 
-import multiprocessing
 import random
 import subprocess
 import sys
 
 import fsspec
 import pytest
+from makers.server import running_server
 
 from imagenet_reader.sources import open_file, remote
 from imagenet_reader.sources.folders import exists, listdir, stamp_of
 from imagenet_reader.sources.systems import set_storage_options
 from imagenet_reader.sources.urls import join, shown
-from tests.makers.server import running_server
 
 CONTENT = random.Random(0).randbytes(3 << 20)
 FAR_RANGES = [(k * 100_000 + 3, 1_000) for k in range(30)]  # further apart than what is fetched as one
@@ -74,15 +73,6 @@ def test_near_ranges_are_merged_and_others_are_concurrent(server):
         assert server.most_in_flight >= 32
 
 
-@pytest.mark.parametrize("failure", [503, 429, "reset", "short"])
-def test_failed_requests_are_tried_again(server, failure):
-    with open_file(join(server.url, "a.tar")) as file:
-        before = server.requests
-        server.fail = lambda number: failure if number % 5 == 0 else None
-        assert file.read_many(FAR_RANGES) == slices(FAR_RANGES)
-    assert server.requests > before + len(FAR_RANGES)
-
-
 @pytest.mark.parametrize(("failure", "tries"), [(503, 4), (403, 1)])
 def test_final_failures_name_the_url_without_secrets(server, failure, tries):
     url = server.url.replace("//", "//user:pass@") + "/a.tar?sig=secret"
@@ -107,41 +97,6 @@ def test_stamp_detects_a_replaced_object_of_the_same_size(server):
         before = file.stamp()
         server.versions["a.tar"] = "2"
         assert file.stamp() != before
-
-
-def test_server_without_ranges(server):
-    server.ranges = False
-    with open_file(join(server.url, "a.tar")) as file, pytest.raises(OSError, match="ignores ranges"):
-        file.read(10, 10)
-
-
-def read_in_worker(url):
-    with open_file(url) as file:
-        return file.read_many(FAR_RANGES)
-
-
-def read_open(file):
-    return file.read_many(FAR_RANGES)
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers(server, method):
-    url = join(server.url, "a.tar")
-    with open_file(url) as file:
-        assert file.read_many(FAR_RANGES) == slices(FAR_RANGES)  # the event loop of this process runs before the fork
-        with multiprocessing.get_context(method).Pool(1) as pool:
-            assert pool.apply_async(read_in_worker, (url,)).get(60) == slices(FAR_RANGES)
-            assert pool.apply_async(read_open, (file,)).get(60) == slices(FAR_RANGES)
-
-
-def test_connections_still_work_after_a_fork(server):
-    url = join(server.url, "a.tar")
-    assert exists(url)
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        assert pool.apply_async(read_in_worker, (url,)).get(60) == slices(FAR_RANGES)
-    before = server.requests
-    assert exists(url)
-    assert server.requests == before  # only HEAD: if that got no answer, GET would follow
 
 
 def test_missing_package_is_named(monkeypatch):

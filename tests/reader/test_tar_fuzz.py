@@ -162,7 +162,6 @@ def index_of(tmp_path_factory):
     return index_of
 
 
-@pytest.mark.filterwarnings("ignore:.*twice")
 @hypothesis.settings(max_examples=300, **FUZZ)
 @hypothesis.given(content=TARS)
 def test_tars_are_refused_or_read_like_tarfile(content, index_of):
@@ -177,7 +176,6 @@ def test_tars_are_refused_or_read_like_tarfile(content, index_of):
     assert index == entries
 
 
-@pytest.mark.filterwarnings("ignore:.*twice")
 @hypothesis.settings(max_examples=100, **FUZZ)
 @hypothesis.given(
     members=st.lists(
@@ -216,7 +214,6 @@ def nested(draw):
     return draw(changed(b"".join(parts) + END))
 
 
-@pytest.mark.filterwarnings("ignore:.*twice")
 @hypothesis.settings(max_examples=200, **FUZZ)
 @hypothesis.given(content=nested())
 def test_tars_of_class_tars_are_refused_or_read_like_tarfile(content, index_of):

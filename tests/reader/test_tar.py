@@ -1,0 +1,372 @@
+"""A tar is untrusted input: read like ``tarfile``, or refused at the wrong byte, on fast and on slow storage.
+
+``read_index`` takes archives of any name; the official names are used where rows matter.
+"""
+
+import errno
+import os
+import random
+import re
+import tarfile
+import time
+
+import pytest
+from helpers.layout_rows import stream
+from helpers.tar_reading import IMAGES, by_tarfile, found, in_memory, refusal, rows
+from makers.images import jpeg
+from makers.layouts import WNIDS
+from makers.tars import BLOCK, END, GNU, PAX, base_256, header, member, octal, padded, pax
+
+import imagenet_subsets
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_subsets import ArchiveError, read_index
+
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("time_limit")]
+LAST = member(b"last", b"abc")
+
+
+def sized(field, size=1000):
+    """A member whose size is in this field."""
+    return header(b"b", field.ljust(12, b"\0")[:12]) + padded(b"x" * size)
+
+
+def summed(field):
+    """A member whose checksum is in this field, which is ``%``-formatted."""
+    block = bytearray(header(b"b", 1))
+    total = int(block[148:154], 8)
+    block[148:156] = base_256(total, 8) if field == "base 256" else (field % total).ljust(8, b"\0")
+    return bytes(block) + padded(b"x")
+
+
+# ------------------------------------------------------------------------------------- read like tarfile
+
+READ = {
+    "size in base 256": sized(base_256(1000)),
+    "size of 12 digits": sized(b"%012o" % 1000),
+    "size between spaces": sized(b" %o " % 1000),
+    "size of nothing": sized(b"", 0),
+    "size before other bytes": sized(b"%o\0other bytes" % 1000),
+    "checksum in base 256": summed("base 256"),
+    "checksum without zeros": summed(b" %o"),
+    "checksum of 8 digits": summed(b"%08o"),
+    "folders in the name": member(b"../../../../etc/passwd", b"abc"),
+    "folders in the prefix": member(b"b", b"abc", prefix=b"a/folder"),
+    "100 bytes of a name": member(b"y/" * 40 + b"x" * 20),
+    "a zero in the name": member(b"x.JPEG\0/y.JPEG", b"abc"),
+    "a name that is not UTF-8": member("größe\n\x1b[31m".encode("latin-1"), b"abc"),
+    "no name": member(b"", b"x" * 600),
+    "a link with a size": member(IMAGES[0].encode(), kind=b"1", size=100_000),
+    "a device with a size": member(b"n01440764.tar", kind=b"3", size=512),
+    "a folder with a size": member(b"folder/", kind=b"5", size=1),
+    "a folder in the oldest format": member(b"folder/", kind=b"\0", size=1024),
+    "a regular file in the oldest format": member(b"b", b"abc", kind=b"\0"),
+    "a contiguous file": member(b"b", b"abc", kind=b"7"),
+    "a member of an unknown type": member(b"odd", member(b"inside", b"x"), kind=b"D"),
+    "a member of a type beyond ASCII": member(b"odd", member(b"inside", b"x"), kind=b"\x80"),
+    "PAX records that change nothing": pax(b"mtime=1325376000.123", b"comment=my path is the size")
+    + pax(b"uid=1", kind=b"g"),
+    "members after a zero block": bytes(BLOCK) + member(b"b"),
+}
+
+
+@pytest.mark.parametrize("case", READ)
+def test_valid_members_are_read_like_tarfile(case, write_archive):
+    path = write_archive(member(b"a", b"abc"), READ[case], LAST, END)
+    assert found(path) == by_tarfile(path)
+    assert found(path)[0] == ("a", 0, 3) and (found(path)[-1][0] == "last") == ("zero block" not in case)
+
+
+@pytest.mark.parametrize("end", [b"", bytes(100), bytes(BLOCK), END + b"rubbish" * 1000])
+def test_end_blocks_may_be_absent_or_followed_by_other_data(end, write_archive):
+    path = write_archive(member(b"a", b"abc"), member(b"b"), end)
+    assert found(path) == by_tarfile(path) == [("a", 0, 3), ("b", 1024, 0)]
+
+
+# --------------------------------------------------------------------------------------------- refused
+
+
+def extended(name, form, size=0):
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    return entry.tobuf(form, "utf-8", "surrogateescape")
+
+
+def with_a_flipped_bit(at):
+    block = bytearray(header(b"b"))
+    block[at] ^= 1
+    return bytes(block)
+
+
+NO_HEADER, LONG = "found no tar header", "a header for long names or sparse files"
+REFUSED = {
+    "a negative size": (sized(b"-0000000001"), "a header that says that 'b' has -1 bytes"),
+    "a size back to its own header": (sized(base_256(-512)), "says that 'b' has -512 bytes"),
+    "a size past the end": (sized(octal(5 << 20)), f"says that 'b' has {5 << 20:,} bytes"),
+    "a size of 2 ** 63": (sized(base_256(2**63)), f"says that 'b' has {2**63:,} bytes"),
+    "a size that 64 bits take back": (sized(base_256(2**64 - 1024)), f"says that 'b' has {2**64 - 1024:,} bytes"),
+    "a decimal size": (sized(b"00000000089"), NO_HEADER),
+    "a size with a word": (sized(b"size"), NO_HEADER),
+    "two sizes": (sized(b"00001 00001"), NO_HEADER),
+    "a wrong checksum of the name": (with_a_flipped_bit(0), NO_HEADER),
+    "a wrong checksum of the size": (with_a_flipped_bit(130), NO_HEADER),
+    "a long name of GNU tar": (extended("x" * 101, GNU), LONG),
+    "a long name of PAX": (extended("x" * 101, PAX), LONG),
+    "a size of 8 GiB in PAX": (extended("x", PAX, 8 << 30), LONG),
+    "a path in PAX": (pax(b"comment=" + b"x" * 70_000, b"path=b"), LONG),
+    "a size in global PAX": (pax(b"mtime=1.5", b"size=512", kind=b"g"), LONG),
+    "a path beyond the recorded size": (header(b"PaxHeaders/x", 1, b"x") + pax(b"path=b")[BLOCK:], LONG),
+    "a sparse file": (member(b"b", b"x" * BLOCK, kind=b"S"), "sparse files"),
+    "random bytes": (random.Random(1).randbytes(BLOCK), NO_HEADER),
+    "halves of headers": (header(b"b")[256:] * 2, NO_HEADER),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_invalid_members_are_refused_where_they_begin(case, write_archive):
+    wrong, words = REFUSED[case]
+    for before in (1, 5000):  # few, and more than are checked at once
+        good = member(b"a", b"abc") * before
+        assert words in refusal(write_archive(good, wrong, LAST, END), len(good))
+
+
+@pytest.mark.parametrize("cut", [1, BLOCK, 600])
+def test_truncation_within_an_image_is_refused(cut, write_archive):
+    good, last = member(b"a", b"abc"), member(b"b", b"x" * 2 * BLOCK)
+    message = refusal(write_archive(good, last[:-cut]), len(good))
+    assert f"that 'b' has 1,024 bytes, but its tar ends at byte {len(good + last) - cut:,}" in message
+
+
+@pytest.mark.parametrize("left", [0, 140, 511])
+def test_file_truncated_while_walking_is_refused(left, write_archive, monkeypatch):
+    good = member(b"a", b"abc") + member(b"b", b"x")
+    path = write_archive(good, member(b"folder/", kind=b"5"), member(b"c"), END)
+
+    def pread(fd, size, at, pread=os.pread):
+        content = pread(fd, size, at)
+        return content[: len(good) + left - at] if at in (len(good), len(good) + BLOCK) else content
+
+    monkeypatch.setattr(os, "pread", pread)
+    with pytest.raises(ArchiveError, match=rf"{re.escape(path)}, byte {len(good):,}: found "):
+        read_index(path)
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_huge_image_is_refused_without_using_memory(write_archive, tmp_path):
+    image = member(IMAGES[0].encode(), jpeg("red"))
+    write_archive(image, header(IMAGES[1].encode(), 3 << 30), name=VALIDATION_ARCHIVE)
+    os.truncate(tmp_path / VALIDATION_ARCHIVE, len(image) + BLOCK + (3 << 30))  # a hole
+    with in_memory(64 << 20), pytest.raises(ArchiveError, match=rf"{IMAGES[1]}.*{3 << 30:,}"):
+        rows(tmp_path)
+
+
+# ------------------------------------------------------------------------------- duplicates and bounds
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_last_duplicate_member_wins_with_one_warning(write_archive, tmp_path):
+    names, colours = [IMAGES[0], IMAGES[1], "folder/" + IMAGES[0], IMAGES[0]], ["red", "blue", "green", "white"]
+    parts = [member(name.encode(), jpeg(colour)) for name, colour in zip(names, colours)]
+    path = write_archive(*parts, END, name=VALIDATION_ARCHIVE)
+    with pytest.warns(UserWarning, match="has 2 duplicate member names; the last one wins") as warned:
+        assert found(path) == by_tarfile(path)[1:2] + by_tarfile(path)[3:]
+    assert len(warned) == 1 and path in str(warned[0].message)
+    assert rows(tmp_path) == {IMAGES[0]: jpeg("white"), IMAGES[1]: jpeg("blue")}
+
+
+def test_empty_members_use_little_memory(write_archive):
+    """A header has 512 bytes, of which a tenth is kept."""
+    count = 50_000
+    path = write_archive(b"".join(member(b"%d" % k) for k in range(count)))
+    with in_memory(count * BLOCK * 2 // 3):
+        assert read_index(path).num_rows == count
+
+
+def test_first_image_may_follow_many_other_members(write_archive):
+    """The time per member must not grow: 100,000 members would take hours."""
+    path = write_archive((member(b"folder", kind=b"5") + member(b"folder", kind=b"g")) * 50_000, member(b"a", b"abc"))
+    assert found(path) == [("a", 100_000 * BLOCK, 3)]
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_nothing_is_written_outside_the_caches(write_archive, tmp_path, monkeypatch):
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    for variable in ("TMPDIR", "HOME"):
+        monkeypatch.setenv(variable, str(work))
+    names = ["../../../" + IMAGES[0], "/" + IMAGES[1], "~/" + IMAGES[2], "../link", "../folder"]
+    kinds = [b"0", b"0", b"0", b"2", b"5"]
+    parts = [member(name.encode(), jpeg("red") * (kind == b"0"), kind) for name, kind in zip(names, kinds)]
+    write_archive(*parts, END, name=VALIDATION_ARCHIVE)
+    before = sorted(tmp_path.rglob("*"))
+    index = imagenet_subsets.index_path(tmp_path / VALIDATION_ARCHIVE)
+    kept_before = set(os.listdir(os.path.dirname(index)))
+    assert list(rows(tmp_path)) == IMAGES[:3]
+    assert list(rows(tmp_path, streaming=False, cache_dir=str(tmp_path / "cache"))) == IMAGES[:3]
+    assert sorted(path for path in tmp_path.rglob("*") if "cache" not in path.parts) == before
+    assert not os.path.exists("/" + IMAGES[1])
+    kept = set(os.listdir(os.path.dirname(index))) - kept_before
+    assert kept <= {os.path.basename(index), os.path.basename(index) + ".lock"}
+
+
+# ------------------------------------------------------------------------------------- tars of class tars
+
+CLASSES = [b"n01440764", b"n01443537", b"n01484850", b"n01491361"]
+
+
+def class_tar(wnid, count=500, damaged_at=None):
+    """The members of a class tar, of which one has no header."""
+    images = [member(b"%b_%d.JPEG" % (wnid, k), b"x") for k in range(count)]
+    if damaged_at is not None:
+        images[damaged_at] = b"x" * len(images[damaged_at])
+    return b"".join(images) + END
+
+
+@pytest.fixture(params=["fast", "slow"])
+def storage(request, before_reads):
+    """Storage that answers at once, or after 2 ms, so that the walk goes either way."""
+    if request.param == "slow":
+        before_reads(lambda position, size: time.sleep(0.002))
+
+
+@pytest.mark.usefixtures("storage")
+def test_images_of_all_class_tars_are_found_in_order(write_archive):
+    path = write_archive(*(member(wnid + b".tar", class_tar(wnid)) for wnid in CLASSES), END)
+    table = read_index(path)
+    assert table["name"].to_pylist() == [b"%b_%d.JPEG" % (wnid, k) for wnid in CLASSES for k in range(500)]
+    offsets = [BLOCK + at * (501 * 2 * BLOCK + BLOCK) for at in range(4)]
+    assert table["offset"].to_pylist() == [start + 2 * BLOCK * k for start in offsets for k in range(500)]
+
+
+@pytest.mark.usefixtures("storage")
+def test_first_error_in_the_archive_is_reported(write_archive):
+    damaged = {CLASSES[1]: 450, CLASSES[2]: 0, CLASSES[3]: 3}
+    parts = [member(wnid + b".tar", class_tar(wnid, damaged_at=damaged.get(wnid))) for wnid in CLASSES]
+    refusal(write_archive(*parts, END), len(parts[0]) + BLOCK + 450 * 2 * BLOCK)
+
+
+@pytest.mark.usefixtures("storage")
+def test_an_input_error_names_the_archive(write_archive, before_reads):
+    path = write_archive(*(member(wnid + b".tar", class_tar(wnid)) for wnid in CLASSES), END)
+
+    def fail(position, size):
+        if position + size > 300_000:
+            raise OSError(errno.EIO, "Input/output error")
+
+    before_reads(fail)
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        read_index(path)
+    assert (raised.value.errno, raised.value.filename) == (errno.EIO, path)
+
+
+def test_slow_storage_is_read_in_large_pieces_or_by_threads(write_archive, before_reads):
+    path = write_archive(*(member(wnid + b".tar", class_tar(wnid)) for wnid in CLASSES), END)
+    before_reads(lambda position, size: time.sleep(0.01))
+    start = time.monotonic()
+    assert read_index(path).num_rows == 2000
+    assert time.monotonic() - start < 10  # 20 s one by one
+
+
+def test_class_tar_is_read_only_within_its_bounds(write_archive):
+    inner = member(b"n01440764_1.JPEG", b"x") + header(b"n01440764_2.JPEG", 1)  # its payload would be the next header
+    path = write_archive(member(b"n01440764.tar", inner), member(b"n01443537.tar", END), END)
+    assert f"its tar ends at byte {BLOCK + len(inner):,}" in refusal(path, 3 * BLOCK)
+
+
+def test_members_that_are_not_images_of_the_class_are_skipped(write_archive):
+    strangers = [
+        member(b"ILSVRC2012_val_00000001.JPEG", b"x"),
+        member(b"n01440764_9.tar", member(b"n01440764_8.JPEG", b"x") + END),
+        member(b"n01443537.tar", member(b"n01443537_1.JPEG", b"x") + END),
+        member(b"n01440764_7.JPEG", kind=b"1"),
+    ]
+    inner = b"".join([*strangers, member(b"n01440764_1.JPEG", b"x"), END])
+    no_class = member(b"n01440764.tar.old", member(b"n01440764_2.JPEG", b"x") + END)
+    path = write_archive(member(b"n01440764.tar", inner), no_class, member(b"notes.txt", b"no tar" * 200), END)
+    assert [name for name, *_ in found(path) if name.endswith("JPEG")] == ["n01440764_1.JPEG"]
+
+
+def test_invalid_class_tar_is_refused(write_archive):
+    good = member(b"n01440764.tar", member(b"n01440764_1.JPEG", b"x") + END)
+    invalid = write_archive(good, member(b"n01443537.tar", b"<html>" * 100), END)
+    assert NO_HEADER in refusal(invalid, len(good) + BLOCK)
+    too_short = write_archive(
+        good, member(b"n01443537.tar", b"x" * 511), END
+    )  # an empty class, whose images are absent
+    assert len(found(too_short)) == 1
+
+
+def test_last_duplicate_class_tar_wins(write_archive):
+    first, second = (
+        member(b"n01440764.tar", b"".join(member(b"n01440764_%d.JPEG" % k, b"x") for k in names) + END)
+        for names in ((1, 2), (2, 3))
+    )
+    path = write_archive(first, second, END)
+    with pytest.warns(UserWarning, match="has 1 duplicate member names; the last one wins"):
+        places = [entry[:2] for entry in found(path)]
+    assert places == [("n01440764_2.JPEG", len(first) + BLOCK), ("n01440764_3.JPEG", len(first) + 3 * BLOCK)]
+
+
+# ------------------------------------------------------------------------------ class tars in a folder
+
+
+def write_class_tars(folder, wnids, changed=None):
+    """Class tars of two images; ``changed`` is {wnid: members} of others."""
+    for wnid in wnids:
+        images = b"".join(member(f"{wnid}_{k}.JPEG".encode(), jpeg("red")) for k in (1, 2))
+        (folder / f"{wnid}.tar").write_bytes(dict(changed or {}).get(wnid, images) + END)
+    return {"train_list": [f"{wnid}_1.JPEG" for wnid in wnids], "splits": ["train"]}
+
+
+@pytest.mark.usefixtures("storage")
+@pytest.mark.parametrize(
+    ("changed", "at", "message"),
+    [
+        (member(b"n01484850_1.JPEG", b"x") + b"x" * BLOCK, 2 * BLOCK, "found no tar header"),
+        (member(b"n01443537_7.JPEG", b"x"), 0, "found n01443537_7.JPEG in the class tar of n01484850"),
+    ],
+)
+def test_error_in_a_class_tar_names_its_file(changed, at, message, tmp_path):
+    options = write_class_tars(tmp_path, WNIDS[:4], {WNIDS[2]: changed})
+    with pytest.raises(ArchiveError, match=f"{tmp_path / WNIDS[2]}.tar, byte {at:,}: {message}"):
+        stream(tmp_path, **options)
+
+
+def test_open_files_stay_below_the_limit_of_the_system(tmp_path, monkeypatch):
+    """There are 1,000 class tars, and macOS allows 256."""
+    options, descriptors = write_class_tars(tmp_path, WNIDS[:400]), set()
+
+    def noted(path, flags, *args, open_=os.open, **options):
+        descriptor = open_(path, flags, *args, **options)
+        descriptors.add(descriptor)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", noted)
+    assert sorted(row["file_name"] for row in stream(tmp_path, **options)["train"]) == sorted(options["train_list"])
+    assert len(descriptors) < 100
+
+
+# ----------------------------------------------------------------------------------- AppleDouble members
+
+
+def apple_double(*members):
+    """The members as macOS writes them, each after one with its attributes, in both existing forms."""
+    parts = []
+    for name, content in members:
+        parts += [pax(b"mtime=1.5"), member(b"./._" + name, b"\0\5\x16\7" + bytes(200)), member(b"./" + name, content)]
+    return b"".join(parts) + END
+
+
+def test_archives_packed_by_macos(tmp_path):
+    image, validation = b"n01440764_10026.JPEG", IMAGES[0].encode()
+    tar = apple_double((image, jpeg("red")))
+    (tmp_path / TRAIN_ARCHIVE).write_bytes(apple_double((CLASSES[0] + b".tar", tar)))
+    (tmp_path / VALIDATION_ARCHIVE).write_bytes(apple_double((validation, jpeg("blue"))))
+    loaded = stream(tmp_path, train_list=[image.decode()], validation_list=[IMAGES[0]], image_bytes="archive")
+    assert [row["image"]["bytes"] for rows in loaded.values() for row in rows] == [jpeg("red"), jpeg("blue")]
+
+
+def test_a_tar_of_apple_double_members_alone_is_no_archive(tmp_path):
+    (tmp_path / VALIDATION_ARCHIVE).write_bytes(member(b"._a", b"x") * 3 + END)
+    with pytest.raises(ArchiveError, match=VALIDATION_ARCHIVE):
+        rows(tmp_path)
