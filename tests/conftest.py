@@ -23,7 +23,7 @@ from makers.layouts import VALIDATION, label_of, train_images, validation_images
 from makers.tars import write_tar  # noqa: E402
 
 import imagenet_subsets  # noqa: E402
-from imagenet_reader import official  # noqa: E402
+from imagenet_reader import facts as official  # noqa: E402
 from imagenet_subsets_tools.standins import make_standins  # noqa: E402
 
 pytest.raises, pytest.warns = short_messages.raises, short_messages.warns

@@ -10,7 +10,7 @@ from makers.tars import write_tar
 
 import imagenet_subsets
 from imagenet_reader import lists
-from imagenet_reader.official import VALIDATION_ARCHIVE
+from imagenet_reader.facts import VALIDATION_ARCHIVE
 from imagenet_subsets_tools.split_lists import published_lines
 
 

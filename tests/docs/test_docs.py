@@ -19,7 +19,7 @@ from makers.layouts import official_tars, train_images, unlabelled_images, valid
 
 import imagenet_subsets
 from imagenet_reader.lists import read_real_labels
-from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 

@@ -23,9 +23,9 @@ from makers.server import running_server
 
 import imagenet_subsets
 from imagenet_reader import lists
-from imagenet_reader.official import TRAIN_ARCHIVE as TRAIN
-from imagenet_reader.official import VALIDATION_ARCHIVE as VALIDATION
-from imagenet_reader.sources import remote as remote_files
+from imagenet_reader.facts import TRAIN_ARCHIVE as TRAIN
+from imagenet_reader.facts import VALIDATION_ARCHIVE as VALIDATION
+from imagenet_reader.io import remote
 from imagenet_subsets_tools.indexes import index_archives
 from imagenet_subsets_tools.parquet import build_parquet
 
@@ -216,7 +216,7 @@ def damaged(data_dir):
 def disk_too_small(data_dir):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 1 << 40, 0))
-        patch.setattr("imagenet_reader.files.in_words", lambda size: "0.0 GB")  # stand-ins have few bytes
+        patch.setattr("imagenet_reader.files.format_bytes", lambda size: "0.0 GB")  # stand-ins have few bytes
         imagenet_subsets.load_dataset("1pct", data_dir=data_dir, cache_dir=str(data_dir / "cache"))
 
 

@@ -13,7 +13,8 @@ from helpers.programs import command, environment
 from makers.tars import cut, header, repack
 
 import imagenet_subsets
-from imagenet_reader import lists, official
+from imagenet_reader import facts as official
+from imagenet_reader import lists
 
 pytestmark = [pytest.mark.oldest_packages, pytest.mark.oldest_and_newest]
 

@@ -10,7 +10,7 @@ from helpers.faults import TRAIN, arrow_table, files, paths_below
 from helpers.programs import output
 
 import imagenet_subsets
-from imagenet_reader.official import TRAIN_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE
 from imagenet_subsets import index_path, read_index
 
 pytestmark = pytest.mark.oldest_and_newest

@@ -18,8 +18,8 @@ import pytest
 from helpers.built import digests
 from helpers.programs import command, environment, output
 
-from imagenet_reader import official
-from imagenet_reader.errors import ArchiveError
+from imagenet_reader import facts as official
+from imagenet_reader.facts import ArchiveError
 from imagenet_subsets_tools import parquet
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.parquet import BuildError, build_parquet

@@ -22,7 +22,7 @@ import PIL.Image
 import pyarrow.parquet as pq
 
 from imagenet_reader.lists import SPLIT_FILES
-from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets_tools.standins.forms.kaggle import DATA, kaggle_members, write_kaggle_folders
 from imagenet_subsets_tools.standins.forms.kaggle import TAR_GZ as KAGGLE_TAR_GZ
 from imagenet_subsets_tools.standins.forms.kaggle import ZIP as KAGGLE_ZIP

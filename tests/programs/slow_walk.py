@@ -6,7 +6,7 @@ import sys
 import time
 
 from imagenet_reader.walk import ways
-from imagenet_reader.walk.archive import walk_archive
+from imagenet_reader.formats.tar import walk_archive
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
 pread, hop = os.pread, ways.HopByThreads.hop

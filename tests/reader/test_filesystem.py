@@ -11,7 +11,7 @@ from fsspec.tests.abstract import AbstractFixtures, AbstractGetTests
 from helpers.rows import paths
 from makers.images import jpeg
 
-from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.reading import addresses
 
 

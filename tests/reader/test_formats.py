@@ -14,11 +14,11 @@ from makers.hub_parquet import hub_parquet
 from makers.images import numbered_jpeg
 from makers.tfds import tfds
 
-from imagenet_reader.errors import ArchiveError
-from imagenet_reader.formats.crc32c import crc32c
-from imagenet_reader.formats.hub_names import official_name, official_names
+from imagenet_reader.facts import ArchiveError
+from imagenet_reader.formats.tfrecord import crc32c
+from imagenet_reader.formats.names import official_name, official_names
 from imagenet_reader.formats.tfrecord import list_examples
-from imagenet_reader.sources import open_file
+from imagenet_reader.io import open_file
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.standins import make_standins
 from imagenet_subsets_tools.standins.forms import FORMS, write_form

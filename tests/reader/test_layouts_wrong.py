@@ -31,7 +31,7 @@ from makers.layouts import (
     zip_data,
 )
 
-from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError
 
 pytestmark = [

@@ -18,7 +18,7 @@ from makers.layouts import official_tars
 from makers.tars import write_tar
 
 import imagenet_subsets
-from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError, as_benchmark
 
 pytestmark = pytest.mark.oldest_packages

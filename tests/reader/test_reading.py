@@ -14,7 +14,7 @@ from helpers.rows import published_rows
 from makers.tars import header
 
 import imagenet_subsets
-from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.reading import batches
 
 pytestmark = pytest.mark.once

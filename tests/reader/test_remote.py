@@ -15,8 +15,8 @@ from helpers.rows import load as load_by
 from makers.layouts import VALIDATION, label_of
 
 import imagenet_subsets
-from imagenet_reader.official import TRAIN_ARCHIVE
-from imagenet_reader.sources import remote
+from imagenet_reader.facts import TRAIN_ARCHIVE
+from imagenet_reader.io import remote
 from imagenet_subsets import ArchiveError
 from imagenet_subsets_tools.check import check_archives
 from imagenet_subsets_tools.cli import main

@@ -18,7 +18,7 @@ from makers.layouts import WNIDS
 from makers.tars import BLOCK, END, GNU, PAX, base_256, header, member, octal, padded, pax
 
 import imagenet_subsets
-from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError, read_index
 
 pytestmark = [pytest.mark.once, pytest.mark.usefixtures("time_limit")]

@@ -14,7 +14,7 @@ from helpers.rows import load as load_by
 from makers.layouts import KAGGLE_TAR_GZ
 
 import imagenet_subsets
-from imagenet_reader.official import VALIDATION_ARCHIVE
+from imagenet_reader.facts import VALIDATION_ARCHIVE
 from imagenet_subsets_tools.cache import list_cache
 from imagenet_subsets_tools.cli import main
 

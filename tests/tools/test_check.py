@@ -18,7 +18,8 @@ from makers.images import numbered_jpeg
 from makers.layouts import kaggle_tar_gz
 
 import imagenet_subsets
-from imagenet_reader import lists, official
+from imagenet_reader import facts as official
+from imagenet_reader import lists
 from imagenet_reader.lists import LISTS, read_split_list
 from imagenet_subsets import SUBSETS
 from imagenet_subsets_tools import check
