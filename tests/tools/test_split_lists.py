@@ -11,7 +11,7 @@ import pytest
 
 import imagenet_subsets
 from imagenet_reader import lists
-from imagenet_subsets_tools.split_lists import (
+from imagenet_subsets_tools.make.split_files import (
     JSON,
     SOURCES,
     TRAIN_NAME,
