@@ -9,13 +9,12 @@ import subprocess
 import sys
 import tarfile
 import time
-from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
 from helpers.programs import PROJECT
-from PIL import Image, ImageOps
+from PIL import Image
 
 from imagenet_reader.lists import SPLIT_FILES
 from imagenet_subsets_tools.cli import main
@@ -137,21 +136,15 @@ def test_each_image_decodes_and_says_its_name(images, standins_1pct):
         assert name == PNG_IMAGE or first_comment(content) == name
 
 
-def test_special_images_are_those_of_the_real_archive(images):
-    modes = {name: Image.open(io.BytesIO(content)).mode for name, content in images.items()}
+def test_modes_and_orientations_are_those_of_the_real_archive(images):
+    modes, turns = {}, collections.Counter()
+    for name, content in images.items():
+        with Image.open(io.BytesIO(content)) as image:
+            modes[name] = image.mode
+            turns[image.getexif().get(0x0112)] += 1
     assert {name for name, mode in modes.items() if mode == "CMYK"} == CMYK_IMAGES
     assert 0.015 < list(modes.values()).count("L") / len(modes) < 0.025
     assert set(modes.values()) == {"RGB", "L", "CMYK"}
-
-
-def test_some_images_are_rotated(images):
-    turns = collections.Counter()
-    for content in images.values():
-        image = Image.open(io.BytesIO(content))
-        turn = image.getexif().get(0x0112)
-        turns[turn] += 1
-        if turn in (6, 8):
-            assert ImageOps.exif_transpose(image).size == (48, 64)
     assert turns.keys() == {None, 3, 6, 8}
     assert 0.001 < 1 - turns[None] / len(images) < 0.005
 
@@ -263,29 +256,12 @@ def test_demo_shows_rows_and_cleans_up(tmp_path):
     assert left == []
 
 
-def test_index_prints_one_line_per_archive(tmp_path, standins_1pct):
-    archives = [standins_1pct / TRAIN, standins_1pct / VALIDATION]
-    result = run("index", *archives, env={**os.environ, "HF_HOME": str(tmp_path)})
-    assert result.returncode == 0, result.stderr
-    lines = result.stdout.splitlines()
-    assert [line.split(": ")[0] for line in lines] == list(map(str, archives))
-    assert "15,834 images" in lines[0] and "50,000 images" in lines[1]
-    assert all(Path(line.split(" index ")[1]).is_file() for line in lines)
-
-
 @pytest.mark.parametrize("command", ["sample {folder}", "index {folder}/no.tar"])
 def test_commands_report_errors_in_one_line(tmp_path, capsys, command):
     (tmp_path / TRAIN).touch()
     assert main(command.format(folder=tmp_path).split()) == 1
     (message,) = capsys.readouterr().err.splitlines()
     assert message.startswith(f"imagenet-subsets: error: {tmp_path}")
-
-
-def test_help_is_quick_and_has_examples():
-    for arguments in (["--help"], ["sample", "--help"], ["demo", "--help"], ["index", "--help"]):
-        result = run(*arguments, before="sys.modules['datasets'] = None")  # importing it would fail
-        assert result.returncode == 0, result.stderr
-        assert "example:\n  imagenet-subsets " in result.stdout
 
 
 @pytest.mark.parametrize("arguments", [["sample"], ["unknown"], ["sample", "x", "--layout", "all"]])
