@@ -269,3 +269,19 @@ def test_wrong_usage_ends_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as end:
         main(arguments)
     assert end.value.code == 2 and "usage: imagenet-subsets" in capsys.readouterr().err
+
+
+def test_help_is_quick_and_has_examples():
+    for arguments in (["--help"], ["sample", "--help"], ["demo", "--help"], ["index", "--help"]):
+        result = run(*arguments, before="sys.modules['datasets'] = None")  # importing it would fail
+        assert result.returncode == 0, result.stderr
+        assert "example:\n  imagenet-subsets " in result.stdout
+
+
+def test_index_prints_one_line_per_archive(tmp_path, standins_1pct):
+    archives = [standins_1pct / TRAIN, standins_1pct / VALIDATION]
+    result = run("index", *archives, env={**os.environ, "HF_HOME": str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    for archive, images, line in zip(archives, ("15,834", "50,000"), result.stdout.splitlines(), strict=True):
+        assert line.startswith(f"{archive}: ") and f"{images} images" in line
+        assert Path(line.split(" index ")[1]).is_file()
