@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -264,7 +265,7 @@ def test_commands_report_errors_in_one_line(tmp_path, capsys, command):
     assert message.startswith(f"imagenet-subsets: error: {tmp_path}")
 
 
-@pytest.mark.parametrize("arguments", [["sample"], ["unknown"], ["sample", "x", "--layout", "all"]])
+@pytest.mark.parametrize("arguments", [["sample"], ["unknown"], ["sample", "x", "--members", "all"]])
 def test_wrong_usage_ends_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as end:
         main(arguments)
