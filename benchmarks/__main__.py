@@ -1,17 +1,18 @@
-"""Measure imagenet_subsets against a plain copy of the same images and against other tools.
+"""Measure imagenet_subsets against commit a57d342, a plain copy of the same images, and other tools.
 
-    python -m benchmarks                                     a few minutes, 2 GB of disk
-    python -m benchmarks --scale photo --workdir /scratch    images as large as ImageNet's: 16 GB
-    python -m benchmarks --scale full --workdir /scratch     and as many, most of them holes: 45 GB
+    python -m benchmarks                                     all groups, on small images: 6 GB of disk
+    python -m benchmarks speed folders                       two groups
+    python -m benchmarks --scale photo --workdir /scratch    images of 70 kB: 30 GB
+    python -m benchmarks full --workdir /scratch             as many images as ImageNet, most of them holes: 25 GB
 
-Archives with drawn images are made in the work folder. Each run is a separate process with empty
-caches; compared runs take turns, and a ratio is the median of the ratios of all rounds. Where three
-ratios are given, they are the smallest, the median and the largest, which counts.
-The targets are for images of ImageNet's size; small ones cost most where their number matters.
-The rivals come with "pip install -e '.[bench]'"; those that are not installed are skipped.
+Folders of drawn images are made in the work folder. Each run is a new process; the runs of a group take turns, and a
+ratio is the median of the ratios of all rounds. Where three ratios are given, they are the smallest, the median and the
+largest, which counts. Runs with an empty page cache need root. The rivals come with "pip install -e '.[bench]'"; those
+that are not installed are skipped.
 """
 
 import argparse
+import contextlib
 import datetime
 import importlib.metadata
 import importlib.util
@@ -24,142 +25,182 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from benchmarks.common import archive_of
 from benchmarks.devices import drop_caches
-from benchmarks.groups import (
-    GROUPS,
-    RATIOS,
-    ROUNDS,
-    ROUNDS_OF_RIVALS,
-    ROUNDS_OF_WALKS,
-    SCALES,
-    SLOW_RIVALS,
-    VALUES,
-    WALKS,
-    WORST,
-)
+from benchmarks.groups import FOLDERS, GROUPS, ON_REQUEST, SCALES, Group, Row, Run
 from benchmarks.picture import draw_picture
 
 ROOT = Path(__file__).resolve().parent.parent
+OLD = "a57d342"  # the last commit with processes
+Results = dict[str, list[dict[str, Any]]]  # run -> its results, one per round
 
 
-def run_all(scale, workdir):
-    """Make the stand-ins and run everything.
+class Bench:
+    """Folders of stand-ins and homes with their indexes, both made when a run first needs them."""
 
-    Returns:
-        ``dict[str, list[dict]]``, the results of each run (``benchmarks.contenders``), one per round; none for
-        rivals that are not installed.
-    """
-    folders = {"photos": workdir / "photos", "many": workdir / "many"}
-    if scale.many is scale.photos:
-        folders["many"] = folders["photos"]
-    for name, options in (("photos", scale.photos), ("many", scale.many)):
-        if not folders[name].exists():
-            _call("stand_ins", folders[name], workdir, options)
-    for name, options in (("loaded", {}), ("loaded photos", {"image_bytes": scale.photos["image_bytes"]})):
-        folders[name] = workdir / name.replace(" ", "-")
-        if not (folders[name] / "arrow.json").exists():
-            _call("load_hub_dataset", folders[name], workdir, options)
-    groups = [(group, ROUNDS) for group in GROUPS] + [(group, ROUNDS_OF_WALKS) for group in WALKS]
-    results = {name: [] for group, _ in groups for name in group}
-    with tempfile.TemporaryDirectory(dir=workdir) as indexes:
-        for folder in {folders["photos"], folders["many"]}:  # index each folder, for the runs with an index
-            _call("until_writing", folder, indexes, {"config": "1pct"})
-        for group, limit in groups:
-            rounds = {name: _rounds(run, scale, limit) for name, run in group.items()}
-            first = next((run for name, run in group.items() if rounds[name]), None)
-            if first is not None and not first.cold:
-                _run(first, folders, indexes)  # warms up the page cache
-            for k in range(limit):
-                for name, run in group.items():
-                    if k < rounds[name]:
-                        results[name].append(_run(run, folders, indexes))
-                        print(f"{name}, round {k + 1}: {results[name][-1]['seconds']:.2f} s", file=sys.stderr)
-    return results
+    def __init__(self, scale: str, workdir: Path, homes: Path) -> None:
+        self.scale, self.workdir, self.homes = scale, workdir, homes
+        self.trees = {"new": ROOT, "old": homes / OLD, None: ROOT}
+
+    def measure(self, name: str, group: Group) -> Results:
+        """Run a group, in turns; runs that cannot be measured here have no results."""
+        runs = {key: run for key, run in group.runs.items() if self._is_possible(run)}
+        results: Results = {key: [] for key in group.runs}
+        if runs and not any(run.cold for run in runs.values()):
+            self._run(next(iter(runs.values())))  # warms up the page cache
+        for k in range(group.rounds):
+            for key, run in runs.items():
+                if k == 0 or not run.slow:
+                    results[key].append(self._run(run))
+                    print(f"{name}: {key}, round {k + 1}: {results[key][-1]['seconds']:.2f} s", file=sys.stderr)
+        return results
+
+    def _is_possible(self, run: Run) -> bool:
+        return (not run.cold or os.access("/proc/sys/vm/drop_caches", os.W_OK)) and (
+            run.library is None or importlib.util.find_spec(run.library) is not None
+        )
+
+    def _run(self, run: Run) -> dict[str, Any]:
+        folder = self._folder(run.folder)
+        with tempfile.TemporaryDirectory(dir=self.homes) as home:
+            if run.function == "warm_load":
+                return self._warm_load(run, folder)
+            if run.indexed:
+                shutil.copytree(self._prepared(run), home, dirs_exist_ok=True)
+            if run.cold:
+                drop_caches()
+            return self._call(run.version, run.function, folder, home, run.arguments)
+
+    def _warm_load(self, run: Run, folder: Path) -> dict[str, Any]:
+        """Load what is cached; the calls of ``stat`` are those beyond what importing needs."""
+        home = self._prepared(run)
+        result = self._call(run.version, run.function, folder, home, run.arguments)
+        if shutil.which("strace") is None:
+            return result | {"stat_calls": None}
+        calls = [self._stat_calls(run.version, function, folder, home) for function in (run.function, "nothing")]
+        return result | {"stat_calls": calls[0] - calls[1]}
+
+    def _stat_calls(self, version: str | None, function: str, folder: Path, home: Path) -> int:
+        counts = home / "strace.txt"
+        self._call(version, function, folder, home, {}, ["strace", "-f", "-c", "-e", "trace=%%stat", "-o", str(counts)])
+        total = next(line for line in counts.read_text().splitlines() if line.endswith("total"))
+        return int(total.split()[3 if len(total.split()) > 4 else 2])
+
+    def _folder(self, name: str) -> Path:
+        function, arguments = FOLDERS[name]
+        folder = self.workdir / name.replace(" ", "-")
+        complete = self.workdir / f"{folder.name}.complete"
+        if not complete.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            self._call(None, function, folder, self.homes, arguments.get(self.scale, {}))
+            complete.touch()
+        return folder
+
+    def _prepared(self, run: Run) -> Path:
+        """A home with the indexes of a folder; of extracted images, with 1pct, too."""
+        home = self.homes / f"{run.version}-{run.folder}".replace(" ", "-")
+        if not home.exists():
+            folder = self._folder(run.folder)
+            for place in (folder / "few", folder / "beside") if run.folder == "flat" else (folder,):
+                function = "warm_load" if run.function == "warm_load" else "prepare"
+                self._call(run.version or "new", function, place, home, {})
+            if run.function != "warm_load":
+                shutil.rmtree(home / "datasets")
+        return home
+
+    def _call(
+        self,
+        version: str | None,
+        function: str,
+        folder: Path,
+        home: str | Path,
+        arguments: dict[str, Any],
+        under: list[str] | None = None,
+    ) -> dict[str, Any]:
+        """The result of a function of ``benchmarks.versions``, or without a version, of ``benchmarks.contenders``."""
+        if version == "old" and not self.trees["old"].exists():
+            self._clone()
+        program = [str(ROOT / "benchmarks" / "versions.py")] if version else ["-m", "benchmarks.contenders"]
+        command = [*(under or ()), sys.executable, *program, function, str(folder), json.dumps(arguments)]
+        quiet = {"HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment = os.environ | quiet | {"HF_HOME": str(home), "PYTHONPATH": str(self.trees[version])}
+        for name in ("HF_DATASETS_CACHE", "HF_MODULES_CACHE"):
+            environment.pop(name, None)
+        os.sync()  # no run pays for the writes of another
+        child = subprocess.run(command, cwd=self.trees[version], env=environment, capture_output=True, text=True)
+        if child.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{child.stderr[-3000:]}")
+        return json.loads(child.stdout.splitlines()[-1])
+
+    def _clone(self) -> None:
+        for command in (["clone", "--quiet", str(ROOT), str(self.trees["old"])], ["checkout", "--quiet", OLD]):
+            where = ROOT if command[0] == "clone" else self.trees["old"]
+            subprocess.run(["git", *command], cwd=where, check=True)
 
 
-def _rounds(run, scale, limit):
-    """How many times to measure a run, at most ``limit``; 0 if it cannot be measured here."""
-    if (run.needs_full and scale is not SCALES["full"]) or (run.library and not importlib.util.find_spec(run.library)):
-        return 0
-    return ROUNDS_OF_RIVALS if run.library in SLOW_RIVALS else limit
-
-
-def _run(run, folders, indexes):
-    with tempfile.TemporaryDirectory(dir=indexes) as home:
-        if run.indexed:
-            shutil.copytree(Path(indexes, "imagenet_subsets"), Path(home, "imagenet_subsets"))
-        if run.cold:
-            drop_caches(archive_of(folders[run.folder], "train"))
-        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(run.busy)]
-        try:
-            return _call(run.function, folders[run.folder], home, run.arguments)
-        finally:
-            for process in busy:
-                process.kill()
-                process.wait()
-
-
-def _call(function, folder, home, arguments):
-    command = [sys.executable, "-m", "benchmarks.contenders", function, str(folder), json.dumps(arguments)]
-    quiet = {"HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment = os.environ | quiet | {"HF_HOME": str(home)}
-    for name in ("HF_DATASETS_CACHE", "HF_MODULES_CACHE"):
-        environment.pop(name, None)
-    os.sync()  # no run pays for the writes of another
-    child = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    if child.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{child.stderr[-3000:]}")
-    return json.loads(child.stdout.splitlines()[-1])
-
-
-def table(results):
-    """Format the measurements as a Markdown table."""
+def table(measured: dict[str, Results]) -> str:
+    """Format the measurements of groups as a Markdown table."""
     lines = ["| measured | this | against | ratio | rounds | target |", "| --- | --- | --- | --- | --- | --- |"]
-    for label, name, other, target, (field, other_field, unit) in RATIOS + WORST:
-        pairs = [(a[field], b[other_field]) for a, b in zip(results[name], results[other])]
-        if not pairs or pairs[0][0] is None:
-            lines.append(f"| {label} | not measured here | | | | {target} |")
-            continue
-        this, against = (unit.format(statistics.median(values)) for values in zip(*pairs))
-        ratios = sorted(a / b for a, b in pairs)
-        ratio = f"{statistics.median(ratios):.3f}"
-        if (label, name, other, target, (field, other_field, unit)) in WORST:
-            ratio = f"{ratios[0]:.2f}, {ratio}, {ratios[-1]:.2f}"
-        lines.append(f"| {label} | {this} | {against} | {ratio} | {len(pairs)} | {target} |")
-    for label, name, target, field, unit in VALUES:
-        values = [result[field] for result in results[name]]
-        this = unit.format(statistics.median(values)) if values else "not measured here"
-        lines.append(f"| {label} | {this} | | | {len(values) or ''} | {target} |")
+    for name, results in measured.items():
+        for row in GROUPS[name].rows:
+            lines.append(f"| {' | '.join((row.label, *_cells(row, results), row.target))} |")
     return "\n".join(lines)
 
 
-def main():
-    """Run the requested benchmarks and print the table."""
+def _cells(row: Row, results: Results) -> tuple[str, str, str, str]:
+    """This, against, ratio and rounds."""
+    values = [result[row.field] for result in results[row.run]]
+    others = [result[row.other_field or row.field] for result in results[row.other]] if row.other else values
+    pairs = [(a, b) for a, b in zip(values, others) if a is not None and b is not None]
+    if not pairs:
+        return "not measured here", "", "", ""
+    this, against = (row.unit.format(statistics.median(column)) for column in zip(*pairs))
+    if row.other is None:
+        return this, "", "", str(len(pairs))
+    ratios = sorted(a / b for a, b in pairs)
+    ratio = f"{statistics.median(ratios):.3f}"
+    if row.worst:
+        ratio = f"{ratios[0]:.2f}, {ratio}, {ratios[-1]:.2f}"
+    return this, against, ratio, str(len(pairs))
+
+
+def main() -> None:
+    """Run the requested groups and print the table."""
     parser = argparse.ArgumentParser(
         "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("groups", metavar="GROUP", nargs="*", help=f"all by default, but for full: {', '.join(GROUPS)}")
     parser.add_argument("--scale", choices=SCALES, default="laptop")
-    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the time until 1pct is ready")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the time until 1pct is ready (group floor)")
     parser.add_argument("--workdir", type=Path, help="folder that keeps the stand-ins for the next run")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        workdir = (arguments.workdir or Path(temporary)) / f"imagenet-subsets-{arguments.scale}"
+    if unknown := sorted(set(arguments.groups) - set(GROUPS)):
+        parser.error(f"unknown group {unknown[0]!r}; the groups are {', '.join(GROUPS)}")
+    chosen = arguments.groups or [name for name in GROUPS if name not in ON_REQUEST]
+    with contextlib.ExitStack() as stack:
+        temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=arguments.workdir)))
+        workdir = (arguments.workdir or temporary) / f"imagenet-subsets-{arguments.scale}"
         workdir.mkdir(parents=True, exist_ok=True)
-        results = run_all(SCALES[arguments.scale], workdir.resolve())
+        homes = temporary / "homes"
+        homes.mkdir()
+        bench = Bench(arguments.scale, workdir.resolve(), homes.resolve())
+        measured = {name: bench.measure(name, GROUPS[name]) for name in chosen}
     if arguments.picture:
-        seconds = {name: statistics.median(run["seconds"] for run in runs) for name, runs in results.items() if runs}
+        seconds = {
+            key: statistics.median(run["seconds"] for run in runs) for key, runs in measured["floor"].items() if runs
+        }
         draw_picture(arguments.picture, seconds)
-    libraries = ("datasets", "pyarrow", "ratarmountcore", "tensorflow-datasets")
+    libraries = ("datasets", "pyarrow", "tensorflow-datasets")
     versions = [f"{library} {_version(library)}" for library in libraries]
     print(
         f"{datetime.date.today()}, scale {arguments.scale}, {os.cpu_count()} cores, {platform.system()} "
-        f"{platform.machine()}, Python {platform.python_version()}, {', '.join(versions)}\n\n{table(results)}"
+        f"{platform.machine()}, Python {platform.python_version()}, {', '.join(versions)}\n\n{table(measured)}"
     )
 
 
-def _version(library):
+def _version(library: str) -> str:
     try:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:

@@ -5,9 +5,9 @@ import hashlib
 import time
 
 import imagenet_subsets
-from imagenet_reader.formats.tar_header import BLOCK
+from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.formats.tar import BLOCK
 from imagenet_reader.lists import read_split_list
-from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.rows import locate
 from imagenet_subsets import SUBSETS
 

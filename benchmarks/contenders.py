@@ -1,6 +1,7 @@
 """The measured functions: ``python -m benchmarks.contenders FUNCTION FOLDER ARGUMENTS`` calls one of them.
 
-It takes the folder of the stand-ins and the arguments, given as JSON, and returns a dict: ``seconds``;
+It takes the folder of the stand-ins and the arguments, given as JSON, and returns a dict, or if it makes a folder,
+nothing: ``seconds``;
 ``read_mb``, megabytes read in that time (``None`` if the system does not count them); and, for builds, ``wanted_mb``,
 the size of the requested images. This is printed as JSON, with ``peak_mb``, the peak memory of the largest process.
 """
@@ -17,25 +18,13 @@ import datasets
 import imagenet_subsets
 from benchmarks.common import measured, plan_of, wanted_mb
 from benchmarks.devices import move_away
-from benchmarks.extraction import *  # noqa: F403 - called by name
-from benchmarks.in_place import (  # noqa: F401 - called by name
-    batches_from_afar,
-    random_access,
-    random_access_to_nothing,
-    ready_in_place,
-)
+from benchmarks.in_place import ready_in_place  # noqa: F401 - called by name
 from benchmarks.indexing import *  # noqa: F403 - called by name
 from benchmarks.remote import *  # noqa: F403 - called by name
-from benchmarks.rivals import ratarmountcore, tfds, walking_script  # noqa: F401 - called by name
-from benchmarks.select import *  # noqa: F403 - called by name
+from benchmarks.rivals import tfds  # noqa: F401 - called by name
+from benchmarks.selection import *  # noqa: F403 - called by name
+from benchmarks.standins import *  # noqa: F403 - called by name
 from benchmarks.training import train_image_folder, train_rows, train_timm_tar  # noqa: F401 - called by name
-from imagenet_subsets_tools.standins import make_standins
-
-
-def stand_ins(folder, **options):
-    """Make the stand-ins."""
-    make_standins(folder, **options)
-    return {}
 
 
 def floor(folder):
@@ -49,10 +38,10 @@ def floor(folder):
     return result
 
 
-def build(folder, config="1pct", splits=None, num_proc=None):
+def build(folder, config="1pct", splits=None):
     """Build a config."""
     with measured() as result:
-        imagenet_subsets.load_dataset(config, data_dir=folder, splits=splits, num_proc=num_proc)
+        imagenet_subsets.load_dataset(config, data_dir=folder, splits=splits)
     wanted = wanted_mb(folder, config, splits)
     return result | {"wanted_mb": wanted, "seconds_per_gb": result["seconds"] / wanted * 1e3}
 
@@ -112,7 +101,7 @@ def main():
     function, folder, arguments = sys.argv[1:]
     result = globals()[function](Path(folder), **json.loads(arguments))
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(json.dumps(result | {"peak_mb": peak / (1e6 if sys.platform == "darwin" else 1e6 / 1024)}))
+    print(json.dumps((result or {}) | {"peak_mb": peak / (1e6 if sys.platform == "darwin" else 1e6 / 1024)}))
 
 
 if __name__ == "__main__":

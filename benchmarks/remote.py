@@ -7,7 +7,7 @@ import urllib.request
 
 import imagenet_subsets
 from benchmarks.common import measured, wanted_mb
-from benchmarks.in_place import BATCH, BATCHES_FROM_AFAR, timed
+from benchmarks.in_place import BATCH, BATCHES, decoded_directly, timed, training_rows
 from benchmarks.server import RATE
 from imagenet_subsets_tools.indexes import index_archives
 
@@ -42,19 +42,20 @@ def copy_from_server(folder):
 def ready_from_server(folder):
     """Load 1pct in place."""
     with _served(folder) as (url, sent):
-        with timed(1) as result:
+        with timed() as result:
             imagenet_subsets.load_dataset("1pct", data_dir=url, in_place=True)
         return result | {"moved_mb": sent()}
 
 
 def batches_from_server(folder, together):
-    """Decode batches in place, or the same number of images one by one."""
+    """Decode batches in place by the recipe, or the same number of images one by one."""
     with _served(folder) as (url, _):
-        options = {"splits": ["train"], "split": "train", "in_place": True}
-        rows = imagenet_subsets.load_dataset("1pct", data_dir=url, **options)
+        rows = training_rows(url, in_place=True)
+        if together:
+            rows = decoded_directly(rows, list)
         rows[:2]
-        with timed(BATCHES_FROM_AFAR * BATCH) as result:
-            for k in range(BATCHES_FROM_AFAR):
+        with timed() as result:
+            for k in range(BATCHES):
                 batch = range(k * BATCH, (k + 1) * BATCH)
                 if together:
                     rows[list(batch)]["image"]

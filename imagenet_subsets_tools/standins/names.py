@@ -5,10 +5,10 @@ import itertools
 import random
 from collections.abc import Iterable, Mapping
 
-from imagenet_reader.lists import read_split_list, read_wnids
-from imagenet_reader.official import WNID
+from imagenet_reader.facts import WNID
+from imagenet_reader.lists import label_of_wnid, read_split_list, read_wnids
 
-Images = Mapping[str, bytes]  # official file name -> content; stand-ins are drawn on access
+ImageFiles = Mapping[str, bytes]  # official file name -> content; stand-ins are drawn on access
 PREFIXES = {"ILSVRC2012_val_": "validation", "ILSVRC2012_test_": "test"}
 SPLITS = "train", "validation", "test"
 
@@ -22,7 +22,7 @@ def label_of(name: str) -> int:
     """The label of an image: 0 to 999 by the sorted wnids; -1 in the test set."""
     split = split_of(name)
     if split == "train":
-        return _labels()[name[WNID]]
+        return label_of_wnid()[name[WNID]]
     return -1 if split == "test" else _validation_labels()[name]
 
 
@@ -36,11 +36,6 @@ def wnid_of(name: str) -> str | None:
 def wnids() -> list[str]:
     """The 1,000 wnids in label order."""
     return read_wnids()
-
-
-@functools.cache
-def _labels() -> dict[str, int]:
-    return {wnid: label for label, wnid in enumerate(wnids())}
 
 
 @functools.cache

@@ -1,20 +1,22 @@
 """Make ``dataset_infos.json``, from which datasets 2.x and 3.x verify the splits of a loading script.
 
-    python -m imagenet_subsets_tools.infos dataset_infos.json
+    python -m imagenet_subsets_tools.make.dataset_infos dataset_infos.json
 
 It repeats the infos of the builder, without sizes in bytes, which are unknown here.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from datasets.utils.py_utils import asdict
 
 import imagenet_subsets
 
 
-def write_dataset_infos(path) -> None:
+def write_dataset_infos(path: str | os.PathLike[str]) -> None:
     """Write the infos of all configs to ``path``, one per line, as ``{config: DatasetInfo as a dict}``.
 
     Example:
@@ -25,7 +27,7 @@ def write_dataset_infos(path) -> None:
     Path(path).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
-def _as_dict(name):
+def _as_dict(name: str) -> dict[str, Any]:
     info = asdict(imagenet_subsets.ImagenetSubsets(config_name=name).info)
     info["splits"] = {
         split: {"name": split, "num_examples": facts["num_examples"], "dataset_name": info["dataset_name"]}

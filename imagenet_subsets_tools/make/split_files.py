@@ -3,7 +3,7 @@
 The texts are not part of this project. With them (``split_files/sources.csv`` has their addresses), the folder can be
 rebuilt byte for byte:
 
-    python -m imagenet_subsets_tools.split_lists FOLDER_OF_TEXTS split_files
+    python -m imagenet_subsets_tools.make.split_files FOLDER_OF_TEXTS split_files
 
 A training list holds one row per image, ``label`` (0 to 999, the rank of the sorted wnids) and
 ``number``: the file name is ``<wnid>_<number>.JPEG``. ``validation.parquet`` holds only
@@ -25,70 +25,38 @@ TRAIN_NAME = "{wnid}_{number}.JPEG"
 VALIDATION_NAME = "ILSVRC2012_val_{number:08d}.JPEG"
 JSON = "JSON"  # instead of a line format: the text is a list of lists of labels
 
-SIMCLR_PAPER = "Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020"
-OLTR_PAPER = "Liu et al., Large-Scale Long-Tailed Recognition in an Open World, CVPR 2019"
-ILSVRC_PAPER = "Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 2015"
-SIMCLR_FOLDER = "https://github.com/google-research/simclr/blob/master/imagenet_subsets/"
-OLTR_DRIVE = "https://drive.google.com/file/d/"
-OLTR_REPOSITORY = "https://github.com/zhmiao/OpenLongTailRecognition-OLTR"
-ILSVRC_PAGE = "https://image-net.org/challenges/LSVRC/2012/"
-ILSVRC_LICENSE = "ImageNet terms of access"
-CMC_PAPER = "Tian et al., Contrastive Multiview Coding, ECCV 2020"
-REAL_PAPER = "Beyer et al., Are we done with ImageNet?, arXiv 2006.07159, 2020"
+SIMCLR = "Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020", "Apache-2.0"
+OLTR = "Liu et al., Large-Scale Long-Tailed Recognition in an Open World, CVPR 2019", "BSD-3-Clause"
+ILSVRC = (
+    "https://image-net.org/challenges/LSVRC/2012/",
+    "Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 2015",
+    "ImageNet terms of access",
+)
+CMC = "Tian et al., Contrastive Multiview Coding, ECCV 2020", "BSD-2-Clause"
+REAL = "Beyer et al., Are we done with ImageNet?, arXiv 2006.07159, 2020", "Apache-2.0"
+GITHUB, DRIVE = "https://github.com/", "https://drive.google.com/file/d/"
+SIMCLR_FOLDER = GITHUB + "google-research/simclr/blob/master/imagenet_subsets/"
+LT_LINE, LT_TEST = f"train/{{wnid}}/{TRAIN_NAME} {{label}}", f"val/{{wnid}}/{VALIDATION_NAME} {{label}}"
 
 # (split file, published text, line format, address, paper, license)
 SOURCES = (
-    ("1pct.parquet", "1percent.txt", TRAIN_NAME, SIMCLR_FOLDER + "1percent.txt", SIMCLR_PAPER, "Apache-2.0"),
-    ("10pct.parquet", "10percent.txt", TRAIN_NAME, SIMCLR_FOLDER + "10percent.txt", SIMCLR_PAPER, "Apache-2.0"),
-    (
-        "lt_train.parquet",
-        "ImageNet_LT_train.txt",
-        "train/{wnid}/" + TRAIN_NAME + " {label}",
-        OLTR_DRIVE + "1Sl1cwy6Dei1I1BMS1YKjI35fkaR1UA_7",
-        OLTR_PAPER,
-        "BSD-3-Clause",
-    ),
-    (
-        "lt_validation.parquet",
-        "ImageNet_LT_val.txt",
-        "train/{wnid}/" + TRAIN_NAME + " {label}",
-        OLTR_DRIVE + "1AjYczW4khrQrwPIygXUkHF-Qv4QGEsCF",
-        OLTR_PAPER,
-        "BSD-3-Clause",
-    ),
-    (
-        "validation.parquet",
-        "ImageNet_LT_test.txt",
-        "val/{wnid}/" + VALIDATION_NAME + " {label}",
-        OLTR_REPOSITORY,
-        OLTR_PAPER,
-        "BSD-3-Clause",
-    ),
-    ("validation.parquet", "validation_labels.txt", "{wnid}", ILSVRC_PAGE, ILSVRC_PAPER, ILSVRC_LICENSE),
-    ("classes.parquet", "labels.txt", "{wnid}", ILSVRC_PAGE, ILSVRC_PAPER, ILSVRC_LICENSE),
-    ("classes.parquet", "synset_words.txt", "{wnid} {words}", ILSVRC_PAGE, ILSVRC_PAPER, ILSVRC_LICENSE),
-    (
-        "imagenet100.parquet",
-        "imagenet100.txt",
-        "{wnid}",
-        "https://github.com/HobbitLong/CMC/blob/master/imagenet100.txt",
-        CMC_PAPER,
-        "BSD-2-Clause",
-    ),
-    (
-        "real.parquet",
-        "real.json",
-        JSON,
-        "https://github.com/google-research/reassessed-imagenet/blob/master/real.json",
-        REAL_PAPER,
-        "Apache-2.0",
-    ),
+    ("1pct.parquet", "1percent.txt", TRAIN_NAME, SIMCLR_FOLDER + "1percent.txt", *SIMCLR),
+    ("10pct.parquet", "10percent.txt", TRAIN_NAME, SIMCLR_FOLDER + "10percent.txt", *SIMCLR),
+    ("lt_train.parquet", "ImageNet_LT_train.txt", LT_LINE, DRIVE + "1Sl1cwy6Dei1I1BMS1YKjI35fkaR1UA_7", *OLTR),
+    ("lt_validation.parquet", "ImageNet_LT_val.txt", LT_LINE, DRIVE + "1AjYczW4khrQrwPIygXUkHF-Qv4QGEsCF", *OLTR),
+    ("validation.parquet", "ImageNet_LT_test.txt", LT_TEST, GITHUB + "zhmiao/OpenLongTailRecognition-OLTR", *OLTR),
+    ("validation.parquet", "validation_labels.txt", "{wnid}", *ILSVRC),
+    ("classes.parquet", "labels.txt", "{wnid}", *ILSVRC),
+    ("classes.parquet", "synset_words.txt", "{wnid} {words}", *ILSVRC),
+    ("imagenet100.parquet", "imagenet100.txt", "{wnid}", GITHUB + "HobbitLong/CMC/blob/master/imagenet100.txt", *CMC),
+    ("real.parquet", "real.json", JSON, GITHUB + "google-research/reassessed-imagenet/blob/master/real.json", *REAL),
 )
-CLASS_SETS = ("imagenet100",)
+# Split files whose texts have one wnid per line: the labels of the validation images, and sets of classes.
+WNIDS = {"validation.parquet": "validation_labels.txt", "imagenet100.parquet": "imagenet100.txt"}
 SOURCE_COLUMNS = ("split_file", "published_name", "rows", "bytes", "sha256", "address", "paper", "license")
 
 
-def published_lines(split_files: Path, split_file: str, line: str) -> list:
+def published_lines(split_files: Path, split_file: str, line: str) -> list[str]:
     """The lines of a published text, rebuilt from ``split_files/`` alone, in the order of the split file.
 
     Args:
@@ -141,27 +109,22 @@ def make_split_files(texts: Path, split_files: Path) -> None:
     for split_file, name, line, *_ in SOURCES:
         if "{number}" in line:
             images = sorted(_image(label_of, text) for text in _lines(texts / name))
-            _write(
-                split_files / split_file,
-                label=pa.array([label for label, _ in images], pa.int16()),
-                number=pa.array([number for _, number in images], pa.int32()),
-            )
-    labels = [label_of[wnid] for wnid in _lines(texts / "validation_labels.txt")]
-    _write(split_files / "validation.parquet", label=pa.array(labels, pa.int16()))
-    for name in CLASS_SETS:
-        chosen = [label_of[wnid] for wnid in _lines(texts / f"{name}.txt")]
-        _write(split_files / f"{name}.parquet", label=pa.array(chosen, pa.int16()))
+            labels, numbers = zip(*images)
+            _write(split_files / split_file, label=pa.array(labels, pa.int16()), number=pa.array(numbers, pa.int32()))
+    for name, text in WNIDS.items():
+        chosen = [label_of[wnid] for wnid in _lines(texts / text)]
+        _write(split_files / name, label=pa.array(chosen, pa.int16()))
     real = json.loads((texts / "real.json").read_text(encoding="utf-8"))
     _write(split_files / "real.parquet", labels=pa.array(real, pa.list_(pa.int16())))
     _check_against(texts, split_files)
     _write_sources(texts, split_files / "sources.csv")
 
 
-def _lines(path: Path) -> list:
+def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def _image(label_of: dict, line: str) -> tuple:
+def _image(label_of: dict[str, int], line: str) -> tuple[int, int]:
     """(label, number) of a published line: a file name, optionally with folders before and a label after it."""
     match = re.fullmatch(r"(?:train/n\d{8}/)?(n\d{8})_(\d+)\.JPEG(?: \d+)?", line)
     if match is None:
@@ -169,17 +132,11 @@ def _image(label_of: dict, line: str) -> tuple:
     return label_of[match[1]], int(match[2])
 
 
-def _write(path: Path, **columns) -> None:
+def _write(path: Path, **columns: list[str] | pa.Array) -> None:
     # The lists are sorted, so differences between neighbours are small and compress well.
     encodings = {name: "DELTA_BINARY_PACKED" for name in ("label", "number") if name in columns}
-    pq.write_table(
-        pa.table(columns),
-        path,
-        compression="zstd",
-        compression_level=19,
-        use_dictionary=False,
-        column_encoding=encodings,
-    )
+    options = {"compression": "zstd", "compression_level": 19, "use_dictionary": False, "column_encoding": encodings}
+    pq.write_table(pa.table(columns), path, **options)
 
 
 def _check_against(texts: Path, split_files: Path) -> None:
@@ -199,14 +156,8 @@ def _write_sources(texts: Path, path: Path) -> None:
             writer.writerow((split_file, name, rows, len(text), digest, address, paper, license_name))
 
 
-def main() -> None:
-    """Command line of this module."""
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Make split_files/ from the published texts.")
     parser.add_argument("texts", type=Path, help="folder with the published texts")
     parser.add_argument("split_files", type=Path, help="folder to write")
-    arguments = parser.parse_args()
-    make_split_files(arguments.texts, arguments.split_files)
-
-
-if __name__ == "__main__":
-    main()
+    make_split_files(**vars(parser.parse_args()))

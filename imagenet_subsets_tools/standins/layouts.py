@@ -1,0 +1,289 @@
+"""Write any images in the layouts in which people have ImageNet.
+
+Each writer takes ``images``, a mapping of official file name -> bytes for training, validation and test images, and
+``target``, the folder to write, a ``data_dir``. Absent images are left out.
+"""
+
+import itertools
+import json
+import struct
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.formats.tfrecord import masked_crc32c
+from imagenet_reader.lists import read_classes
+from imagenet_subsets_tools.standins.names import (
+    ImageFiles,
+    by_class,
+    by_split,
+    hub_name,
+    label_of,
+    shuffled_shards,
+    split_of,
+    wnid_of,
+    wnids,
+)
+from imagenet_subsets_tools.standins.tars import inner_tar, write_end, write_member, write_tar, write_tar_gz
+
+FOLDERS = {"train": "train", "validation": "val", "test": "test"}
+ZIP, TAR_GZ = "imagenet-object-localization-challenge.zip", "imagenet_object_localization_patched2019.tar.gz"
+DATA = "ILSVRC/Data/CLS-LOC"
+EXTRAS = {
+    "ILSVRC/Annotations/CLS-LOC/train/n01440764/n01440764_10040.xml": b"<annotation></annotation>\n",
+    "ILSVRC/Annotations/CLS-LOC/val/ILSVRC2012_val_00000001.xml": b"<annotation></annotation>\n",
+    "ILSVRC/ImageSets/CLS-LOC/train_cls.txt": b"n01440764/n01440764_10026 1\n",
+    "LOC_val_solution.csv": b"ImageId,PredictionString\nILSVRC2012_val_00048981,n03995372 85 1 499 272\n",
+    "LOC_synset_mapping.txt": b"n01440764 tench, Tinca tinca\n",
+}
+PARQUET_FILES = {"train": 294, "validation": 14, "test": 28}
+ROW_GROUP = 100  # rows
+IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+HUB_TARS = {"train": [f"train_images_{k}.tar.gz" for k in range(5)]} | {
+    split: [f"{FOLDERS[split]}_images.tar.gz"] for split in ("validation", "test")
+}
+SHARDS = {"train": 1024, "validation": 64, "test": 128}
+DIGITS = {"train": 4, "validation": 2, "test": 3}  # of the number of a WebDataset shard
+NAME, VERSION = "imagenet2012", "5.1.0"
+FEATURES = "tensorflow_datasets.core.features"
+
+
+def write_archives(images: ImageFiles, target: Path) -> None:
+    """Write ``ILSVRC2012_img_train.tar``, a tar of class tars, and the flat archives of validation and test images."""
+    classes, splits = by_class(images), by_split(images)
+    if classes:
+        with open(_made(target) / TRAIN_ARCHIVE, "wb", buffering=1 << 20) as file:
+            for wnid, names in classes.items():
+                with inner_tar(file, f"{wnid}.tar"):
+                    for name in names:
+                        write_member(file, name, images[name])
+            write_end(file, 0)
+    for split, archive in (("validation", VALIDATION_ARCHIVE), ("test", TEST_ARCHIVES[0])):
+        if split in splits:
+            write_tar(_made(target) / archive, ((name, images[name]) for name in splits[split]))
+
+
+def write_class_tars(images: ImageFiles, target: Path, train: str = "train") -> None:
+    """Write ``train/n01440764.tar`` and so on, and the other images as files, in ``val/`` and ``test/``."""
+    folder = _made(target / train)
+    for wnid, names in by_class(images).items():
+        write_tar(folder / f"{wnid}.tar", ((name, images[name]) for name in names))
+    others = {name: f"{FOLDERS[split_of(name)]}/{name}" for name in images if split_of(name) != "train"}
+    _write_files(images, target, others)
+
+
+def write_folders(images: ImageFiles, target: Path, by_class: bool = False) -> None:
+    """Write ``train/<wnid>/*.JPEG``, ``val/*.JPEG`` (``by_class``: ``val/<wnid>/*.JPEG``) and ``test/*.JPEG``."""
+    classes = {"train", "validation"} if by_class else {"train"}
+    _write_files(images, target, {name: f"{_folder(name, classes)}/{name}" for name in images})
+
+
+def write_hub_folders(images: ImageFiles, target: Path, by_class: bool = False) -> None:
+    """Write the extracted ``tar.gz`` files of the Hub, flat or by class, with the file names used there."""
+    classes = {"train", "validation"} if by_class else set()
+    _write_files(images, target, {name: f"{_folder(name, classes)}/{hub_name(name)}" for name in images})
+
+
+def _folder(name: str, classes: Collection[str]) -> str:
+    split = split_of(name)
+    return f"{FOLDERS[split]}/{wnid_of(name)}" if split in classes else FOLDERS[split]
+
+
+def _write_files(images: ImageFiles, target: Path, paths: Mapping[str, str]) -> None:
+    for folder in {path.rpartition("/")[0] for path in paths.values()}:
+        _made(target / folder)
+    for name, path in paths.items():
+        with open(f"{target}/{path}", "wb", buffering=0) as file:
+            file.write(images[name])
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_kaggle_folders(images: ImageFiles, target: Path) -> None:
+    """Write the extracted folders below ``ILSVRC/Data/CLS-LOC``, and the other files of the competition."""
+    _write_files(EXTRAS, target, {path: path for path in EXTRAS})
+    write_folders(images, target / DATA)
+
+
+def write_kaggle_zip(images: ImageFiles, target: Path) -> None:
+    """Write ``imagenet-object-localization-challenge.zip``, whose members are compressed."""
+    with zipfile.ZipFile(_made(target) / ZIP, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for path, content in kaggle_members(images):
+            archive.writestr(path, content)
+
+
+def write_kaggle_tar_gz(images: ImageFiles, target: Path) -> None:
+    """Write ``imagenet_object_localization_patched2019.tar.gz``."""
+    write_tar_gz(_made(target) / TAR_GZ, kaggle_members(images))
+
+
+def kaggle_members(images: ImageFiles) -> Iterator[tuple[str, bytes]]:
+    """The members of both archives, (path, content), in their order."""
+    splits = by_split(images) | {"train": list(itertools.chain(*by_class(images).values()))}
+    yield from EXTRAS.items()
+    for split in ("test", "train", "validation"):
+        for name in splits.get(split, ()):
+            yield f"{DATA}/{_folder(name, {'train'})}/{name}", images[name]
+
+
+def write_hub_parquet(
+    images: ImageFiles, target: Path, shards: Mapping[str, int] = PARQUET_FILES, folder: str = "data"
+) -> None:
+    """Write ``data/train-00000-of-00294.parquet`` and so on; ``shards`` has the number of files per split."""
+    words = [words for _, words in read_classes()]
+    names = [f"{name}2" if name in words[:label] else name for label, name in enumerate(words)]  # the second crane
+    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    schema = pa.schema({"image": IMAGE, "label": pa.int64()}, metadata=metadata)
+    for split, names_of_split in by_split(images).items():
+        for number, shard in enumerate(shuffled_shards(names_of_split, shards[split])):
+            path = _made(target / folder) / f"{split}-{number:05d}-of-{shards[split]:05d}.parquet"
+            with pq.ParquetWriter(path, schema) as writer:  # with the defaults, Snappy and dictionary pages
+                for start in range(0, len(shard), ROW_GROUP):
+                    group = shard[start : start + ROW_GROUP]
+                    rows = [{"bytes": images[name], "path": hub_name(name)} for name in group]
+                    columns = [pa.array(rows, IMAGE), pa.array(map(label_of, group), pa.int64())]
+                    writer.write_table(pa.table(columns, schema), len(group))
+
+
+def write_hub_tar_gz(images: ImageFiles, target: Path, folder: str = "data") -> None:
+    """Write ``data/train_images_0.tar.gz`` to ``_4``, ``val_images.tar.gz`` and ``test_images.tar.gz``, all flat."""
+    for split, names in by_split(images).items():
+        for file, shard in zip(HUB_TARS[split], shuffled_shards(names, len(HUB_TARS[split]))):
+            write_tar_gz(_made(target / folder) / file, ((hub_name(name), images[name]) for name in shard))
+
+
+def write_webdataset(
+    images: ImageFiles,
+    target: Path,
+    shards: Mapping[str, int] = SHARDS,
+    by_name: bool = True,
+    folders: bool = False,
+) -> None:
+    """Write ``imagenet1k-train-0000.tar`` and so on, as in ``timm/imagenet-1k-wds``.
+
+    ``by_name``: the stems are the names of the images; otherwise numbers, and only the JSON has the names.
+    ``folders``: the shards of a split are in a folder named after it.
+    """
+    for split, names in by_split(images).items():
+        folder, first = _made(target / split if folders else target), 0
+        for number, shard in enumerate(shuffled_shards(names, shards[split])):
+            stems = [name.removesuffix(".JPEG") if by_name else f"{first + k:08d}" for k, name in enumerate(shard)]
+            path = folder / f"imagenet1k-{split}-{number:0{DIGITS[split]}d}.tar"
+            write_tar(path, _samples(images, stems, shard))
+            first += len(shard)
+
+
+def _samples(images: ImageFiles, stems: list[str], names: list[str]) -> Iterator[tuple[str, bytes]]:
+    for stem, name in zip(stems, names):
+        label, wnid = label_of(name), wnid_of(name)
+        yield f"{stem}.cls", str(label).encode()
+        yield f"{stem}.jpg", images[name]
+        filename = name if wnid is None else f"{wnid}/{name}"
+        yield f"{stem}.json", json.dumps({"filename": filename, "label": label}).encode()
+
+
+def write_tfds(
+    images: ImageFiles, target: Path, shards: Mapping[str, int] = SHARDS, folder: str = f"{NAME}/{VERSION}"
+) -> None:
+    """Write ``imagenet2012/5.1.0/imagenet2012-train.tfrecord-00000-of-01024`` and so on, without TensorFlow."""
+    directory, splits = _made(target / folder), []
+    for split, names in by_split(images).items():
+        count, size, lengths = shards[split], 0, []
+        for number, shard in enumerate(shuffled_shards(names, count)):
+            with open(directory / f"{NAME}-{split}.tfrecord-{number:05d}-of-{count:05d}", "wb") as file:
+                for name in shard:
+                    data = example(name, images[name], label_of(name))
+                    file.write(record(data))
+                    size += len(data)
+            lengths.append(str(len(shard)))
+        template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+        splits.append({"filepathTemplate": template, "name": split, "numBytes": str(size), "shardLengths": lengths})
+    _write_metadata(directory, splits)
+
+
+def record(data: bytes) -> bytes:
+    """A TFRecord."""
+    length = struct.pack("<Q", len(data))
+    return b"".join((length, struct.pack("<I", masked_crc32c(length)), data, struct.pack("<I", masked_crc32c(data))))
+
+
+def example(name: str, image: bytes, label: int) -> bytes:
+    """A ``tf.train.Example`` of an image. In half of them, the name follows the image: features have no order."""
+    features = [
+        _feature(b"file_name", _field(1, _field(1, name.encode()))),
+        _feature(b"image", _field(1, _field(1, image))),
+        _feature(b"label", _field(3, _field(1, _varint(label % (1 << 64))))),
+    ]
+    return _field(1, b"".join(features[:: -1 if sum(name.encode()) % 2 else 1]))
+
+
+def _feature(key: bytes, value: bytes) -> bytes:
+    return _field(1, _field(1, key) + _field(2, value))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited field of a protocol buffer."""
+    return b"".join((bytes([number << 3 | 2]), _varint(len(content)), content))
+
+
+def _varint(number: int) -> bytes:
+    groups = []
+    while number > 127:
+        groups.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*groups, number])
+
+
+def _write_metadata(directory: Path, splits: list[dict[str, Any]]) -> None:
+    """Write the metadata with which TensorFlow Datasets finds the records."""
+    info = {
+        "description": "Stand-ins for ILSVRC 2012.",
+        "fileFormat": "tfrecord",
+        "location": {"urls": ["https://www.image-net.org/"]},
+        "moduleName": "tensorflow_datasets.image_classification.imagenet2012.imagenet2012",
+        "name": NAME,
+        "splits": splits,
+        "supervisedKeys": {"tuple": {"items": [{"featureKey": "image"}, {"featureKey": "label"}]}},
+        "version": VERSION,
+    }
+    image = {"dtype": "uint8", "encodingFormat": "jpeg", "shape": {"dimensions": ["-1", "-1", "3"]}}
+    label = {"numClasses": str(len(wnids()))}
+    features = {
+        "file_name": {"pythonClassName": f"{FEATURES}.text_feature.Text", "text": {}},
+        "image": {"pythonClassName": f"{FEATURES}.image_feature.Image", "image": image},
+        "label": {"pythonClassName": f"{FEATURES}.class_label_feature.ClassLabel", "classLabel": label},
+    }
+    kind = f"{FEATURES}.features_dict.FeaturesDict"
+    described = {"pythonClassName": kind, "featuresDict": {"features": features}}
+    (directory / "dataset_info.json").write_text(json.dumps(info, indent=2))
+    (directory / "features.json").write_text(json.dumps(described, indent=4))
+    (directory / "label.labels.txt").write_text("".join(f"{wnid}\n" for wnid in wnids()))
+
+
+FORMS = {
+    "archives": write_archives,
+    "class-tars": write_class_tars,
+    "folders": write_folders,
+    "kaggle-folders": write_kaggle_folders,
+    "kaggle-zip": write_kaggle_zip,
+    "kaggle-tar-gz": write_kaggle_tar_gz,
+    "hub-parquet": write_hub_parquet,
+    "hub-tar-gz": write_hub_tar_gz,
+    "hub-folders": write_hub_folders,
+    "webdataset": write_webdataset,
+    "tfds": write_tfds,
+}
+
+
+def write_form(name: str, images: ImageFiles, target: Path) -> None:
+    """Write images in a layout, a key of ``FORMS``, into the folder ``target``."""
+    FORMS[name](images, target)
