@@ -55,9 +55,10 @@ VISIBLE_WITHIN = 60  # seconds that a network file system may take to show what 
 SHARED = {"validation": "ilsvrc2012_validation", "test": "ilsvrc2012_test"}  # list -> folder; the split has its name
 CONFIGS = (*imagenet_subsets.SUBSETS, "custom")
 FOLDERS = (*CONFIGS, *SHARED.values())
-SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/(train|validation|unlabeled|test)-\d{{5}}-of-\d{{5}}\.parquet")
+SPLITS = "train", "validation", "unlabeled", "test"
 
-_TEMPORARY = re.compile(rf"({SHARD_PATH.pattern}|README\.md)\..*(tmp|unfinished)")  # up to 2.0, .unfinished
+_SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
+_TEMPORARY = re.compile(rf"({_SHARD_PATH.pattern}|README\.md)\..*(tmp|unfinished)")  # up to 2.0, .unfinished
 _LOCK = Path(".cache", "huggingface", "imagenet_subsets.lock")  # neither uploaded by huggingface_hub nor loaded
 _MARK = b"imagenet_subsets.mark"  # in the metadata of a shard
 _MARK_VERSION = "1"  # part of the mark; increased when shards are written differently
@@ -264,7 +265,7 @@ def _remove_stale_shards(output_dir: Path, configs: list[str], shards: dict[str,
     for folder in (*configs, *SHARED.values()):
         for path in (output_dir / folder).glob("*.parquet"):
             name = f"{folder}/{path.name}"
-            if SHARD_PATH.fullmatch(name) and name not in shards:
+            if _SHARD_PATH.fullmatch(name) and name not in shards:
                 (output_dir / "README.md").unlink(missing_ok=True)
                 path.unlink()
 
