@@ -63,7 +63,6 @@ _LOCK = Path(".cache", "huggingface", "imagenet_subsets.lock")  # neither upload
 _MARK = b"imagenet_subsets.mark"  # in the metadata of a shard
 _MARK_VERSION = "1"  # part of the mark; increased when shards are written differently
 _LONGEST_REASON = 1500  # characters of an error
-_INTERVAL = 0.2  # seconds that the main thread waits at a time, so that Ctrl-C is noticed
 _PLANNING = threading.Lock()
 
 
@@ -305,17 +304,15 @@ def _write_all(
     done: Callable[[int], object],
 ) -> None:
     """Write shards, and call ``done`` with the image bytes of each."""
-    folder, futures = os.path.abspath(output_dir), {}
+    folder = os.path.abspath(output_dir)
+    futures: dict[concurrent.futures.Future[int], Shard] = {}
     try:
         for shard in shards:
             with _naming_shard(shard.path, folder, unless=_NAMED):
                 futures[submit(shard.config, shard.split, shard.path, shard.mark, folder)] = shard
-        pending = set(futures)
-        while pending:
-            finished, pending = concurrent.futures.wait(pending, _INTERVAL, concurrent.futures.FIRST_COMPLETED)
-            for future in finished:
-                with _naming_shard(futures[future].path, folder, unless=_NAMED):
-                    done(future.result())
+        for future in concurrent.futures.as_completed(futures):
+            with _naming_shard(futures[future].path, folder, unless=_NAMED):
+                done(future.result())
     finally:
         for future in futures:
             future.cancel()
@@ -347,7 +344,7 @@ def _wait_until_visible(shards: list["Shard"], output_dir: Path) -> None:
                     f"{output_dir / shard.path} was written, but does not exist here. Every host needs the same file "
                     f"system at {os.path.abspath(output_dir)}: run the build again on such hosts."
                 )
-            time.sleep(_INTERVAL)
+            time.sleep(0.5)
 
 
 # -------------------------------------------------------------------------------------------------- shards
