@@ -22,7 +22,7 @@ from imagenet_reader.layouts.base import IMAGE_SETS, Layout, Wanted
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.official import OFFICIAL_SIZES, TEST_IMAGES, TEST_NAME, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.plan import MAX_IMAGE
-from imagenet_reader.reading.checked import DamagedImage, Place, is_damage, read_checked, reason
+from imagenet_reader.reading.checked import DamagedImage, Place, confirm_all, is_damage, read_unconfirmed, reason
 from imagenet_reader.reading.reader import OpenReader, Reader
 from imagenet_reader.rows import locate, named_tuples, training_rows
 from imagenet_reader.sources.folders import exists, stamp_of
@@ -279,23 +279,24 @@ def _decode_images(path: str, reader: Reader, rows: np.ndarray, threads: int) ->
 
 
 def _decode_part(reader: Reader, opened: OpenReader, part: np.ndarray) -> list[dict[str, Any]]:
-    damaged = []
-    rows = list(named_tuples(part))
+    damaged, read, rows = [], [], list(named_tuples(part))
     for row, place in zip(rows, opened.places(rows)):
         if opened.stop.is_set():
             break
+        read.append(place)
         error = _damage(place, row.size)
         if error is not None:
             offset = row.offset if reader.format_of(row).shared else None  # extracted images have none
             name = row.name.decode()
             damaged.append({"name": name, "offset": offset, "place": reader.describe(row), "error": error})
+    confirm_all(read)
     return damaged
 
 
 def _damage(place: Place, size: int) -> str | None:
     """The reason why an image counts as damaged; ``None`` if it does not."""
     try:
-        image = read_checked(*place, memoryview(bytearray(size)))
+        image = read_unconfirmed(*place, memoryview(bytearray(size)))
         _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
     except DamagedImage as error:
         return error.reason
