@@ -244,7 +244,13 @@ def _only_build_of(output_dir: Path) -> Iterator[None]:
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(lock, timeout=0):
-            yield
+            try:
+                yield
+            finally:  # huggingface_hub 0.23 would upload it
+                lock.unlink()
+                with contextlib.suppress(OSError):  # huggingface_hub has other files there
+                    lock.parent.rmdir()
+                    lock.parent.parent.rmdir()
     except filelock.Timeout:
         raise BuildError(
             f"{output_dir} is being written by another build. Wait until it has ended, or build into another folder."

@@ -15,11 +15,11 @@ PLAIN = pa.schema(
 
 
 def digests(folder):
-    """{relative path: SHA-256} of all files of a folder, but for the lock of its builds."""
+    """{relative path: SHA-256} of all files of a folder."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
-        if path.is_file() and ".cache" not in path.parts
+        if path.is_file()
     }
 
 
