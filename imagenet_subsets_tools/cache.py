@@ -130,7 +130,7 @@ def _index(file: Path) -> Entry:
 
 
 def _unfinished(file: Path) -> Entry:
-    lock = file.with_name(f"{_UNFINISHED.sub(r'\1', file.name)}.lock")
+    lock = _lock(file.with_name(_UNFINISHED.sub(r"\1", file.name)))
     return Entry(_name("unfinished", file), file, None, {}, file.stat().st_mtime, lock, [lock], [])
 
 

@@ -262,7 +262,7 @@ def _table(rows: Iterable[tuple[str, ...]]) -> str:
 
 def _source_rows(parts: list[Part]) -> Iterator[tuple[str, ...]]:
     """One row per archive or folder: the images used, with a digest."""
-    taken = {}
+    taken: dict[tuple[str, str], set[tuple[bytes, int]]] = {}
     for part in parts:
         place = os.path.basename(part.images.layout.path), part.images.layout.name
         taken.setdefault(place, set()).update(part.images.rows[["name", "size"]].tolist())
@@ -294,8 +294,10 @@ def _extra_lists(columns: Columns) -> set[str]:
 
 def _own_rows(names: set[str], own_lists: dict[str, str | None]) -> Iterator[tuple[str, ...]]:
     """The user's own list files, unmodified."""
-    for name in sorted(names & own_lists.keys()):
-        content = Path(own_lists[name]).read_bytes()
+    for name, path in sorted(own_lists.items()):
+        if path is None or name not in names:
+            continue
+        content = Path(path).read_bytes()
         rows = sum(1 for line in content.splitlines() if line.strip())
         digest = hashlib.sha256(content).hexdigest()
-        yield os.path.basename(own_lists[name]), f"{rows:,}", f"`{digest}`", f"`{name}`, a list supplied by the builder"
+        yield os.path.basename(path), f"{rows:,}", f"`{digest}`", f"`{name}`, a list supplied by the builder"

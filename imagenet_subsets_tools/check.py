@@ -220,7 +220,7 @@ def _sha256(path: str) -> str:
 
 def _locate(images: list[tuple[str, int]], table: pa.Table | None) -> np.ndarray:
     """The rows of a list; those that the loader would reject have size 0."""
-    rows = locate(images, MEMBERS.empty_table() if table is None else table)
+    rows: np.ndarray = locate(images, MEMBERS.empty_table() if table is None else table)
     rows["size"][rows["size"] > MAX_IMAGE] = 0
     return rows
 

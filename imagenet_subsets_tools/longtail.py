@@ -42,7 +42,8 @@ def images_per_class(config: str, split: str = "train", classes: Any = None) -> 
             f"Known: {', '.join(f'{config} {split}' for config, split in known)}."
         )
     chosen = published_labels(classes)
-    return _count(known[config, split])[slice(None) if chosen is None else list(chosen)].copy()
+    count = _count(known[config, split])
+    return count.copy() if chosen is None else count[list(chosen)]
 
 
 def _listed_splits() -> dict[tuple[str, str], str]:
@@ -53,8 +54,8 @@ def _listed_splits() -> dict[tuple[str, str], str]:
 
 @functools.cache  # evaluation loops call this after every epoch
 def _count(name: str) -> np.ndarray:
-    labels = [label for _, label in read_split_list(name)]
-    return np.bincount(labels, minlength=len(read_wnids())).astype(np.int64)
+    labels = np.array([label for _, label in read_split_list(name)], np.int64)
+    return np.bincount(labels, minlength=len(read_wnids()))
 
 
 def shot_groups(config: str = "lt", classes: Any = None) -> dict[str, np.ndarray]:
@@ -118,11 +119,11 @@ def shot_accuracy(predicted: Any, labels: Any, config: str = "lt", classes: Any 
 
 
 def _as_labels(name: str, values: Any, classes: int) -> np.ndarray:
-    values = np.asarray(values)
-    if values.ndim != 1:
-        raise ValueError(f"{name} has the shape {values.shape}; expected one label per image, [n]")
-    if len(values) and values.dtype.kind not in "iu":
-        raise ValueError(f"{name} holds {values.dtype}; expected integers")
-    if len(values) and not 0 <= values.min() <= values.max() < classes:
-        raise ValueError(f"{name} are from {values.min()} to {values.max()}; expected 0 to {classes - 1}")
-    return values
+    labels = np.asarray(values)
+    if labels.ndim != 1:
+        raise ValueError(f"{name} has the shape {labels.shape}; expected one label per image, [n]")
+    if len(labels) and labels.dtype.kind not in "iu":
+        raise ValueError(f"{name} holds {labels.dtype}; expected integers")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"{name} are from {labels.min()} to {labels.max()}; expected 0 to {classes - 1}")
+    return labels

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH, _PIXELS = 900, 2  # units, the pixels of a README, and real pixels for each
-_TEXT = {"family": "DejaVu Sans", "fontsize": 9.5, "color": "#1b1f24"}
+_TEXT: dict[str, Any] = {"family": "DejaVu Sans", "fontsize": 9.5, "color": "#1b1f24"}
 _GREY, _LINE = "#59636e", "#d1d9e0"
 _COLUMNS, _LEFT, _TOP, _STEP, _ROW, _TILE = 5, 24, 92, 173, 181, (160, 120)  # of the grid, in units
 _CURVES = {"lt": "#a84300", "10pct": "#0969da", "1pct": "#1a7f37"}
@@ -74,7 +74,8 @@ def draw_grid(config: str, data_dir: str, split: str = "train", examples: int = 
     axes.set_axis_off()
     for k, row in enumerate(rows):
         left, top = _LEFT + k % _COLUMNS * _STEP, _TOP + k // _COLUMNS * _ROW
-        tile = ImageOps.fit(row["image"].convert("RGB"), [_PIXELS * side for side in _TILE], Image.Resampling.LANCZOS)
+        size = _PIXELS * _TILE[0], _PIXELS * _TILE[1]
+        tile = ImageOps.fit(row["image"].convert("RGB"), size, Image.Resampling.LANCZOS)
         shown = axes.imshow(tile, extent=(left, left + _TILE[0], top + _TILE[1], top))
         corners = FancyBboxPatch((left, top), *_TILE, "round,pad=0,rounding_size=6", transform=axes.transData)
         shown.set_clip_path(corners)
@@ -175,20 +176,22 @@ class ThumbnailFrame(pd.DataFrame):
     def _repr_html_(self) -> str:
         frame = pd.DataFrame(self).rename(index=_as_html, columns=_as_html)
         shortened = len(frame) > pd.get_option("display.max_rows")
-        return frame.to_html(
-            formatters={name: _as_html for name, kind in frame.dtypes.items() if kind.kind not in "iuf"},
-            escape=False,  # _as_html escapes texts
-            notebook=True,
-            max_rows=pd.get_option("display.min_rows") if shortened else None,
-            show_dimensions=shortened,
-        )
+        with pd.option_context("display.max_colwidth", None):  # images are long texts in HTML
+            return str(
+                frame.to_html(
+                    formatters={name: _as_html for name, kind in frame.dtypes.items() if kind.kind not in "iuf"},
+                    escape=False,  # _as_html escapes texts
+                    notebook=True,
+                    max_rows=pd.get_option("display.min_rows") if shortened else None,
+                    show_dimensions=shortened,
+                )
+            )
 
 
 def _as_html(cell: object) -> str:
-    """An image as an HTML element; any other cell as escaped text, shortened as pandas does."""
+    """An image as an HTML element; any other cell as escaped text."""
     if not isinstance(cell, Image.Image):
-        text, most = str(cell), pd.get_option("display.max_colwidth")
-        return html.escape(text if most is None or len(text) <= most else f"{text[: most - 3]}...")
+        return html.escape(str(cell))
     file = io.BytesIO()
     cell.convert("RGB").save(file, "JPEG", quality=85)
     return f'<img src="data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}">'
