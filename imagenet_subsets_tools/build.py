@@ -291,14 +291,13 @@ def _write_missing(
     (output_dir / "README.md").unlink(missing_ok=True)
     with progress_bar("Writing Parquet", total) as bar:
         if executor is not None:
-            _write_all(missing, output_dir, functools.partial(executor.submit, write_shard, recipe), bar.update)
+            _write_all(missing, output_dir, lambda *task: executor.submit(write_shard, recipe, *task), bar.update)
             _wait_until_visible(missing, output_dir)
             return
         stop = threading.Event()
         with concurrent.futures.ThreadPoolExecutor(num_proc) as pool:
             try:
-                write = functools.partial(write_shard, recipe, stop=stop)
-                _write_all(missing, output_dir, functools.partial(pool.submit, write), bar.update)
+                _write_all(missing, output_dir, lambda *task: pool.submit(write_shard, recipe, *task, stop), bar.update)
             finally:
                 stop.set()  # after an error or Ctrl-C, abandon the shards that are being written
 

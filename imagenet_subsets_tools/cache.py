@@ -113,13 +113,13 @@ def _dataset(root: Path, folder: Path) -> Entry:
 
 
 def _images(tar: Path) -> Entry:
-    archive = None
+    archives: list[str] | None = None
     with contextlib.suppress(OSError, tarfile.TarError):
-        archive = origin_of(tar)
+        archives = [origin_of(tar)]
     index = Path(index_path(tar))
     lock = tar.with_name(f"{tar.name.partition('-')[0]}.tar.lock")
     used = max(path.stat().st_mtime for path in (tar, index) if path.exists())
-    return Entry(_name("images", tar), tar, archive and [archive], {}, used, lock, [index, _lock(index), lock], [])
+    return Entry(_name("images", tar), tar, archives, {}, used, lock, [index, _lock(index), lock], [])
 
 
 def _index(file: Path) -> Entry:

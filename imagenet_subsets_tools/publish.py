@@ -10,7 +10,6 @@ from pathlib import Path
 
 import huggingface_hub
 import pyarrow.parquet as pq
-from huggingface_hub.utils import RepositoryNotFoundError
 
 from imagenet_subsets_tools.build import FOLDERS, SPLITS
 
@@ -58,7 +57,7 @@ def push_to_hub(
         _refuse_public(api, repo_id, public_i_have_the_right_to_distribute)
         commit = api.upload_folder(
             repo_id=repo_id,
-            folder_path=folder,
+            folder_path=Path(folder),
             repo_type="dataset",
             allow_patterns=files,
             delete_patterns=_SHARDS,  # but for those that are uploaded
@@ -114,7 +113,7 @@ def _refuse_public(api: huggingface_hub.HfApi, repo_id: str, may_be_public: bool
     """Make the repository, private, if it does not exist; refuse a public one."""
     try:
         info = api.dataset_info(repo_id)
-    except RepositoryNotFoundError:
+    except huggingface_hub.utils.RepositoryNotFoundError:
         api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
         info = api.dataset_info(repo_id)
     if not info.private and not may_be_public:
