@@ -115,7 +115,8 @@ def _dataset(root: Path, folder: Path) -> Entry:
 def _images(tar: Path) -> Entry:
     archives: list[str] | None = None
     with contextlib.suppress(OSError, tarfile.TarError):
-        archives = [origin_of(tar)]
+        origin = origin_of(tar)
+        archives = None if origin is None else [origin]
     index = Path(index_path(tar))
     lock = tar.with_name(f"{tar.name.partition('-')[0]}.tar.lock")
     used = max(path.stat().st_mtime for path in (tar, index) if path.exists())

@@ -239,27 +239,19 @@ _CLASSES_HELP = "only these classes: imagenet100, or wnids"
 
 def _sample_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", type=Path, help="folder for the archives, or the other layout")
-    parser.add_argument(
-        "--layout",
-        metavar="NAME",
-        default="archives",
-        help="archives (default), class-tars, folders, kaggle-folders, kaggle-zip, kaggle-tar-gz, hub-parquet, "
-        "hub-tar-gz, hub-folders, webdataset or tfds",
+    layouts = (
+        "archives (default), class-tars, folders, kaggle-folders, kaggle-zip, kaggle-tar-gz, hub-parquet, hub-tar-gz, "
+        "hub-folders, webdataset or tfds"
     )
-    parser.add_argument(
-        "--configs",
-        metavar="CONFIG",
-        nargs="+",
-        default=["1pct", "10pct", "lt"],
-        help="configs to make images for (default: 1pct 10pct lt)",
-    )
+    parser.add_argument("--layout", metavar="NAME", default="archives", help=layouts)
+    configs, text = ["1pct", "10pct", "lt"], "configs to make images for (default: 1pct 10pct lt)"
+    parser.add_argument("--configs", metavar="CONFIG", nargs="+", default=configs, help=text)
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data_dir", metavar="DIR", help="folder that holds ImageNet; a path or URL")
-    parser.add_argument(
-        "--full", action="store_true", help="also compare the SHA-256 of the archives with the official ones"
-    )
+    full = "also compare the SHA-256 of the archives with the official ones"
+    parser.add_argument("--full", action="store_true", help=full)
     parser.add_argument("--decode", action="store_true", help="also decode every listed image, on all cores")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
