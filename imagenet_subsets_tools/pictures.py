@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import datasets
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 import imagenet_subsets
 from imagenet_reader.lists import label_names, read_classes
@@ -68,17 +68,16 @@ def draw_grid(config: str, data_dir: str, split: str = "train", examples: int = 
     count = dataset.info.splits[split].num_examples
     height = _TOP + -(-len(rows) // _COLUMNS) * _ROW + 4
     figure = _new_figure(f"{config} {split}", f"{count:,} images; here the first {len(rows):,}", height)
-    from matplotlib.patches import FancyBboxPatch
-
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
+    size = _PIXELS * _TILE[0], _PIXELS * _TILE[1]
+    corners = Image.new("L", size)
+    ImageDraw.Draw(corners).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), 6 * _PIXELS, fill=255)
     for k, row in enumerate(rows):
         left, top = _LEFT + k % _COLUMNS * _STEP, _TOP + k // _COLUMNS * _ROW
-        size = _PIXELS * _TILE[0], _PIXELS * _TILE[1]
         tile = ImageOps.fit(row["image"].convert("RGB"), size, Image.Resampling.LANCZOS)
-        shown = axes.imshow(tile, extent=(left, left + _TILE[0], top + _TILE[1], top))
-        corners = FancyBboxPatch((left, top), *_TILE, "round,pad=0,rounding_size=6", transform=axes.transData)
-        shown.set_clip_path(corners)
+        tile.putalpha(corners)
+        axes.imshow(tile, extent=(left, left + _TILE[0], top + _TILE[1], top))
         name, _, others = class_of[row["label"]].partition(", ")
         lines = _wrap(name, 2)
         colours = ["#1b1f24"] * len(lines) + [_GREY] * 2
