@@ -5,10 +5,13 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import os
 import re
 import shutil
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import datasets
 import filelock
@@ -21,9 +24,9 @@ from imagenet_reader.layouts.messages import listing
 from imagenet_subsets_tools.check import text_table
 
 _BUILDER = "imagenet_subsets"  # in the dataset_info.json of our datasets
-_CACHED_TAR = re.compile(r"([0-9a-f]{16})-[0-9a-f]{16}-[0-9a-f]{16}\.tar")
+_CACHED_TAR = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{16}\.tar")
 _INDEX = re.compile(r"[0-9a-f]{16}\.index")
-_UNFINISHED = re.compile(r"[0-9a-f]{16}\.(index|tar)\.tmp")
+_UNFINISHED = re.compile(r"([0-9a-f]{16}\.(?:index|tar))\.(?:[0-9a-f]+\.)?tmp")
 _UNKNOWN = "?"  # not recorded by versions before 2.0.0
 
 
@@ -34,32 +37,32 @@ class Entry:
     Attributes:
         name: the config, ``index``, ``images`` or ``unfinished``, and a digest of the path.
         path: the folder of a dataset, or a file.
-        archives: paths of the archives or folders that it was made from, ``list[str]``; ``None`` if unknown.
-        options: for a dataset, the options that differ from their defaults, ``dict``; ``None`` if unknown.
+        archives: paths of the archives or folders that it was made from; ``None`` if unknown.
+        options: for a dataset, the options that differ from their defaults; ``None`` if unknown.
         used: time of the last use, or of creation if uses are not recorded, in seconds since 1970.
         lock: the lock that a process holds while writing it.
-        beside: ``list[Path]``, files to remove with it, such as locks; some may not exist.
-        parents: ``list[Path]``, the folders above it, to remove if they become empty.
+        beside: files to remove with it, such as locks; some may not exist.
+        parents: the folders above it, to remove if they become empty.
     """
 
     name: str
     path: Path
-    archives: list | None
-    options: dict | None
+    archives: list[str] | None
+    options: dict[str, Any] | None
     used: float
     lock: Path
-    beside: list
-    parents: list
+    beside: list[Path]
+    parents: list[Path]
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Bytes on disk, including what ``datasets`` has added to the folder, such as results of ``map``."""
         files = [*(self.path.rglob("*") if self.path.is_dir() else [self.path]), *self.beside]
         return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def list_cache(cache_dir=None):
-    """List the cache entries, ``list[Entry]``: datasets first, then other files, each most recently used first.
+def list_cache(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
+    """List the cache entries: datasets first, then other files, each most recently used first.
 
     Args:
         cache_dir: the ``cache_dir`` of ``load_dataset``; by default the cache of ``datasets``.
@@ -86,16 +89,17 @@ def list_cache(cache_dir=None):
     return sorted(entries, key=lambda entry: (entry.path.is_file(), -entry.used))
 
 
-def _is_ours(folder):
+def _is_ours(folder: Path) -> bool:
     """Whether a folder holds a dataset that our builder wrote, or was writing when it was killed."""
     if read_record(folder) is not None:
         return True
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        return json.loads((folder / "dataset_info.json").read_text(encoding="utf-8")).get("builder_name") == _BUILDER
+        info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+        return bool(info.get("builder_name") == _BUILDER)
     return False
 
 
-def _dataset(root, folder):
+def _dataset(root: Path, folder: Path) -> Entry:
     record = read_record(folder) or {}
     finished = folder.with_name(folder.name.removesuffix(".incomplete"))
     kind = record.get("config", _UNKNOWN) if folder == finished else "unfinished"
@@ -108,37 +112,38 @@ def _dataset(root, folder):
     )
 
 
-def _images(tar):
-    archive = None
+def _images(tar: Path) -> Entry:
+    archives: list[str] | None = None
     with contextlib.suppress(OSError, tarfile.TarError):
-        archive = origin_of(tar)
+        origin = origin_of(tar)
+        archives = None if origin is None else [origin]
     index = Path(index_path(tar))
-    lock = tar.with_name(f"{_CACHED_TAR.fullmatch(tar.name)[1]}.tar.lock")
+    lock = tar.with_name(f"{tar.name.partition('-')[0]}.tar.lock")
     used = max(path.stat().st_mtime for path in (tar, index) if path.exists())
-    return Entry(_name("images", tar), tar, archive and [archive], {}, used, lock, [index, _lock(index), lock], [])
+    return Entry(_name("images", tar), tar, archives, {}, used, lock, [index, _lock(index), lock], [])
 
 
-def _index(file):
+def _index(file: Path) -> Entry:
     used, archive = file.stat().st_mtime, None
     with contextlib.suppress(OSError):
         archive = indexed_archive(file)
     return Entry(_name("index", file), file, archive and [archive], {}, used, _lock(file), [_lock(file)], [])
 
 
-def _unfinished(file):
-    lock = _lock(file.with_suffix(""))
+def _unfinished(file: Path) -> Entry:
+    lock = _lock(file.with_name(_UNFINISHED.sub(r"\1", file.name)))
     return Entry(_name("unfinished", file), file, None, {}, file.stat().st_mtime, lock, [lock], [])
 
 
-def _lock(file):
+def _lock(file: Path) -> Path:
     return file.with_name(f"{file.name}.lock")
 
 
-def _name(kind, path):
+def _name(kind: str, path: Path) -> str:
     return f"{kind}-{hashlib.sha256(str(path).encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
-def format_entries(entries):
+def format_entries(entries: list[Entry]) -> str:
     """Format entries as text: one line per entry, and their total size.
 
     Example:
@@ -156,7 +161,7 @@ def format_entries(entries):
     return "\n".join([*lines, "", f"{total} in total. To remove some: imagenet-subsets cache --remove NAME ..."])
 
 
-def _row(entry):
+def _row(entry: Entry) -> tuple[str, ...]:
     day = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d")
     options = _UNKNOWN
     if entry.options is not None:
@@ -164,7 +169,7 @@ def _row(entry):
     return entry.name, options, in_words(entry.size), day, " ".join(entry.archives or [_UNKNOWN])
 
 
-def remove(entries, names):
+def remove(entries: list[Entry], names: list[str]) -> Iterator[str]:
     """Remove entries with their locks; they are rebuilt on demand.
 
     Args:
@@ -189,7 +194,7 @@ def remove(entries, names):
         yield f"{name}: removed, {size}"
 
 
-def _remove(entry):
+def _remove(entry: Entry) -> None:
     try:
         with filelock.FileLock(entry.lock, timeout=0):
             if entry.path.is_dir():

@@ -1,23 +1,34 @@
-"""The card (``README.md`` with front matter) of a folder that ``build_parquet`` writes."""
+"""The card of a folder for the Hub (``README.md`` with front matter), and the parts that it describes."""
 
 import csv
+import dataclasses
+import functools
 import hashlib
+import itertools
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import datasets
 import huggingface_hub
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 
 import imagenet_subsets
 from imagenet_reader.class_sets import published_labels
+from imagenet_reader.files import write_atomically
 from imagenet_reader.lists import CLASS_SETS, SPLIT_FILES, read_wnids
-from imagenet_reader.rows import REAL_LABELS, file_names
-from imagenet_subsets_tools.shards import unfinished
+from imagenet_reader.plan import SHARDS, SplitRows
+from imagenet_reader.rows import REAL_LABELS, Columns, file_names
 
+IMAGE_BYTES = b"imagenet_subsets.image_bytes"  # in the metadata of a shard
+
+_ROW_GROUP = 100  # approximate rows per row group: 11 MB of images, the most that one random access reads
+_ROW_GROUPS = SHARDS  # a split has a multiple of this, so that nodes and workers get equal parts
 _TITLE = "ImageNet subsets: 1pct, 10pct and LT"
 _TERMS = "https://image-net.org/download.php"
 _SIZES = ((10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
@@ -84,13 +95,58 @@ The contents are sorted lines `<name> <size in bytes>`, one per image used. The 
 """
 
 
-def write_card(folder, plan, own_lists):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """The images of one list, and the files that hold them.
+
+    Attributes:
+        folder: folder of the files, relative to the output folder.
+        split: prefix of the file names.
+        images: the rows and the locations of their images.
+        features: the features of the rows.
+        shard_bytes: image bytes per file, approximate upper limit.
+    """
+
+    folder: str
+    split: str
+    images: SplitRows
+    features: datasets.Features
+    shard_bytes: int
+
+    @functools.cached_property
+    def shards(self) -> dict[str, list[np.ndarray]]:
+        """The row groups of each file, by its path in the output folder."""
+        rows = self.images.rows
+        count = _ROW_GROUPS * max(1, round(len(rows) / _ROW_GROUP / _ROW_GROUPS))
+        groups = np.array_split(rows, min(count, len(rows)))
+        passed = np.cumsum([group["size"].sum() for group in groups])
+        count = int(-(-passed[-1] // self.shard_bytes))
+        cuts = [0, *np.searchsorted(passed, passed[-1] * np.arange(1, count) // count), len(groups)]
+        return {
+            f"{self.folder}/{self.split}-{k:05d}-of-{count:05d}.parquet": groups[start:end]
+            for k, (start, end) in enumerate(itertools.pairwise(cuts))
+        }
+
+    @property
+    def pattern(self) -> str:
+        """A glob for the files. It contains their number, so that files of another build never match."""
+        return f"{self.folder}/{self.split}-*-of-{len(self.shards):05d}.parquet"
+
+    def image_bytes(self, output_dir: Path) -> int:
+        """The bytes of all images in the written files; a few images differ from those in the archive."""
+        return sum(int(pq.read_metadata(output_dir / path).metadata[IMAGE_BYTES]) for path in self.shards)
+
+
+Plan = dict[str, dict[str, Part]]  # config -> split -> part
+
+
+def write_card(folder: Path, plan: Plan, own_lists: dict[str, str | None]) -> None:
     """Write the card of a folder whose shards are complete.
 
     Args:
-        folder: ``Path`` of the folder.
-        plan: the parts of each config's splits, ``dict[str, dict[str, contents.Part]]``.
-        own_lists: ``dict[str, str]``, option name -> path of the user's own list.
+        folder: the folder.
+        plan: the parts of each config's splits.
+        own_lists: option name -> path of the user's own list.
     """
     data = huggingface_hub.DatasetCardData(
         pretty_name=_TITLE,
@@ -104,17 +160,16 @@ def write_card(folder, plan, own_lists):
     MetadataConfigs({config: _data_files(config, splits) for config, splits in plan.items()}).to_dataset_card_data(data)
     DatasetInfosDict({config: _info(folder, splits) for config, splits in plan.items()}).to_dataset_card_data(data)
     text = f"---\n{data.to_yaml()}\n---\n{_text(plan, own_lists)}"
-    written = unfinished(folder / "README.md")
-    written.write_text(text, encoding="utf-8", newline="\n")
-    written.replace(folder / "README.md")
+    with write_atomically(folder / "README.md") as written:
+        Path(written).write_text(text, encoding="utf-8", newline="\n")
 
 
-def _data_files(config, splits):
+def _data_files(config: str, splits: dict[str, Part]) -> dict[str, Any]:
     files = {"data_files": [{"split": split, "path": part.pattern} for split, part in splits.items()]}
     return files | ({"default": True} if config == imagenet_subsets.ImagenetSubsets.DEFAULT_CONFIG_NAME else {})
 
 
-def _info(folder, splits):
+def _info(folder: Path, splits: dict[str, Part]) -> datasets.DatasetInfo:
     """The info of a config: features, rows, bytes of the files and bytes in memory."""
     infos = [
         {"name": split, "num_bytes": _bytes_in_memory(folder, part), "num_examples": len(part.images.rows)}
@@ -128,7 +183,7 @@ def _info(folder, splits):
     )
 
 
-def _bytes_in_memory(folder, part):
+def _bytes_in_memory(folder: Path, part: Part) -> int:
     """The size of the rows as Arrow tables, as ``datasets`` measures it when loading them.
 
     Besides the values: a 4-byte offset per value of variable size, and one bit per row, rounded up to bytes in each row
@@ -142,16 +197,16 @@ def _bytes_in_memory(folder, part):
     return values + 3 * 4 * len(rows) + bits
 
 
-def _size_category(plan):
+def _size_category(plan: Plan) -> str:
     total = sum({part.pattern: len(part.images.rows) for part in _parts(plan)}.values())
     return next(name for limit, name in _SIZES if total < limit)
 
 
-def _parts(plan):
+def _parts(plan: Plan) -> list[Part]:
     return [part for splits in plan.values() for part in splits.values()]
 
 
-def _text(plan, own_lists):
+def _text(plan: Plan, own_lists: dict[str, str | None]) -> str:
     """The card without its front matter."""
     lists = {part.images.split_list.name for part in _parts(plan)}
     return _TEXT.format(
@@ -177,7 +232,7 @@ def _text(plan, own_lists):
     )
 
 
-def _labels(plan):
+def _labels(plan: Plan) -> str:
     """Describe the class names, and name the splits without labels."""
     names = _parts(plan)[0].features["label"].names
     text = (
@@ -196,18 +251,18 @@ def _labels(plan):
     return f"{text}; -1 in {', '.join(without)}, which have no labels" if without else text
 
 
-def _columns(plan):
+def _columns(plan: Plan) -> Columns:
     """The classes and columns, shared by all configs."""
     return _parts(plan)[0].images.reader.columns
 
 
-def _table(rows):
+def _table(rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _source_rows(parts):
+def _source_rows(parts: list[Part]) -> Iterator[tuple[str, ...]]:
     """One row per archive or folder: the images used, with a digest."""
-    taken = {}
+    taken: dict[tuple[str, str], set[tuple[bytes, int]]] = {}
     for part in parts:
         place = os.path.basename(part.images.layout.path), part.images.layout.name
         taken.setdefault(place, set()).update(part.images.rows[["name", "size"]].tolist())
@@ -217,7 +272,7 @@ def _source_rows(parts):
         yield name, layout, f"{len(images):,}", f"{total:,}", f"`{hashlib.sha256(lines).hexdigest()}`"
 
 
-def _published_rows(names):
+def _published_rows(names: set[str]) -> Iterator[tuple[str, ...]]:
     """The published texts of the lists, from ``sources.csv``."""
     files = {f"{name}.parquet" for name in names} | {"classes.parquet"}
     with open(SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
@@ -231,16 +286,18 @@ def _published_rows(names):
                 )
 
 
-def _extra_lists(columns):
+def _extra_lists(columns: Columns) -> set[str]:
     """The names of other files used from ``split_files/``: a published set of these classes, and the ReaL labels."""
     names = {name for name in CLASS_SETS if published_labels(name) == columns.classes}
     return names | {"real"} if columns.real_labels else names
 
 
-def _own_rows(names, own_lists):
+def _own_rows(names: set[str], own_lists: dict[str, str | None]) -> Iterator[tuple[str, ...]]:
     """The user's own list files, unmodified."""
-    for name in sorted(names & own_lists.keys()):
-        content = Path(own_lists[name]).read_bytes()
+    for name, path in sorted(own_lists.items()):
+        if path is None or name not in names:
+            continue
+        content = Path(path).read_bytes()
         rows = sum(1 for line in content.splitlines() if line.strip())
         digest = hashlib.sha256(content).hexdigest()
-        yield os.path.basename(own_lists[name]), f"{rows:,}", f"`{digest}`", f"`{name}`, a list supplied by the builder"
+        yield os.path.basename(path), f"{rows:,}", f"`{digest}`", f"`{name}`, a list supplied by the builder"

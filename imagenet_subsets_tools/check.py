@@ -2,26 +2,28 @@
 
 import concurrent.futures
 import contextlib
-import functools
+import dataclasses
 import hashlib
 import os
 import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader import lists
 from imagenet_reader.errors import ArchiveError
-from imagenet_reader.hf.interrupts import finished, interruptible
-from imagenet_reader.hf.processes import worker_pool
 from imagenet_reader.hf.progress import progress_bar
 from imagenet_reader.index.members import MEMBERS
-from imagenet_reader.layouts.base import IMAGE_SETS, Wanted
+from imagenet_reader.layouts.base import IMAGE_SETS, Layout, Wanted
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.official import OFFICIAL_SIZES, TEST_IMAGES, TEST_NAME, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.plan import MAX_IMAGE
-from imagenet_reader.reading.checked import DamagedImage, is_damage, read_checked, reason
+from imagenet_reader.reading.checked import DamagedImage, Place, confirm_all, is_damage, read_unconfirmed, reason
+from imagenet_reader.reading.reader import OpenReader, Reader
 from imagenet_reader.rows import locate, named_tuples, training_rows
 from imagenet_reader.sources.folders import exists, stamp_of
 from imagenet_reader.sources.forwards import open_python_file
@@ -35,11 +37,13 @@ OFFICIAL_SHA256 = {
 }
 
 _HASHED_BYTES = 8 << 20  # per read
-_DECODED_IMAGES = 256  # per task of a process
+_DECODED_IMAGES = 256  # per task of a thread
 _ROW_IMAGE = datasets.Image(mode="RGB")
 
 
-def check_archives(data_dir, full=False, decode=False, num_proc=None):
+def check_archives(
+    data_dir: str | os.PathLike[str], full: bool = False, decode: bool = False, num_proc: int | None = None
+) -> dict[str, Any]:
     """Check which configs can be loaded from a folder.
 
     In any layout, all images are indexed, which checks the structure of archives, and all listed images are looked up.
@@ -51,8 +55,7 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
         full: also compare the SHA-256 of the archives with the official ones, from which stand-ins differ.
         decode: also decode every listed image, each once, as ``datasets`` does. This misses damage that leaves a JPEG
             decodable but changes its pixels; ``full`` detects it.
-        num_proc: number of processes that decode, one per core by default. As with any use of processes, a script then
-            calls this under ``if __name__ == "__main__":``.
+        num_proc: number of threads that decode, one per core by default.
 
     Returns:
         ``dict``, ready for JSON; values that were not requested or cannot be determined are ``None``.
@@ -79,40 +82,83 @@ def check_archives(data_dir, full=False, decode=False, num_proc=None):
         (True, 12811)
     """
     data_dir = known_location(data_dir)
-    wnids = lists.read_wnids()
     published = {name: lists.read_split_list(name) for name in lists.LISTS}
-    archives, list_reports = [], {}
+    archives: list[Archive] = []
+    splits: dict[str, Split] = {}  # by the list
     for layout, kinds in _find_layouts(data_dir):
         wanted = _wanted(kinds, published["validation"])
         archive, table = _check_layout(layout, kinds, wanted, full)
-        if len(kinds) > 1 and table is not None and not _has_test_images(table):
-            archive["kinds"] = [kind for kind in kinds if kind != "test"]
         rows = {name: _locate(images, table) for name, images in published.items() if _kind(name) in kinds}
         if decode and rows and table is not None:
             with _recording_errors(archive):
                 reader = _reader_of(layout, wanted)
-                archive["damaged"] = _decode_images(layout.path, reader, np.concatenate(list(rows.values())), num_proc)
-        archive["ok"] = not archive["errors"] and archive["sha256"] in (None, archive["official_sha256"])
+                listed = np.concatenate(list(rows.values()))
+                archive.damaged = _decode_images(layout.path, reader, listed, num_proc or os.cpu_count() or 1)
+        archive.ok = not archive.errors and archive.sha256 in (None, archive.official_sha256)
         archives.append(archive)
-        list_reports |= {name: _check_list(list_rows, archive, wnids) for name, list_rows in rows.items()}
+        splits |= {name: _check_list(list_rows, archive) for name, list_rows in rows.items()}
         if "train" in kinds:
-            list_reports["full"] = _check_all(table, archive, wnids)
-    splits = [
-        {"config": config, "split": split, **list_reports[name]}
+            splits["full"] = _check_all(table, archive)
+    placed = [
+        dataclasses.replace(splits[name], config=config, split=split)
         for config, subset in SUBSETS.items()
         for split, name in subset.items()
     ]
-    ok = all(checked["ok"] for checked in archives + [split for split in splits if split["config"] != "full"])
-    return {"ok": ok, "data_dir": data_dir, "archives": archives, "splits": splits}
+    ok = all(archive.ok for archive in archives) and all(split.ok for split in placed if split.config != "full")
+    return dataclasses.asdict(Report(ok, data_dir, archives, placed))
 
 
-def _kind(name):
+@dataclasses.dataclass
+class Archive:
+    """The report on an archive or a folder; for the attributes of these reports, see ``check_archives``."""
+
+    kinds: list[str]
+    layout: str
+    path: str
+    name: str
+    bytes: int | None = None
+    official_bytes: int | None = None
+    images: int | None = None
+    classes: int | None = None
+    sha256: str | None = None
+    official_sha256: str | None = None
+    errors: list[str] = dataclasses.field(default_factory=list)
+    damaged: list[dict[str, Any]] | None = None
+    ok: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The report on a split."""
+
+    config: str
+    split: str
+    archive: str
+    listed: int
+    found: int | None
+    damaged: int | None
+    absent: list[str]
+    lacking_classes: dict[str, list[int]] | None
+    ok: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The report on a folder."""
+
+    ok: bool
+    data_dir: str
+    archives: list[Archive]
+    splits: list[Split]
+
+
+def _kind(name: str) -> str:
     return "validation" if name == "validation" else "train"
 
 
-def _find_layouts(data_dir):
-    """The layouts in a folder and the kinds of images in each, ``list[tuple[Layout, list[str]]]``."""
-    layouts = {}
+def _find_layouts(data_dir: str) -> list[tuple[Layout, list[str]]]:
+    """The layouts in a folder and the kinds of images in each."""
+    layouts: dict[Layout, list[str]] = {}
     for kind in IMAGE_SETS:
         layout = find_layout(kind, data_dir, ("train", "validation"))
         if kind != "test" or layout.exists:  # few people have the test images
@@ -120,48 +166,49 @@ def _find_layouts(data_dir):
     return list(layouts.items())
 
 
-def _has_test_images(table):
-    return pc.any(pc.match_substring_regex(table["name"], TEST_NAME.pattern.decode())).as_py()
+def _has_test_images(table: pa.Table) -> bool:
+    return bool(pc.any(pc.match_substring_regex(table["name"], TEST_NAME.pattern.decode())).as_py())
 
 
 @contextlib.contextmanager
-def _recording_errors(archive):
+def _recording_errors(archive: Archive) -> Iterator[None]:
     """Add errors that an archive causes to its report."""
     try:
         yield
     except (ArchiveError, OSError) as error:
-        archive["errors"].append(str(error))
+        archive.errors.append(str(error))
 
 
-def _wanted(kinds, validation):
+def _wanted(kinds: list[str], validation: list[tuple[str, int]]) -> Wanted:
     wanted = {"validation": set(validation), "test": set(lists.test_images())}
     return Wanted(lambda: wanted.get(kinds[0]))
 
 
-def _reader_of(layout, wanted):
+def _reader_of(layout: Layout, wanted: Wanted) -> Reader:
     if not layout.in_place:
         raise ArchiveError(f"The images of {layout.path} cannot be decoded in place. Unpack it and check the folder.")
     return layout.index(layout.snapshot(wanted), wanted).reader
 
 
-def _check_layout(layout, kinds, wanted, full):
+def _check_layout(layout: Layout, kinds: list[str], wanted: Wanted, full: bool) -> tuple[Archive, pa.Table | None]:
     """The report on an archive or a folder, and a table of its images, ``None`` if it cannot be read."""
-    name, table = os.path.basename(layout.path), None
-    archive = {"kinds": kinds, "layout": layout.name, "path": layout.path, "name": name, "bytes": None}
-    archive |= {"official_bytes": OFFICIAL_SIZES.get(name), "images": None, "classes": None, "sha256": None}
-    archive |= {"official_sha256": OFFICIAL_SHA256.get(name), "errors": [], "damaged": None}
+    archive, table = Archive(kinds, layout.name, layout.path, os.path.basename(layout.path)), None
+    archive.official_bytes = OFFICIAL_SIZES.get(archive.name)
+    archive.official_sha256 = OFFICIAL_SHA256.get(archive.name)
     with _recording_errors(archive):
         layout.check()
         table = layout.list_images(wanted)
-        archive["images"] = table.num_rows
+        archive.images = table.num_rows
+        if len(kinds) > 1 and not _has_test_images(table):
+            archive.kinds = [kind for kind in kinds if kind != "test"]
     if exists(layout.path):
-        archive["bytes"] = stamp_of(layout.path).size
+        archive.bytes = stamp_of(layout.path).size
         with _recording_errors(archive), naming(layout.path, "hashing"):
-            archive["sha256"] = _sha256(layout.path) if full and archive["official_sha256"] else None
+            archive.sha256 = _sha256(layout.path) if full and archive.official_sha256 else None
     return archive, table
 
 
-def _sha256(path):
+def _sha256(path: str) -> str:
     digest, buffer = hashlib.sha256(), memoryview(bytearray(_HASHED_BYTES))
     bar = progress_bar(f"Hashing {os.path.basename(path)}", stamp_of(path).size)
     with open_python_file(path, in_order=True) as file, bar:
@@ -171,84 +218,85 @@ def _sha256(path):
     return digest.hexdigest()
 
 
-def _locate(images, table):
+def _locate(images: list[tuple[str, int]], table: pa.Table | None) -> np.ndarray:
     """The rows of a list; those that the loader would reject have size 0."""
-    rows = locate(images, MEMBERS.empty_table() if table is None else table)
+    rows: np.ndarray = locate(images, MEMBERS.empty_table() if table is None else table)
     rows["size"][rows["size"] > MAX_IMAGE] = 0
     return rows
 
 
-def _check_all(table, archive, wnids):
+def _check_all(table: pa.Table | None, archive: Archive) -> Split:
     """The report on all training images."""
     found, listed = None, lists.TRAIN_IMAGES
     if table is not None:
-        rows = training_rows(table, wnids)
-        found, archive["classes"] = len(rows), len(np.unique(rows["label"]))
-    unknown = {"damaged": None, "absent": [], "lacking_classes": None}
-    return {"archive": archive["name"], "listed": listed, "found": found, **unknown, "ok": found == listed}
+        rows = training_rows(table, lists.read_wnids())
+        found, archive.classes = len(rows), len(np.unique(rows["label"]))
+    return Split("", "", archive.name, listed, found, None, [], None, found == listed)
 
 
-def _check_list(rows, archive, wnids):
+def _check_list(rows: np.ndarray, archive: Archive) -> Split:
     """The report on a list."""
-    present, readable = rows["size"] > 0, archive["images"] is not None
+    wnids, present, readable = lists.read_wnids(), rows["size"] > 0, archive.images is not None
     listed, found = (np.bincount(labels, minlength=len(wnids)) for labels in (rows["label"], rows["label"][present]))
     lacking = np.flatnonzero(found < listed).tolist() if readable else []
     damaged = None
-    if archive["damaged"] is not None:
-        damaged = len({image["name"].encode() for image in archive["damaged"]}.intersection(rows["name"].tolist()))
-    return {
-        "archive": archive["name"],
-        "listed": len(rows),
-        "found": int(present.sum()) if readable else None,
-        "damaged": damaged,
-        "absent": [name.decode() for name in rows["name"][~present][:3].tolist()] if readable else [],
-        "lacking_classes": {wnids[label]: [int(found[label]), int(listed[label])] for label in lacking},
-        "ok": not archive["errors"] and bool(present.all()) and not damaged,
-    }
+    if archive.damaged is not None:
+        damaged = len({image["name"].encode() for image in archive.damaged}.intersection(rows["name"].tolist()))
+    return Split(
+        config="",
+        split="",
+        archive=archive.name,
+        listed=len(rows),
+        found=int(present.sum()) if readable else None,
+        damaged=damaged,
+        absent=[name.decode() for name in rows["name"][~present][:3].tolist()] if readable else [],
+        lacking_classes={wnids[label]: [int(found[label]), int(listed[label])] for label in lacking},
+        ok=not archive.errors and bool(present.all()) and not damaged,
+    )
 
 
-def _decode_images(path, reader, rows, num_proc):
-    """Decode images, each once, and return the damaged ones in archive order."""
+def _decode_images(path: str, reader: Reader, rows: np.ndarray, threads: int) -> list[dict[str, Any]]:
+    """Decode images, each once, and describe the damaged ones in archive order."""
     rows = np.unique(rows[rows["size"] > 0])
     rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_IMAGES] for start in range(0, len(rows), _DECODED_IMAGES)]
-    try:
-        with progress_bar(f"Decoding {os.path.basename(path)}", len(rows), unit=" images") as bar:
-            return interruptible(functools.partial(_decode_parts, reader, parts, num_proc, bar.update))
-    except concurrent.futures.BrokenExecutor as error:
-        raise ChildProcessError(f"{path}: a process that decoded its images died, possibly out of memory.") from error
-
-
-def _decode_parts(reader, parts, num_proc, done, stop):
-    """Decode parts in several processes and return the damaged images, in order."""
-    damaged = {}
-    with worker_pool(num_proc, stop) as pool:
-        futures = {pool.submit(_decode_part, reader, part): number for number, part in enumerate(parts)}
-        for future in finished(futures, stop):
-            number = futures[future]
-            damaged[number] = future.result()
-            done(len(parts[number]))
-    return [image for number in sorted(damaged) for image in damaged[number]]
-
-
-def _decode_part(reader, rows):
-    damaged = []
-    with reader.opened() as opened, warnings.catch_warnings():
+    with (
+        progress_bar(f"Decoding {os.path.basename(path)}", len(rows), unit=" images") as bar,
+        warnings.catch_warnings(),
+        concurrent.futures.ThreadPoolExecutor(threads) as pool,
+        reader.opened() as opened,  # at its end, threads stop reading
+    ):
         warnings.simplefilter("ignore")  # Pillow warns about odd EXIF data, which affects no pixel
-        rows = list(named_tuples(rows))
-        for row, place in zip(rows, opened.places(rows)):
-            error = _damage(place, row.size)
-            if error is not None:
-                name, shared = row.name.decode(), reader.format_of(row).shared
-                offset = row.offset if shared else None  # extracted images have none
-                damaged.append({"name": name, "offset": offset, "place": reader.describe(row), "error": error})
+        futures = {pool.submit(_decode_part, reader, opened, part): len(part) for part in parts}
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                future.result()
+                bar.update(futures[future])
+        finally:
+            for future in futures:
+                future.cancel()
+    return [image for future in futures for image in future.result()]
+
+
+def _decode_part(reader: Reader, opened: OpenReader, part: np.ndarray) -> list[dict[str, Any]]:
+    damaged, read, rows = [], [], list(named_tuples(part))
+    for row, place in zip(rows, opened.places(rows)):
+        if opened.stop.is_set():
+            break
+        read.append(place)
+        error = _damage(place, row.size)
+        if error is not None:
+            offset = row.offset if reader.format_of(row).shared else None  # extracted images have none
+            name = row.name.decode()
+            damaged.append({"name": name, "offset": offset, "place": reader.describe(row), "error": error})
+    confirm_all(read)
     return damaged
 
 
-def _damage(place, size):
+def _damage(place: Place, size: int) -> str | None:
     """The reason why an image counts as damaged; ``None`` if it does not."""
     try:
-        image = read_checked(*place, memoryview(bytearray(size)))
+        image = read_unconfirmed(*place, memoryview(bytearray(size)))
         _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
     except DamagedImage as error:
         return error.reason
@@ -264,7 +312,7 @@ def _damage(place, size):
 # ---------------------------------------------------------------------------------------- text report
 
 
-def format_report(report):
+def format_report(report: dict[str, Any]) -> str:
     """Format a report of ``check_archives`` as text: layouts, two tables, problems and advice.
 
     Of a folder without images, only what is wrong with it.
@@ -294,19 +342,19 @@ def format_report(report):
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
 
-def text_table(sides, rows):
-    """Rows of cells as lines, ``list[str]``; ``sides`` has a ``<`` or ``>`` for each column."""
+def text_table(sides: str, rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines; ``sides`` has a ``<`` or ``>`` for each column."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     padded = [[f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths)] for row in rows]
     return ["  ".join(cells).rstrip() for cells in padded]
 
 
-def _found_row(archive):
+def _found_row(archive: dict[str, Any]) -> tuple[str, str, str]:
     kinds = f"{' and '.join(archive['kinds'])}:"
     return (kinds, archive["layout"], archive["path"]) if archive["layout"] else (kinds, "none", "")
 
 
-def _archive_row(archive):
+def _archive_row(archive: dict[str, Any]) -> tuple[str, ...]:
     numbers = {key: "-" if archive[key] is None else f"{archive[key]:,}" for key in ("bytes", "images", "classes")}
     size = "-"
     if archive["bytes"] is not None and archive["official_bytes"] is not None:
@@ -316,7 +364,7 @@ def _archive_row(archive):
     return archive["name"], numbers["bytes"], size, numbers["images"], numbers["classes"], digest, result
 
 
-def _split_row(split, exists):
+def _split_row(split: dict[str, Any], exists: bool) -> tuple[str, ...]:
     place = split["config"], split["split"]
     if split["found"] is None:
         return *place, "-", "-", f"{split['archive']} cannot be read" if exists else "no images"
@@ -331,7 +379,7 @@ def _split_row(split, exists):
     return *place, found, short, "; ".join(wrong) or ("ok" if split["ok"] else "see below")
 
 
-def _remarks(archive):
+def _remarks(archive: dict[str, Any]) -> Iterator[str]:
     name, damaged = archive["name"], archive["damaged"] or []
     yield from archive["errors"]
     if archive["official_bytes"] is not None and archive["bytes"] not in (None, archive["official_bytes"]):
@@ -347,7 +395,7 @@ def _remarks(archive):
         yield f"{name}: {len(damaged) - 10:,} more images are damaged; --json lists them."
 
 
-def _conclusion(report):
+def _conclusion(report: dict[str, Any]) -> list[str]:
     """What can be loaded, and advice about the rest."""
     splits = report["splits"]
     call = f'imagenet_subsets.load_dataset("{splits[0]["config"]}", data_dir="{report["data_dir"]}")'

@@ -3,6 +3,7 @@
 import tempfile
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import datasets
 
@@ -14,7 +15,7 @@ _CONFIG = "1pct"
 _ROWS = 3  # shown per split
 
 
-def run_demo():
+def run_demo() -> None:
     """Make stand-ins of the two archives, load config ``1pct`` from them and print some rows.
 
     Everything is written to a temporary folder (0.2 GB) and removed at the end, including the indexes of
@@ -53,25 +54,25 @@ def run_demo():
         )
 
 
-def _datasets_runs_scripts():
+def _datasets_runs_scripts() -> bool:
     """Whether the installed ``datasets`` runs a local script without asking."""
     return tuple(map(int, datasets.__version__.split(".")[:2])) < (2, 20)
 
 
-def _remove_indexes(archives):
+def _remove_indexes(archives: Path) -> None:
     for archive in archives.iterdir():
         index = Path(imagenet_subsets.index_path(archive))
         for file in index.parent.glob(f"{index.name}*"):  # the index and its lock
             file.unlink()
 
 
-def _as_text(module, arguments, options):
+def _as_text(module: str, arguments: tuple[str, ...], options: dict[str, Any]) -> str:
     values = [*map(repr, arguments), *(f"{name}={value!r}" for name, value in options.items())]
     call = f"dataset = {module}.load_dataset(\n" + "".join(f"    {value},\n" for value in values) + ")"
     return textwrap.indent(f"import {module}\n\n{call}", "    ")
 
 
-def _print_rows(dataset):
+def _print_rows(dataset: datasets.DatasetDict) -> None:
     print(f"{'split':<12}{'rows':>6}  {'file_name':<30}{'label':>5}  {'class':<24}{'image':>8}")
     for name, split in dataset.items():
         for k in range(_ROWS):

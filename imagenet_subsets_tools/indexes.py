@@ -29,7 +29,7 @@ class Indexed:
     index: str | None
 
 
-def index_archives(paths: list[str], output: str | os.PathLike | None = None) -> Iterator[Indexed]:
+def index_archives(paths: list[str], output: str | os.PathLike[str] | None = None) -> Iterator[Indexed]:
     """Index archives and yield each.
 
     Args:
@@ -71,7 +71,7 @@ def _layouts(path: str) -> list[Indexable]:
     return indexable
 
 
-def _output(output: str | os.PathLike, layout: Indexable, count: int) -> str:
+def _output(output: str | os.PathLike[str], layout: Indexable, count: int) -> str:
     """The path to write an index to."""
     if count == 1 and not os.path.isdir(output):
         return os.fspath(output)

@@ -5,6 +5,7 @@ CVPR 2019): "many" are the classes with more than 100 training images, "medium" 
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from imagenet_subsets import SUBSETS
 MANY_MORE_THAN, FEW_FEWER_THAN = 100, 20  # training images per class
 
 
-def images_per_class(config, split="train", classes=None):
+def images_per_class(config: str, split: str = "train", classes: Any = None) -> np.ndarray:
     """The number of images of each class in a split.
 
     Args:
@@ -41,22 +42,23 @@ def images_per_class(config, split="train", classes=None):
             f"Known: {', '.join(f'{config} {split}' for config, split in known)}."
         )
     chosen = published_labels(classes)
-    return _count(known[config, split])[slice(None) if chosen is None else list(chosen)].copy()
+    count = _count(known[config, split])
+    return count.copy() if chosen is None else count[list(chosen)]
 
 
-def _listed_splits():
+def _listed_splits() -> dict[tuple[str, str], str]:
     """(config, split) -> the list of its images, for all splits that have one."""
     splits = {(config, split): of for config, lists in SUBSETS.items() for split, of in lists.items()}
     return {place: of for place, of in splits.items() if of in LISTS}
 
 
 @functools.cache  # evaluation loops call this after every epoch
-def _count(name):
-    labels = [label for _, label in read_split_list(name)]
-    return np.bincount(labels, minlength=len(read_wnids())).astype(np.int64)
+def _count(name: str) -> np.ndarray:
+    labels = np.array([label for _, label in read_split_list(name)], np.int64)
+    return np.bincount(labels, minlength=len(read_wnids()))
 
 
-def shot_groups(config="lt", classes=None):
+def shot_groups(config: str = "lt", classes: Any = None) -> dict[str, np.ndarray]:
     """The classes with many, a medium number of, and few training images.
 
     Args:
@@ -80,7 +82,7 @@ def shot_groups(config="lt", classes=None):
     return {name: np.flatnonzero(group) for name, group in (("many", many), ("medium", ~many & ~few), ("few", few))}
 
 
-def shot_accuracy(predicted, labels, config="lt", classes=None):
+def shot_accuracy(predicted: Any, labels: Any, config: str = "lt", classes: Any = None) -> dict[str, float]:
     """Accuracy over all images, and over those whose true class has many, a medium number of, or few training images.
 
     The mean is over images; in the test splits, which have 50 images per class, it is also the mean over classes.
@@ -107,8 +109,8 @@ def shot_accuracy(predicted, labels, config="lt", classes=None):
         {'overall': 0.5, 'many': 0.75, 'medium': 0.5, 'few': 0.0}
     """
     groups = shot_groups(config, classes)
-    classes = sum(map(len, groups.values()))
-    predicted, labels = _as_labels("predicted", predicted, classes), _as_labels("labels", labels, classes)
+    count = sum(map(len, groups.values()))
+    predicted, labels = _as_labels("predicted", predicted, count), _as_labels("labels", labels, count)
     if len(predicted) != len(labels):
         raise ValueError(f"got {len(predicted):,} predicted labels and {len(labels):,} true ones")
     correct = predicted == labels
@@ -116,12 +118,12 @@ def shot_accuracy(predicted, labels, config="lt", classes=None):
     return {name: float(part.mean()) if len(part) else float("nan") for name, part in parts.items()}
 
 
-def _as_labels(name, values, classes):
-    values = np.asarray(values)
-    if values.ndim != 1:
-        raise ValueError(f"{name} has the shape {values.shape}; expected one label per image, [n]")
-    if len(values) and values.dtype.kind not in "iu":
-        raise ValueError(f"{name} holds {values.dtype}; expected integers")
-    if len(values) and not 0 <= values.min() <= values.max() < classes:
-        raise ValueError(f"{name} are from {values.min()} to {values.max()}; expected 0 to {classes - 1}")
-    return values
+def _as_labels(name: str, values: Any, classes: int) -> np.ndarray:
+    labels = np.asarray(values)
+    if labels.ndim != 1:
+        raise ValueError(f"{name} has the shape {labels.shape}; expected one label per image, [n]")
+    if len(labels) and labels.dtype.kind not in "iu":
+        raise ValueError(f"{name} holds {labels.dtype}; expected integers")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"{name} are from {labels.min()} to {labels.max()}; expected 0 to {classes - 1}")
+    return labels

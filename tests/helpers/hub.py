@@ -1,13 +1,6 @@
-"""A stand-in for the Hub on loopback, in memory, for tests of uploads and downloads with the real clients.
+"""A stand-in for the Hub on loopback, in memory: what ``huggingface_hub`` 0.23 to 2.x asks about dataset repositories.
 
-It speaks what ``huggingface_hub`` (0.x to 2.x), its command lines and ``datasets`` ask for about
-dataset repositories, except Xet: the clients have ``HF_HUB_DISABLE_XET=1`` and ``HF_ENDPOINT``::
-
-    with Hub(tokens={"hf_writer": "write"}) as hub:
-        environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_writer"}
-        hub.fail("upload", 500, times=2)
-        ...
-        assert hub.count("upload") == 3
+Clients have ``HF_ENDPOINT=hub.url``, ``HF_HUB_DISABLE_XET=1`` and ``HF_TOKEN``.
 """
 
 import base64
@@ -21,28 +14,23 @@ import secrets
 import threading
 import urllib.parse
 
-_TIME = "2024-01-01T00:00:00.000Z"
-_REPO = r"(?P<repo>[^/]+/[^/]+)"
-_REVISION = r"(?P<revision>[^/?]+)"
-_ROUTES = (  # (name, method, path); the first that fits is taken
-    ("whoami", "GET", "/api/whoami-v2"),
-    ("validate", "POST", "/api/validate-yaml"),
-    ("create", "POST", "/api/repos/create"),
-    ("settings", "PUT", f"/api/datasets/{_REPO}/settings"),
-    ("preupload", "POST", f"/api/datasets/{_REPO}/preupload/{_REVISION}"),
-    ("commit", "POST", f"/api/datasets/{_REPO}/commit/{_REVISION}"),
-    ("tree", "GET", rf"/api/datasets/{_REPO}/tree/{_REVISION}(?:/(?P<path>.*))?"),
-    ("paths-info", "POST", f"/api/datasets/{_REPO}/paths-info/{_REVISION}"),
-    ("refs", "GET", f"/api/datasets/{_REPO}/refs"),
-    ("info", "GET", rf"/api/datasets/{_REPO}(?:/revision/{_REVISION})?"),
-    ("batch", "POST", rf"/datasets/{_REPO}\.git/info/lfs/objects/batch"),
-    ("upload", "PUT", rf"/storage/{_REPO}/(?P<oid>[0-9a-f]{{64}})"),
-    ("verify", "POST", rf"/storage/{_REPO}/(?P<oid>[0-9a-f]{{64}})/verify"),
-    ("resolve", "GET", f"/datasets/{_REPO}/resolve/{_REVISION}/(?P<path>.+)"),
-    ("resolve", "HEAD", f"/datasets/{_REPO}/resolve/{_REVISION}/(?P<path>.+)"),
-)
-_OPEN = ("validate", "upload", "verify")  # need no token: the addresses of the storage are secret
-_WRITING = ("create", "settings", "preupload", "commit", "batch")
+_AT = r"/api/datasets/(?P<repo>[^/]+/[^/]+)"
+_STORAGE = r"/storage/(?P<repo>[^/]+/[^/]+)/(?P<oid>[0-9a-f]{64})"
+_ROUTES = {  # name -> method and path
+    "whoami": "GET /api/whoami-v2",
+    "validate": "POST /api/validate-yaml",
+    "create": "POST /api/repos/create",
+    "preupload": f"POST {_AT}/preupload/(?P<revision>[^/]+)",
+    "commit": f"POST {_AT}/commit/(?P<revision>[^/]+)",
+    "tree": rf"GET {_AT}/tree/(?P<revision>[^/]+)(/(?P<path>.*))?",
+    "paths_info": f"POST {_AT}/paths-info/(?P<revision>[^/]+)",
+    "info": rf"GET {_AT}(/revision/(?P<revision>[^/]+))?",
+    "batch": r"POST /datasets/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch",
+    "upload": f"PUT {_STORAGE}",
+    "verify": f"POST {_STORAGE}/verify",
+    "resolve": "(GET|HEAD) /datasets/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)",
+}
+_WRITING = "create", "preupload", "commit", "batch"
 
 
 @dataclasses.dataclass
@@ -54,24 +42,23 @@ class File:
 
     @property
     def oid(self):
-        """As on the Hub: the SHA-256 of an LFS file, the hash of the git blob of any other."""
-        return hashlib.sha256(self.content).hexdigest() if self.is_lfs else _git_hash(self.content)
+        """The SHA-256 of an LFS file, the hash of the git blob of any other."""
+        header = b"" if self.is_lfs else b"blob %d\0" % len(self.content)
+        return (hashlib.sha256 if self.is_lfs else hashlib.sha1)(header + self.content).hexdigest()
 
     def entry(self, path):
         """As in a listing."""
-        entry = {"type": "file", "path": path, "size": len(self.content), "oid": _git_hash(self.content)}
-        if self.is_lfs:
-            entry["lfs"] = {"oid": self.oid, "size": len(self.content), "pointerSize": 134}
-        return entry
+        entry = {"type": "file", "path": path, "size": len(self.content), "oid": File(self.content, False).oid}
+        return entry | (
+            {"lfs": {"oid": self.oid, "size": len(self.content), "pointerSize": 134}} if self.is_lfs else {}
+        )
 
 
 class Repo:
     """A dataset repository: revisions, ``list[tuple[str, dict[str, File]]]``, and LFS objects, ``dict[str, bytes]``."""
 
     def __init__(self, private):
-        self.private = private
-        self.objects = {}
-        self.revisions = []
+        self.private, self.objects, self.revisions = private, {}, []
         self.commit({".gitattributes": File(b"*.parquet filter=lfs diff=lfs merge=lfs -text\n", is_lfs=False)})
 
     @property
@@ -84,40 +71,26 @@ class Repo:
         self.revisions.append((secrets.token_hex(20), files))
         return self.revisions[-1][0]
 
-    def revision(self, name):
-        """(id, files) of a revision, or ``None``."""
-        if name in ("main", "refs/heads/main"):
-            return self.revisions[-1]
-        return next((revision for revision in self.revisions if revision[0] == name), None)
-
 
 @dataclasses.dataclass
 class Request:
-    """A request that was answered: its route, see ``_ROUTES``, the bytes of its body, and the status."""
+    """A request: its route, see ``_ROUTES``, the bytes of its body, and the status, 0 if the connection was dropped."""
 
     route: str
-    path: str
-    received: int
-    status: int = 0  # 0: the connection was dropped
+    received: int = 0
+    status: int = 0
 
 
 class Hub:
-    """The server, running inside ``with``.
+    """The server, running inside ``with``: ``repos`` by id, and ``requests`` in the order of their arrival.
 
     Args:
         tokens: token -> ``"read"`` or ``"write"``.
-
-    Attributes:
-        repos: ``dict[str, Repo]``, by id.
-        requests: ``list[Request]``, in the order of their arrival.
-        url: what ``HF_ENDPOINT`` must be.
     """
 
     def __init__(self, tokens):
-        self.tokens = dict(tokens)
-        self.repos, self.requests, self._failures = {}, [], []
-        self._lock = threading.Lock()
-        self.held = threading.Event()  # set once requests are held no longer
+        self.tokens, self.repos, self.requests, self.failures = dict(tokens), {}, [], []
+        self.lock, self.released = threading.Lock(), threading.Event()
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.hub = self
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -133,45 +106,26 @@ class Hub:
     def fail(self, route, how, times=1):
         """Let the next requests of a route fail.
 
-        Args:
-            route: a name in ``_ROUTES``.
-            how: a status to answer with, doing nothing (429 has the header ``Retry-After``); ``"drop"`` to
-                close the connection half way through the body; ``"hold"`` to take nothing of the body until
-                ``recover``; ``"lose"`` to do what is asked and then close
-                the connection instead of answering; of a commit, ``"forget"`` to answer as if it were done,
-                and ``"spoil"`` to cut its LFS files short; of a creation, ``"public"``, whatever is asked;
-                ``None`` to let the request pass.
-            times: how many requests.
+        ``how`` is a status to answer with; ``"drop"`` to close the connection half way through the body; ``"hold"`` to
+        read no body until ``recover``; ``"lose"`` to do what is asked, but not answer; ``"public"`` to ignore that a
+        repository should be private; ``None`` to let the request pass.
         """
-        self._failures += [(route, how)] * times
+        self.failures += [(route, how)] * times
 
     def recover(self):
         """Clear the planned failures and the log of requests."""
-        self._failures.clear()
+        self.failures.clear()
         self.requests.clear()
-        self.held.set()
-        self.held = threading.Event()
+        self.released.set()
+        self.released = threading.Event()
 
     def count(self, route):
-        """The number of requests of a route that were answered or dropped."""
+        """The number of requests of a route."""
         return sum(request.route == route for request in self.requests)
-
-    def received(self, route):
-        """The total size in bytes of the bodies of requests of a route."""
-        return sum(request.received for request in self.requests if request.route == route)
-
-    def next_failure(self, route):
-        """Take the next planned failure for a request of this route, or ``None``."""
-        with self._lock:
-            for k, (of, how) in enumerate(self._failures):
-                if of == route:
-                    del self._failures[k]
-                    return how
-        return None
 
 
 class _Refused(Exception):
-    """An answer other than 200, args: status, message, code of the Hub."""
+    """An answer other than 200, args: status, message, and code of the Hub."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -181,152 +135,110 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Say nothing: ``Hub.requests`` is the log."""
 
     def _handle(self):
-        hub = self.server.hub
-        path, _, query = self.path.partition("?")
+        hub, (path, _, query) = self.server.hub, self.path.partition("?")
         self.query = urllib.parse.parse_qs(query)
-        route, match = next(
-            (
-                (name, match)
-                for name, method, pattern in _ROUTES
-                if method == self.command and (match := re.fullmatch(pattern, path))
-            ),
-            ("unknown", None),
-        )
-        request = Request(route, path, 0)
+        matches = {name: re.fullmatch(route, f"{self.command} {path}") for name, route in _ROUTES.items()}
+        route = next((name for name, match in matches.items() if match), "unknown")
+        request = Request(route)
         hub.requests.append(request)
-        how = self.how = hub.next_failure(route)
-        if how == "drop":
-            half = int(self.headers.get("Content-Length", 0)) // 2
-            request.received = len(self.rfile.read(half))
-            self.close_connection = True
-            return
-        if how == "hold":
-            hub.held.wait()
-        self.body = self._read_body()
+        with hub.lock:
+            planned = next((failure for failure in hub.failures if failure[0] == route), (route, None))
+            if planned in hub.failures:
+                hub.failures.remove(planned)
+        self.how = planned[1]
+        if self.how == "hold":
+            hub.released.wait()
+        size = int(self.headers.get("Content-Length", 0))
+        self.body = self.rfile.read(size // 2 if self.how == "drop" else size)
         request.received = len(self.body)
+        headers, self.close_connection = {}, self.how in ("drop", "lose")
+        if self.how == "drop":
+            return
         try:
-            if isinstance(how, int):
-                raise _Refused(how, "the stand-in was message to fail", None)
-            if match is None:
-                raise _Refused(404, f"the stand-in knows no {self.command} {path}", "EntryNotFound")
-            arguments = {name: urllib.parse.unquote(value) for name, value in match.groupdict().items() if value}
+            if isinstance(self.how, int):
+                raise _Refused(self.how, "the stand-in was told to fail", "")
+            arguments = matches[route].groupdict() if route in matches else {}
+            arguments = {name: urllib.parse.unquote(value) for name, value in arguments.items() if value}
             self._authorize(route, arguments.get("repo"))
-            status, headers, content = getattr(self, "_" + route.replace("-", "_"))(**arguments)
+            answer = getattr(self, f"_{route}")(**arguments)
+            status, headers, content = answer if isinstance(answer, tuple) else (200, {}, json.dumps(answer).encode())
         except _Refused as refused:
             status, message, code = refused.args
-            headers = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {})}
-            if status == 429:
-                headers["Retry-After"] = "0"
+            headers = {"X-Error-Message": message, "X-Error-Code": code, "Retry-After": "0"}
             content = json.dumps({"error": message}).encode()
-        if how == "lose":
-            self.close_connection = True
+        if self.how == "lose":
             return
         request.status = status
-        self._answer(status, headers, content)
-
-    do_GET = do_HEAD = do_POST = do_PUT = _handle
-
-    def _read_body(self):
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        chunks = []
-        while size := int(self.rfile.readline(), 16):
-            chunks.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(chunks)
-
-    def _answer(self, status, headers, content):
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **headers}.items():
-            self.send_header(name, value)
+        for name, value in {"Content-Type": "application/json", "Content-Length": len(content), **headers}.items():
+            self.send_header(name, str(value))
         self.end_headers()
         if self.command != "HEAD":
             with contextlib.suppress(ConnectionError):  # the client has seen enough
                 self.wfile.write(content)
 
-    def _authorize(self, route, repo_id):
-        hub = self.server.hub
-        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-        if route in _OPEN:
+    do_GET = do_HEAD = do_POST = do_PUT = _handle
+
+    def _authorize(self, route, repo):
+        hub, token = self.server.hub, (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if route in ("validate", "upload", "verify"):  # need no token: the addresses of the storage are secret
             return
-        if token and token not in hub.tokens:
-            raise _Refused(401, "Invalid credentials in Authorization header", None)
-        if not token and (route in ("whoami", *_WRITING) or repo_id not in hub.repos or hub.repos[repo_id].private):
-            raise _Refused(401, "Invalid username or password.", None)
-        if repo_id is not None and repo_id not in hub.repos:
+        if token not in hub.tokens and (token or repo not in hub.repos or hub.repos[repo].private):
+            raise _Refused(401, "Invalid credentials in Authorization header", "")
+        if repo is not None and repo not in hub.repos:
             raise _Refused(404, "Repository not found", "RepoNotFound")
-        if route in _WRITING and hub.tokens[token] != "write":
-            raise _Refused(403, "you must use a write token", None)
+        if route in _WRITING and hub.tokens.get(token) != "write":
+            raise _Refused(403, "you must use a write token", "")
 
-    def _revision(self, repo, revision):
-        found = self.server.hub.repos[repo].revision(revision)
-        if found is None:
-            raise _Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-        return found
+    def _revision(self, repo, name):
+        revisions = self.server.hub.repos[repo].revisions
+        found = revisions[-1:] if name == "main" else [revision for revision in revisions if revision[0] == name]
+        if not found:
+            raise _Refused(404, f"Invalid rev id: {name}", "RevisionNotFound")
+        return found[0]
 
-    # Each route: (status, headers, content).
+    # Each route returns a value for JSON, or (status, headers, content).
+
+    def _unknown(self):
+        raise _Refused(404, f"the stand-in knows no {self.command} {self.path}", "EntryNotFound")
 
     def _whoami(self):
-        return _json({"type": "user", "name": "someone", "fullname": "Someone", "orgs": [{"name": "team"}]})
+        return {"type": "user", "name": "someone", "fullname": "Someone", "orgs": [{"name": "team"}]}
 
     def _validate(self):
-        return _json({"errors": [], "warnings": []})
+        return {"errors": [], "warnings": []}
 
     def _create(self):
         asked = json.loads(self.body)
         repo = f"{asked.get('organization') or 'someone'}/{asked['name']}"
-        url = {"url": f"{self.server.hub.url}/datasets/{repo}", "name": repo, "id": repo}
+        answer = {"url": f"{self.server.hub.url}/datasets/{repo}", "name": repo, "id": repo}
         if repo in self.server.hub.repos:
-            return _json(url, status=409)
-        private = self.how != "public" and (asked.get("private") or asked.get("visibility") == "private")
-        self.server.hub.repos[repo] = Repo(bool(private))
-        return _json(url)
-
-    def _settings(self, repo):
-        asked = json.loads(self.body)
-        self.server.hub.repos[repo].private = asked.get("private", asked.get("visibility") == "private")
-        return _json({})
+            return 409, {}, json.dumps(answer).encode()
+        private = bool(asked.get("private")) or asked.get("visibility") == "private"
+        self.server.hub.repos[repo] = Repo(private and self.how != "public")
+        return answer
 
     def _info(self, repo, revision="main"):
         oid, files = self._revision(repo, revision)
-        return _json(
-            {
-                "id": repo,
-                "author": repo.partition("/")[0],
-                "sha": oid,
-                "private": self.server.hub.repos[repo].private,
-                "gated": False,
-                "disabled": False,
-                "lastModified": _TIME,
-                "createdAt": _TIME,
-                "downloads": 0,
-                "likes": 0,
-                "tags": [],
-                "siblings": [{"rfilename": path} for path in sorted(files)],
-            }
-        )
-
-    def _refs(self, repo):
-        oid, _ = self._revision(repo, "main")
-        branch = {"name": "main", "ref": "refs/heads/main", "targetCommit": oid}
-        return _json({"branches": [branch], "tags": [], "converts": []})
+        siblings = [{"rfilename": path} for path in sorted(files)]
+        private = self.server.hub.repos[repo].private
+        return {
+            "id": repo,
+            "sha": oid,
+            "private": private,
+            "tags": [],
+            "downloads": 0,
+            "likes": 0,
+            "siblings": siblings,
+        }
 
     def _preupload(self, repo, revision):
         _, files = self._revision(repo, revision)
-        return _json(
-            {
-                "files": [
-                    {
-                        "path": asked["path"],
-                        "uploadMode": "lfs" if asked["path"].endswith(".parquet") else "regular",
-                        "shouldIgnore": False,
-                        "oid": files[asked["path"]].oid if asked["path"] in files else None,
-                    }
-                    for asked in json.loads(self.body)["files"]
-                ]
-            }
-        )
+        answers = []
+        for path in (asked["path"] for asked in json.loads(self.body)["files"]):
+            mode, oid = "lfs" if path.endswith(".parquet") else "regular", files[path].oid if path in files else None
+            answers.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+        return {"files": answers}
 
     def _batch(self, repo):
         objects = json.loads(self.body)["objects"]
@@ -334,38 +246,29 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if asked["oid"] not in self.server.hub.repos[repo].objects:
                 address = f"{self.server.hub.url}/storage/{repo}/{asked['oid']}"
                 asked["actions"] = {"upload": {"href": address}, "verify": {"href": f"{address}/verify"}}
-        return _json({"transfer": "basic", "objects": objects})
+        return {"transfer": "basic", "objects": objects}
 
     def _upload(self, repo, oid):
         if hashlib.sha256(self.body).hexdigest() != oid:
-            raise _Refused(400, "BadDigest", None)
+            raise _Refused(400, "BadDigest", "")
         self.server.hub.repos[repo].objects[oid] = self.body
         return 200, {"ETag": f'"{oid}"'}, b""
 
     def _verify(self, repo, oid):
-        if len(self.server.hub.repos[repo].objects.get(oid, b"")) != json.loads(self.body)["size"]:
-            raise _Refused(404, "no such object, or of another size", "EntryNotFound")
-        return _json({})
+        return {"size": len(self.server.hub.repos[repo].objects[oid])}
 
     def _commit(self, repo, revision):
-        oid, files = self._revision(repo, revision)
-        files = dict(files)
+        files, objects = dict(self._revision(repo, revision)[1]), self.server.hub.repos[repo].objects
         for line in self.body.splitlines():
             key, value = (item := json.loads(line))["key"], item["value"]
-            if key == "header" and value.get("parentCommit", oid) != oid:
-                raise _Refused(412, "A commit has happened since. Please refresh and try again.", None)
             if key == "file":
                 files[value["path"]] = File(base64.b64decode(value["content"]), is_lfs=False)
             elif key == "lfsFile":
-                if value["oid"] not in self.server.hub.repos[repo].objects:
-                    raise _Refused(400, f"LFS pointer pointed to a file that does not exist: {value['path']}", None)
-                content = self.server.hub.repos[repo].objects[value["oid"]]
-                files[value["path"]] = File(content[:-1] if self.how == "spoil" else content, is_lfs=True)
-            elif key == "deletedFile" and files.pop(value["path"], None) is None:
-                raise _Refused(404, "A file with this name doesn't exist", "EntryNotFound")
-        oid = secrets.token_hex(20) if self.how == "forget" else self.server.hub.repos[repo].commit(files)
-        address = f"{self.server.hub.url}/datasets/{repo}/commit/{oid}"
-        return _json({"success": True, "commitOid": oid, "commitUrl": address, "hookOutput": ""})
+                files[value["path"]] = File(objects[value["oid"]], is_lfs=True)
+            elif key == "deletedFile":
+                del files[value["path"]]
+        oid = self.server.hub.repos[repo].commit(files)
+        return {"commitUrl": f"{self.server.hub.url}/datasets/{repo}/commit/{oid}", "commitOid": oid}
 
     def _tree(self, repo, revision, path=""):
         _, files = self._revision(repo, revision)
@@ -373,58 +276,42 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         inside = {name: file for name, file in files.items() if name.startswith(folder)}
         if not inside:
             raise _Refused(404, f"{path} does not exist on {revision}", "EntryNotFound")
-        entries = [file.entry(name) for name, file in inside.items()] + [_folder(name) for name in _folders(inside)]
+        entries = [file.entry(name) for name, file in inside.items()] + [_entry(name) for name in _folders(inside)]
         if self.query.get("recursive", ["false"])[0].lower() not in ("true", "1"):
             entries = [entry for entry in entries if "/" not in entry["path"][len(folder) :]]
-        entries = [entry for entry in entries if entry["path"] != path]
-        return _json(sorted(entries, key=lambda entry: entry["path"]))
+        return sorted((entry for entry in entries if entry["path"] != path), key=lambda entry: entry["path"])
 
     def _paths_info(self, repo, revision):
         _, files = self._revision(repo, revision)
-        is_json = "json" in self.headers.get("Content-Type", "")
-        asked = json.loads(self.body) if is_json else urllib.parse.parse_qs(self.body.decode())
-        folders = _folders(files)
-        found = [name for name in asked["paths"] if name in files or name in folders]
-        return _json([files[name].entry(name) if name in files else _folder(name) for name in found])
+        is_json, text = "json" in self.headers.get("Content-Type", ""), self.body.decode()
+        asked = (json.loads(text) if is_json else urllib.parse.parse_qs(text))["paths"]
+        known = {name: _entry(name) for name in _folders(files)} | {
+            name: file.entry(name) for name, file in files.items()
+        }
+        return [known[name] for name in asked if name in known]
 
     def _resolve(self, repo, revision, path):
         oid, files = self._revision(repo, revision)
         if path not in files:
             raise _Refused(404, "Entry not found", "EntryNotFound")
         content, etag = files[path].content, f'"{files[path].oid}"'
-        headers = {
-            "ETag": etag,
-            "X-Repo-Commit": oid,
-            "Accept-Ranges": "bytes",
-            "Content-Type": "application/octet-stream",
-        }
+        headers = {"ETag": etag, "X-Repo-Commit": oid, "Accept-Ranges": "bytes", "Content-Type": "binary/octet-stream"}
         if files[path].is_lfs:
-            headers |= {"X-Linked-Size": str(len(content)), "X-Linked-ETag": etag}
+            headers |= {"X-Linked-Size": len(content), "X-Linked-ETag": etag}
         asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         if asked is None:
             return 200, headers, content
         first, last = asked.groups()
         start = int(first) if first else len(content) - int(last)
-        end = int(last) + 1 if first and last else len(content)
-        piece = content[start:end]
+        piece = content[start : int(last) + 1 if first and last else len(content)]
         if not piece:
-            raise _Refused(416, "Range Not Satisfiable", None)
-        headers["Content-Range"] = f"bytes {start}-{start + len(piece) - 1}/{len(content)}"
-        return 206, headers, piece
-
-
-def _json(value, status=200):
-    return status, {"Content-Type": "application/json"}, json.dumps(value).encode()
-
-
-def _git_hash(content):
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+            raise _Refused(416, "Range Not Satisfiable", "")
+        return 206, headers | {"Content-Range": f"bytes {start}-{start + len(piece) - 1}/{len(content)}"}, piece
 
 
 def _folders(files):
-    parents = {name.rsplit("/", depth)[0] for name in files for depth in range(1, name.count("/") + 1)}
-    return sorted(parents)
+    return {name.rsplit("/", depth)[0] for name in files for depth in range(1, name.count("/") + 1)}
 
 
-def _folder(name):
-    return {"type": "directory", "path": name, "size": 0, "oid": _git_hash(name.encode())}
+def _entry(folder):
+    return {"type": "directory", "path": folder, "size": 0, "oid": hashlib.sha1(folder.encode()).hexdigest()}

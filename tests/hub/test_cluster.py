@@ -1,6 +1,6 @@
-"""Builds by many processes and hosts: a Dask cluster, pools, parts of a batch system; failures and killed processes.
+"""Builds by a Dask cluster and other executors; failures and killed workers.
 
-The folders are of 1pct train, in shards of 1 MB; what a single process writes is what every other way must give.
+The folders are of 1pct train, in shards of 1 MB; what a thread writes is what every other way must give.
 """
 
 import concurrent.futures
@@ -10,19 +10,18 @@ import pickle
 import shutil
 import signal
 import socket
-import subprocess
 import threading
 import time
 
 import pytest
 from helpers.built import digests
-from helpers.programs import command, environment, output
+from helpers.programs import output
 
-from imagenet_reader import facts as official
-from imagenet_reader.facts import ArchiveError
-from imagenet_subsets_tools import parquet
+from imagenet_reader import official
+from imagenet_reader.errors import ArchiveError
+from imagenet_subsets_tools import build
+from imagenet_subsets_tools.build import BuildError, build_parquet
 from imagenet_subsets_tools.cli import main
-from imagenet_subsets_tools.parquet import BuildError, build_parquet
 
 pytestmark = [pytest.mark.engines, pytest.mark.once]
 
@@ -33,13 +32,13 @@ SPAWN = multiprocessing.get_context("spawn")  # as on other hosts, nothing is in
 @pytest.fixture(scope="module", autouse=True)
 def small_shards():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "SHARD_BYTES", 1_000_000)
+        patch.setattr(build, "SHARD_BYTES", 1_000_000)
         yield
 
 
 @pytest.fixture(scope="module")
 def single(standins_1pct, tmp_path_factory):
-    """{relative path: SHA-256} of the folder that a single process writes."""
+    """{relative path: SHA-256} of the folder that a single thread writes."""
     files = digests(build_parquet(tmp_path_factory.mktemp("single") / "hub", standins_1pct, **TRAIN))
     assert len(files) > 10
     return files
@@ -60,29 +59,22 @@ def archives(standins_1pct, tmp_path):
     return shutil.copytree(standins_1pct, tmp_path / "archives")
 
 
-def kill_the_first_writer(folder, killed):
-    """SIGKILL the first process that writes a shard; append its process id to ``killed``."""
-    while not killed:
-        for path in folder.glob("1pct/*.unfinished"):
-            process = int(path.name.split(".")[-3])
-            if process != os.getpid() and path.exists():
-                os.kill(process, signal.SIGKILL)
-                killed.append(process)
-                return
-        time.sleep(0.001)
+def build_and_kill(processes, folder, *arguments, **options):
+    """Build while one of the processes is killed that write shards; return the error of the build, or ``None``."""
 
+    def kill():
+        while not list(folder.glob("1pct/*.tmp")):
+            time.sleep(0.001)
+        os.kill(next(iter(processes())), signal.SIGKILL)
 
-def build_and_kill(folder, *arguments, **options):
-    """Build while the first process that writes is killed; return the error of the build, or ``None``."""
-    killed, error = [], None
-    killer = threading.Thread(target=kill_the_first_writer, args=(folder, killed), daemon=True)
+    killer, error = threading.Thread(target=kill, daemon=True), None
     killer.start()
     try:
         build_parquet(folder, *arguments, **options)
     except BuildError as raised:
         error = raised
     killer.join(10)
-    assert killed
+    assert not killer.is_alive()
     return error
 
 
@@ -91,7 +83,8 @@ def build_and_kill(folder, *arguments, **options):
 
 def test_dask_gives_the_same_bytes_after_a_worker_is_killed(dask, standins_1pct, single, tmp_path):
     """The cluster replaces the worker, and its unfinished files are deleted."""
-    error = build_and_kill(tmp_path / "hub", standins_1pct, executor=dask.get_executor(), **TRAIN)
+    workers = dask.run(os.getpid).values
+    error = build_and_kill(workers, tmp_path / "hub", standins_1pct, executor=dask.get_executor(), **TRAIN)
     assert error is None
     assert digests(tmp_path / "hub") == single
 
@@ -136,7 +129,7 @@ def digests_of_rows(archives):
 
 def wait_until_idle(folder):
     """Dask cannot stop a running task: it continues after the build has failed."""
-    while list(folder.glob("1pct/*.unfinished")):
+    while list(folder.glob("1pct/*.tmp")):
         time.sleep(0.05)
 
 
@@ -156,16 +149,14 @@ def test_own_pool_gives_the_same_bytes(standins_1pct, single, tmp_path):
     assert digests(tmp_path / "hub") == single
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_a_pool_whose_process_is_killed(own, standins_1pct, single, tmp_path):
-    """One error that names a shard and says what to do; the next build reuses finished shards."""
+def test_a_pool_whose_process_is_killed(standins_1pct, single, tmp_path):
+    """One error that names a shard and says what to do; the next build reuses finished shards, and deletes the rest."""
     with concurrent.futures.ProcessPoolExecutor(2) as pool:
-        writers = {"executor": pool} if own else {"num_proc": 2}
-        error = build_and_kill(tmp_path / "hub", standins_1pct, **writers, **TRAIN)
+        error = build_and_kill(lambda: list(pool._processes), tmp_path / "hub", standins_1pct, executor=pool, **TRAIN)
     assert f"{tmp_path}/hub/1pct/train-" in str(error)
     assert "run the build again" in str(error)
     assert not (tmp_path / "hub/README.md").exists()
-    build_parquet(tmp_path / "hub", standins_1pct, **TRAIN)
+    build_parquet(tmp_path / "hub", standins_1pct, num_proc=2, **TRAIN)
     assert digests(tmp_path / "hub") == single
 
 
@@ -196,7 +187,7 @@ def error_of_a_host_where(act, arguments, tmp_path, data_dir, **options):
     with concurrent.futures.ProcessPoolExecutor(1, **begin) as pool, pytest.raises(ArchiveError) as raised:
         build_parquet(tmp_path / "hub", data_dir, executor=pool, **options)
     assert socket.gethostname() in str(raised.value)
-    assert not list(tmp_path.glob("hub/*/*"))
+    assert not digests(tmp_path / "hub")
     return str(raised.value)
 
 
@@ -220,80 +211,46 @@ def test_other_rows_on_the_workers(standins_1pct, tmp_path):
 class Elsewhere(concurrent.futures.Executor):
     """Reports shards as written, like processes on another file system."""
 
-    def submit(self, function, task):
+    def submit(self, *task):
         future = concurrent.futures.Future()
         future.set_result(1)
         return future
 
 
 def test_output_folder_that_workers_do_not_share(standins_1pct, tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "SHOWN_WITHIN", 0)
+    monkeypatch.setattr(build, "VISIBLE_WITHIN", 0)
     with pytest.raises(BuildError, match=r"train-00000-of-.* was written, but does not exist here"):
         build_parquet(tmp_path / "hub", standins_1pct, executor=Elsewhere(), **TRAIN)
     assert not (tmp_path / "hub/README.md").exists()
 
 
-# ---------------------------------------------------------------------------------- parts, and two at once
+# ------------------------------------------------------------------------------------ two builds of one folder
 
 
-def test_parts(standins_1pct, single, tmp_path, capsys):
-    """Each part writes other shards and no card; the call without a part finds all shards and writes the card."""
-    arguments = ["build", "1pct", "--splits=train", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
-    written = []
-    for k in (3, 1, 2):
-        assert main([*arguments, f"--part={k}/3"]) == 0
-        assert f"part {k}/3" in capsys.readouterr().out
-        written.append(set(digests(tmp_path)).difference(*written))
-    shards = {path: path.stat().st_mtime_ns for path in tmp_path.glob("1pct/*")}
-    assert max(map(len, written)) - min(map(len, written)) <= 1
-    assert not (tmp_path / "README.md").exists()
-    assert main(arguments) == 0
-    assert digests(tmp_path) == single
-    assert {path: path.stat().st_mtime_ns for path in shards} == shards
-    # The card exists as long as all files that it names exist.
-    assert main([*arguments, "--part=1/3"]) == 0
-    assert digests(tmp_path) == single
-    next(tmp_path.glob("1pct/train-00002-*")).write_bytes(b"half")
-    assert main([*arguments, "--part=1/3"]) == 0 and main([*arguments, "--part=2/3"]) == 0
-    assert (tmp_path / "README.md").exists()
-    assert main([*arguments, "--part=3/3"]) == 0
-    assert not (tmp_path / "README.md").exists()
-    assert main(arguments) == 0
-    assert digests(tmp_path) == single
+class Meanwhile(concurrent.futures.ThreadPoolExecutor):
+    """Calls ``act()`` before its first task."""
+
+    def __init__(self, act):
+        super().__init__(1, initializer=act)
 
 
-@pytest.mark.parametrize("part", ["0/3", "4/3", "3", "1/0", "a/b"])
-def test_wrong_part(part, standins_1pct, tmp_path):
-    with pytest.raises(ValueError, match="expected K/N"):
-        build_parquet(tmp_path / "hub", standins_1pct, part=part, **TRAIN)
-    assert not (tmp_path / "hub").exists()
+def test_a_second_build_of_the_folder_is_refused(standins_1pct, single, tmp_path):
+    """At once, as long as the first one runs, which it does not disturb."""
+    errors = []
+
+    def build_too():
+        with pytest.raises(BuildError) as raised:
+            build_parquet(tmp_path / "hub", standins_1pct, **TRAIN)
+        errors.append(str(raised.value))
+
+    with Meanwhile(build_too) as executor:
+        build_parquet(tmp_path / "hub", standins_1pct, executor=executor, **TRAIN)
+    assert errors == [
+        f"{tmp_path}/hub is being written by another build. Wait until it has ended, or build into another folder."
+    ]
+    assert digests(tmp_path / "hub") == single
 
 
-def test_either_processes_or_an_executor(standins_1pct, tmp_path):
+def test_either_threads_or_an_executor(standins_1pct, tmp_path):
     with pytest.raises(ValueError, match="pass only one of them"):
         build_parquet(tmp_path / "hub", standins_1pct, num_proc=2, executor=Elsewhere(), **TRAIN)
-
-
-def test_builds_of_one_folder_at_once(standins_1pct, single, tmp_path):
-    """Three builds, one of which is killed while writing: the other two succeed, and the folder is complete."""
-    build = command("build", tmp_path / "hub", standins_1pct, 1_000_000, 1, "train")
-    builds = [subprocess.Popen(build, env=environment(), stderr=subprocess.PIPE) for _ in range(3)]
-    kill_the_first_writer(tmp_path / "hub", killed := [])
-    errors = [build.communicate()[1] for build in builds]
-    assert killed[0] in {build.pid for build in builds}
-    assert sorted(build.returncode for build in builds) == [-signal.SIGKILL, 0, 0], errors
-    assert digests(tmp_path / "hub") == single
-
-
-def test_temporary_file_of_a_running_process_is_not_deleted(standins_1pct, single, tmp_path):
-    """Until the shard is finished: then another build may delete the file, and its writer uses the finished shard."""
-    shard = sorted(single)[0]
-    live = tmp_path / "hub" / f"{shard}.{socket.gethostname()}.{os.getpid()}.0123abcd.unfinished"
-    other_host = tmp_path / "hub" / f"{shard}.another-host.1.0123abcd.unfinished"
-    live.parent.mkdir(parents=True)
-    for path in (live, other_host):
-        path.write_bytes(b"half")
-    build_parquet(tmp_path / "hub", standins_1pct, part="2/2", **TRAIN)
-    assert live.exists() and other_host.exists()
-    build_parquet(tmp_path / "hub", standins_1pct, **TRAIN)
-    assert digests(tmp_path / "hub") == single

@@ -14,11 +14,10 @@ from datasets.info import DatasetInfosDict
 from helpers.built import digests, rows, streamed
 
 import imagenet_subsets
-from imagenet_reader import facts as official
-from imagenet_reader import lists
-from imagenet_subsets_tools import parquet
+from imagenet_reader import lists, official
+from imagenet_subsets_tools import build
+from imagenet_subsets_tools.build import build_parquet
 from imagenet_subsets_tools.cli import main
-from imagenet_subsets_tools.parquet import build_parquet
 
 pytestmark = [pytest.mark.oldest_and_newest, pytest.mark.oldest_packages]
 
@@ -27,14 +26,14 @@ VALIDATION = "ilsvrc2012_validation/validation-*-of-00001.parquet"
 
 @pytest.fixture(scope="module")
 def all_folder(standins_all, tmp_path_factory):
-    """Folder of all configs, built with two processes."""
+    """Folder of all configs, built with two threads."""
     return build_parquet(tmp_path_factory.mktemp("hub") / "all", standins_all, num_proc=2)
 
 
 @pytest.fixture
 def small_shards(monkeypatch):
     """Shards as in ``hub_folder``."""
-    monkeypatch.setattr(parquet, "SHARD_BYTES", 3_000_000)
+    monkeypatch.setattr(build, "SHARD_BYTES", 3_000_000)
 
 
 @pytest.fixture
@@ -117,7 +116,7 @@ def test_official_validation_images_are_stored_once(all_folder):
 
 
 def test_same_input_gives_the_same_bytes(hub_folder, standins_1pct, small_shards, tmp_path):
-    """Whatever the number of processes, the folder and the place and time of the archives."""
+    """Whatever the number of threads, the folder and the place and time of the archives."""
     elsewhere = shutil.copytree(standins_1pct, tmp_path / "archives", copy_function=shutil.copyfile)
     again = build_parquet(tmp_path / "again", elsewhere, ["1pct"], num_proc=2)
     assert digests(again) == digests(hub_folder)

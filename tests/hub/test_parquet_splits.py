@@ -6,14 +6,13 @@ import datasets
 import huggingface_hub
 import numpy as np
 import pytest
-from helpers.built import digests, rows
+from helpers.built import rows
 from makers.layouts import extracted, official_tars, train_images, unlabelled_images, validation_images
 
 import imagenet_subsets
-from imagenet_reader import facts as official
-from imagenet_reader import lists
+from imagenet_reader import lists, official
+from imagenet_subsets_tools.build import build_parquet
 from imagenet_subsets_tools.cli import main
-from imagenet_subsets_tools.parquet import SHARD_PATH, build_parquet
 
 pytestmark = pytest.mark.oldest_and_newest
 
@@ -96,13 +95,6 @@ def test_card_lists_the_splits(folder, own_lists):
     assert re.search(r"\| train\.txt \| \d+ \| `[0-9a-f]{64}` \| `train_list`", card.text)
     assert own_lists["train_list"] not in card.text  # where it lay is nobody's business
     assert "| 1percent.txt | 12,811 |" in card.text
-
-
-def test_push_uploads_the_splits(folder):
-    """It deletes files of an earlier build from the Hub, but no other files."""
-    shards = {path for path in digests(folder) if path != "README.md"}
-    assert all(SHARD_PATH.fullmatch(path) for path in shards)
-    assert not SHARD_PATH.fullmatch("custom/notes-00000-of-00001.parquet")
 
 
 def test_options_of_the_command_line(archives, own_lists, tmp_path):

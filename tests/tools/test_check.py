@@ -288,19 +288,6 @@ def test_decode_passes_good_images(folder, run_check):
     assert report["splits"][0]["damaged"] == 0 and row(text, "1pct", "train")[-1] == "ok"
 
 
-def _die(path, images):
-    os._exit(9)
-
-
-def test_killed_worker_is_reported(folder, run_check, monkeypatch):
-    (folder / VALIDATION).unlink()
-    monkeypatch.setattr(check, "_decode_part", _die)
-    code, report, text = run_check(folder, "--decode")
-    assert code == 1 and not report["splits"][0]["ok"]
-    assert f"{folder / TRAIN}: a process that decoded its images died" in text
-    assert row(text, "1pct", "train")[-2:] == ["see", "below"]
-
-
 def test_the_command_prints_json_alone_on_stdout(folder):
     (folder / TRAIN).unlink()
     command = [sys.executable, "-m", "imagenet_subsets_tools.cli", "check", str(folder), "--full", "--json"]

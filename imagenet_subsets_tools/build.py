@@ -1,0 +1,523 @@
+"""Build a folder that is a complete dataset repository for the Hub: Parquet shards and a card.
+
+There is one folder per config, and one each for the official validation and test images, shared by all configs::
+
+    README.md                                             the card, written last: a folder without it is unfinished
+    1pct/train-00000-of-00003.parquet
+    1pct/unlabeled-00000-of-00278.parquet
+    lt/train-00000-of-00026.parquet
+    lt/validation-00000-of-00005.parquet
+    custom/train-00000-of-00001.parquet
+    ilsvrc2012_validation/validation-00000-of-00014.parquet
+    ilsvrc2012_test/test-00000-of-00027.parquet
+
+The rows of each shard depend only on the lists and the sizes of the images, so the same archives give the same bytes,
+whichever threads and hosts write them. A shard is written under a temporary name and renamed once it is on disk.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import errno
+import functools
+import hashlib
+import inspect
+import os
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+import imagenet_subsets
+from imagenet_reader.errors import ArchiveError
+from imagenet_reader.files import check_space, write_atomically
+from imagenet_reader.hf.options import check_num_proc
+from imagenet_reader.hf.progress import progress_bar
+from imagenet_reader.layouts.base import IMAGE_SETS
+from imagenet_reader.layouts.find import find_layout
+from imagenet_reader.reading.batches import read_batches
+from imagenet_reader.reading.reader import Reader
+from imagenet_reader.sources.urls import known_location
+from imagenet_subsets_tools.card import IMAGE_BYTES, Part, write_card
+
+SHARD_BYTES = 500_000_000  # of images per shard, approximate upper limit
+VISIBLE_WITHIN = 60  # seconds that a network file system may take to show what another host has written
+SHARED = {"validation": "ilsvrc2012_validation", "test": "ilsvrc2012_test"}  # list -> folder; the split has its name
+CONFIGS = (*imagenet_subsets.SUBSETS, "custom")
+FOLDERS = (*CONFIGS, *SHARED.values())
+SPLITS = "train", "validation", "unlabeled", "test"
+
+_SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
+_TEMPORARY = re.compile(rf"({_SHARD_PATH.pattern}|README\.md)\..*(tmp|unfinished)")  # up to 2.0, .unfinished
+_LOCK = Path(".cache", "huggingface", "imagenet_subsets.lock")  # neither uploaded by huggingface_hub nor loaded
+_MARK = b"imagenet_subsets.mark"  # in the metadata of a shard
+_MARK_VERSION = "1"  # part of the mark; increased when shards are written differently
+_LONGEST_REASON = 1500  # characters of an error
+_PLANNING = threading.Lock()
+
+
+class BuildError(OSError):
+    """A folder could not be built. The message says which shard failed, on which host, why, and what to do."""
+
+
+_NAMED = ArchiveError, BuildError  # what threads and workers raise; other errors are those of the executor
+
+
+def build_parquet(
+    output_dir: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str],
+    configs: str | Iterable[str] = ("1pct", "10pct", "lt"),
+    num_proc: int | None = None,
+    executor: concurrent.futures.Executor | None = None,
+    label_names: str = "wnid",
+    splits: Sequence[str] | None = None,
+    unlabeled: bool = False,
+    train_list: str | os.PathLike[str] | None = None,
+    validation_list: str | os.PathLike[str] | None = None,
+    classes: str | Sequence[str] | None = None,
+    real_labels: bool = False,
+) -> Path:
+    """Write a folder that is a complete dataset repository for the Hub.
+
+    ``datasets.load_dataset(output_dir, config)`` then loads the same rows as ``imagenet_subsets.load_dataset``, with
+    any version of ``datasets``. One build of a folder runs at a time, and an interrupted build resumes. An existing
+    shard is reused if it is a complete Parquet file, has the mark of the expected features, names, labels and sizes,
+    and its first and last row groups equal those of the archive.
+
+    Args:
+        output_dir: the folder; created if it does not exist. It becomes as large as the images.
+        data_dir: the folder with the images, as for ``imagenet_subsets.load_dataset``.
+        configs: names from ``"1pct"``, ``"10pct"``, ``"lt"``, ``"full"``, ``"custom"``.
+        num_proc: number of threads that write shards, 1 by default.
+        executor: a ``concurrent.futures.Executor`` that writes the shards, instead of ``num_proc``. Its workers may run
+            on other hosts, which need this package and both folders at the same paths. It is not shut down.
+        label_names: as for ``load_dataset``.
+        splits: as for ``load_dataset``; each config gets those that it has.
+        unlabeled: as for ``load_dataset``; for ``1pct`` and ``10pct``.
+        train_list: path of a list, as for ``load_dataset``; for ``custom``.
+        validation_list: the same.
+        classes: as for ``load_dataset``.
+        real_labels: as for ``load_dataset``; the splits of a config have the same columns, so training splits have this
+            one, too, without values.
+
+    Returns:
+        ``Path``: ``output_dir``.
+
+    Raises:
+        FileNotFoundError: an archive does not exist.
+        FileExistsError: the folder holds a config that is not in ``configs``, or the source images.
+        imagenet_subsets.ArchiveError: an archive is not as expected, or lacks images.
+        BuildError: another build of the folder is running, or a shard could not be written; finished shards are kept
+            for the next build.
+        OSError: the disk has too little space.
+        ValueError: a config or another argument is invalid.
+
+    Example:
+
+        >>> build_parquet("hub", data_dir="/data/imagenet", configs=["1pct"], num_proc=4)
+        PosixPath('hub')
+    """
+    output_dir = Path(output_dir)
+    configs = [configs] if isinstance(configs, str) else list(dict.fromkeys(configs))
+    _check_arguments(output_dir, configs, num_proc, executor)
+    own_lists = {"train_list": _absolute(train_list), "validation_list": _absolute(validation_list)}
+    columns = {"label_names": label_names, "classes": classes, "real_labels": real_labels}
+    options = _options_of(configs, columns, splits, unlabeled, own_lists)
+    recipe = Recipe(known_location(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
+    _refuse_image_folders(output_dir, recipe.data_dir)
+    plan = {config: recipe.parts(config) for config in configs}
+    # By path: each shard once, even if several configs share it.
+    shards = {
+        path: Shard(path, config, split, part)
+        for config, parts in plan.items()
+        for split, part in parts.items()
+        for path in part.shards
+    }
+    with _only_build_of(output_dir):
+        _refuse_other_configs(output_dir, configs)
+        _remove_temporary_files(output_dir)
+        _remove_stale_shards(output_dir, configs, shards)
+        _write_missing(output_dir, recipe, shards.values(), num_proc or 1, executor)
+        _remove_temporary_files(output_dir)  # those of workers that were killed
+        write_card(output_dir, plan, own_lists)
+    return output_dir
+
+
+# ----------------------------------------------------------------------------------------------- arguments
+
+
+def _check_arguments(
+    output_dir: Path, configs: list[str], num_proc: int | None, executor: concurrent.futures.Executor | None
+) -> None:
+    unknown = [config for config in configs if config not in CONFIGS]
+    if unknown or not configs:
+        raise ValueError(f"configs={configs!r:.200}: expected one or more of {list(CONFIGS)}.")
+    check_num_proc(num_proc)
+    if num_proc is not None and executor is not None:
+        raise ValueError("num_proc and executor: pass only one of them; an executor has its own workers.")
+    path = os.path.abspath(os.path.expanduser(output_dir))
+    if re.search(r"\[.+\]", path):
+        raise ValueError(f"output_dir={path!r}: datasets treats [...] in a path as a pattern. Rename the folder.")
+
+
+def _absolute(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.path.abspath(os.path.expanduser(path))
+
+
+def _options_of(
+    configs: list[str],
+    columns: dict[str, Any],
+    splits: Sequence[str] | None,
+    unlabeled: bool,
+    own_lists: dict[str, str | None],
+) -> dict[str, dict[str, Any]]:
+    """The options of each config: those of ``load_dataset`` that it has."""
+    with_unlabeled = set(configs) & set(imagenet_subsets.UNLABELED)
+    if unlabeled and not with_unlabeled:
+        raise ValueError(f"unlabeled=True is for {list(imagenet_subsets.UNLABELED)}; configs={configs!r} has neither.")
+    if any(own_lists.values()) and "custom" not in configs:
+        raise ValueError(f"train_list and validation_list are for the config 'custom'; configs={configs!r} lacks it.")
+    options = {config: dict(columns) for config in configs}
+    for config in with_unlabeled:
+        options[config]["unlabeled"] = unlabeled
+    if "custom" in configs:
+        options["custom"].update(own_lists)
+    if splits is not None:
+        _choose_splits(options, list(splits))
+    return options
+
+
+def _choose_splits(options: dict[str, dict[str, Any]], splits: list[str]) -> None:
+    possible = {
+        config: {*imagenet_subsets.SUBSETS.get(config, imagenet_subsets.CUSTOM), "test"}
+        | ({"unlabeled"} if chosen.get("unlabeled") else set())
+        for config, chosen in options.items()
+    }
+    known = set().union(*possible.values())
+    if not splits or not set(splits) <= known:
+        raise ValueError(f"splits={splits!r:.200}: expected splits of {list(options)}: {sorted(known)}.")
+    for config, chosen in options.items():
+        chosen["splits"] = [split for split in splits if split in possible[config]]
+        if not chosen["splits"]:
+            raise ValueError(f"splits={splits!r:.200}: {config!r} has none of them, only {sorted(possible[config])}.")
+
+
+def _refuse_image_folders(output_dir: Path, data_dir: str) -> None:
+    layouts = (find_layout(name, data_dir).path for name in IMAGE_SETS)
+    images = [os.path.realpath(path) for path in layouts if os.path.isdir(path)]
+    for written in (output_dir, *(output_dir / folder for folder in FOLDERS)):
+        path = os.path.realpath(written)
+        if path == os.path.realpath(data_dir) or any(os.path.commonpath([path, folder]) == folder for folder in images):
+            raise FileExistsError(
+                f"{written} is, or is in, the folder that the images are read from, {data_dir}; the files would be "
+                "mixed up. Build into another folder."
+            )
+
+
+def _refuse_other_configs(output_dir: Path, configs: list[str]) -> None:
+    others = [config for config in CONFIGS if config not in configs and any((output_dir / config).glob("*.parquet"))]
+    if others:
+        raise FileExistsError(
+            f"{output_dir} holds {', '.join(others)} from an earlier build, which this build of {', '.join(configs)} "
+            "would leave out of the card. List all configs that the folder should have (finished shards are kept), or "
+            f"remove {output_dir / others[0]}."
+        )
+
+
+# ---------------------------------------------------------------------------------------------- the folder
+
+
+@contextlib.contextmanager
+def _only_build_of(output_dir: Path) -> Iterator[None]:
+    """Context in which no other build writes to the folder; ``BuildError`` if one does already."""
+    lock = output_dir / _LOCK
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(lock, timeout=0):
+            try:
+                yield
+            finally:  # huggingface_hub 0.23 would upload it
+                lock.unlink()
+                with contextlib.suppress(OSError):  # huggingface_hub has other files there
+                    lock.parent.rmdir()
+                    lock.parent.parent.rmdir()
+    except filelock.Timeout:
+        raise BuildError(
+            f"{output_dir} is being written by another build. Wait until it has ended, or build into another folder."
+        ) from None
+
+
+def _remove_temporary_files(output_dir: Path) -> None:
+    """Delete what killed builds and workers have left."""
+    for pattern in ("README.md.*", *(f"{folder}/*.parquet.*" for folder in FOLDERS)):
+        for path in output_dir.glob(pattern):
+            if _TEMPORARY.fullmatch(path.relative_to(output_dir).as_posix()):
+                path.unlink(missing_ok=True)
+
+
+def _remove_stale_shards(output_dir: Path, configs: list[str], shards: dict[str, "Shard"]) -> None:
+    """Delete shards of earlier builds that are no longer used."""
+    for folder in (*configs, *SHARED.values()):
+        for path in (output_dir / folder).glob("*.parquet"):
+            name = f"{folder}/{path.name}"
+            if _SHARD_PATH.fullmatch(name) and name not in shards:
+                (output_dir / "README.md").unlink(missing_ok=True)
+                path.unlink()
+
+
+def _write_missing(
+    output_dir: Path,
+    recipe: "Recipe",
+    shards: Iterable["Shard"],
+    num_proc: int,
+    executor: concurrent.futures.Executor | None,
+) -> None:
+    """Write the shards that are unfinished; delete the card before the first file changes."""
+    missing = [shard for shard in shards if not shard.is_finished(output_dir)]
+    total = sum(shard.image_bytes for shard in missing)
+    check_space(output_dir, total, "the shards to write")
+    if not missing:
+        return
+    (output_dir / "README.md").unlink(missing_ok=True)
+    with progress_bar("Writing Parquet", total) as bar:
+        if executor is not None:
+            _write_all(missing, output_dir, lambda *task: executor.submit(write_shard, recipe, *task), bar.update)
+            _wait_until_visible(missing, output_dir)
+            return
+        stop = threading.Event()
+        with concurrent.futures.ThreadPoolExecutor(num_proc) as pool:
+            try:
+                _write_all(missing, output_dir, lambda *task: pool.submit(write_shard, recipe, *task, stop), bar.update)
+            finally:
+                stop.set()  # after an error or Ctrl-C, abandon the shards that are being written
+
+
+def _write_all(
+    shards: list["Shard"],
+    output_dir: Path,
+    submit: Callable[..., "concurrent.futures.Future[int]"],
+    done: Callable[[int], object],
+) -> None:
+    """Write shards, and call ``done`` with the image bytes of each."""
+    folder = os.path.abspath(output_dir)
+    futures: dict[concurrent.futures.Future[int], Shard] = {}
+    try:
+        for shard in shards:
+            with _naming_shard(shard.path, folder, unless=_NAMED):
+                futures[submit(shard.config, shard.split, shard.path, shard.mark, folder)] = shard
+        for future in concurrent.futures.as_completed(futures):
+            with _naming_shard(futures[future].path, folder, unless=_NAMED):
+                done(future.result())
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+@contextlib.contextmanager
+def _naming_shard(path: str, output_dir: str, unless: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Name the shard and the host in any error, such as a full disk, a killed process or a missing package."""
+    try:
+        yield
+    except unless:
+        raise
+    except Exception as error:
+        reason = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
+        reason = " ".join(reason.split()).rstrip(".: ")[:_LONGEST_REASON]
+        raise (ArchiveError if isinstance(error, ArchiveError) else BuildError)(
+            f"{output_dir}/{path} could not be written on host {socket.gethostname()}: {reason}. "
+            "Finished shards are kept: fix the problem and run the build again."
+        ) from error
+
+
+def _wait_until_visible(shards: list["Shard"], output_dir: Path) -> None:
+    """Raise ``BuildError`` unless this host sees every shard complete, which another host may have written."""
+    deadline = time.monotonic() + VISIBLE_WITHIN
+    for shard in shards:
+        while not shard.has_mark(output_dir):
+            if time.monotonic() > deadline:
+                raise BuildError(
+                    f"{output_dir / shard.path} was written, but does not exist here. Every host needs the same file "
+                    f"system at {os.path.abspath(output_dir)}: run the build again on such hosts."
+                )
+            time.sleep(0.5)
+
+
+# -------------------------------------------------------------------------------------------------- shards
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that determines the rows of a build, small enough to be sent with each shard.
+
+    Attributes:
+        data_dir: absolute path of the folder that holds the images.
+        options: the options of each config, for ``imagenet_subsets.ImagenetSubsetsConfig``.
+        shard_bytes: see ``Part``.
+        build: a unique id, so that workers do not reuse a plan cached by an earlier build.
+    """
+
+    data_dir: str
+    options: dict[str, dict[str, Any]] = dataclasses.field(hash=False)
+    shard_bytes: int
+    build: str
+
+    def parts(self, config: str) -> dict[str, Part]:
+        """The splits of a config. Computed once per process, from the cached index or a new one.
+
+        Raises:
+            OSError: an archive does not exist or cannot be read.
+            ValueError: an archive or an option is not as expected.
+        """
+        with _PLANNING:  # one thread plans; the others wait and reuse its result
+            return _parts(self, config)
+
+
+@functools.lru_cache(maxsize=len(CONFIGS))
+def _parts(recipe: Recipe, config: str) -> dict[str, Part]:
+    options = {"name": config, "data_dir": recipe.data_dir, **recipe.options[config]}
+    chosen = imagenet_subsets.ImagenetSubsetsConfig(**options)
+    features, parts = chosen.features(), {}
+    for split, images in chosen.make_plan().splits.items():
+        name = images.split_list.name
+        folder, prefix = (SHARED[name], name) if name in SHARED else (config, split)
+        parts[split] = Part(folder, prefix, images, features, recipe.shard_bytes)
+    return parts
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shard:
+    """A shard and its rows.
+
+    Attributes:
+        path: its path, relative to the output folder.
+        config: a config that contains it; several may share it.
+        split: the split of the config.
+        part: the ``Part`` that it belongs to.
+    """
+
+    path: str
+    config: str
+    split: str
+    part: Part
+
+    @property
+    def groups(self) -> list[np.ndarray]:
+        """The rows of its row groups."""
+        return self.part.shards[self.path]
+
+    @property
+    def image_bytes(self) -> int:
+        """The bytes of its images in the archive."""
+        return sum(int(rows["size"].sum()) for rows in self.groups)
+
+    @functools.cached_property
+    def mark(self) -> str:
+        """Fingerprint of the finished shard: SHA-256 (hex) of the features and the rows, by row group."""
+        mark = hashlib.sha256(f"{_MARK_VERSION} {imagenet_subsets.ROWS_VERSION} ".encode())
+        mark.update(self.part.features.arrow_schema.metadata[b"huggingface"])
+        for group in self.groups:
+            mark.update(repr(group[["name", "label", "size"]].tolist()).encode())
+        return mark.hexdigest()
+
+    def has_mark(self, output_dir: Path) -> bool:
+        """Whether the shard exists, is complete and has its mark."""
+        try:
+            return bool(pq.read_metadata(output_dir / self.path).metadata.get(_MARK) == self.mark.encode())
+        except (OSError, pa.ArrowException):  # missing or incomplete
+            return False
+
+    def is_finished(self, output_dir: Path) -> bool:
+        """Whether it also has the right images: its first and last row groups equal those of the archive now."""
+        groups, reader, schema = self.groups, self.part.images.reader, self.part.features.arrow_schema
+        if not self.has_mark(output_dir):
+            return False
+        try:
+            with pq.ParquetFile(output_dir / self.path) as file:
+                return all(
+                    file.read_row_group(k).equals(next(_tables(reader, [groups[k]], schema)))
+                    for k in {0, len(groups) - 1}
+                )
+        except (OSError, pa.ArrowException):
+            return False
+
+
+def write_shard(
+    recipe: Recipe, config: str, split: str, path: str, mark: str, output_dir: str, stop: threading.Event | None = None
+) -> int:
+    """Write a shard unless it is finished, on any host: the rows are not sent, but planned from the recipe.
+
+    Args:
+        recipe: that of the build.
+        config, split, path, mark: those of the ``Shard``.
+        output_dir: absolute path of the output folder.
+        stop: once it is set, the shard is abandoned.
+
+    Returns:
+        The bytes of its images.
+
+    Raises:
+        ArchiveError: an archive is not as expected, or differs from that of the build.
+        BuildError: the shard could not be written.
+    """
+    with _naming_shard(path, output_dir):
+        try:
+            part = recipe.parts(config)[split]
+        except (OSError, ValueError) as error:
+            raise ArchiveError(f"{error} Every host needs the same files at {recipe.data_dir}.") from error
+        shard = Shard(path, config, split, part)
+        if path not in part.shards or shard.mark != mark:
+            raise ArchiveError(
+                f"{recipe.data_dir} gives different rows here than where the build was called. Every host needs the "
+                "same archives and lists at the same path."
+            )
+        if not shard.is_finished(Path(output_dir)):  # a worker may run a task again
+            _write(shard, Path(output_dir), stop or threading.Event())
+        return shard.image_bytes
+
+
+def _write(shard: Shard, output_dir: Path, stop: threading.Event) -> None:
+    path, schema, image_bytes = output_dir / shard.path, shard.part.features.arrow_schema, 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(path) as written, pq.ParquetWriter(written, schema, **_writer_options()) as writer:
+        for table in _tables(shard.part.images.reader, shard.groups, schema):
+            if stop.is_set():
+                raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+            writer.write_table(table)
+            image_bytes += pc.sum(pc.binary_length(pc.struct_field(table["image"], "bytes"))).as_py()
+        writer.add_key_value_metadata({_MARK: shard.mark, IMAGE_BYTES: str(image_bytes)})
+
+
+def _tables(reader: Reader, groups: list[np.ndarray], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of each row group."""
+    tables = (batch.table() for batch in read_batches(reader, np.concatenate(groups)))
+    # Copies, because the next batch reuses the buffer.
+    batches = (table.take(np.arange(len(table))) for table in tables)
+    ahead = schema.empty_table()
+    for rows in groups:
+        while len(ahead) < len(rows):
+            ahead = pa.concat_tables([ahead, next(batches).cast(schema)])
+        yield ahead.slice(0, len(rows)).combine_chunks()
+        ahead = ahead.slice(len(rows))
+
+
+def _writer_options() -> dict[str, Any]:
+    columns = dict.fromkeys(("image.path", "label", "file_name"), "zstd")
+    options: dict[str, Any] = {
+        "compression": {**columns, "image.bytes": "none"},  # JPEGs do not shrink
+        "use_dictionary": ["label"],
+        "write_statistics": list(columns),
+        "write_page_index": True,
+    }
+    if "use_content_defined_chunking" in inspect.signature(pq.ParquetWriter).parameters:  # pyarrow 21
+        options["use_content_defined_chunking"] = True
+    return options
