@@ -39,15 +39,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import imagenet_subsets
-from imagenet_reader.errors import ArchiveError
+from imagenet_reader.facts import ArchiveError
 from imagenet_reader.files import check_space, write_atomically
 from imagenet_reader.hf.options import check_num_proc
-from imagenet_reader.hf.progress import progress_bar
+from imagenet_reader.io import Listing
+from imagenet_reader.io.paths import normalize_data_dir
 from imagenet_reader.layouts.base import IMAGE_SETS
 from imagenet_reader.layouts.find import find_layout
-from imagenet_reader.reading.batches import read_batches
-from imagenet_reader.reading.reader import Reader
-from imagenet_reader.sources.urls import known_location
+from imagenet_reader.log import progress_bar
+from imagenet_reader.reading.batches import Reader, read_batches
+from imagenet_reader.rows import Rows
 from imagenet_subsets_tools.card import IMAGE_BYTES, Part, write_card
 
 SHARD_BYTES = 500_000_000  # of images per shard, approximate upper limit
@@ -133,7 +134,7 @@ def build_parquet(
     own_lists = {"train_list": _absolute(train_list), "validation_list": _absolute(validation_list)}
     columns = {"label_names": label_names, "classes": classes, "real_labels": real_labels}
     options = _options_of(configs, columns, splits, unlabeled, own_lists)
-    recipe = Recipe(known_location(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
+    recipe = Recipe(normalize_data_dir(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
     _refuse_image_folders(output_dir, recipe.data_dir)
     plan = {config: recipe.parts(config) for config in configs}
     # By path: each shard once, even if several configs share it.
@@ -213,8 +214,9 @@ def _choose_splits(options: dict[str, dict[str, Any]], splits: list[str]) -> Non
 
 
 def _refuse_image_folders(output_dir: Path, data_dir: str) -> None:
-    layouts = (find_layout(name, data_dir).path for name in IMAGE_SETS)
-    images = [os.path.realpath(path) for path in layouts if os.path.isdir(path)]
+    listing = Listing()
+    layouts = (find_layout(name, data_dir, listing) for name in IMAGE_SETS)
+    images = [os.path.realpath(layout.path) for layout in layouts if layout is not None and os.path.isdir(layout.path)]
     for written in (output_dir, *(output_dir / folder for folder in FOLDERS)):
         path = os.path.realpath(written)
         if path == os.path.realpath(data_dir) or any(os.path.commonpath([path, folder]) == folder for folder in images):
@@ -387,7 +389,7 @@ def _parts(recipe: Recipe, config: str) -> dict[str, Part]:
     options = {"name": config, "data_dir": recipe.data_dir, **recipe.options[config]}
     chosen = imagenet_subsets.ImagenetSubsetsConfig(**options)
     features, parts = chosen.features(), {}
-    for split, images in chosen.make_plan().splits.items():
+    for split, images in chosen.plan.splits.items():
         name = images.split_list.name
         folder, prefix = (SHARED[name], name) if name in SHARED else (config, split)
         parts[split] = Part(folder, prefix, images, features, recipe.shard_bytes)
@@ -411,7 +413,7 @@ class Shard:
     part: Part
 
     @property
-    def groups(self) -> list[np.ndarray]:
+    def groups(self) -> list[Rows]:
         """The rows of its row groups."""
         return self.part.shards[self.path]
 
@@ -497,7 +499,7 @@ def _write(shard: Shard, output_dir: Path, stop: threading.Event) -> None:
         writer.add_key_value_metadata({_MARK: shard.mark, IMAGE_BYTES: str(image_bytes)})
 
 
-def _tables(reader: Reader, groups: list[np.ndarray], schema: pa.Schema) -> Iterator[pa.Table]:
+def _tables(reader: Reader, groups: list[Rows], schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows of each row group."""
     tables = (batch.table() for batch in read_batches(reader, np.concatenate(groups)))
     # Copies, because the next batch reuses the buffer.

@@ -16,17 +16,16 @@ from typing import Any
 import datasets
 import filelock
 
-from imagenet_reader.files import in_words
-from imagenet_reader.hf.record import RECORD, read_record
+from imagenet_reader.hf.builder import RECORD, read_record
 from imagenet_reader.index.kept import index_folder, index_path, indexed_archive
-from imagenet_reader.layouts.kept import origin_of
-from imagenet_reader.layouts.messages import listing
+from imagenet_reader.layouts.extracted import origin_of
+from imagenet_reader.text import format_bytes, shorten
 from imagenet_subsets_tools.check import text_table
 
 _BUILDER = "imagenet_subsets"  # in the dataset_info.json of our datasets
 _CACHED_TAR = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{16}\.tar")
 _INDEX = re.compile(r"[0-9a-f]{16}\.index")
-_UNFINISHED = re.compile(r"([0-9a-f]{16}\.(?:index|tar))\.(?:[0-9a-f]+\.)?tmp")
+_UNFINISHED = re.compile(r"([0-9a-f]{16})(?:-[0-9a-f]{16}){0,2}(\.index|\.tar)\.tmp")
 _UNKNOWN = "?"  # not recorded by versions before 2.0.0
 
 
@@ -131,7 +130,7 @@ def _index(file: Path) -> Entry:
 
 
 def _unfinished(file: Path) -> Entry:
-    lock = _lock(file.with_name(_UNFINISHED.sub(r"\1", file.name)))
+    lock = _lock(file.with_name(_UNFINISHED.sub(r"\1\2", file.name)))
     return Entry(_name("unfinished", file), file, None, {}, file.stat().st_mtime, lock, [lock], [])
 
 
@@ -157,7 +156,7 @@ def format_entries(entries: list[Entry]) -> str:
         return "The caches hold no dataset, index or image of imagenet-subsets."
     head = "name", "options", "size", "last used", "from"
     lines = text_table("<<><<", [head, *map(_row, entries)])
-    total = in_words(sum(entry.size for entry in entries))
+    total = format_bytes(sum(entry.size for entry in entries))
     return "\n".join([*lines, "", f"{total} in total. To remove some: imagenet-subsets cache --remove NAME ..."])
 
 
@@ -166,7 +165,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
     options = _UNKNOWN
     if entry.options is not None:
         options = ", ".join(f"{name}={value!r}" for name, value in entry.options.items()) or "-"
-    return entry.name, options, in_words(entry.size), day, " ".join(entry.archives or [_UNKNOWN])
+    return entry.name, options, format_bytes(entry.size), day, " ".join(entry.archives or [_UNKNOWN])
 
 
 def remove(entries: list[Entry], names: list[str]) -> Iterator[str]:
@@ -187,9 +186,9 @@ def remove(entries: list[Entry], names: list[str]) -> Iterator[str]:
     by_name = {entry.name: entry for entry in entries}
     unknown = [name for name in names if name not in by_name]
     if unknown:
-        raise ValueError(f"The caches hold no {listing(unknown)}. They hold: {listing(list(by_name)) or 'nothing'}.")
+        raise ValueError(f"The caches hold no {shorten(unknown)}. They hold: {shorten(list(by_name)) or 'nothing'}.")
     for name in dict.fromkeys(names):
-        size = in_words(by_name[name].size)
+        size = format_bytes(by_name[name].size)
         _remove(by_name[name])
         yield f"{name}: removed, {size}"
 

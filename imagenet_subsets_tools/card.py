@@ -19,9 +19,8 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 
 import imagenet_subsets
-from imagenet_reader.class_sets import published_labels
 from imagenet_reader.files import write_atomically
-from imagenet_reader.lists import CLASS_SETS, SPLIT_FILES, read_wnids
+from imagenet_reader.lists import CLASS_SETS, SPLIT_FILES, published_labels, read_wnids
 from imagenet_reader.plan import SHARDS, SplitRows
 from imagenet_reader.rows import REAL_LABELS, Columns, file_names
 
@@ -222,7 +221,7 @@ def _text(plan: Plan, own_lists: dict[str, str | None]) -> str:
         labels=_labels(plan),
         real_labels=_REAL_LABELS_TEXT if _columns(plan).real_labels else "",
         published="" if lists & own_lists.keys() else "published ",
-        version=imagenet_subsets.VERSION,
+        version=imagenet_subsets.__version__,
         datasets=datasets.__version__,
         pyarrow=pa.__version__,
         sources=_table(_source_rows(_parts(plan))),

@@ -15,20 +15,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader import lists
-from imagenet_reader.errors import ArchiveError
-from imagenet_reader.hf.progress import progress_bar
-from imagenet_reader.index.members import MEMBERS
-from imagenet_reader.layouts.base import IMAGE_SETS, Layout, Wanted
+from imagenet_reader.facts import (
+    MAX_IMAGE,
+    OFFICIAL_SIZES,
+    TEST_IMAGES,
+    TEST_NAME,
+    TRAIN_ARCHIVE,
+    VALIDATION_ARCHIVE,
+    WNID,
+    ArchiveError,
+)
+from imagenet_reader.files import naming
+from imagenet_reader.formats.tar import MEMBERS
+from imagenet_reader.io import Listing, exists, open_python_file, stamp_of
+from imagenet_reader.io.paths import join, normalize_data_dir
+from imagenet_reader.layouts.base import ALL, IMAGE_SETS, Layout, Request
 from imagenet_reader.layouts.find import find_layout
-from imagenet_reader.official import OFFICIAL_SIZES, TEST_IMAGES, TEST_NAME, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
-from imagenet_reader.plan import MAX_IMAGE
-from imagenet_reader.reading.checked import DamagedImage, Place, confirm_all, is_damage, read_unconfirmed, reason
-from imagenet_reader.reading.reader import OpenReader, Reader
-from imagenet_reader.rows import locate, named_tuples, training_rows
-from imagenet_reader.sources.folders import exists, stamp_of
-from imagenet_reader.sources.forwards import open_python_file
-from imagenet_reader.sources.local import naming
-from imagenet_reader.sources.urls import known_location
+from imagenet_reader.layouts.hints import describe_missing
+from imagenet_reader.log import progress_bar
+from imagenet_reader.reading.batches import DamagedImage, OpenReader, Place, Reader, is_damage, read_checked, reason
+from imagenet_reader.rows import Rows, as_arrays, locate, named_tuples, training_names
 from imagenet_subsets import SUBSETS
 
 OFFICIAL_SHA256 = {
@@ -81,17 +87,19 @@ def check_archives(
         >>> report["ok"], report["splits"][0]["found"]
         (True, 12811)
     """
-    data_dir = known_location(data_dir)
+    data_dir = normalize_data_dir(data_dir)
     published = {name: lists.read_split_list(name) for name in lists.LISTS}
     archives: list[Archive] = []
     splits: dict[str, Split] = {}  # by the list
-    for layout, kinds in _find_layouts(data_dir):
-        wanted = _wanted(kinds, published["validation"])
-        archive, table = _check_layout(layout, kinds, wanted, full)
+    for archive, layout in _find_layouts(data_dir):
+        kinds, table = archive.kinds, None
+        request = _request(kinds, published["validation"])
+        if layout is not None:
+            table = _check_layout(layout, archive, request, full)
         rows = {name: _locate(images, table) for name, images in published.items() if _kind(name) in kinds}
-        if decode and rows and table is not None:
+        if decode and rows and layout is not None and table is not None:
             with _recording_errors(archive):
-                reader = _reader_of(layout, wanted)
+                reader = _reader_of(layout, request)
                 listed = np.concatenate(list(rows.values()))
                 archive.damaged = _decode_images(layout.path, reader, listed, num_proc or os.cpu_count() or 1)
         archive.ok = not archive.errors and archive.sha256 in (None, archive.official_sha256)
@@ -156,14 +164,20 @@ def _kind(name: str) -> str:
     return "validation" if name == "validation" else "train"
 
 
-def _find_layouts(data_dir: str) -> list[tuple[Layout, list[str]]]:
-    """The layouts in a folder and the kinds of images in each."""
-    layouts: dict[Layout, list[str]] = {}
-    for kind in IMAGE_SETS:
-        layout = find_layout(kind, data_dir, ("train", "validation"))
-        if kind != "test" or layout.exists:  # few people have the test images
-            layouts.setdefault(layout, []).append(kind)
-    return list(layouts.items())
+def _find_layouts(data_dir: str) -> list[tuple[Archive, Layout | None]]:
+    """An empty report on each layout in a folder, and the layout; ``None`` if there are no such images."""
+    listing, found, missing = Listing(), dict[Layout, Archive](), list[tuple[Archive, Layout | None]]()
+    for kind, images in IMAGE_SETS.items():
+        layout = find_layout(kind, data_dir, listing)
+        if layout is not None and layout in found:
+            found[layout].kinds.append(kind)
+        elif layout is not None:
+            found[layout] = Archive([kind], layout.name, layout.path, os.path.basename(layout.path))
+        elif kind != "test":  # few people have the test images
+            message = describe_missing(find_layout, kind, ["train", "validation"], data_dir, listing)
+            archive = images.archives[0]
+            missing.append((Archive([kind], "", join(data_dir, archive), archive, errors=[message]), None))
+    return [*((archive, layout) for layout, archive in found.items()), *missing]
 
 
 def _has_test_images(table: pa.Table) -> bool:
@@ -179,48 +193,48 @@ def _recording_errors(archive: Archive) -> Iterator[None]:
         archive.errors.append(str(error))
 
 
-def _wanted(kinds: list[str], validation: list[tuple[str, int]]) -> Wanted:
-    wanted = {"validation": set(validation), "test": set(lists.test_images())}
-    return Wanted(lambda: wanted.get(kinds[0]))
+def _request(kinds: list[str], validation: lists.Images) -> Request:
+    wanted = {"validation": Request(images=dict(validation)), "test": Request(images=dict(lists.test_images()))}
+    return wanted.get(kinds[0], ALL)
 
 
-def _reader_of(layout: Layout, wanted: Wanted) -> Reader:
+def _reader_of(layout: Layout, request: Request) -> Reader:
     if not layout.in_place:
         raise ArchiveError(f"The images of {layout.path} cannot be decoded in place. Unpack it and check the folder.")
-    return layout.index(layout.snapshot(wanted), wanted).reader
+    return layout.index(layout.snapshot(), request).reader
 
 
-def _check_layout(layout: Layout, kinds: list[str], wanted: Wanted, full: bool) -> tuple[Archive, pa.Table | None]:
-    """The report on an archive or a folder, and a table of its images, ``None`` if it cannot be read."""
-    archive, table = Archive(kinds, layout.name, layout.path, os.path.basename(layout.path)), None
+def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool) -> pa.Table | None:
+    """Check an archive or a folder; return a table of its images, ``None`` if it cannot be read."""
+    table = None
     archive.official_bytes = OFFICIAL_SIZES.get(archive.name)
     archive.official_sha256 = OFFICIAL_SHA256.get(archive.name)
     with _recording_errors(archive):
         layout.check()
-        table = layout.list_images(wanted)
+        table = layout.list_images(request)
         archive.images = table.num_rows
-        if len(kinds) > 1 and not _has_test_images(table):
-            archive.kinds = [kind for kind in kinds if kind != "test"]
+        if len(archive.kinds) > 1 and not _has_test_images(table):
+            archive.kinds = [kind for kind in archive.kinds if kind != "test"]
     if exists(layout.path):
         archive.bytes = stamp_of(layout.path).size
         with _recording_errors(archive), naming(layout.path, "hashing"):
             archive.sha256 = _sha256(layout.path) if full and archive.official_sha256 else None
-    return archive, table
+    return table
 
 
 def _sha256(path: str) -> str:
-    digest, buffer = hashlib.sha256(), memoryview(bytearray(_HASHED_BYTES))
+    digest = hashlib.sha256()
     bar = progress_bar(f"Hashing {os.path.basename(path)}", stamp_of(path).size)
-    with open_python_file(path, in_order=True) as file, bar:
-        while count := file.readinto(buffer):
-            digest.update(buffer[:count])
-            bar.update(count)
+    with open_python_file(path) as file, bar:
+        while content := file.read(_HASHED_BYTES):
+            digest.update(content)
+            bar.update(len(content))
     return digest.hexdigest()
 
 
-def _locate(images: list[tuple[str, int]], table: pa.Table | None) -> np.ndarray:
+def _locate(images: lists.Images, table: pa.Table | None) -> Rows:
     """The rows of a list; those that the loader would reject have size 0."""
-    rows: np.ndarray = locate(images, MEMBERS.empty_table() if table is None else table)
+    rows = locate(*as_arrays(images), MEMBERS.empty_table() if table is None else table)
     rows["size"][rows["size"] > MAX_IMAGE] = 0
     return rows
 
@@ -229,12 +243,13 @@ def _check_all(table: pa.Table | None, archive: Archive) -> Split:
     """The report on all training images."""
     found, listed = None, lists.TRAIN_IMAGES
     if table is not None:
-        rows = training_rows(table, lists.read_wnids())
-        found, archive.classes = len(rows), len(np.unique(rows["label"]))
+        wnids = pc.utf8_slice_codeunits(training_names(table), WNID.start, WNID.stop)
+        wnids = wnids.filter(pc.is_in(wnids, value_set=pa.array(lists.read_wnids())))
+        found, archive.classes = len(wnids), len(wnids.unique())
     return Split("", "", archive.name, listed, found, None, [], None, found == listed)
 
 
-def _check_list(rows: np.ndarray, archive: Archive) -> Split:
+def _check_list(rows: Rows, archive: Archive) -> Split:
     """The report on a list."""
     wnids, present, readable = lists.read_wnids(), rows["size"] > 0, archive.images is not None
     listed, found = (np.bincount(labels, minlength=len(wnids)) for labels in (rows["label"], rows["label"][present]))
@@ -255,7 +270,7 @@ def _check_list(rows: np.ndarray, archive: Archive) -> Split:
     )
 
 
-def _decode_images(path: str, reader: Reader, rows: np.ndarray, threads: int) -> list[dict[str, Any]]:
+def _decode_images(path: str, reader: Reader, rows: Rows, threads: int) -> list[dict[str, Any]]:
     """Decode images, each once, and describe the damaged ones in archive order."""
     rows = np.unique(rows[rows["size"] > 0])
     rows = rows[reader.reading_order(rows)]
@@ -278,25 +293,22 @@ def _decode_images(path: str, reader: Reader, rows: np.ndarray, threads: int) ->
     return [image for future in futures for image in future.result()]
 
 
-def _decode_part(reader: Reader, opened: OpenReader, part: np.ndarray) -> list[dict[str, Any]]:
-    damaged, read, rows = [], [], list(named_tuples(part))
+def _decode_part(reader: Reader, opened: OpenReader, part: Rows) -> list[dict[str, Any]]:
+    damaged, rows = [], list(named_tuples(part))
     for row, place in zip(rows, opened.places(rows)):
         if opened.stop.is_set():
             break
-        read.append(place)
         error = _damage(place, row.size)
         if error is not None:
-            offset = row.offset if reader.format_of(row).shared else None  # extracted images have none
-            name = row.name.decode()
-            damaged.append({"name": name, "offset": offset, "place": reader.describe(row), "error": error})
-    confirm_all(read)
+            offset = getattr(row, "offset", None)  # extracted images have none
+            damaged.append({"name": row.name.decode(), "offset": offset, "place": reader.describe(row), "error": error})
     return damaged
 
 
 def _damage(place: Place, size: int) -> str | None:
     """The reason why an image counts as damaged; ``None`` if it does not."""
     try:
-        image = read_unconfirmed(*place, memoryview(bytearray(size)))
+        image = read_checked(place, memoryview(bytearray(size)))
         _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
     except DamagedImage as error:
         return error.reason

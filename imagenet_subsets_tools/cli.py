@@ -88,7 +88,7 @@ def _print_overview(version: bool) -> int:
     if version:
         import imagenet_subsets
 
-        print(f"imagenet-subsets {imagenet_subsets.VERSION}")
+        print(f"imagenet-subsets {imagenet_subsets.__version__}")
     else:
         parser().print_help()
     return 0
@@ -193,7 +193,7 @@ def _cache(arguments: argparse.Namespace) -> None:
 
 def _build(arguments: argparse.Namespace) -> None:
     """Build a repository for the Hub: Parquet shards and a card."""
-    from imagenet_reader.files import in_words
+    from imagenet_reader.text import format_bytes
     from imagenet_subsets_tools.build import build_parquet
 
     common = "num_proc", "label_names", "splits", "unlabeled", "train_list", "validation_list", "real_labels"
@@ -203,7 +203,7 @@ def _build(arguments: argparse.Namespace) -> None:
             arguments.output_dir, arguments.data_dir, arguments.configs, executor=executor, **options
         )
     shards = [path.stat().st_size for path in folder.glob("*/*.parquet")]
-    print(f"{folder}: {len(shards)} shards ({in_words(sum(shards))}) and README.md")
+    print(f"{folder}: {len(shards)} shards ({format_bytes(sum(shards))}) and README.md")
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 
 import imagenet_subsets
-from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets_tools.standins import make_standins
 
 _CONFIG = "1pct"

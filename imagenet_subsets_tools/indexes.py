@@ -7,11 +7,11 @@ from pathlib import Path
 
 from imagenet_reader.index.beside import write_beside
 from imagenet_reader.index.kept import index_path
-from imagenet_reader.layouts.base import IMAGE_SETS, Wanted
+from imagenet_reader.io import Listing
+from imagenet_reader.io.paths import is_url, normalize_data_dir
+from imagenet_reader.layouts.archives import OfficialTar
+from imagenet_reader.layouts.base import IMAGE_SETS, Layout
 from imagenet_reader.layouts.find import find_layout
-from imagenet_reader.layouts.indexable import Indexable, OnePass
-from imagenet_reader.layouts.official_tar import OfficialTar
-from imagenet_reader.sources.urls import is_url, known_location
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,23 +47,23 @@ def index_archives(paths: list[str], output: str | os.PathLike[str] | None = Non
         raise FileExistsError(f"{output} is a file, but there are {len(layouts)} archives: pass a folder.")
     for layout in layouts:
         layout.check()
-        table = layout.list_images(Wanted(lambda: None))
+        table = layout.make_index()
         index: str | None = index_path(layout.path)
         if output is not None:
             index = _output(output, layout, len(layouts))
-            write_beside(table, layout.files(), index)
+            write_beside(table, layout.files, index)
         yield Indexed(layout.path, len(table), index if os.path.exists(index or "") else None)
 
 
-def _layouts(path: str) -> list[Indexable]:
+def _layouts(path: str) -> list[Layout]:
     """The archive at ``path``, or the layouts in the folder at ``path``."""
-    path = known_location(path)
+    path = normalize_data_dir(path)
     # A web server answers for a folder, too.
     if path.endswith(".tar") if is_url(path) else not os.path.isdir(path):
-        return [OfficialTar(path)]
-    found = [find_layout(name, path) for name in IMAGE_SETS]
-    layouts = dict.fromkeys(layout.layout if isinstance(layout, OnePass) else layout for layout in found)
-    indexable = [layout for layout in layouts if isinstance(layout, Indexable)]
+        return [OfficialTar.at(path)]
+    listing = Listing()
+    layouts = dict.fromkeys(find_layout(name, path, listing) for name in IMAGE_SETS)
+    indexable = [layout for layout in layouts if layout is not None and layout.indexable]
     if not indexable:
         raise FileNotFoundError(
             f"{path} holds no official archives, class tars, WebDataset tars or TFDS records; only these have an index."
@@ -71,7 +71,7 @@ def _layouts(path: str) -> list[Indexable]:
     return indexable
 
 
-def _output(output: str | os.PathLike[str], layout: Indexable, count: int) -> str:
+def _output(output: str | os.PathLike[str], layout: Layout, count: int) -> str:
     """The path to write an index to."""
     if count == 1 and not os.path.isdir(output):
         return os.fspath(output)

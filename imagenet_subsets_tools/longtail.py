@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from imagenet_reader.class_sets import published_labels
-from imagenet_reader.lists import LISTS, read_split_list, read_wnids
+from imagenet_reader.lists import LISTS, published_labels, read_split_list, read_wnids
 from imagenet_subsets import SUBSETS
 
 MANY_MORE_THAN, FEW_FEWER_THAN = 100, 20  # training images per class

@@ -80,7 +80,7 @@ def payload_size(header: bytes) -> int:
 def _number(field: bytes) -> int:
     """The number in a header field; raises ``ValueError`` if the field has none."""
     if field[0] in b"\x80\xff":  # base 256: a positive or a negative number follows
-        return int.from_bytes(field[1:], "big") - (field[0] == 0xFF) * 256 ** (len(field) - 1)
+        return int(int.from_bytes(field[1:], "big") - (field[0] == 0xFF) * 256 ** (len(field) - 1))
     return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
 
 

@@ -17,8 +17,8 @@ import pytest
 from helpers.built import digests
 from helpers.programs import output
 
-from imagenet_reader import official
-from imagenet_reader.errors import ArchiveError
+from imagenet_reader import facts as official
+from imagenet_reader.facts import ArchiveError
 from imagenet_subsets_tools import build
 from imagenet_subsets_tools.build import BuildError, build_parquet
 from imagenet_subsets_tools.cli import main

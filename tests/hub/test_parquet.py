@@ -14,7 +14,8 @@ from datasets.info import DatasetInfosDict
 from helpers.built import digests, rows, streamed
 
 import imagenet_subsets
-from imagenet_reader import lists, official
+from imagenet_reader import facts as official
+from imagenet_reader import lists
 from imagenet_subsets_tools import build
 from imagenet_subsets_tools.build import build_parquet
 from imagenet_subsets_tools.cli import main

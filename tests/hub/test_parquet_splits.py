@@ -10,7 +10,8 @@ from helpers.built import rows
 from makers.layouts import extracted, official_tars, train_images, unlabelled_images, validation_images
 
 import imagenet_subsets
-from imagenet_reader import lists, official
+from imagenet_reader import facts as official
+from imagenet_reader import lists
 from imagenet_subsets_tools.build import build_parquet
 from imagenet_subsets_tools.cli import main
 
