@@ -23,7 +23,7 @@ _WIDTH, _PIXELS = 900, 2  # units, the pixels of a README, and real pixels for e
 _TEXT: dict[str, Any] = {"family": "DejaVu Sans", "fontsize": 9.5, "color": "#1b1f24"}
 _GREY, _LINE = "#59636e", "#d1d9e0"
 _COLUMNS, _LEFT, _TOP, _STEP, _ROW, _TILE = 5, 24, 92, 173, 181, (160, 120)  # of the grid, in units
-_CURVES = {"lt": "#a84300", "10pct": "#0969da", "1pct": "#1a7f37"}
+_CURVES = {"1pct": "#1a7f37", "10pct": "#0969da", "lt": "#a84300"}  # in the order of drawing
 _LABEL_AT = {"1pct": (40, 16.5), "10pct": (590, 165), "lt": (60, 700)}  # rank, images: free space beside the curve
 _GROUPS = {  # of lt: colour and definition
     "many": ("#ffe2cc", "more than 100 images"),
