@@ -46,10 +46,22 @@ KEYS = [  # layout, config, options, id of the config
     ("kaggle tar", "1pct", {}, "1pct-8fc6b8242e402660"),
     ("tfds", "1pct", {}, "1pct-f084eb21827e0c63"),
 ]
-PATHS = {  # layout: where the first row in place is, in which file of the folder
-    "archives": ("tar:512:355:355:30720", "/ILSVRC2012_img_train.tar"),
-    "class tars": ("tar:0:355:355:10240", "/train/n01440764.tar"),
-    "extracted": ("file:0:355:355:355", "/train/n01440764"),
+PATHS = {  # layout: where an image is, and in which file
+    "archives": ("tar:512:355:355:30720", "/ILSVRC2012_img_train.tar/n01440764_10026.JPEG"),
+    "class tars": ("tar:0:355:355:10240", "/train/n01440764.tar/n01440764_10026.JPEG"),
+    "extracted": ("file:0:355:355:355", "/train/n01440764/n01440764_10026.JPEG"),
+    "hub folders": ("hub_file:0:355:355:355", "/train/n01440764_10026_n01440764.JPEG"),
+    "kaggle tar": ("tar:5120:355:355:20480", "/imagenet_object_localization_patched2019.tar/n01440764_10026.JPEG"),
+    "kaggle zip": ("zip:631:355:355:4443", "/imagenet-object-localization-challenge.zip/n01440764_10026.JPEG"),
+    "kaggle zip, deflated": (
+        "zip:513:355:348:4154",
+        "/imagenet-object-localization-challenge.zip/n01440764_10026.JPEG",
+    ),
+    "tfds": (
+        "range:73:355:355:448",
+        "/imagenet2012/5.1.0/imagenet2012-train.tfrecord-00002-of-00003/n01440764_10026.JPEG",
+    ),
+    "webdataset": ("range:1536:355:355:10240", "/imagenet1k-train-0002.tar/n01440764_10026.JPEG"),
 }
 
 
@@ -84,7 +96,7 @@ def test_path_of_a_row_in_place(layout, folder_of, tmp_path):
     """Datasets in place that were saved can still be read."""
     folder = folder_of(layout)
     where, file = PATHS[layout]
-    path = f"imagenet://{where}:{TIME}000000000:archive{folder}{file}/{OWN_LIST[0]}"
+    path = f"imagenet://{where}:{TIME}000000000:archive{folder}{file}"
     assert fsspec.open(path).open().read() == image(OWN_LIST[0])
     options = {"image_bytes": "archive", "in_place": True, "cache_dir": str(tmp_path / "cache"), **TRAIN}
     rows = imagenet_subsets.load_dataset("custom", data_dir=folder, train_list=OWN_LIST, **options)["train"]
