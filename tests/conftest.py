@@ -182,15 +182,11 @@ def read_only(request, run_as_root):
 
 
 @pytest.fixture(scope="session")
-def complete_caches(standins_1pct, tmp_path_factory):
-    """num_proc -> the folder of a complete cache, prepared with it."""
-    folders = {}
-    for num_proc in (None, 2):
-        folders[num_proc] = tmp_path_factory.mktemp("undisturbed")
-        imagenet_subsets.load_dataset(
-            "1pct", data_dir=standins_1pct, num_proc=num_proc, cache_dir=str(folders[num_proc]), **TRAIN
-        )
-    return folders
+def complete_cache(standins_1pct, tmp_path_factory):
+    """The folder of a cache with the training rows of 1pct; not to be modified."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, cache_dir=str(folder), **TRAIN)
+    return folder
 
 
 # ---------------------------------------------------------------------------------------------- handmade tars

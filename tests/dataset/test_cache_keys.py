@@ -26,7 +26,6 @@ LAYOUTS = {
     "hub folders": hub_folders,
     "kaggle tar": kaggle_tar,
     "kaggle zip": kaggle_zip,
-    "kaggle zip, deflated": lambda images, to: kaggle_zip(images, to, deflated=True),
     "tfds": tfds,
     "webdataset": webdataset,
 }
@@ -53,10 +52,6 @@ PATHS = {  # layout: where an image is, and in which file
     "hub folders": ("hub_file:0:355:355:355", "/train/n01440764_10026_n01440764.JPEG"),
     "kaggle tar": ("tar:5120:355:355:20480", "/imagenet_object_localization_patched2019.tar/n01440764_10026.JPEG"),
     "kaggle zip": ("zip:631:355:355:4443", "/imagenet-object-localization-challenge.zip/n01440764_10026.JPEG"),
-    "kaggle zip, deflated": (
-        "zip:513:355:348:4154",
-        "/imagenet-object-localization-challenge.zip/n01440764_10026.JPEG",
-    ),
     "tfds": (
         "range:73:355:355:448",
         "/imagenet2012/5.1.0/imagenet2012-train.tfrecord-00002-of-00003/n01440764_10026.JPEG",
