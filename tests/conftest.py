@@ -18,6 +18,7 @@ import huggingface_hub  # noqa: E402
 import pytest  # noqa: E402
 from helpers import short_messages  # noqa: E402
 from helpers.faults import NAMES, TRAIN  # noqa: E402
+from helpers.pages import PAGES  # noqa: E402
 from makers.images import numbered_jpeg  # noqa: E402
 from makers.layouts import VALIDATION, label_of, train_images, validation_images  # noqa: E402
 from makers.tars import write_tar  # noqa: E402
@@ -27,10 +28,30 @@ from imagenet_reader import official  # noqa: E402
 from imagenet_subsets_tools.standins import make_standins  # noqa: E402
 
 pytest.raises, pytest.warns = short_messages.raises, short_messages.warns
+records = short_messages.start_record()  # in the process that collects the results of all others
+
+
+def pytest_sessionfinish(session):
+    """Compare the messages of the manual with those that all tests have provoked."""
+    if not records:
+        return
+    config, reporter = session.config, session.config.pluginmanager.get_plugin("terminalreporter")
+    chosen = config.args_source != pytest.Config.ArgsSource.TESTPATHS or config.option.keyword or config.option.markexpr
+    lacks_rights = any("no rights to" in str(report.longrepr) for report in reporter.stats.get("skipped", ()))
+    if chosen or lacks_rights or session.exitstatus != pytest.ExitCode.OK:
+        reporter.section("docs/troubleshooting.md is not compared: not all tests ran, or some failed or lacked rights")
+        return
+    absent = short_messages.never_raised(PAGES["docs/troubleshooting.md"], short_messages.recorded())
+    if absent:
+        reporter.section("no test raises these messages of docs/troubleshooting.md")
+        reporter.write_line("\n".join(absent))
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_unconfigure():
     shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
+    if records:
+        shutil.rmtree(os.environ[short_messages.RECORD], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -147,7 +147,7 @@ COMMANDS = {  # the arguments, the moment, and the signals
     "sample": (["sample", "standins", "--configs", "1pct"], written(TRAIN_ARCHIVE), [SIGINT, SIGTERM]),
     "demo": (["demo"], written("tmp/imagenet-subsets-demo-*/cache/**/*.arrow"), [SIGINT]),
     "index": (["index", f"data/{TRAIN_ARCHIVE}"], reading, [SIGINT]),
-    "check": (["check", "data", "--decode", "--num-proc=2"], reading, [SIGINT, SIGTERM]),
+    "check": (["check", "data", "--decode"], reading, [SIGINT, SIGTERM]),
     "build": (BUILD, written("hub/**/*"), [SIGTERM]),
     "build, two threads": ([*BUILD, "--num-proc=2"], written("hub/**/*"), [SIGINT, SIGTERM]),
 }
