@@ -36,7 +36,9 @@ def pytest_sessionfinish(session):
     if not records:
         return
     config, reporter = session.config, session.config.pluginmanager.get_plugin("terminalreporter")
-    chosen = config.args_source != pytest.Config.ArgsSource.TESTPATHS or config.option.keyword or config.option.markexpr
+    options = config.option
+    chosen = config.args_source != pytest.Config.ArgsSource.TESTPATHS
+    chosen = chosen or options.keyword or options.markexpr or options.deselect or options.collectonly
     lacks_rights = any("no rights to" in str(report.longrepr) for report in reporter.stats.get("skipped", ()))
     if chosen or lacks_rights or session.exitstatus != pytest.ExitCode.OK:
         reporter.section("docs/troubleshooting.md is not compared: not all tests ran, or some failed or lacked rights")
@@ -247,14 +249,6 @@ def write_archive(tmp_path):
 def train(standins_1pct):
     """{name: bytes} of all training images of the stand-in."""
     return train_images(standins_1pct)
-
-
-@pytest.fixture(scope="module")
-def official_rows(standins_1pct, tmp_path_factory):
-    """The table of 1pct train, loaded from the official archive."""
-    cache = str(tmp_path_factory.mktemp("tar"))
-    rows = imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, cache_dir=cache, splits=["train"])["train"]
-    return rows.with_format("arrow")[:]
 
 
 @pytest.fixture(scope="module")
