@@ -18,19 +18,42 @@ import huggingface_hub  # noqa: E402
 import pytest  # noqa: E402
 from helpers import short_messages  # noqa: E402
 from helpers.faults import NAMES, TRAIN  # noqa: E402
+from helpers.pages import PAGES  # noqa: E402
 from makers.images import numbered_jpeg  # noqa: E402
 from makers.layouts import VALIDATION, label_of, train_images, validation_images  # noqa: E402
 from makers.tars import write_tar  # noqa: E402
 
 import imagenet_subsets  # noqa: E402
-from imagenet_reader import facts as official  # noqa: E402
+from imagenet_reader import official  # noqa: E402
 from imagenet_subsets_tools.standins import make_standins  # noqa: E402
 
 pytest.raises, pytest.warns = short_messages.raises, short_messages.warns
+records = short_messages.start_record()  # in the process that collects the results of all others
+
+
+def pytest_sessionfinish(session):
+    """Compare the messages of the manual with those that all tests have provoked."""
+    if not records:
+        return
+    config, reporter = session.config, session.config.pluginmanager.get_plugin("terminalreporter")
+    options = config.option
+    chosen = config.args_source != pytest.Config.ArgsSource.TESTPATHS
+    chosen = chosen or options.keyword or options.markexpr or options.deselect or options.collectonly
+    lacks_rights = any("no rights to" in str(report.longrepr) for report in reporter.stats.get("skipped", ()))
+    if chosen or lacks_rights or session.exitstatus != pytest.ExitCode.OK:
+        reporter.section("docs/troubleshooting.md is not compared: not all tests ran, or some failed or lacked rights")
+        return
+    absent = short_messages.never_raised(PAGES["docs/troubleshooting.md"], short_messages.recorded())
+    if absent:
+        reporter.section("no test raises these messages of docs/troubleshooting.md")
+        reporter.write_line("\n".join(absent))
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_unconfigure():
     shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
+    if records:
+        shutil.rmtree(os.environ[short_messages.RECORD], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -182,15 +205,11 @@ def read_only(request, run_as_root):
 
 
 @pytest.fixture(scope="session")
-def complete_caches(standins_1pct, tmp_path_factory):
-    """num_proc -> the folder of a complete cache, prepared with it."""
-    folders = {}
-    for num_proc in (None, 2):
-        folders[num_proc] = tmp_path_factory.mktemp("undisturbed")
-        imagenet_subsets.load_dataset(
-            "1pct", data_dir=standins_1pct, num_proc=num_proc, cache_dir=str(folders[num_proc]), **TRAIN
-        )
-    return folders
+def complete_cache(standins_1pct, tmp_path_factory):
+    """The folder of a cache with the training rows of 1pct; not to be modified."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, cache_dir=str(folder), **TRAIN)
+    return folder
 
 
 # ---------------------------------------------------------------------------------------------- handmade tars
@@ -230,14 +249,6 @@ def write_archive(tmp_path):
 def train(standins_1pct):
     """{name: bytes} of all training images of the stand-in."""
     return train_images(standins_1pct)
-
-
-@pytest.fixture(scope="module")
-def official_rows(standins_1pct, tmp_path_factory):
-    """The table of 1pct train, loaded from the official archive."""
-    cache = str(tmp_path_factory.mktemp("tar"))
-    rows = imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, cache_dir=cache, splits=["train"])["train"]
-    return rows.with_format("arrow")[:]
 
 
 @pytest.fixture(scope="module")

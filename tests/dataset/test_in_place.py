@@ -14,14 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from datasets.distributed import split_dataset_by_node
 from datasets.table import embed_table_storage
-from helpers.layout_rows import COMPLETE_LAYOUTS
 from helpers.programs import command
 from helpers.rows import WAYS, load, paths
-from makers.layouts import class_tars, official_tars, unlabelled_images
+from makers.layouts import official_tars, unlabelled_images
 from makers.tars import write_tar
 
 import imagenet_subsets
-from imagenet_reader.facts import VALIDATION_ARCHIVE
+from imagenet_reader.official import VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError
 
 ENCODED = datasets.Image(decode=False)
@@ -79,34 +78,6 @@ def test_special_images_are_those_of_a_copy(image_bytes, standins_1pct, tmp_path
     assert list(read.values()) == [image["bytes"] for image in copied.cast_column("image", ENCODED)["image"][:]]
 
 
-LAYOUTS = {**COMPLETE_LAYOUTS, "official": official_tars}
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout(layout, small_images, list_options, tmp_path):
-    LAYOUTS[layout](small_images, tmp_path / "data")
-    options = {
-        "data_dir": tmp_path / "data",
-        "cache_dir": str(tmp_path / "cache"),
-        "image_bytes": "archive",
-        **list_options,
-    }
-    for split, rows in imagenet_subsets.load_dataset("custom", in_place=True, **options).items():
-        files = fsspec.filesystem("imagenet").cat(paths(rows))
-        assert dict(zip(rows["file_name"][:], files.values())) == {
-            name: content for name, content in small_images.items() if name.startswith("I") == (split == "validation")
-        }
-        assert rows[0]["image"].mode == "RGB"
-
-
-def test_class_tars(small_images, list_options, tmp_path):
-    class_tars(small_images, tmp_path / "data")
-    options = {"data_dir": tmp_path / "data", "cache_dir": str(tmp_path / "cache"), "splits": ["train"], **list_options}
-    rows = imagenet_subsets.load_dataset("custom", in_place=True, image_bytes="archive", **options)["train"]
-    files = fsspec.filesystem("imagenet").cat(paths(rows)).values()
-    assert list(files) == [small_images[name] for name in rows["file_name"][:]]
-
-
 @pytest.mark.parametrize(
     "folder", ["a b", "ä", "a#b", "a?b=c", "a%20b", "a*[b]", "{a}", "a;b&c", "a'b\"c", "n01440764"]
 )
@@ -136,17 +107,6 @@ def test_two_colons_in_the_target_of_a_link(val_tar, images, tmp_path):
 def test_streaming_in_place_is_an_error(standins_1pct):
     with pytest.raises(ValueError, match="cannot be combined with streaming=True"):
         imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, in_place=True, streaming=True)
-
-
-def test_an_archive_in_another_folder_is_another_dataset(val_tar, tmp_path):
-    """Even if all bytes are equal: the locations differ."""
-    other = tmp_path / "other" / val_tar.name
-    other.parent.mkdir()
-    shutil.copy2(val_tar, other)
-    options = {"splits": ["validation"], "on_missing": "skip", "cache_dir": str(tmp_path / "cache"), "in_place": True}
-    for folder in (val_tar.parent, other.parent):
-        rows = imagenet_subsets.load_dataset("1pct", data_dir=folder, **options)["validation"]
-        assert f"{folder}/" in paths(rows)[0]
 
 
 # -------------------------------------------------------------------------------- what people do with a dataset

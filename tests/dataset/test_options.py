@@ -76,7 +76,7 @@ def test_error_for_standins_does_not_advise_a_new_download(config, options, stan
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("num_proc", [-1, 0, 1.5, "4", True])
-def test_num_proc_is_a_number_of_processes(way, num_proc, standins_1pct, tmp_path):
+def test_num_proc_is_a_number_of_threads(way, num_proc, standins_1pct, tmp_path):
     with pytest.raises(ValueError, match=f"num_proc={num_proc!r}: expected 1 or more"):
         load(way, "1pct", data_dir=str(standins_1pct), cache_dir=str(tmp_path), num_proc=num_proc)
 

@@ -11,7 +11,7 @@ import datasets
 import pytest
 from helpers.hub import Hub
 from helpers.programs import command
-from helpers.rows import RUNS_SCRIPTS, SCRIPT, TRUST, VERSION
+from helpers.rows import RUNS_SCRIPTS, SCRIPT, TRUST
 
 import imagenet_subsets
 from imagenet_reader import lists
@@ -75,7 +75,9 @@ def test_a_clone_that_is_not_installed_runs_from_any_folder(clone, python, stand
         (two, elsewhere, two / SCRIPT.name),
         (one, elsewhere, "../one/imagenet_subsets.py"),
     ):
-        printed = python("load_script", path, standins_1pct, cwd=cwd, installed=False, HF_HOME=str(tmp_path / "home"))
+        printed = python(
+            "script", "load", path, standins_1pct, cwd=cwd, installed=False, HF_HOME=str(tmp_path / "home")
+        )
         assert printed == f"{FIRST} {folder / 'imagenet_reader' / '__init__.py'}"
 
 
@@ -83,15 +85,15 @@ def test_a_clone_that_is_not_installed_runs_from_any_folder(clone, python, stand
 def test_a_script_alone_says_what_to_install(python, standins_1pct, tmp_path):
     shutil.copy(SCRIPT, tmp_path)
     error = python(
-        "load_script", tmp_path / SCRIPT.name, standins_1pct, cwd="/", installed=False, HF_HOME=str(tmp_path / "home")
+        "script",
+        "load",
+        tmp_path / SCRIPT.name,
+        standins_1pct,
+        cwd="/",
+        installed=False,
+        HF_HOME=str(tmp_path / "home"),
     )
     assert "pip install /path/to/the/clone" in error.splitlines()[-1]
-
-
-@pytest.mark.skipif(VERSION >= (2, 20), reason="datasets 2.20 and later ask first")
-def test_the_call_runs_verbatim_and_unasked(python, standins_1pct, tmp_path):
-    printed = python("load_as_printed", standins_1pct, cwd=PROJECT, HF_HOME=str(tmp_path))
-    assert printed == "{'train': 12811, 'validation': 50000}"
 
 
 @pytest.mark.skipif(RUNS_SCRIPTS, reason="datasets before 4 runs scripts")
@@ -128,7 +130,7 @@ def test_dataset_infos_agrees_with_the_builder():
 def test_a_hosted_script_needs_the_installed_package(installed, way, python, standins_1pct, tmp_path):
     with Hub({TOKEN: "write"}) as hub:
         settings = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}
-        printed = python("load_hosted", standins_1pct, way, SCRIPT, cwd=tmp_path, installed=installed, **settings)
+        printed = python("script", "host", standins_1pct, way, SCRIPT, cwd=tmp_path, installed=installed, **settings)
     if installed:
         assert printed == FIRST
     else:

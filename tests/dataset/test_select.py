@@ -134,23 +134,6 @@ def test_images_of_one_split_in_two_datasets(imagenet, expected):
     assert_same(imagenet_subsets.select(halves, "1pct", split="train", splits=["train"]), expected["train"])
 
 
-def test_datasets_whose_columns_differ(imagenet, expected):
-    """Images, labels and names in different places, of the same split, and another dataset that names no image."""
-    train = imagenet["train"]
-    halves = train.shard(2, 0), train.shard(2, 1)
-    numbers = halves[1].cast_column("label", datasets.Value("int64"))
-    undecoded = numbers.cast_column("image", datasets.Image(decode=False)).rename_column("image", "jpg")
-    features = datasets.Features({"image": datasets.Image()})
-    nameless = datasets.Dataset.from_dict({"image": [{"bytes": b"", "path": None}]}, features=features)
-    other = datasets.Dataset.from_dict({"a": [1]})
-    several = datasets.DatasetDict(a=halves[0], b=undecoded, nameless=nameless, other=other)
-    assert_same(imagenet_subsets.select(several, "1pct", split=datasets.Split.TRAIN), expected["train"])
-    joined = datasets.concatenate_datasets([halves[0].remove_columns("label"), with_names_in_a_column(halves[1])])
-    assert_same(imagenet_subsets.select(joined, "1pct", split="train"), expected["train"])
-    stream = imagenet_subsets.select(joined.to_iterable_dataset(), "1pct", split="train").select_columns("file_name")
-    assert sorted(row["file_name"] for row in stream) == sorted(expected["train"]["file_name"])
-
-
 def test_names_of_a_column(imagenet, expected):
     train = with_names_in_a_column(imagenet["train"])
     assert_same(imagenet_subsets.select(train, "1pct", split="train", splits=["train"]), expected["train"])

@@ -4,6 +4,7 @@ Archives are stand-ins, put in for the paths of the pages; each block is a scrip
 """
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -19,7 +20,7 @@ from makers.layouts import official_tars, train_images, unlabelled_images, valid
 
 import imagenet_subsets
 from imagenet_reader.lists import read_real_labels
-from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 
@@ -108,6 +109,113 @@ def skip_without(*modules):
             pytest.skip(f"{module} is not installed")
 
 
+# Blocks that start no processes, and what follows them: those of a page share an interpreter.
+OF_PAGES = {
+    "README.md": {
+        IN_PLACE: """
+            assert "mode=RGB size=64x48" in printed and len(dataset["validation"]) == 50_000
+        """,
+        HUB: """
+            assert len(dataset["train"]) == 12_811
+        """,
+    },
+    "docs/caches.md": {
+        SPLIT_BY_SPLIT: """
+            assert (len(train), len(validation)) == (12_811, 50_000)
+        """
+    },
+    "docs/in-place.md": {
+        IN_PLACE_LT: """
+            image = dataset["train"].with_format("arrow")[0]["image"][0].as_py()
+            assert image["bytes"] is None and image["path"].startswith("imagenet://tar:")
+        """,
+        FILTER: """
+            assert printed.split() == ["90"]
+        """,
+        EMBED: """
+            import pyarrow.parquet
+
+            table = pyarrow.parquet.read_table("train.parquet")
+            images = table["image"].to_pylist()
+            assert all(image["bytes"] for image in images)
+            assert [image["path"] for image in images] == table["file_name"].to_pylist()
+        """,
+        AT_ONCE: """
+            assert printed == "(64, 48)\\n"
+            plain = dataset["train"][:500]["image"]
+            assert [image.tobytes() for image in train[:500]["image"]] == [image.tobytes() for image in plain]
+        """,
+    },
+    "docs/pictures.md": {
+        DATA_FRAME: """
+            assert len(as_dataframe(dataset["train"], rows=5)) == 5
+        """
+    },
+    "docs/recipes.md": {
+        CLASSES: """
+            assert printed.splitlines()[0] == "{'train': 38, 'validation': 150}" and "giant panda" in printed
+        """,
+        FEW_SHOT: """
+            assert few_shot["train"]["label"][:] == [20, 0] and few_shot["validation"][1]["real_labels"]
+        """,
+        FOLDS: """
+            import collections
+
+            folds = [set(order[fold::5].tolist()) for fold in range(5)]  # each row is held out once
+            assert set.union(*folds) == set(range(len(train))) and sum(map(len, folds)) == len(train)
+            for rows in folds:  # each class is in each fold
+                assert set(collections.Counter(labels[sorted(rows)].tolist()).values()) <= {2, 3}
+            assert not set(fit["file_name"][:]) & set(validate["file_name"][:])
+            assert collections.Counter(five["label"][:]) == dict.fromkeys(range(1000), 5)
+            assert printed.splitlines() == ["10248 2563"] + ["10249 2562"] * 4 + ["5000"]
+        """,
+    },
+    "docs/training.md": {
+        CUSTOM: """
+            assert mine["train"]["label"][:] == [20, 0] and len(mine["validation"]) == 50_000
+        """,
+        LONG_TAIL: """
+            lines = printed.splitlines()
+            assert lines[:2] == ["1280", "{'many': 385, 'medium': 479, 'few': 136}"]
+            assert all(f"'{group}': " in lines[2] for group in ("overall", "many", "medium", "few"))
+        """,
+    },
+}
+RUN_ALL = """
+import contextlib, io, json, sys
+
+for text, after in json.load(sys.stdin):
+    names, printed = {"__name__": "__main__"}, io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(text, names)
+    exec(after, names | {"printed": printed.getvalue()})
+"""
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("page", OF_PAGES)
+def test_blocks_of_a_page(page, standins_1pct, standins_all, hub_folder, tmp_path):
+    """With a built folder in place of the repository, which test_publish.py pushes and loads."""
+    (tmp_path / "my.txt").write_text("n01601694_21328.JPEG\ntrain/n01440764/n01440764_10040.JPEG 0\n")
+    (tmp_path / "5imgs_class.txt").write_text("n01601694_21328.JPEG\nn01440764_10040.JPEG\n")
+    (tmp_path / "hub").symlink_to(hub_folder)
+    lt = 'load_dataset("lt", data_dir='
+    paths = {f'{lt}"/path/to/the/folder"': f'{lt}"{standins_all}"'}
+    paths |= {"/path/to/the/folder": str(standins_1pct), "team/imagenet-subsets": str(hub_folder)}
+    texts = []
+    for phrase, after in OF_PAGES[page].items():
+        text = block(phrase)
+        assert phrase in PAGES[page]
+        for old, new in paths.items():
+            text = text.replace(old, new)
+        texts.append((text, textwrap.dedent(after)))
+    call = {"cwd": tmp_path, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
+    result = subprocess.run(
+        [sys.executable, "-c", RUN_ALL], input=json.dumps(texts), text=True, stderr=subprocess.PIPE, **call
+    )
+    assert result.returncode == 0, result.stderr
+
+
 def test_load_and_clear_the_caches(run, tmp_path):
     """The first call, with the default caches; then the README's commands delete them."""
     home = {"HOME": str(tmp_path), "HF_HOME": str(tmp_path / ".cache" / "huggingface")}
@@ -129,12 +237,6 @@ def run_bash(text, home):
 @pytest.mark.skipif(VERSION >= (2, 20), reason="datasets 2.20 and later ask first, or run no scripts")
 def test_script(run, tmp_path):
     run(block(SCRIPT), after="assert len(dataset['train']) == 12_811", cwd=PROJECT, HF_HOME=str(tmp_path / "home"))
-
-
-@pytest.mark.once
-def test_custom(run, tmp_path):
-    (tmp_path / "my.txt").write_text("n01601694_21328.JPEG\ntrain/n01440764/n01440764_10040.JPEG 0\n")
-    run(block(CUSTOM), after="assert mine['train']['label'][:] == [20, 0] and len(mine['validation']) == 50_000")
 
 
 @pytest.mark.once
@@ -210,15 +312,6 @@ def test_imagenet100(run):
     assert re.fullmatch(r"loss [45]\.\d\d, 100 classes\n", printed), printed
 
 
-@pytest.mark.once
-def test_published_list_with_few_images_per_class(run, tmp_path):
-    (tmp_path / "5imgs_class.txt").write_text("n01601694_21328.JPEG\nn01440764_10040.JPEG\n")
-    run(
-        block(FEW_SHOT),
-        after="assert few_shot['train']['label'][:] == [20, 0] and few_shot['validation'][1]['real_labels']",
-    )
-
-
 @pytest.mark.engines
 def test_the_accuracy_to_compare_with():
     skip_without("torch", "torchvision")
@@ -249,19 +342,6 @@ def test_transformers(run):
 
 
 @pytest.mark.once
-def test_long_tail(run):
-    printed = run(block(LONG_TAIL)).splitlines()
-    assert printed[:2] == ["1280", "{'many': 385, 'medium': 479, 'few': 136}"]
-    assert all(f"'{group}': " in printed[2] for group in ("overall", "many", "medium", "few"))
-
-
-@pytest.mark.once
-def test_data_frame(run):
-    last = block(DATA_FRAME).strip().splitlines()[-1]
-    run(block(DATA_FRAME), after=f"assert len({last}) == 5")
-
-
-@pytest.mark.once
 def test_select(run, standins_1pct, tmp_path):
     """With stand-ins of the Hub's Parquet files in place of the repository."""
     hub_parquet(train_images(standins_1pct) | validation_images(standins_1pct), tmp_path / "hub")
@@ -269,45 +349,6 @@ def test_select(run, standins_1pct, tmp_path):
     after = "assert [len(rows) for rows in subset.values()] == [12_811, 50_000]"
     printed = run(block(SELECT), after=after, replace={'"ILSVRC/imagenet-1k"': local}, HF_HOME=str(tmp_path / "home"))
     assert "'file_name': 'n01601694_21328.JPEG'" in printed
-
-
-@pytest.mark.once
-def test_some_classes(run):
-    printed = run(block(CLASSES)).splitlines()
-    assert printed[0] == "{'train': 38, 'validation': 150}"
-    assert "giant panda" in printed[1]
-
-
-@pytest.mark.once
-def test_folds_and_few_shots(run):
-    """Every row is held out once; every class is in each fold, with five images in the last."""
-    before = "import collections"
-    after = """
-        folds = [set(order[fold::5].tolist()) for fold in range(5)]
-        assert set.union(*folds) == set(range(len(train))) and sum(map(len, folds)) == len(train)
-        for rows in folds:
-            assert set(collections.Counter(labels[sorted(rows)].tolist()).values()) <= {2, 3}
-        assert not set(fit["file_name"][:]) & set(validate["file_name"][:])
-        assert collections.Counter(five["label"][:]) == dict.fromkeys(range(1000), 5)
-    """
-    printed = run(block(FOLDS), before, after).splitlines()
-    assert printed == ["10248 2563"] + ["10249 2562"] * 4 + ["5000"]
-
-
-@pytest.mark.once
-def test_split_by_split(run):
-    run(block(SPLIT_BY_SPLIT), after="assert (len(train), len(validation)) == (12_811, 50_000)")
-
-
-@pytest.mark.once
-def test_hub(run, hub_folder, tmp_path):
-    """With the built folder in place of the repository, which test_publish.py pushes and loads."""
-    (tmp_path / "hub").symlink_to(hub_folder)
-    run(
-        block(HUB),
-        after="assert len(dataset['train']) == 12_811",
-        replace={"team/imagenet-subsets": str(hub_folder)},
-    )
 
 
 @pytest.mark.once
@@ -371,49 +412,6 @@ def test_sql(run, hub_folder):
     skip_without("duckdb", "polars")
     printed = run(block(SQL), replace={"hub/lt": f"{hub_folder}/1pct"})
     assert printed.count("13") >= 2 and "shape: (1_000, 2)" in printed
-
-
-def test_in_place(run):
-    printed = run(block(IN_PLACE), after="assert len(dataset['validation']) == 50_000")
-    assert "mode=RGB size=64x48" in printed
-
-
-@pytest.mark.once
-def test_in_place_of_a_long_tail(run, standins_all):
-    after = """
-        image = dataset["train"].with_format("arrow")[0]["image"][0].as_py()
-        assert image["bytes"] is None and image["path"].startswith("imagenet://tar:")
-    """
-    run(block(IN_PLACE_LT), after=after, replace={"/path/to/the/folder": str(standins_all)})
-
-
-@pytest.mark.once
-def test_in_place_filtered(run):
-    assert run(block(FILTER)).split() == ["90"]
-
-
-@pytest.mark.once
-def test_in_place_embedded(run, dataset_1pct):
-    after = """
-        import pyarrow.parquet
-
-        table = pyarrow.parquet.read_table("train.parquet")
-        assert all(image["bytes"] for image in table["image"].to_pylist())
-        print([image["path"] for image in table["image"][:3].to_pylist()] == table["file_name"][:3].to_pylist())
-    """
-    assert run(block(EMBED), after=after).split() == ["True"]
-
-
-@pytest.mark.once
-def test_in_place_at_once(run, standins_1pct):
-    after = """
-        plain = dataset["train"][:500]["image"]
-        assert [image.tobytes() for image in train[:500]["image"]] == [image.tobytes() for image in plain]
-        copied = imagenet_subsets.load_dataset("1pct", data_dir="/path/to/the/folder", splits=["train"])["train"]
-        copied = copied.cast_column("image", Image(decode=False)).with_transform(decode)
-        assert [image.tobytes() for image in copied[:500]["image"]] == [image.tobytes() for image in plain]
-    """.replace("/path/to/the/folder", str(standins_1pct))
-    assert run(block(AT_ONCE), after=after) == "(64, 48)\n"
 
 
 @pytest.mark.once

@@ -3,9 +3,11 @@
 import ast
 import graphlib
 import re
+import subprocess
+import sys
 
 import pytest
-from helpers.programs import PROJECT
+from helpers.programs import PROJECT, environment
 
 import imagenet_reader
 
@@ -19,6 +21,9 @@ MODULES = {
 }
 CONTRIBUTING = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ROWS = dict(re.findall(r"^\| (`.*`) \| (.*) \|$", CONTRIBUTING, re.MULTILINE))
+
+
+BUDGETS = {"imagenet_reader": (40, 4_800), "imagenet_subsets_tools": (20, 2_500), "imagenet_subsets": (1, 420)}
 
 
 def in_folder(folder):
@@ -49,10 +54,67 @@ def is_private(name):
     return name.startswith("_") and not name.endswith("__")
 
 
+def rooms():
+    """The lines of the table of the reader's modules, each a set of names; each uses only the lines above it."""
+    lines = re.findall(r"^(``\w+``(?:,? ``\w+``)*)  ", imagenet_reader.__doc__, re.MULTILINE)
+    return [set(re.findall(r"\w+", line)) for line in lines]
+
+
 def test_the_reader_lists_its_modules():
-    listed = re.findall(r"^``(\w+)``", imagenet_reader.__doc__, re.MULTILINE)
+    listed = [name for line in rooms() for name in line]
     assert set(listed) == in_folder(PROJECT / "imagenet_reader")
     assert len(listed) == len(set(listed))
+
+
+def test_imports_of_the_reader_go_up_its_list():
+    place = {name: number for number, line in enumerate(rooms()) for name in line}
+    wrong = []
+    for module in (name for name in MODULES if name.startswith("imagenet_reader.")):
+        room = module.split(".")[1]
+        used = {of.split(".")[1] for of in imported_modules(module) if of.startswith("imagenet_reader.")}
+        wrong += [f"{module} uses {other}" for other in used - {room} if place[other] >= place[room]]
+    assert not wrong
+
+
+@pytest.mark.parametrize("layer", BUDGETS)
+def test_the_product_stays_small(layer):
+    files, lines = BUDGETS[layer]
+    paths = [path for path in PATHS if path.relative_to(PROJECT).with_suffix("").parts[0] == layer]
+    assert len(paths) <= files
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths) <= lines
+
+
+ENTERED = """
+import sys, threading
+from pathlib import Path
+
+import imagenet_subsets
+
+project, entered = str(Path(imagenet_subsets.__file__).parent), set()
+
+
+def note(frame, event, argument):
+    path = frame.f_code.co_filename
+    if event == "call" and path.startswith((project + "/imagenet_reader/", project + "/imagenet_subsets")):
+        entered.add(path)
+
+
+threading.setprofile(note)
+sys.setprofile(note)
+row = imagenet_subsets.load_dataset("1pct", data_dir=sys.argv[1], cache_dir=sys.argv[2])["train"][0]
+sys.setprofile(None)
+assert row["file_name"] and entered
+print("\\n".join(sorted(entered)))
+"""
+
+
+def test_modules_that_a_load_enters(standins_1pct, tmp_path):
+    """Up to the first row, with an index that is kept and without."""
+    call = [sys.executable, "-c", ENTERED, standins_1pct]
+    home = environment(HF_HOME=str(tmp_path / "home"))
+    for cache in ("first", "second"):
+        result = subprocess.run([*call, tmp_path / cache], env=home, capture_output=True, text=True, check=True)
+        assert 5 < len(result.stdout.splitlines()) <= 25, result.stdout
 
 
 def test_contributing_lists_the_tools():

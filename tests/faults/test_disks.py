@@ -27,7 +27,7 @@ from helpers.programs import command
 from makers.layouts import KAGGLE_TAR_GZ
 
 import imagenet_subsets
-from imagenet_reader.facts import TRAIN_ARCHIVE
+from imagenet_reader.official import TRAIN_ARCHIVE
 from imagenet_subsets import read_index
 
 pytestmark = pytest.mark.oldest_and_newest
@@ -70,7 +70,7 @@ def test_a_dataset_in_the_cache_needs_no_space(val_tar, small_disk):
 
 
 @pytest.mark.parametrize("num_proc", [None, 2])
-def test_disk_full_while_preparing(num_proc, standins_1pct, small_disk, complete_caches, monkeypatch):
+def test_disk_full_while_preparing(num_proc, standins_1pct, small_disk, complete_cache, monkeypatch):
     """As if another process filled the disk, or a quota were reached, which free space does not show."""
     cache = small_disk("4m")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, 1 << 40))
@@ -80,7 +80,7 @@ def test_disk_full_while_preparing(num_proc, standins_1pct, small_disk, complete
     assert not [name for name in files(cache) if not name.endswith(".lock")]
     small_disk("32m")
     assert len(imagenet_subsets.load_dataset("1pct", **options)) == 12_811
-    assert paths_below(cache) == paths_below(complete_caches[num_proc])
+    assert paths_below(cache) == paths_below(complete_cache)
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
@@ -131,8 +131,8 @@ def test_extracted_images_and_their_index_may_be_read_only(val_tar, images, tmp_
     load(tmp_path / "kaggle" / KAGGLE_TAR_GZ, streaming=True, **VAL_OPTIONS)
     load(val_tar, streaming=True, **VAL_OPTIONS)
     read_only(hf_home)
-    monkeypatch.setattr("imagenet_reader.layouts.archives.walk_archive", None)
-    monkeypatch.setattr("imagenet_reader.layouts.extracted.walk_archive", None)
+    monkeypatch.setattr("imagenet_reader.layouts.official_tar.walk_archive", None)
+    monkeypatch.setattr("imagenet_reader.layouts.kept.walk_archive", None)
     for path in (val_tar, tmp_path / "kaggle" / KAGGLE_TAR_GZ):
         assert dict(images_of(load(path, streaming=True, **VAL_OPTIONS))) == images
 

@@ -3,18 +3,15 @@
 import gzip
 import re
 import shutil
-import subprocess
 import tarfile
 
 import datasets
 import pytest
 from datasets.exceptions import DatasetGenerationError
-from helpers.programs import command, environment
 from makers.tars import cut, header, repack
 
 import imagenet_subsets
-from imagenet_reader import facts as official
-from imagenet_reader import lists
+from imagenet_reader import lists, official
 
 pytestmark = [pytest.mark.oldest_packages, pytest.mark.oldest_and_newest]
 
@@ -179,15 +176,6 @@ def test_class_tars_under_wrong_names(data_dir):
 def test_unknown_configs_and_options(name, options, message, standins_1pct):
     with pytest.raises(ValueError, match=re.escape(message)):
         imagenet_subsets.load_dataset(name, data_dir=standins_1pct, **options)
-
-
-def test_interrupted_preparation_is_not_reused_as_complete(standins_1pct, tmp_path):
-    killed = subprocess.run(
-        command("killed_amid_batches", standins_1pct, tmp_path), env=environment(), capture_output=True
-    )
-    assert killed.returncode == -9, killed.stderr
-    loaded = imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, cache_dir=str(tmp_path))
-    assert {split: len(rows) for split, rows in loaded.items()} == {"train": 12_811, "validation": 50_000}
 
 
 def test_replaced_archive_is_not_read_from_the_cache(data_dir, tmp_path):

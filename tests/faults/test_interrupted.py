@@ -1,22 +1,28 @@
-"""Ctrl-C at several moments, as sent by a terminal, and SIGTERM: all processes end soon and leave nothing behind."""
+"""Ctrl-C, as sent by a terminal, SIGTERM and SIGKILL, at several moments.
+
+What is interrupted ends soon and leaves nothing behind; after each, the next call gives the right rows.
+"""
 
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from signal import SIGINT, SIGKILL, SIGTERM
+from signal import SIGINT, SIGKILL, SIGTERM, SIGXFSZ
 
 import pytest
+from helpers.built import digests
 from helpers.faults import arrow_table, files, paths_below
 from helpers.hub import Hub
 from helpers.programs import command, environment
 from helpers.remote import served
 
 import imagenet_subsets
-from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_subsets import index_path, read_index
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks for processes in /proc")
 
@@ -28,14 +34,13 @@ class Session:
 
     def __init__(self, program, *arguments, folder, **variables):
         (folder / "tmp").mkdir(exist_ok=True)
-        self.temporary = Path(f"/tmp/{time.monotonic_ns()}")  # short, for the sockets in it have paths of 107 bytes
-        self.temporary.symlink_to(folder / "tmp")
-        home = {"HF_HOME": str(folder / "home"), "TMPDIR": str(self.temporary), **variables}
+        (folder / "home").mkdir(exist_ok=True)
+        home = {"HF_HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
         self.before = 0  # lines of stderr, when the signal is sent
         self.output, self.errors = (folder / f"{time.monotonic_ns()}.{kind}" for kind in ("out", "err"))
         self.process = subprocess.Popen(
             command(program, *arguments),
-            env=environment(**home),
+            env=environment(**home, **variables),
             cwd=folder,
             stdout=self.output.open("w"),
             stderr=self.errors.open("w"),
@@ -67,8 +72,12 @@ class Session:
             return condition()
         return False
 
-    def end(self, number):
-        """Send SIGINT to all, as a terminal does on Ctrl-C, or SIGTERM to the first process only."""
+    def end(self, number, alone=True):
+        """Send SIGINT to all, as a terminal does on Ctrl-C, or another signal to the first process only.
+
+        If it should be ``alone``, assert that it has not started any process.
+        """
+        assert not alone or self.processes() == [self.process.pid]
         self.before = len(self.errors.read_text().splitlines())
         (os.killpg if number == SIGINT else os.kill)(self.process.pid, number)
 
@@ -88,40 +97,59 @@ class Session:
         """Kill all that still run."""
         for left in self.processes():
             os.kill(left, SIGKILL)
-        self.temporary.unlink(missing_ok=True)
 
 
-def size(folder, pattern):
+@pytest.fixture
+def indexed(standins_1pct, tmp_path):
+    """The stand-ins, whose indexes are in the HF_HOME of sessions in ``tmp_path``."""
+    for archive in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
+        read_index(standins_1pct / archive)
+        path = Path(index_path(standins_1pct / archive))
+        (tmp_path / "home" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, tmp_path / "home" / path.parent.name)
+    return standins_1pct
+
+
+def size(folder, pattern="*"):
     """The total size in bytes of the files below a folder whose names match a pattern."""
     total = 0
     for path in Path(folder).rglob(pattern):
         with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size
+            total += path.stat().st_size if path.is_file() else 0
     return total
+
+
+def assert_complete(cache, complete_cache):
+    assert paths_below(cache) == paths_below(complete_cache)
+    assert arrow_table(cache).equals(arrow_table(complete_cache))
 
 
 # ------------------------------------------------------------------------------------------------ commands
 
 
-def sampling(name):
-    return lambda folder, session: size(folder, f"standins/.standins-*/{name}") > 500_000
+def reading(folder, session):
+    """The archive is open."""
+    opened = [path for pid in session.processes() for path in Path(f"/proc/{pid}/fd").iterdir()]
+    return any(path.resolve().name == TRAIN_ARCHIVE for path in opened)
 
 
-def imported(module):
-    return lambda folder, session: module in Path(f"/proc/{session.process.pid}/maps").read_text()
+def written(pattern):
+    return lambda folder, session: size(folder, pattern) > 100_000
 
 
-def demo_writes(pattern):
-    return lambda folder, session: size(folder, f"tmp/imagenet-subsets-demo-*/{pattern}") > 100_000
+def importing(folder, session):
+    return "libarrow" in Path(f"/proc/{session.process.pid}/maps").read_text()
 
 
-COMMANDS = {  # the arguments, the moment, and the signals; for build, see test_killed.py
-    "importing": (["demo"], imported("libarrow"), [SIGINT, SIGTERM]),
-    "sample-train": (["sample", "standins", "--configs", "1pct"], sampling(TRAIN_ARCHIVE), [SIGTERM]),
-    "sample-validation": (["sample", "standins", "--configs", "1pct"], sampling(VALIDATION_ARCHIVE), [SIGINT]),
-    "demo": (["demo"], demo_writes("cache/**/*.arrow"), [SIGINT, SIGTERM]),
-    "index": (["index", f"data/{TRAIN_ARCHIVE}"], lambda folder, _: any(folder.glob("home/*/*.lock")), [SIGINT]),
-    "check": (["check", "data", "--decode"], lambda _, session: len(session.processes()) > 2, [SIGINT, SIGTERM]),
+BUILD = ["build", "1pct", "--data-dir=data", "--output-dir=hub"]
+COMMANDS = {  # the arguments, the moment, and the signals
+    "import": (["demo"], importing, [SIGINT, SIGTERM]),
+    "sample": (["sample", "standins", "--configs", "1pct"], written(TRAIN_ARCHIVE), [SIGINT, SIGTERM]),
+    "demo": (["demo"], written("tmp/imagenet-subsets-demo-*/cache/**/*.arrow"), [SIGINT]),
+    "index": (["index", f"data/{TRAIN_ARCHIVE}"], reading, [SIGINT]),
+    "check": (["check", "data", "--decode"], reading, [SIGINT, SIGTERM]),
+    "build": (BUILD, written("hub/**/*"), [SIGTERM]),
+    "build, two threads": ([*BUILD, "--num-proc=2"], written("hub/**/*"), [SIGINT, SIGTERM]),
 }
 
 
@@ -129,46 +157,30 @@ COMMANDS = {  # the arguments, the moment, and the signals; for build, see test_
 @pytest.mark.parametrize(
     ("moment", "number"), [(moment, number) for moment, (*_, numbers) in COMMANDS.items() for number in numbers]
 )
-def test_command(moment, number, standins_1pct, tmp_path):
+def test_a_command_ends(moment, number, request, standins_1pct, tmp_path):
+    """At once, without a word and without a trace. It has started no process."""
     arguments, condition, _ = COMMANDS[moment]
+    if moment != "index":
+        request.getfixturevalue("indexed")
     (tmp_path / "data").symlink_to(standins_1pct)
-    slow = "slow_headers" if moment == "index" else "slow_images"
-    session = Session("command", *arguments, folder=tmp_path, FIRST=slow)
+    kept = files(tmp_path / "home")
+    program = ["command"] if arguments[0] in ("demo", "sample") else ["faults", "command"]
+    session = Session(*program, *arguments, folder=tmp_path, DELAY="0.005")
     session.wait_until(lambda: condition(tmp_path, session))
     session.end(number)
     code, _, errors = session.ended()
     assert code == 128 + number
     assert len(errors) <= 1
+    assert [name for name in files(tmp_path / "home") if not name.endswith(".lock")] == kept
     assert not files(tmp_path / "tmp")
     assert not (tmp_path / "standins").exists()
-    kept = {path.suffix for path in tmp_path.glob("home/imagenet_subsets/*")}
-    assert kept <= (set() if arguments == ["demo"] else {".index", ".lock"})
+    assert {path.suffix for path in tmp_path.glob("hub/**/*.*") if path.is_file()} <= {".lock"}
 
 
 @pytest.mark.once
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
-def test_signal_in_a_callback_is_not_lost(number, standins_1pct, tmp_path):
-    """Python swallows an exception that is raised there."""
-    variables = {"FIRST": "signal_in_callback", "NUMBER": str(number.value)}
-    session = Session("command", "check", standins_1pct, "--decode", folder=tmp_path, **variables)
-    code, output, errors = session.ended()
-    assert (code, output, errors) == (128 + number, [], [])
-
-
-@pytest.mark.once
-def test_interrupt_leaves_no_lock_held(standins_1pct, tmp_path):
-    """An exception raised just after a lock was acquired could leave a pool waiting for it forever."""
-    (tmp_path / "data").symlink_to(standins_1pct)
-    arguments = ["build", "1pct", "--data-dir=data", "--output-dir=hub", "--num-proc=2"]
-    session = Session("command", *arguments, folder=tmp_path, FIRST="slow_images signal_at_lock")
-    code, _, errors = session.ended()
-    assert code == 130
-    assert len(errors) <= 1
-
-
-@pytest.mark.once
-@pytest.mark.parametrize("number", [SIGINT, SIGTERM])
-def test_push(number, hub_folder, tmp_path):
+def test_push_ends(number, hub_folder, tmp_path):
+    """Although the Hub does not answer."""
     with Hub({"hf_writer": "write"}) as hub:
         variables = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_writer"}
         variables |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
@@ -177,8 +189,7 @@ def test_push(number, hub_folder, tmp_path):
         session.wait_until(lambda: hub.count("upload") >= 3)
         session.end(number)
         code, output, errors = session.ended()
-        assert code == 128 + number
-        assert not output
+        assert (code, output) == (128 + number, [])
         assert len(errors) <= 1
         assert len(hub.repos["team/imagenet"].revisions) == 1
         hub.recover()
@@ -188,50 +199,33 @@ def test_push(number, hub_folder, tmp_path):
 
 
 @pytest.mark.oldest_and_newest
-@pytest.mark.parametrize("num_proc", [None, 2])
-def test_loading_goes_on_after_an_interrupt(num_proc, standins_1pct, complete_caches, tmp_path):
+@pytest.mark.parametrize("num_proc", ["", "4"])
+def test_loading_goes_on_after_an_interrupt(num_proc, indexed, complete_cache, tmp_path):
     """As in a notebook, whose kernel continues."""
-    cache, whole = tmp_path / "cache", size(complete_caches[num_proc], "*.arrow")
+    cache, whole = tmp_path / "cache", size(complete_cache, "*.arrow")
     moments = [lambda part=part: size(cache, "*.arrow") > part * whole for part in (0, 0.1, 0.2)]
-    session = Session("interrupted_loads", standins_1pct, cache, num_proc or 0, len(moments), folder=tmp_path)
+    session = Session("faults", "load", indexed, cache, num_proc, len(moments), folder=tmp_path, DELAY="0.005")
     for number, moment in enumerate(moments, start=1):
         session.wait_until(moment)
         session.end(SIGINT)
-        session.wait_until(lambda number=number: session.output.read_text() == "interrupted []\n" * number)
+        session.wait_until(lambda number=number: session.output.read_text() == "interrupted\n" * number)
+        assert not list(cache.rglob("*.incomplete"))
     code, output, _ = session.ended()
     assert (code, output[-1]) == (0, "12811")
-    assert paths_below(cache) == paths_below(complete_caches[num_proc])
-    assert arrow_table(cache).equals(arrow_table(complete_caches[num_proc]))
+    assert_complete(cache, complete_cache)
 
 
-def test_interrupt_while_a_pool_starts_leaves_no_process(standins_1pct, tmp_path):
-    """A pool interrupted while it starts would replace each terminated process."""
-    session = Session(
-        "interrupted_loads", standins_1pct, tmp_path / "cache", 2, 1, folder=tmp_path, FIRST="signal_in_pool"
-    )
-    code, output, _ = session.ended()
-    assert (code, output) == (0, ["interrupted []", "12811"])
-
-
-@pytest.mark.oldest_and_newest
-@pytest.mark.parametrize("kind", ["alarm", "again", "held", "pair", "daemon"])
-def test_programs_that_handle_signals_in_their_own_way(kind, standins_1pct, tmp_path):
-    """And one that loads in a daemon thread. Each ends long before its load would."""
-    session = Session("own_handlers", kind, standins_1pct, tmp_path / "cache", folder=tmp_path)
-    if kind == "again":
-        for output in ("", "once more to stop\n"):
-            session.wait_until(lambda: len(list(tmp_path.rglob("*.arrow"))) == 2)
-            assert session.output.read_text() == output
-            session.end(SIGINT)
-            session.wait_until(lambda: session.output.read_text().startswith("once more to stop\n"))
-    expected = {
-        "alarm": ["TimeoutError('too late') []", "default_int_handler"],
-        "again": ["once more to stop", "KeyboardInterrupt() []", "default_int_handler"],
-        "held": ["KeyboardInterrupt() []", "interrupt"],
-        "pair": ["KeyboardInterrupt() []", "interrupt"],
-        "daemon": ["default_int_handler"],
-    }
-    assert session.ended()[:2] == (0, expected[kind])
+@pytest.mark.parametrize("number", [SIGINT, SIGTERM])
+def test_loading_ends(number, indexed, complete_cache, tmp_path):
+    """By an interrupt that is not caught, and by SIGTERM, which Python does not handle."""
+    cache = tmp_path / "cache"
+    session = Session("faults", "load", indexed, cache, "4", folder=tmp_path, DELAY="0.005")
+    session.wait_until(lambda: size(cache, "*.arrow") > 0.05 * size(complete_cache, "*.arrow"))
+    session.end(number)
+    code, _, errors = session.ended()
+    assert code == -number
+    assert number == SIGTERM or errors[-1] == "KeyboardInterrupt"
+    assert not files(tmp_path / "tmp")
 
 
 @pytest.mark.once
@@ -246,64 +240,107 @@ def test_loading_where_no_thread_can_be_started(standins_1pct, tmp_path, monkeyp
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("indexed", [True, False], ids=["ranges", "pass"])
-def test_transfers_end(indexed, small_images, list_options, tmp_path):
+def test_a_transfer_ends(small_images, list_options, tmp_path):
     """Although the server would take minutes for the requested bytes."""
-    with served("archives", small_images, tmp_path, indexed=indexed) as server:
+    with served("archives", small_images, tmp_path) as server:
         arguments = server.url, tmp_path / "cache", json.dumps(list_options)
-        server.fail = lambda number: setattr(server, "rate", 2_000) if number > (12 if indexed else 4) else None
-        session = Session("interrupted_transfer", *arguments, folder=tmp_path)
+        server.fail = lambda number: setattr(server, "rate", 2_000) if number > 12 else None
+        session = Session("faults", "load_url", *arguments, folder=tmp_path)
         session.wait_until(lambda: server.rate and server.in_flight)
         time.sleep(0.3)
         session.end(SIGINT)
         assert session.ended()[:2] == (0, ["interrupted"])
 
 
-@pytest.mark.parametrize("num_proc", [None, 2])
-def test_loading_ends(num_proc, standins_1pct, complete_caches, tmp_path):
-    """By an uncaught interrupt, and by SIGTERM, which Python does not handle."""
-    cache = tmp_path / "cache"
-    for number in (SIGINT, SIGTERM):
-        arguments = [standins_1pct, cache, num_proc or 0, 0]
-        session = Session("interrupted_loads", *arguments, folder=tmp_path, FIRST="slow_folders")
-        session.wait_until(lambda: size(cache, "*.arrow") > 0.05 * size(complete_caches[num_proc], "*.arrow"))
-        session.end(number)
-        code, _, errors = session.ended()
-        assert code == -number
-        assert number == SIGTERM or errors[-1] == "KeyboardInterrupt"
-        assert not list((tmp_path / "tmp").iterdir())
-    options = {"data_dir": standins_1pct, "cache_dir": str(cache), "num_proc": num_proc, "splits": ["train"]}
-    assert len(imagenet_subsets.load_dataset("1pct", **options)["train"]) == 12_811
-    assert paths_below(cache) == paths_below(complete_caches[num_proc])
-    assert arrow_table(cache).equals(arrow_table(complete_caches[num_proc]))
-
-
-def test_an_interrupt_in_a_callback_is_not_lost(standins_1pct, tmp_path):
-    """Python swallows its exception there, for example in a fork by which datasets starts a process."""
-    arguments, variables = [standins_1pct, tmp_path / "cache", 2, 0], {"FIRST": "signal_in_callback", "NUMBER": "2"}
-    session = Session("interrupted_loads", *arguments, folder=tmp_path, **variables)
-    code, _, errors = session.ended()
-    assert code == -SIGINT
-    assert errors[-1] == "KeyboardInterrupt"
-
-
-def test_loading_ends_while_processes_start(standins_1pct, tmp_path):
-    """With datasets alone, Python then waits forever for the last of them."""
-    arguments = [standins_1pct, tmp_path / "cache", 2, 0]
-    session = Session("interrupted_loads", *arguments, folder=tmp_path, FIRST="signal_while_starting")
-    code, _, errors = session.ended()
-    assert code == -SIGINT
-    assert errors[-1] == "KeyboardInterrupt"
-
-
-@pytest.mark.engines
-@pytest.mark.parametrize(("kind", "readers"), [("one process", 1), ("processes", 2), ("DataLoader", 2)])
-def test_streaming(kind, readers, standins_1pct, tmp_path):
-    if kind == "DataLoader":
+@pytest.mark.parametrize(
+    "method", ["", *(pytest.param(each, marks=pytest.mark.engines) for each in ("fork", "spawn", "forkserver"))]
+)
+def test_a_stream_ends(method, indexed, tmp_path):
+    """Also in the workers of a DataLoader, however they are started."""
+    if method:
         pytest.importorskip("torch")
-    session = Session("streaming", kind, standins_1pct, folder=tmp_path)
-    session.wait_until(lambda: len(list(tmp_path.glob("read-*"))) == readers)
-    session.end(SIGINT)
+    session = Session("faults", "stream", indexed, method, folder=tmp_path, DELAY="0.005")
+    session.wait_until(lambda: len(list(tmp_path.glob("read-*"))) == (2 if method else 1))
+    session.end(SIGINT, alone=not method)
     code, _, errors = session.ended()
     assert code == -SIGINT
     assert "KeyboardInterrupt" in errors  # the workers print errors of their own
+
+
+# ------------------------------------------------------------------------------------------------- killed
+
+
+KILLS = [
+    {"KILL": "pread:1"},
+    {"KILL": "pread:10"},
+    {"KILL": "pread:100"},
+    {"FILE_SIZE": "20000"},
+    {"KILL": "replace:1"},
+]
+
+
+@pytest.mark.once
+def test_killed_while_indexing(standins_1pct, hf_home, tmp_path):
+    archive = standins_1pct / TRAIN_ARCHIVE
+    for variables in KILLS:
+        code, *_ = Session("faults", "index", archive, folder=tmp_path, **variables).ended()
+        assert -code == (SIGXFSZ if "FILE_SIZE" in variables else SIGKILL), variables
+    session = Session("faults", "index", archive, folder=tmp_path)
+    assert session.ended()[0] == 0
+    assert read_index(archive).num_rows > 12_811
+    name = Path(index_path(archive)).name
+    assert files(tmp_path / "home") == [name, name + ".lock"]
+    (found,) = (tmp_path / "home").rglob(name)
+    assert found.read_bytes() == Path(index_path(archive)).read_bytes()
+
+
+def kill_at(moments, size_of, start):
+    """Start a session for each moment, and kill it when a size is reached; return how many were still running."""
+    killed = 0
+    for moment in moments:
+        session = start()
+        while session.process.poll() is None and not session.reached(lambda moment=moment: size_of() > moment):
+            time.sleep(0.001)
+        session.process.kill()
+        killed += session.ended()[0] == -SIGKILL
+    return killed
+
+
+@pytest.mark.oldest_and_newest
+def test_killed_while_loading(indexed, complete_cache, tmp_path):
+    cache, whole = tmp_path / "cache", size(complete_cache, "*.arrow")
+    numbers = iter(["", "4", "2", "", "4"])
+    killed = kill_at(
+        [part * whole for part in (0, 0.1, 0.2, 0.3, 0.4)],
+        lambda: size(cache, "*.arrow"),
+        lambda: Session("faults", "load", indexed, cache, next(numbers), folder=tmp_path, DELAY="0.002"),
+    )
+    assert killed == 5
+    assert Session("faults", "load", indexed, cache, folder=tmp_path).ended()[:2] == (0, ["12811"])
+    assert_complete(cache, complete_cache)
+
+
+@pytest.mark.once
+def test_killed_while_building(indexed, tmp_path):
+    def build(name, **variables):
+        return Session("build", tmp_path / name, indexed, 1_000_000, 2, "train", folder=tmp_path, **variables)
+
+    assert build("undisturbed").ended()[0] == 0
+    hub, whole = tmp_path / "hub", size(tmp_path / "undisturbed")
+    killed = kill_at([part * whole for part in (0, 0.1, 0.3, 0.5, 0.7)], lambda: size(hub), lambda: build("hub"))
+    assert killed >= 3
+    assert build("hub").ended()[0] == 0
+    assert contents(hub) == contents(tmp_path / "undisturbed")
+
+
+def contents(folder):
+    """{path: SHA-256} of the files of a package."""
+    return {name: digest for name, digest in digests(folder).items() if not name.startswith(".")}
+
+
+def test_several_processes_prepare_the_same_dataset_at_once(indexed, complete_cache, tmp_path):
+    sessions = [Session("faults", "load", indexed, tmp_path / "cache", folder=tmp_path) for _ in range(4)]
+    for session in sessions:
+        session.process.wait(120)
+        assert session.ended()[:2] == (0, ["12811"])
+    assert_complete(tmp_path / "cache", complete_cache)

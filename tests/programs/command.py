@@ -1,10 +1,10 @@
 """The command ``imagenet-subsets``."""
 
+import signal
 import sys
 
-import first  # noqa: F401
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores Ctrl-C
 
-from imagenet_subsets_tools.cli import main
+from imagenet_subsets_tools.cli import main  # noqa: E402
 
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit(main())
