@@ -24,7 +24,7 @@ from makers.layouts import VALIDATION, label_of, train_images, validation_images
 from makers.tars import write_tar  # noqa: E402
 
 import imagenet_subsets  # noqa: E402
-from imagenet_reader import official  # noqa: E402
+from imagenet_reader import facts as official  # noqa: E402
 from imagenet_subsets_tools.standins import make_standins  # noqa: E402
 
 pytest.raises, pytest.warns = short_messages.raises, short_messages.warns
@@ -104,11 +104,11 @@ def dataset_1pct(standins_1pct, tmp_path_factory):
 @pytest.fixture(scope="session")
 def hub_folder(standins_1pct, tmp_path_factory):
     """Folder with 1pct, built by ``build_parquet`` in shards of 3 MB (4 and 13 files); not to be modified."""
-    from imagenet_subsets_tools import parquet
+    from imagenet_subsets_tools import build
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "SHARD_BYTES", 3_000_000)
-        return parquet.build_parquet(tmp_path_factory.mktemp("hub") / "1pct", standins_1pct, ["1pct"])
+        patch.setattr(build, "SHARD_BYTES", 3_000_000)
+        return build.build_parquet(tmp_path_factory.mktemp("hub") / "1pct", standins_1pct, ["1pct"])
 
 
 # --------------------------------------------------------------------------- archives to damage, and faults

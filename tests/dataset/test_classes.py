@@ -15,8 +15,8 @@ from PIL import Image
 
 import imagenet_subsets
 from imagenet_reader import lists
-from imagenet_reader.class_sets import incompleteness
-from imagenet_reader.layouts.kept import origin_of
+from imagenet_reader.layouts.extracted import origin_of
+from imagenet_reader.lists import incompleteness
 from imagenet_subsets import ArchiveError
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.pictures import draw_grid

@@ -20,7 +20,7 @@ from makers.layouts import official_tars, unlabelled_images
 from makers.tars import write_tar
 
 import imagenet_subsets
-from imagenet_reader.official import VALIDATION_ARCHIVE
+from imagenet_reader.facts import VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError
 
 ENCODED = datasets.Image(decode=False)

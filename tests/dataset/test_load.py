@@ -10,8 +10,8 @@ from makers.tars import write_tar
 
 import imagenet_subsets
 from imagenet_reader import lists
-from imagenet_reader.official import VALIDATION_ARCHIVE
-from imagenet_subsets_tools.split_lists import published_lines
+from imagenet_reader.facts import VALIDATION_ARCHIVE
+from imagenet_subsets_tools.make.split_files import published_lines
 
 
 def assert_images_match_their_names(dataset):

@@ -27,7 +27,7 @@ from makers.layouts import (
 
 import imagenet_subsets
 from imagenet_reader import lists as published_lists
-from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError
 
 pytestmark = pytest.mark.oldest_and_newest

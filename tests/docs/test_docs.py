@@ -19,8 +19,8 @@ from makers.hub_parquet import hub_parquet
 from makers.layouts import official_tars, train_images, unlabelled_images, validation_images
 
 import imagenet_subsets
+from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.lists import read_real_labels
-from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 
@@ -357,9 +357,9 @@ def test_build_and_push(run):
     before = """
 from unittest import mock
 
-from imagenet_subsets_tools import parquet, publish
+from imagenet_subsets_tools import build, publish
 
-parquet.build_parquet = mock.create_autospec(parquet.build_parquet)
+build.build_parquet = mock.create_autospec(build.build_parquet)
 publish.push_to_hub = mock.create_autospec(publish.push_to_hub)
 """
     after = """

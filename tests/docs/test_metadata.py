@@ -27,7 +27,7 @@ def test_versions_agree():
     changelog = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
     (project,) = re.findall(r'^version = "(.*)"$', (PROJECT / "pyproject.toml").read_text(), re.MULTILINE)
     newest = re.search(r"^## (\S+) \((\S+)\)$", changelog, re.MULTILINE)
-    assert project == imagenet_subsets.VERSION == citation["version"] == newest[1]
+    assert project == imagenet_subsets.__version__ == citation["version"] == newest[1]
     assert str(citation["date-released"]) == newest[2]
 
 

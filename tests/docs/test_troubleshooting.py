@@ -11,7 +11,7 @@ from helpers.short_messages import VERSION, never_raised, record
 from makers.server import running_server
 
 import imagenet_subsets
-from imagenet_reader.official import TRAIN_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE
 
 
 def load(data_dir):

@@ -27,7 +27,7 @@ from helpers.programs import command
 from makers.layouts import KAGGLE_TAR_GZ
 
 import imagenet_subsets
-from imagenet_reader.official import TRAIN_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE
 from imagenet_subsets import read_index
 
 pytestmark = pytest.mark.oldest_and_newest
@@ -131,8 +131,8 @@ def test_extracted_images_and_their_index_may_be_read_only(val_tar, images, tmp_
     load(tmp_path / "kaggle" / KAGGLE_TAR_GZ, streaming=True, **VAL_OPTIONS)
     load(val_tar, streaming=True, **VAL_OPTIONS)
     read_only(hf_home)
-    monkeypatch.setattr("imagenet_reader.layouts.official_tar.walk_archive", None)
-    monkeypatch.setattr("imagenet_reader.layouts.kept.walk_archive", None)
+    monkeypatch.setattr("imagenet_reader.layouts.archives.walk_archive", None)
+    monkeypatch.setattr("imagenet_reader.layouts.extracted.walk_archive", None)
     for path in (val_tar, tmp_path / "kaggle" / KAGGLE_TAR_GZ):
         assert dict(images_of(load(path, streaming=True, **VAL_OPTIONS))) == images
 

@@ -11,7 +11,8 @@ from datasets.exceptions import DatasetGenerationError
 from makers.tars import cut, header, repack
 
 import imagenet_subsets
-from imagenet_reader import lists, official
+from imagenet_reader import facts as official
+from imagenet_reader import lists
 
 pytestmark = [pytest.mark.oldest_packages, pytest.mark.oldest_and_newest]
 

@@ -21,7 +21,7 @@ from helpers.programs import command, environment
 from helpers.remote import served
 
 import imagenet_subsets
-from imagenet_reader.official import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets import index_path, read_index
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks for processes in /proc")

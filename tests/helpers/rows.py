@@ -9,7 +9,7 @@ import pytest
 
 import imagenet_subsets
 from imagenet_reader import lists
-from imagenet_subsets_tools.split_lists import TRAIN_NAME, VALIDATION_NAME, published_lines
+from imagenet_subsets_tools.make.split_files import TRAIN_NAME, VALIDATION_NAME, published_lines
 
 SCRIPT = Path(imagenet_subsets.__file__)
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])

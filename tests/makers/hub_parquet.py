@@ -2,7 +2,7 @@
 
 import hashlib
 
-from imagenet_subsets_tools.standins.forms.hub_parquet import write_hub_parquet
+from imagenet_subsets_tools.standins.layouts import write_hub_parquet
 
 SHARDS = {"train": 3, "validation": 2, "test": 1}
 COMMIT = "4603483700ee984ea9debe3ddbfdeae86f6489eb"

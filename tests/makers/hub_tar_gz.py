@@ -1,7 +1,6 @@
 """The Hub's tar.gz files, and the folders unpacked from them."""
 
-from imagenet_subsets_tools.standins.forms.folders import write_hub_folders
-from imagenet_subsets_tools.standins.forms.hub_tar_gz import write_hub_tar_gz
+from imagenet_subsets_tools.standins.layouts import write_hub_folders, write_hub_tar_gz
 
 
 def hub_tar_gz(images, target, folder="data"):

@@ -21,13 +21,13 @@ import numpy as np
 import PIL.Image
 import pyarrow.parquet as pq
 
-from imagenet_reader.lists import SPLIT_FILES
 from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
-from imagenet_subsets_tools.standins.forms.kaggle import DATA, kaggle_members, write_kaggle_folders
-from imagenet_subsets_tools.standins.forms.kaggle import TAR_GZ as KAGGLE_TAR_GZ
-from imagenet_subsets_tools.standins.forms.kaggle import ZIP as KAGGLE_ZIP
-from imagenet_subsets_tools.standins.forms.names import PREFIXES, label_of
+from imagenet_reader.lists import SPLIT_FILES
 from imagenet_subsets_tools.standins.images import jpeg_segment
+from imagenet_subsets_tools.standins.layouts import DATA, kaggle_members, write_kaggle_folders
+from imagenet_subsets_tools.standins.layouts import TAR_GZ as KAGGLE_TAR_GZ
+from imagenet_subsets_tools.standins.layouts import ZIP as KAGGLE_ZIP
+from imagenet_subsets_tools.standins.names import PREFIXES, label_of
 from imagenet_subsets_tools.standins.tars import write_end, write_member
 
 TEST_ARCHIVE, PATCHED_TEST_ARCHIVE = "ILSVRC2012_img_test.tar", "ILSVRC2012_img_test_v10102019.tar"

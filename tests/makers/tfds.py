@@ -1,6 +1,6 @@
 """The files that TensorFlow Datasets prepares."""
 
-from imagenet_subsets_tools.standins.forms.tfds import NAME, VERSION, write_tfds
+from imagenet_subsets_tools.standins.layouts import NAME, VERSION, write_tfds
 
 SHARDS = {"train": 3, "validation": 2, "test": 1}
 

@@ -1,6 +1,6 @@
 """Tars in WebDataset form."""
 
-from imagenet_subsets_tools.standins.forms.webdataset import write_webdataset
+from imagenet_subsets_tools.standins.layouts import write_webdataset
 
 SHARDS = {"train": 3, "validation": 2, "test": 1}
 

@@ -2,9 +2,9 @@
 
 import sys
 
-from imagenet_subsets_tools import parquet
+from imagenet_subsets_tools import build
 
 if __name__ == "__main__":
     folder, data_dir, shard_bytes, num_proc, *splits = sys.argv[1:]
-    parquet.SHARD_BYTES = int(shard_bytes)
-    parquet.build_parquet(folder, data_dir, ["1pct"], num_proc=int(num_proc), splits=splits or None)
+    build.SHARD_BYTES = int(shard_bytes)
+    build.build_parquet(folder, data_dir, ["1pct"], num_proc=int(num_proc), splits=splits or None)

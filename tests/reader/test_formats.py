@@ -15,14 +15,12 @@ from makers.images import numbered_jpeg
 from makers.tfds import tfds
 
 from imagenet_reader.facts import ArchiveError
-from imagenet_reader.formats.tfrecord import crc32c
 from imagenet_reader.formats.names import official_name, official_names
-from imagenet_reader.formats.tfrecord import list_examples
+from imagenet_reader.formats.tfrecord import crc32c, list_examples
 from imagenet_reader.io import open_file
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.standins import make_standins
-from imagenet_subsets_tools.standins.forms import FORMS, write_form
-from imagenet_subsets_tools.standins.forms.tfds import example, record
+from imagenet_subsets_tools.standins.layouts import FORMS, example, record, write_form
 from imagenet_subsets_tools.standins.tars import write_tar
 
 pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:.*read once", "ignore:.*left out")]

@@ -50,7 +50,7 @@ def test_no_command_lists_the_commands(capsys):
 
 def test_version(capsys):
     assert cli.main(["--version"]) == 0
-    assert capsys.readouterr().out == f"imagenet-subsets {imagenet_subsets.VERSION}\n"
+    assert capsys.readouterr().out == f"imagenet-subsets {imagenet_subsets.__version__}\n"
 
 
 def test_check_prints_what_is_shown(standins_all, capsys):
