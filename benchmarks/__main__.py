@@ -84,8 +84,8 @@ class Bench:
     def _stat_calls(self, version: str | None, function: str, folder: Path, home: Path) -> int:
         counts = home / "strace.txt"
         self._call(version, function, folder, home, {}, ["strace", "-f", "-c", "-e", "trace=%%stat", "-o", str(counts)])
-        total = next(line for line in counts.read_text().splitlines() if line.endswith("total"))
-        return int(total.split()[3 if len(total.split()) > 4 else 2])
+        rows = [line.split() for line in counts.read_text().splitlines()]
+        return sum(int(row[3]) for row in rows if row[0][0].isdigit() and row[-1] != "total")
 
     def _folder(self, name: str) -> Path:
         function, arguments = FOLDERS[name]
