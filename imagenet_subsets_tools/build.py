@@ -299,7 +299,9 @@ def _write_missing(
         stop = threading.Event()
         with concurrent.futures.ThreadPoolExecutor(num_proc) as pool:
             try:
-                _write_all(missing, output_dir, lambda *task: pool.submit(write_shard, recipe, *task, stop), bar.update)
+                _write_all(
+                    missing, output_dir, lambda *task: pool.submit(write_shard, recipe, *task, stop=stop), bar.update
+                )
             finally:
                 stop.set()  # after an error or Ctrl-C, abandon the shards that are being written
 
