@@ -300,7 +300,10 @@ def _write_missing(
         with concurrent.futures.ThreadPoolExecutor(num_proc) as pool:
             try:
                 _write_all(
-                    missing, output_dir, lambda *task: pool.submit(write_shard, recipe, *task, stop=stop), bar.update
+                    missing,
+                    output_dir,
+                    lambda *task: pool.submit(write_shard, recipe, *task, stop),  # type: ignore[call-arg]
+                    bar.update,
                 )
             finally:
                 stop.set()  # after an error or Ctrl-C, abandon the shards that are being written

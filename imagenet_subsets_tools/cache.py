@@ -123,10 +123,10 @@ def _images(tar: Path) -> Entry:
 
 
 def _index(file: Path) -> Entry:
-    used, archive = file.stat().st_mtime, None
+    used, archives = file.stat().st_mtime, None
     with contextlib.suppress(OSError):
-        archive = indexed_archive(file)
-    return Entry(_name("index", file), file, archive and [archive], {}, used, _lock(file), [_lock(file)], [])
+        archives = [archive] if (archive := indexed_archive(file)) else None
+    return Entry(_name("index", file), file, archives, {}, used, _lock(file), [_lock(file)], [])
 
 
 def _unfinished(file: Path) -> Entry:

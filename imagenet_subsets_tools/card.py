@@ -170,14 +170,14 @@ def _data_files(config: str, splits: dict[str, Part]) -> dict[str, Any]:
 
 def _info(folder: Path, splits: dict[str, Part]) -> datasets.DatasetInfo:
     """The info of a config: features, rows, bytes of the files and bytes in memory."""
-    infos = [
+    infos: list[dict[str, Any]] = [
         {"name": split, "num_bytes": _bytes_in_memory(folder, part), "num_examples": len(part.images.rows)}
         for split, part in splits.items()
     ]
     return datasets.DatasetInfo(
         features=next(iter(splits.values())).features,
         splits=datasets.SplitDict.from_split_dict(infos),
-        download_size=sum(os.path.getsize(folder / path) for part in splits.values() for path in part.shards),
+        download_size=sum(int((folder / path).stat().st_size) for part in splits.values() for path in part.shards),
         dataset_size=sum(info["num_bytes"] for info in infos),
     )
 

@@ -335,7 +335,7 @@ def format_report(report: dict[str, Any]) -> str:
         Every config can be loaded: imagenet_subsets.load_dataset("1pct", data_dir="/data/imagenet")
     """
     if not any(archive["layout"] for archive in report["archives"]):
-        return report["archives"][0]["errors"][0]
+        return str(report["archives"][0]["errors"][0])
     found = list(map(_found_row, report["archives"]))
     there = [archive for archive in report["archives"] if archive["layout"]]
     head = "archive", "bytes", "official size", "images", "classes", "SHA-256", ""

@@ -31,7 +31,7 @@ def run_demo() -> None:
     with tempfile.TemporaryDirectory(prefix="imagenet-subsets-demo-") as folder:
         archives = make_standins(Path(folder, "archives"), configs=[_CONFIG])
         print(f"Two stand-in archives, drawn images under the official names, are in {archives}.")
-        options = {"data_dir": str(archives), "label_names": "words", "cache_dir": f"{folder}/cache"}
+        options: dict[str, Any] = {"data_dir": str(archives), "label_names": "words", "cache_dir": f"{folder}/cache"}
         call = _as_text("imagenet_subsets", (_CONFIG,), options)
         print(f"They are loaded like the official ones:\n\n{call}\n")
         try:

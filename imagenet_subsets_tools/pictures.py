@@ -162,7 +162,7 @@ def draw_images_per_class() -> "Figure":
     return figure
 
 
-class ThumbnailFrame(pd.DataFrame):
+class ThumbnailFrame(pd.DataFrame):  # type: ignore[misc]  # pandas is not typed
     """A ``pandas.DataFrame`` whose cells with images notebooks show as pictures, as in frames derived from it.
 
     The images are ``PIL.Image.Image``. ``pandas.DataFrame(frame)`` makes an ordinary frame of it.
@@ -230,4 +230,6 @@ def as_dataframe(dataset: Any, rows: int = 20) -> ThumbnailFrame:
         for column, cell in zip(table.values(), cells):
             column.append(cell)
     images = pd.Series(table.pop("image"), dtype=object)
-    return ThumbnailFrame({"image": images, **table}).astype({"label": np.int64})
+    frame = ThumbnailFrame({"image": images, **table})
+    frame["label"] = frame["label"].astype(np.int64)
+    return frame

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pyarrow.parquet as pq
+from huggingface_hub.utils import RepositoryNotFoundError  # type: ignore[attr-defined]  # .errors is newer than 0.23
 
 from imagenet_subsets_tools.build import FOLDERS, SPLITS
 
@@ -113,7 +114,7 @@ def _refuse_public(api: huggingface_hub.HfApi, repo_id: str, may_be_public: bool
     """Make the repository, private, if it does not exist; refuse a public one."""
     try:
         info = api.dataset_info(repo_id)
-    except huggingface_hub.utils.RepositoryNotFoundError:
+    except RepositoryNotFoundError:
         api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
         info = api.dataset_info(repo_id)
     if not info.private and not may_be_public:

@@ -1,4 +1,4 @@
-"""A builder that prepares tables, the record of what it has prepared, and what differs between versions of ``datasets``.
+"""A builder that prepares tables, its record of what it has prepared, and what differs between versions of datasets.
 
 These private names of ``datasets`` are used: a new release may require changes here.
 

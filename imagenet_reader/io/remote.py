@@ -169,7 +169,7 @@ def remote_stamps(urls: Sequence[str]) -> tuple[Stamp, ...]:
 
 
 def remote_names(folder: str) -> list[str]:
-    """The names in a folder, sorted; none if there is no such folder, or if it is on a web server that lists nothing."""
+    """The names in a folder, sorted; none if it does not exist, or is on a web server that lists nothing."""
     url = folder.rstrip("/") + "/" if is_http(folder) else folder  # servers redirect to it; lists are relative to it
     try:
         return sorted(info["name"].rstrip("/").rsplit("/", 1)[-1] for info in _infos(url))

@@ -191,7 +191,7 @@ class Layout(ABC):
         return Index(table, Reader(self.format, self.files, snapshot.stamps))
 
     def make_index(self) -> pa.Table:
-        """The index of all images, as ``index`` takes it from the cache; remote files without one are read completely."""
+        """The index of all images; remote files without one are read completely."""
         identity = self.snapshot().identity
         if is_url(self.path) and load_index(self.path, identity) is None and self._beside() is None:
             size = format_bytes(sum(stamp.size for stamp in stamps_of(self.files)))
@@ -241,7 +241,7 @@ def join_tables(tables: Sequence[pa.Table], files: Sequence[str]) -> pa.Table:
         holders = table.filter(pc.equal(table["name"], twice[0]))["file"].to_pylist()
         raise ArchiveError(
             f"{len(twice):,} images exist twice, such as {os.fsdecode(twice[0])}, in "
-            f"{' and in '.join(files[number] for number in holders[:2])}; expected each image once. Remove duplicates or "
-            "files of another download."
+            f"{' and in '.join(files[number] for number in holders[:2])}; expected each image once. Remove "
+            "duplicates or files of another download."
         )
     return table

@@ -58,7 +58,7 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
         return read_image(path)[start:end]
 
     def cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **options: Any) -> Any:
-        """As in ``fsspec``: the bytes of one image, or ``{path: bytes}`` of several; remote ones are fetched at once."""
+        """As in ``fsspec``: the bytes of one image, or ``{path: bytes}`` of several, which are read at once."""
         if isinstance(path, str):
             return self.cat_file(path)
         remote = [name for name in path if is_url(addresses.parse(name).where.file)]
