@@ -23,17 +23,8 @@ import datasets
 import fsspec
 import numpy as np
 
-__all__ = [
-    "ArchiveError",
-    "ImagenetSubsets",
-    "ImagenetSubsetsConfig",
-    "__version__",
-    "as_benchmark",
-    "index_path",
-    "load_dataset",
-    "read_index",
-    "select",
-]
+__all__ = ["ArchiveError", "ImagenetSubsets", "ImagenetSubsetsConfig", "__version__", "as_benchmark", "index_path"]
+__all__ += ["load_dataset", "read_index", "select"]
 
 
 def __dir__() -> list[str]:
@@ -63,11 +54,7 @@ SUBSETS = {  # config -> split -> list
 }
 CUSTOM = {"train": "train_list", "validation": "validation_list"}  # split -> option that gives the user's list
 UNLABELED = ("1pct", "10pct")  # configs that can have a split of all other training images
-OPTIONS = {
-    "label_names": ("wnid", "words"),
-    "on_missing": ("error", "skip"),
-    "image_bytes": ("benchmark", "archive"),
-}
+OPTIONS = {"label_names": ("wnid", "words"), "on_missing": ("error", "skip"), "image_bytes": ("benchmark", "archive")}
 LISTS_OF_CUSTOM = "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
 ImageList = str | os.PathLike[str] | Iterable[Any]
 
@@ -168,10 +155,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
                 f"splits={splits!r:.200}: expected a list out of {known}, the splits of {self.name!r}.{also}"
             )
         if self.classes is not None and any(of_list.name == "test" for of_list in self._subset().values()):
-            raise ValueError(
-                "The official test images have no labels, so classes=... cannot choose among them. Leave 'test' out of "
-                "splits."
-            )
+            raise ValueError("classes=... cannot choose among the official test images: leave 'test' out of splits.")
 
     def _possible_subset(self) -> "dict[str, SplitList]":
         """All splits that this config can have, and their lists; ``test`` of ``lt`` is not the official test set."""
@@ -231,14 +215,8 @@ def _reader_importable() -> Iterator[None]:
 
 
 with _reader_importable():
-    from imagenet_reader import lists
-    from imagenet_reader.facts import (
-        SUPPORTED_LAYOUTS,
-        TRAIN_ARCHIVE,
-        VALIDATION_ARCHIVE,
-        ArchiveError,
-        download_advice,
-    )
+    from imagenet_reader import facts, lists
+    from imagenet_reader.facts import ArchiveError
     from imagenet_reader.files import as_utf_8, check_space, unused_cache
     from imagenet_reader.hf.builder import TableBuilder, is_small_dataset, without_empty_columns
     from imagenet_reader.hf.options import check_config_name, check_data_dir, check_names, check_num_proc, check_split
@@ -296,8 +274,8 @@ class ImagenetSubsets(TableBuilder):
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         if self.config.data_dir is None:
-            advice = download_advice([TRAIN_ARCHIVE, VALIDATION_ARCHIVE])
-            raise ValueError(f"data_dir is missing: pass the folder of the images. {SUPPORTED_LAYOUTS} {advice}")
+            advice = facts.download_advice([facts.TRAIN_ARCHIVE, facts.VALIDATION_ARCHIVE])
+            raise ValueError(f"data_dir is missing: pass the folder of the images. {facts.SUPPORTED_LAYOUTS} {advice}")
         splits, is_streaming = self.config.plan.splits, getattr(dl_manager, "is_streaming", False)
         if self.unfinished_dir is not None and not is_streaming:
             self._check_space()
@@ -447,16 +425,14 @@ def load_dataset(
         >>> imagenet_subsets.load_dataset("1pct", data_dir="/data/imagenet", split="train").num_rows
         12811
     """
+    given = locals()
+    options = {option: given[option] for option in ImagenetSubsetsConfig.__annotations__} | unknown
     if streaming and num_proc is not None:
         raise NotImplementedError(
             "A streaming dataset is not prepared, so num_proc cannot be combined with streaming=True."
         )
     check_num_proc(num_proc)
-    options: dict[str, Any] = {"label_names": label_names, "splits": splits, "on_missing": on_missing}
-    options |= {"image_bytes": image_bytes, "unlabeled": unlabeled, "train_list": train_list}
-    options |= {"validation_list": validation_list, "classes": classes, "real_labels": real_labels}
-    options |= {"in_place": in_place, "storage_options": storage_options, **unknown}
-    options |= {"config_name": name, "data_dir": data_dir, "features": features}
+    options |= {"config_name": name, "data_dir": data_dir, "features": features, "storage_options": storage_options}
     if streaming:
         with unused_cache() as unused:
             return ImagenetSubsets(cache_dir=cache_dir or unused, **options).as_streaming_dataset(split=split)
@@ -513,17 +489,16 @@ def select(
         >>> imagenet_subsets.select(imagenet, "1pct")["train"].num_rows
         12811
     """
+    given = locals()
+    options = {option: given[option] for option in ImagenetSubsetsConfig.__annotations__ if option in given}
     if isinstance(dataset, str) and not isinstance(name, str):
         raise TypeError(f"The dataset is the first argument: imagenet_subsets.select(dataset, {dataset!r:.200}).")
-    options: dict[str, Any] = {"label_names": label_names, "splits": splits, "unlabeled": unlabeled}
-    options |= {"on_missing": on_missing, "classes": classes, "real_labels": real_labels}
-    options |= {"train_list": as_given(train_list), "validation_list": as_given(validation_list)}
     if unknown:
-        known = ", ".join(sorted(options))
-        raise ValueError(f"select has no option {min(unknown)!r}; the options are {known}.")
+        raise ValueError(f"select has no option {min(unknown)!r}; the options are {', '.join(sorted(options))}.")
     name = "1pct" if name is None else name
     check_config_name(name, [*SUBSETS, "custom"])
     if name == "custom" and train_list is None:
         raise ValueError(LISTS_OF_CUSTOM)
+    options |= {option: as_given(options[option]) for option in CUSTOM.values()}
     config = ImagenetSubsetsConfig(name=name, version=ROWS_VERSION, **options)
     return select_splits(dataset, config.plan, config.info(), split)
