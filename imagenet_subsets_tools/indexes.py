@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from imagenet_reader.index.beside import write_beside
@@ -12,6 +12,7 @@ from imagenet_reader.io.paths import is_url, normalize_data_dir
 from imagenet_reader.layouts.archives import OfficialTar
 from imagenet_reader.layouts.base import IMAGE_SETS, Layout
 from imagenet_reader.layouts.find import find_layout
+from imagenet_reader.text import format_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +30,16 @@ class Indexed:
     index: str | None
 
 
-def index_archives(paths: list[str], output: str | os.PathLike[str] | None = None) -> Iterator[Indexed]:
+def index_archives(
+    paths: list[str], output: str | os.PathLike[str] | None = None, announce: Callable[[str], object] = print
+) -> Iterator[Indexed]:
     """Index archives and yield each.
 
     Args:
         paths: archives, or folders with images in any layout that has an index; paths or URLs.
         output: a file for the index of a single archive, or a folder for all indexes, named as the loader expects them
             beside remote files; by default, the indexes are only cached.
+        announce: called with a line before remote files without an index are read, which says how many bytes they have.
 
     Raises:
         ArchiveError: an archive is not as expected.
@@ -47,6 +51,8 @@ def index_archives(paths: list[str], output: str | os.PathLike[str] | None = Non
         raise FileExistsError(f"{output} is a file, but there are {len(layouts)} archives: pass a folder.")
     for layout in layouts:
         layout.check()
+        if size := layout.bytes_to_index():
+            announce(f"{layout.path} has no index: {format_bytes(size)} are read once to make it.")
         table = layout.make_index()
         index: str | None = index_path(layout.path)
         if output is not None:

@@ -87,8 +87,7 @@ def kept_index(path: str, identity: str, find: Callable[[], pa.Table]) -> pa.Tab
         with locked_index(path):
             table = load_index(path, identity)
             if table is None:
-                table = find()
-                store_index(path, identity, table)
+                table = store_index(path, identity, find())
     return table
 
 
@@ -104,14 +103,15 @@ def locked_index(path: str) -> Iterator[None]:
         yield
 
 
-def store_index(path: str, identity: str, table: pa.Table) -> None:
-    """Cache the index of what is at ``path``, or warn that this is impossible."""
+def store_index(path: str, identity: str, table: pa.Table) -> pa.Table:
+    """Cache the index of what is at ``path``, or warn that this is impossible; return it as it is cached."""
     logger.info("Index of %s: made, %d images", path, len(table))
-    origin = {"identity": identity, "archive": os.fsencode(real_path(path))}
+    table = table.replace_schema_metadata({"identity": identity, "archive": os.fsencode(real_path(path))})
     try:
-        write_index_file(table.replace_schema_metadata(origin), index_path(path))
+        write_index_file(table, index_path(path))
     except OSError as error:
         _warn_not_kept(error)
+    return table
 
 
 def doubt(folder: str, names: Collection[bytes]) -> None:

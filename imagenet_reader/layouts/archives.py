@@ -213,6 +213,8 @@ class KaggleZip(_KaggleArchive):
                 images = [info for info in archive.infolist() if info.filename.endswith(".JPEG")]
         except DAMAGED_ZIP as error:
             raise ArchiveError(f"{self.path} is cut off or damaged ({error}). Download it again.") from error
+        if any(image.header_offset < 0 for image in images):
+            raise ArchiveError(f"{self.path} is cut off or damaged (a member is before its start). Download it again.")
         if any(image.compress_type not in METHODS or image.flag_bits & ENCRYPTED for image in images):
             raise ArchiveError(f"{self.path} has images that are encrypted, or compressed with an unsupported method.")
         names = [image.filename.rpartition("/")[2].encode() for image in images]

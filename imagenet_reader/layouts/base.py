@@ -23,9 +23,7 @@ from imagenet_reader.io import Listing, stamps_of
 from imagenet_reader.io.local import Stamp
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.lists import TRAIN_IMAGES_PER_CLASS, Images
-from imagenet_reader.log import warn
 from imagenet_reader.reading.batches import Reader
-from imagenet_reader.text import format_bytes, redact
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,11 +191,13 @@ class Layout(ABC):
     def make_index(self) -> pa.Table:
         """The index of all images; remote files without one are read completely."""
         identity = self.snapshot().identity
-        if is_url(self.path) and load_index(self.path, identity) is None and self._beside() is None:
-            size = format_bytes(sum(stamp.size for stamp in stamps_of(self.files)))
-            warn(f"{redact(self.path)} has no index: {size} are read once to make it.")
-            return kept_index(self.path, identity, self.list_members)
-        return kept_index(self.path, identity, self._find_members)
+        return kept_index(self.path, identity, self.list_members if self.bytes_to_index() else self._find_members)
+
+    def bytes_to_index(self) -> int:
+        """How many bytes ``make_index`` would read: those of remote files without an index, else 0."""
+        if not is_url(self.path) or load_index(self.path, self.snapshot().identity) or self._beside():
+            return 0
+        return sum(stamp.size for stamp in stamps_of(self.files))
 
     @property
     def index_url(self) -> str:

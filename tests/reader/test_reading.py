@@ -93,7 +93,7 @@ def test_second_load_does_not_walk(data_dir, monkeypatch):
 
 def test_slow_storage_is_read_by_several_threads(data_dir, monkeypatch):
     builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
-    validation = builder.plan().splits["validation"]
+    validation = builder.config.plan.splits["validation"]
     rows = validation.rows[:4_000]
     reads = Reads(monkeypatch, seconds=0.005)
     assert sum(len(batch.rows) for batch in batches.read_batches(validation.reader, rows)) == len(rows)

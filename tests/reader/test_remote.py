@@ -184,7 +184,7 @@ def test_object_that_is_replaced_after_it_was_indexed(archives, list_options, hf
     copying = imagenet_subsets.ImagenetSubsets(
         config_name="custom", data_dir=archives.url, cache_dir=str(tmp_path / "c"), **list_options
     )
-    assert copying.plan().splits
+    assert copying.config.plan.splits
     archives.versions[TRAIN_ARCHIVE] = "2"
     for read in (lambda: rows[0], lambda: rows[:5], copying.download_and_prepare):
         with pytest.raises((ArchiveError, DatasetGenerationError)) as caught:
