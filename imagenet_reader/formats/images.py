@@ -69,7 +69,6 @@ class ByteRange(Format):
     """A range of bytes that begins like an image file."""
 
     def read(self, file: File, where: Where, buffer: memoryview) -> None:
-        """See ``Format``."""
         count = file.read_into(where.offset, buffer)
         if count != where.size or not bytes(buffer[:4]).startswith(STARTS):
             raise _not_at_its_offset(where)
@@ -81,7 +80,6 @@ class Tar(Format):
     header = BLOCK
 
     def read(self, file: File, where: Where, buffer: memoryview) -> None:
-        """See ``Format``."""
         header = bytearray(BLOCK)
         count = file.read_into(where.offset, memoryview(header), buffer)
         if count != BLOCK + where.size or not _is_header_of(bytes(header), where):
@@ -92,11 +90,9 @@ class Zip(Format):
     """A zip member, stored or deflated; ``offset`` is that of its header. The row has a column ``packed``."""
 
     def where(self, file: str, stamp: Stamp, row: Any) -> Where:
-        """See ``Format``."""
         return Where(file, stamp, row.name, row.offset, row.size, row.packed)
 
     def read(self, file: File, where: Where, buffer: memoryview) -> None:
-        """See ``Format``."""
         member = file.read(where.offset, ZIP_HEADER.size + ZIP_NAME_BYTES + where.packed)
         magic, flags, method, crc, name_length, extra_length = ZIP_HEADER.unpack_from(member.ljust(ZIP_HEADER.size))
         name_end = ZIP_HEADER.size + name_length
@@ -124,13 +120,11 @@ class WholeFile(Format):
         return Where(path, Stamp(row.size, row.changed), row.name, 0, row.size, row.size)
 
     def read(self, file: File, where: Where, buffer: memoryview) -> None:
-        """See ``Format``."""
         count = file.read_into(0, buffer)
         if count != where.size:
             raise ChangedFile(f"{where.file}: only {count:,} of its {where.size:,} bytes could be read. Load again.")
 
     def describe(self, where: Where) -> str:
-        """See ``Format``."""
         return f"The image {where.file}"
 
 

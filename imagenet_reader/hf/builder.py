@@ -136,11 +136,9 @@ class _ResumingExamples(ExamplesIterable):  # type: ignore[misc]  # datasets is 
             state["shard_example_idx"] = 0
 
     def shard_data_sources(self, *args: Any, **kwargs: Any) -> Any:
-        """As in ``datasets``."""
         return self._resuming(super().shard_data_sources(*args, **kwargs))
 
     def shuffle_data_sources(self, *args: Any, **kwargs: Any) -> Any:
-        """As in ``datasets``."""
         return self._resuming(super().shuffle_data_sources(*args, **kwargs))
 
     def _resuming(self, examples: Any) -> Any:

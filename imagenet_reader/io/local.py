@@ -64,21 +64,17 @@ class LocalFile(File):
         self.fd = os.open(path, os.O_RDONLY)
 
     def read(self, offset: int, size: int) -> bytes:
-        """See ``File``."""
         with naming(self.path, "reading"):
             return os.pread(self.fd, size, offset)
 
     def read_into(self, offset: int, *buffers: memoryview) -> int:
-        """See ``File``."""
         with naming(self.path, "reading"):
             return os.preadv(self.fd, buffers, offset)
 
     def stamp(self) -> Stamp:
-        """See ``File``."""
         return stamp_of_status(os.fstat(self.fd))
 
     def close(self, close: Callable[[int], None] = os.close) -> None:  # when the interpreter exits, os is gone
-        """See ``File``."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             close(fd)
@@ -96,7 +92,6 @@ class Pieces(File):
         self._start, self._piece = 0, b""
 
     def read(self, offset: int, size: int) -> bytes:
-        """See ``File``."""
         if not self.holds(offset, size):
             end = self._start + len(self._piece)
             # The next piece continues this one if it then contains what is asked for.
@@ -111,7 +106,6 @@ class Pieces(File):
         return self._start <= offset and offset + size <= self._start + len(self._piece)
 
     def stamp(self) -> Stamp:
-        """See ``File``."""
         return self._file.stamp()
 
 

@@ -242,11 +242,9 @@ class FetchedFile(File):
         self.path, self._start, self._content, self._stamp = path, start, content, stamp
 
     def read(self, offset: int, size: int) -> bytes:
-        """See ``File``."""
         return self._content[offset - self._start : offset - self._start + size]
 
     def stamp(self) -> Stamp:
-        """See ``File``."""
         return self._stamp
 
 
@@ -419,21 +417,17 @@ class RawFile(io.RawIOBase):
         self._file, self._at = file, 0
 
     def readable(self) -> bool:
-        """Yes."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """See ``io.IOBase``."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.known.size}[whence]
         self._at = base + offset
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """See ``io.RawIOBase``."""
         count = self._file.read_into(self._at, memoryview(buffer).cast("B"))
         self._at += count
         return count

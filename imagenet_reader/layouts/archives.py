@@ -203,7 +203,6 @@ class KaggleZip(_KaggleArchive):
 
     @property
     def format(self) -> str:
-        """See ``Layout``."""
         return "zip"
 
     def list_members(self) -> pa.Table:

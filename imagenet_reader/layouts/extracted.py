@@ -79,7 +79,6 @@ class Extracted(Layout):
         return pa.table({"name": pa.array(sizes, pa.binary()), "size": pa.array(sizes.values(), pa.int64())})
 
     def list_images(self, request: Request) -> pa.Table:
-        """See ``Layout``."""
         return self.list_members()
 
     def index(self, snapshot: Snapshot, request: Request) -> Index:

@@ -151,7 +151,6 @@ class Folder(Layout):
 
     @property
     def format(self) -> str:
-        """See ``Layout``."""
         return "hub_file" if self.hub_names else "file"
 
     def list_members(self) -> pa.Table:

@@ -101,7 +101,6 @@ class _IndexedShards(Sharded):
 
     @property
     def format(self) -> str:
-        """See ``Layout``."""
         return "range"
 
     def list_members(self) -> pa.Table:
