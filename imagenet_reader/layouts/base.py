@@ -4,18 +4,12 @@ import dataclasses
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_reader.facts import (
-    TEST_ARCHIVES,
-    TRAIN_ARCHIVE,
-    VALIDATION_ARCHIVE,
-    WNID,
-    ArchiveError,
-)
+from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE, WNID, ArchiveError
 from imagenet_reader.files import digest
 from imagenet_reader.index.beside import SUFFIX, read_beside
 from imagenet_reader.index.kept import archive_identity, kept_index, load_index
@@ -26,56 +20,37 @@ from imagenet_reader.lists import TRAIN_IMAGES_PER_CLASS, Images
 from imagenet_reader.reading.batches import Reader
 
 
-@dataclasses.dataclass(frozen=True)
-class ImageSet:
+class ImageSet(NamedTuple):
     """One of the three sets of images, and where people have it.
 
     Attributes:
-        name: ``"train"``, ``"validation"`` or ``"test"``.
         words: what to call the images in a message.
         archives: names of the official archive.
         folders: names of folders, below ``data_dir``, that may hold the images.
-        image: a regular expression of the names of images that lie side by side, also renamed ones and the Hub's.
-        members: the number of members of the official archive.
+        stem: a regular expression of how the names of its images begin.
     """
 
     name: str
     words: str
     archives: tuple[str, ...]
     folders: tuple[str, ...]
-    image: str
-    members: int
+    stem: str
+
+    @property
+    def image(self) -> str:
+        """A regular expression of the names of its images that lie side by side, also renamed ones and the Hub's."""
+        return rf"{self.stem}(?:_n\d{{8}})?\.(?:jpe?g|JPE?G)"
 
 
-IMAGE_SETS = {
-    image_set.name: image_set
-    for image_set in (
-        ImageSet(
-            "train",
-            "training images",
-            (TRAIN_ARCHIVE,),
-            ("train", "ILSVRC2012_img_train", ""),
-            r"n\d{8}_\d+(?:_n\d{8})?\.(?:jpe?g|JPE?G)",
-            1_000,
-        ),
-        ImageSet(
-            "validation",
-            "validation images",
-            (VALIDATION_ARCHIVE,),
-            ("val", "validation", "ILSVRC2012_img_val", ""),
-            r"ILSVRC2012_val_\d+(?:_n\d{8})?\.(?:jpe?g|JPE?G)",
-            50_000,
-        ),
-        ImageSet(
-            "test",
-            "test images",
-            TEST_ARCHIVES,
-            ("test", "ILSVRC2012_img_test", ""),
-            r"ILSVRC2012_test_\d+\.(?:jpe?g|JPE?G)",
-            100_000,
-        ),
-    )
-}
+_SETS = (
+    ImageSet("train", "training images", (TRAIN_ARCHIVE,), ("train", "ILSVRC2012_img_train", ""), r"n\d{8}_\d+"),
+    ImageSet(
+        *("validation", "validation images", (VALIDATION_ARCHIVE,)),
+        *(("val", "validation", "ILSVRC2012_img_val", ""), r"ILSVRC2012_val_\d+"),
+    ),
+    ImageSet("test", "test images", TEST_ARCHIVES, ("test", "ILSVRC2012_img_test", ""), r"ILSVRC2012_test_\d+"),
+)
+IMAGE_SETS = {images.name: images for images in _SETS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,21 +80,14 @@ class Request:
 ALL = Request(all=True)
 
 
-@dataclasses.dataclass(frozen=True)
-class Snapshot:
-    """The state of a layout at one moment.
-
-    Attributes:
-        identity: SHA-256 (hex), which differs after any change; empty if nothing could be read.
-        stamps: the stamp of each file.
-    """
+class Snapshot(NamedTuple):
+    """The state of a layout: an identity (SHA-256, hex), which differs after any change, and the stamps of its files."""
 
     identity: str
     stamps: tuple[Stamp, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Index:
+class Index(NamedTuple):
     """The images of a layout: ``table`` has the columns ``name``, ``size`` and those that ``reader`` needs."""
 
     table: pa.Table
@@ -157,7 +125,15 @@ class Layout(ABC):
 
     @abstractmethod
     def list_members(self) -> pa.Table:
-        """List all images, reading all files."""
+        """List all images, reading all files.
+
+        Returns:
+            ``pa.Table`` with ``name`` (``binary``, the official file name), ``size`` (bytes), the columns of the
+            format, and, if there are several files, ``file`` (``int64``, a number in ``files``); each name once.
+
+        Raises:
+            ArchiveError: a file is not what it should be.
+        """
 
     def check(self) -> None:  # noqa: B027 (most have nothing to check)
         """Fail early: raise any error of listing the images that is cheap to detect."""
@@ -182,7 +158,11 @@ class Layout(ABC):
         return self.index(self.snapshot(), request).table
 
     def index(self, snapshot: Snapshot, request: Request) -> Index:
-        """The index of the images of a snapshot, made now or taken from the cache."""
+        """The index of the images of a snapshot, made now or taken from the cache.
+
+        Raises:
+            ArchiveError: a file is not what it should be, has changed since, or is at a URL and has no index.
+        """
         if stamps_of(self.files) != snapshot.stamps:
             raise changed_since(self.path)
         table = kept_index(self.path, snapshot.identity, self._find_members)
@@ -190,8 +170,8 @@ class Layout(ABC):
 
     def make_index(self) -> pa.Table:
         """The index of all images; remote files without one are read completely."""
-        identity = self.snapshot().identity
-        return kept_index(self.path, identity, self.list_members if self.bytes_to_index() else self._find_members)
+        find = self.list_members if self.bytes_to_index() else self._find_members
+        return kept_index(self.path, self.snapshot().identity, find)
 
     def bytes_to_index(self) -> int:
         """How many bytes ``make_index`` would read: those of remote files without an index, else 0."""
@@ -207,16 +187,14 @@ class Layout(ABC):
 
     def _find_members(self) -> pa.Table:
         """All images; of remote files, from the index beside them."""
-        if not is_url(self.path):
-            return self.list_members()
-        found = self._beside()
+        found = self._beside() if is_url(self.path) else self.list_members()
         if found is None:
             place = os.path.dirname(self.path) if "*" in self.path else self.path
             raise ArchiveError(
                 f"{self.path} has no index, so its images cannot be found without reading all of it. Run once: "
-                f"imagenet-subsets index {place}. It reads all bytes and keeps the index. Or write "
-                f"the index where the files are on a disk (imagenet-subsets index FOLDER --output INDEXES), and put it "
-                f"beside them, as {self.index_url}."
+                f"imagenet-subsets index {place}. It reads all bytes and keeps the index. Or write the index where the "
+                f"files are on a disk (imagenet-subsets index FOLDER --output INDEXES), and put it beside them, as "
+                f"{self.index_url}."
             )
         return found
 
@@ -230,10 +208,13 @@ def changed_since(path: str) -> ArchiveError:
 
 
 def join_tables(tables: Sequence[pa.Table], files: Sequence[str]) -> pa.Table:
-    """The members of several files as one table, with the column ``file``."""
-    numbered = [
-        table.append_column("file", pa.array([number] * len(table), pa.int64())) for number, table in enumerate(tables)
-    ]
+    """The members of several files as one table, with the column ``file``.
+
+    Raises:
+        ArchiveError: two files hold the same image.
+    """
+    numbers = [pa.array([number] * len(table), pa.int64()) for number, table in enumerate(tables)]
+    numbered = [table.append_column("file", number) for table, number in zip(tables, numbers)]
     table = pa.concat_tables(numbered).combine_chunks()
     counts = table["name"].value_counts()
     twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()

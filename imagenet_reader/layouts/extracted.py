@@ -15,12 +15,12 @@ import tarfile
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import IO, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import filelock
 import pyarrow as pa
 
-from imagenet_reader.facts import ArchiveError
+from imagenet_reader.facts import WNID, ArchiveError
 from imagenet_reader.files import check_space, digest, naming, write_atomically
 from imagenet_reader.formats.names import official_name
 from imagenet_reader.formats.parquet import find_row_groups, read_images
@@ -86,15 +86,14 @@ class Extracted(Layout):
         if self.snapshot() != snapshot:
             raise changed_since(self.path)
         tars = self._tars(snapshot.identity)
-        if _is_missing(request, tars):
+        if _missing(request, tars):
             with self._locked():
                 self._remove_others(snapshot.identity)
-                tars = self._tars(snapshot.identity)  # another process may have added some
-                if _is_missing(request, tars):
-                    self._extract(_without_asked(request, tars), tars, snapshot)
-                    tars = self._tars(snapshot.identity)
-        stamps = stamps_of(tars)
-        return Index(_list_tars(tars), Reader(self.format, tuple(tars), stamps, origin=self.path))
+                missing = _missing(request, self._tars(snapshot.identity))  # another process may have added some
+                if missing:
+                    self._extract(missing, snapshot)
+            tars = self._tars(snapshot.identity)
+        return Index(_list_tars(tars), Reader(self.format, tuple(tars), stamps_of(tars), origin=self.path))
 
     def explain(self, missing: list[tuple[str, int]]) -> str:
         """Say that what was extracted may be removed."""
@@ -133,40 +132,35 @@ class Extracted(Layout):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
 
-    def _extract(self, request: Request, tars: list[str], snapshot: Snapshot) -> None:
+    def _extract(self, request: Request, snapshot: Snapshot) -> None:
         """Extract images into another tar."""
         names = None if request.all else sorted({*request.images, *request.wnids})
         tar = f"{self._stem()}-{snapshot.identity[:16]}-{digest(names)[:16]}.tar"
-        stream = self.stream(request)
+        others, stream = self._tars(snapshot.identity), self.stream(request)
         warn(
             f"{self.path} {self.obstacle}: {format_bytes(stream.size)} are read once, and the images that are asked "
             f"for are extracted into {index_folder()}, where later loads find them. {self.way_out}".rstrip()
         )
         check_space(index_folder(), stream.needed, f"images of {self.path}")
+        have, found = set(_list_tars(others)["name"].to_pylist()) if others else set(), 0
+        headers = {ORIGIN: real_path(self.path)}
         with write_atomically(tar) as written:
-            with naming(written, f"extracting images of {self.path}"), open(written, "wb", BUFFER) as file:
-                found = self._copy(names, tars, file, stream)
-            if not found and not tars:
+            with (
+                naming(written, f"extracting images of {self.path}"),
+                progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar,
+                tarfile.TarFile(written, "w", format=tarfile.PAX_FORMAT, pax_headers=headers) as target,
+            ):
+                _add(target, ASKED, "\n".join(names or ()).encode())
+                for name, image in stream.members(bar.update):
+                    if name.encode() not in have:
+                        _add(target, name, image)
+                        found += 1
+            if not found and not others:
                 advice = "Download those that hold them, or pass splits=[...] to build only other splits."
                 raise ArchiveError(f"{self.path} holds none of the images that are asked for. {advice}")
             if self.snapshot() != snapshot:
                 raise ArchiveError(f"{self.path} has changed while it was read. Load again once it is complete.")
         logger.info("%d images of %s extracted into %s", found, self.path, tar)
-
-    def _copy(self, names: list[str] | None, tars: list[str], file: IO[bytes], stream: Stream) -> int:
-        """Copy images into an open file, as a tar; return how many there were."""
-        have = set(_list_tars(tars)["name"].to_pylist()) if tars else set()
-        headers, found = {ORIGIN: real_path(self.path)}, 0
-        with (
-            progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar,
-            tarfile.TarFile(mode="w", fileobj=file, format=tarfile.PAX_FORMAT, pax_headers=headers) as target,
-        ):
-            _add(target, ASKED, "\n".join(names or ()).encode())
-            for name, image in stream.members(bar.update):
-                if name.encode() not in have:
-                    _add(target, name, image)
-                    found += 1
-        return found
 
 
 def _add(target: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -193,18 +187,15 @@ def _asked(tar: str) -> list[str]:
         return content.read().decode().split() if content is not None else []
 
 
-def _without_asked(request: Request, tars: list[str]) -> Request:
-    """What no tar was made for."""
-    asked = {name for tar in tars for name in _asked(tar)}
-    images = {name: label for name, label in request.images.items() if not {name, name[:9]} & asked}
-    return Request(request.all, images, sorted(set(request.wnids) - asked))
-
-
-def _is_missing(request: Request, tars: list[str]) -> bool:
-    if any(not _asked(tar) for tar in tars):  # it was made for all images
-        return False
-    missing = _without_asked(request, tars)
-    return missing.all or bool(missing.images or missing.wnids)
+def _missing(request: Request, tars: list[str]) -> Request | None:
+    """What no tar was made for; ``None`` if that is nothing."""
+    asked = [_asked(tar) for tar in tars]
+    if not all(asked):  # one was made for all images
+        return None
+    known = {name for names in asked for name in names}
+    images = {name: label for name, label in request.images.items() if not {name, name[WNID]} & known}
+    wnids = sorted(set(request.wnids) - known)
+    return Request(request.all, images, wnids) if request.all or images or wnids else None
 
 
 def origin_of(tar: str | os.PathLike[str]) -> str | None:

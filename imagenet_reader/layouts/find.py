@@ -50,4 +50,4 @@ def find_layout(set_name: str, data_dir: str, listing: Listing) -> Layout | None
 
 def _is_left_over(images: ImageSet, layout: Layout, listing: Listing) -> bool:
     """Whether a folder holds so few images that they may be left over, if the set exists elsewhere."""
-    return os.path.isdir(layout.path) and holdings_of(images, layout.path, listing).count < FEW
+    return os.path.isdir(layout.path) and holdings_of(images, layout.path, listing).images_or_classes < FEW

@@ -13,7 +13,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,7 +37,7 @@ SAMPLED = 5  # class folders that tell which set such folders hold
 FEW = 5  # classes, or images side by side
 SYSTEM_FILES = ".", "Thumbs.db", "desktop.ini", "@eaDir"  # prefixes of files that operating systems add
 HUB_NAME = re.compile(r"(?:n\d{8}|ILSVRC2012_val)_\d+_n\d{8}\.JPEG")
-THREADS = 16
+THREADS, PART = 16, 1000  # images that a thread looks up at once
 # changed: the modification time of the image's file, in ns; file: the number of its folder
 FILES = pa.schema({"name": pa.binary(), **dict.fromkeys(("changed", "size", "file", DOUBTED), pa.int64())})
 
@@ -45,8 +45,7 @@ FILES = pa.schema({"name": pa.binary(), **dict.fromkeys(("changed", "size", "fil
 # --------------------------------------------------------------------------------- what folders hold
 
 
-@dataclasses.dataclass(frozen=True)
-class Holdings:
+class Holdings(NamedTuple):
     """What a folder holds of a set of images, each list sorted.
 
     Attributes:
@@ -69,7 +68,7 @@ class Holdings:
         return len({*self.class_tars, *self.class_folders})
 
     @property
-    def count(self) -> int:
+    def images_or_classes(self) -> int:
         """The number of classes, or of images side by side."""
         return max(self.classes, len(self.flat))
 
@@ -115,8 +114,8 @@ def fullest(images: ImageSet, data_dir: str, listing: Listing) -> Holdings | Non
     bases = [data_dir] if is_url(data_dir) else [data_dir, os.path.join(data_dir, KAGGLE_TREE)]
     paths = [join(base, name) if name else base for base in bases for name in images.folders]
     holdings = [holdings_of(images, path, listing) for path in paths]
-    most = max(holdings, key=lambda holding: holding.count)
-    return most if most.count else None
+    most = max(holdings, key=lambda holding: holding.images_or_classes)
+    return most if most.images_or_classes else None
 
 
 # ---------------------------------------------------------------------------------- extracted images
@@ -161,14 +160,14 @@ class Folder(Layout):
         """The state of the folders, and of the images that were found empty or damaged before."""
         identity = self._identity()
         table = load_index(self.path, identity)
-        doubted = [] if table is None else table.filter(pc.greater(table[DOUBTED], SOUND)).to_pylist()
+        doubted = table and table.filter(pc.greater(table[DOUBTED], SOUND))
         if not doubted:
             return Snapshot(identity)
-        labels = dict(read_split_list("validation")) if self.hub_names else {}
-        names = [os.fsdecode(row["name"]) for row in doubted]
-        now = self._look_up([(name, row["file"], labels.get(name, -1)) for name, row in zip(names, doubted)])
-        before = {row["name"]: row[DOUBTED] for row in doubted}
-        mended = [row for row in now if row["changed"] + row["size"] != before[row["name"]]]
+        labels = dict(read_split_list("validation"))
+        names = [os.fsdecode(name) for name in doubted["name"].to_pylist()]
+        now = self._look_up([(name, labels.get(name, -1)) for name in names])
+        before = dict(zip(names, doubted[DOUBTED].to_pylist()))
+        mended = [row for row in now if row[1] + row[2] != before[os.fsdecode(row[0])]]
         return Snapshot(digest([identity, mended]) if mended else identity)
 
     def _identity(self) -> str:
@@ -188,24 +187,24 @@ class Folder(Layout):
         with locked_index(self.path):
             kept = load_index(self.path, identity)
             table = FILES.empty_table() if kept is None else kept.replace_schema_metadata()
-            sound = table.filter(pc.equal(table[DOUBTED], SOUND))["name"]
-            names = pa.array([name.encode() for name in wanted], pa.binary())
-            unknown = names.filter(pc.invert(pc.is_in(names, value_set=sound)))
-            asked = [(name, self._folder_number(name, wanted[name])) for name in map(os.fsdecode, unknown.to_pylist())]
-            found = self._look_up([(name, number, wanted[name]) for name, number in sorted(asked)])
-            before = dict(zip(table["name"].to_pylist(), table[DOUBTED].to_pylist())) if found else {}
-            for row in found:
-                row[DOUBTED] = before.get(row["name"], SOUND if row["size"] else row["changed"])
-            others = table.filter(pc.invert(pc.is_in(table["name"], value_set=unknown)))
-            grown = pa.concat_tables([others, pa.Table.from_pylist(found, FILES)]).sort_by("name")
+            doubts = dict(zip(table["name"].to_pylist(), table[DOUBTED].to_pylist()))
+            unknown = [image for image in wanted.items() if doubts.get(image[0].encode()) != SOUND]
+            rows = [(*row, doubts.get(row[0], SOUND if row[2] else row[1])) for row in self._look_up(unknown)]
+            names = pa.array([name.encode() for name, _ in unknown], pa.binary())
+            others = table.filter(pc.invert(pc.is_in(table["name"], value_set=names)))
+            found = pa.table([pa.array(column) for column in zip(*rows)], FILES) if rows else FILES.empty_table()
+            grown = pa.concat_tables([others, found]).sort_by("name")
             if not grown.equals(table):
                 store_index(self.path, identity, grown)
         return Index(grown.drop_columns(DOUBTED), Reader(self.format, self.files, folder=self.path))
 
-    def _folder_number(self, name: str, label: int) -> int:
-        if not self.by_class:
-            return 0
-        return label if self.by_label else label_of_wnid()[name[WNID]]
+    def _path(self, name: str, label: int) -> tuple[int, str]:
+        """The number of the folder of an image, and where its file is."""
+        number = 0
+        if self.by_class:
+            number = label if self.by_label else label_of_wnid()[name[WNID]]
+        file_name = os.fsdecode(FORMATS[self.format].file_name(name.encode(), label))
+        return number, os.path.join(self.files[number], file_name)
 
     def _list(self, request: Request) -> Iterator[tuple[str, int]]:
         """The training images that a request wants completely."""
@@ -218,34 +217,31 @@ class Folder(Layout):
                 if name and TRAIN_NAME.fullmatch(os.fsencode(name)) and name.startswith(wnid) and request.covers(name):
                     yield name, -1
 
-    def _look_up(self, images: list[tuple[str, int, int]]) -> list[dict[str, Any]]:
-        """Rows of ``FILES`` for those of the images, (name, number of its folder, label), that exist."""
+    def _look_up(self, images: Images) -> list[tuple[Any, ...]]:
+        """The first columns of ``FILES`` for those of the images that exist."""
+        parts = [images[start : start + PART] for start in range(0, len(images), PART)]
         with ThreadPoolExecutor(THREADS) as pool:
-            return [row for row in pool.map(self._look_up_one, images) if row is not None]
+            return [row for part in pool.map(self._look_up_part, parts) for row in part]
 
-    def _look_up_one(self, image: tuple[str, int, int]) -> dict[str, Any] | None:
-        """The row of an image; what is no regular file, or a broken link, has size 0."""
-        name, number, label = image
-        path = os.path.join(self.files[number], self._file_name(name, label))
-        row = {"name": name.encode(), "file": number, "changed": 0, "size": 0}
-        try:
-            status = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return row if os.path.islink(path) else None
-        size, changed = stamp_of_status(status)
-        return row | {"changed": changed, "size": size if stat.S_ISREG(status.st_mode) else 0}
-
-    def _file_name(self, name: str, label: int) -> str:
-        return os.fsdecode(FORMATS[self.format].file_name(name.encode(), label))
+    def _look_up_part(self, images: Images) -> list[tuple[Any, ...]]:
+        """What is no regular file, or a broken link, has size 0."""
+        rows = []
+        for name, label in images:
+            number, path = self._path(name, label)
+            try:
+                status = os.stat(path)
+                size, changed = stamp_of_status(status)
+                rows.append((name.encode(), changed, size if stat.S_ISREG(status.st_mode) else 0, number))
+            except (FileNotFoundError, NotADirectoryError):
+                if os.path.islink(path):
+                    rows.append((name.encode(), 0, 0, number))
+        return rows
 
     def explain(self, missing: Images) -> str:
         """Which class folders are absent, or what is wrong with the images or their folders."""
         if not self.by_class and re.fullmatch(CLASS_FOLDER, os.path.basename(self.path)):
             return f"It is the folder of one class: pass data_dir={os.path.dirname(self.path)!r}, the folder of all."
-        paths = [
-            os.path.join(self.files[self._folder_number(name, label)], self._file_name(name, label))
-            for name, label in missing
-        ]
+        paths = [self._path(name, label)[1] for name, label in missing]
         folders = dict.fromkeys(map(os.path.dirname, paths))
         absent = sorted(os.path.basename(folder) for folder in folders if not os.path.isdir(folder))
         if absent:
@@ -259,7 +255,6 @@ def _are_hub_names(names: list[str]) -> bool:
 
 
 def _explain_unusable(paths: list[str]) -> str:
-    """How many of the images are empty, no files or broken links."""
     found = [path for path in paths if os.path.lexists(path)]
     if not found:
         return ""
@@ -271,11 +266,9 @@ def _explain_unusable(paths: list[str]) -> str:
 
 
 def _explain_deeper(paths: list[str]) -> str:
-    """Which folder holds some of the images one level too deep."""
-    names = set(map(os.path.basename, paths))
+    names, listing = set(map(os.path.basename, paths)), Listing()
     for folder in dict.fromkeys(map(os.path.dirname, paths)):
-        for entry in sorted(os.listdir(folder)):
-            deeper = os.path.join(folder, entry)
-            if not entry.startswith(SYSTEM_FILES) and names.intersection(Listing().names(deeper)):
+        for deeper in (os.path.join(folder, name) for name in listing.matching(folder, r"[^.@\n].*")):
+            if names.intersection(listing.names(deeper)):
                 return f"There is a folder {deeper}: move what is in such folders one level up."
     return ""
