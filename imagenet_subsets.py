@@ -155,7 +155,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
                 f"splits={splits!r:.200}: expected a list out of {known}, the splits of {self.name!r}.{also}"
             )
         if self.classes is not None and any(of_list.name == "test" for of_list in self._subset().values()):
-            raise ValueError("classes=... cannot choose among the official test images: leave 'test' out of splits.")
+            raise ValueError("The official test images have no labels, so classes=... needs splits without them: leave 'test' out of splits.")
 
     def _possible_subset(self) -> "dict[str, SplitList]":
         """All splits that this config can have, and their lists; ``test`` of ``lt`` is not the official test set."""

@@ -10,28 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader import lists
-from imagenet_reader.facts import MAX_IMAGE, TEST_IMAGES, VALIDATION_NAME, WNID, ArchiveError
-from imagenet_reader.files import as_utf_8, digest
+from imagenet_reader.facts import TEST_IMAGES, VALIDATION_NAME, WNID, ArchiveError
+from imagenet_reader.files import digest
 from imagenet_reader.layouts.base import Layout, Request
 from imagenet_reader.layouts.find import find_layouts
 from imagenet_reader.log import logger, warn
 from imagenet_reader.own_lists import read_image_list
 from imagenet_reader.reading.batches import Reader
-from imagenet_reader.rows import (
-    PUBLISHED,
-    Columns,
-    Rows,
-    as_arrays,
-    fixed_width,
-    locate,
-    order_by_digest,
-    training_names,
-)
+from imagenet_reader.rows import PUBLISHED, Columns, Rows, as_arrays, locate, order_by_digest, training_names
 from imagenet_reader.text import shorten
 
 SHARDS = 128  # per split: enough for 16 nodes with 8 workers each, and still 100 rows per shard of the smallest split
 SHUFFLED = "train", "unlabeled"  # splits whose rows mix the classes
 SKIPPING = "To leave out missing images, pass on_missing='skip'."
+
+Listed = tuple[pa.Array, lists.Labels]  # the file names, ``string [n]``, and published labels, ``int64 [n]``, of images
 
 
 class SplitList(NamedTuple):
@@ -45,16 +38,8 @@ class SplitList(NamedTuple):
     complement: bool = False
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class SplitRows:
-    """The rows of a split and the locations of their images.
-
-    Attributes:
-        split_list: the list that the rows are from.
-        rows: structured array ``[n]`` in row order, see ``rows``.
-        layout: the layout that holds their images.
-        reader: reads their images.
-    """
+class SplitRows(NamedTuple):
+    """The list of a split, its rows in row order, the layout that holds their images, and what reads them."""
 
     split_list: SplitList
     rows: Rows
@@ -82,8 +67,7 @@ class Plan:
         key: ``dict``, identifies the images and the user's lists, wherever they are: the same key gives the same rows.
 
     Raises:
-        FileNotFoundError: the folder lacks images.
-        OSError: a file cannot be read.
+        OSError: the folder lacks images, or a file cannot be read.
         ValueError: a list is not as expected.
     """
 
@@ -103,9 +87,7 @@ class Plan:
         for name, layout in self._layouts.items():
             logger.info("%s images: %s, %s", name, layout.name, layout.path)
         self._snapshots = {layout: layout.snapshot() for layout in self.layouts}
-        self.key: dict[str, Any] = {
-            name: self._snapshots[layout].identity or as_utf_8(layout.path) for name, layout in self._layouts.items()
-        }
+        self.key = {name: self._snapshots[layout].identity for name, layout in self._layouts.items()}
         if own_lists:
             self.key["lists"] = digest([self._listed(split_list) for split_list in subset.values()])
 
@@ -195,12 +177,6 @@ class Plan:
         """The rows of a split, in row order."""
         names, labels = self.listed(split, lambda: training_names(index), layout)
         rows = locate(names, labels, index)
-        if rows["size"].max() > MAX_IMAGE:
-            largest = rows[rows["size"].argmax()]
-            raise ArchiveError(
-                f"{layout.path}: {largest['name'].decode()} has a recorded size of {largest['size']:,} bytes, larger "
-                "than any ImageNet image."
-            )
         exists = rows["size"] > 0
         found = rows if exists.all() else rows[exists]
         if len(found) < len(rows) and (self.on_missing == "error" or not len(found)):
@@ -220,14 +196,12 @@ class Plan:
             f"missing or empty, {shown}. {advice} {SKIPPING}"
         )
 
-    def listed(
-        self, split: str, train_names: Callable[[], pa.Array], layout: Layout | None = None
-    ) -> tuple[pa.Array, lists.Labels]:
-        """The images of a split, in row order: file names, ``string [n]``, and published labels, ``int64 [n]``.
+    def listed(self, split: str, train_names: Callable[[], pa.Array], layout: Layout | None = None) -> Listed:
+        """The images of a split, in row order.
 
         Args:
             split: the split.
-            train_names: returns the names of all available training images, for splits without a list.
+            train_names: returns the names of all available training images, ``string [n]``, if the split has no list.
             layout: the layout that has them; ``None`` if it is a loaded dataset.
 
         Raises:
@@ -237,11 +211,10 @@ class Plan:
         names, labels = as_arrays(images) if images is not None else self._unlisted(split, train_names(), layout)
         if split not in SHUFFLED or not len(names):
             return names, labels
-        # By the SHA-256 of the name, so that any range of rows mixes the classes.
-        order = order_by_digest(fixed_width(names.cast(pa.binary())))
+        order = order_by_digest(names)  # so that any range of rows mixes the classes
         return names.take(pa.array(order)), labels[order]
 
-    def _unlisted(self, split: str, names: pa.Array, layout: Layout | None) -> tuple[pa.Array, lists.Labels]:
+    def _unlisted(self, split: str, names: pa.Array, layout: Layout | None) -> Listed:
         """All training images of the chosen classes, or those that are not in a list."""
         wnids, classes = lists.read_wnids(), self.columns.classes
         labels = pc.index_in(pc.utf8_slice_codeunits(names, 0, WNID.stop), value_set=pa.array(wnids))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_reader.facts import TRAIN_NAME, VALIDATION_NAME
+from imagenet_reader.facts import MAX_IMAGE, TRAIN_NAME, VALIDATION_NAME
 from imagenet_reader.lists import Images, Labels, read_real_labels, relabel
 
 REAL_LABELS = "real_labels"  # the name of a column
@@ -83,6 +83,7 @@ def locate(names: pa.Array, labels: Labels, index: pa.Table) -> Rows:
     rows["name"], rows["label"] = fixed, labels
     for column in columns:
         rows[column] = pc.fill_null(index[column].take(places), 0)
+    rows["size"][rows["size"] > MAX_IMAGE] = 0  # the index is damaged
     return rows
 
 
@@ -108,12 +109,12 @@ def _row_type(fields: tuple[str, ...]) -> Any:
     return collections.namedtuple("Row", fields)
 
 
-def order_by_digest(names: npt.NDArray[np.bytes_]) -> npt.NDArray[np.int64]:
-    """The order that sorts names ``[n]`` by their SHA-256, ``int64 [n]``."""
+def order_by_digest(names: pa.Array) -> Labels:
+    """The order that sorts names, ``string [n]``, by their SHA-256, ``int64 [n]``."""
     digests = bytearray()
     for start in range(0, len(names), NAMES_AT_ONCE):
-        some = names[start : start + NAMES_AT_ONCE].tolist()
-        digests += b"".join([hashlib.sha256(name).digest() for name in some])
+        some = names[start : start + NAMES_AT_ONCE].to_pylist()
+        digests += b"".join([hashlib.sha256(name.encode()).digest() for name in some])
     parts = np.frombuffer(digests, ">u8").reshape(-1, 4)
     order = np.argsort(parts[:, 0], kind="stable")
     if (np.diff(parts[order, 0]) == 0).any():  # once in ten million times

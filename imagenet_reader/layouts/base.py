@@ -81,7 +81,7 @@ ALL = Request(all=True)
 
 
 class Snapshot(NamedTuple):
-    """The state of a layout: an identity (SHA-256, hex), which differs after any change, and the stamps of its files."""
+    """The state of a layout: an identity, SHA-256 (hex); it differs after any change; and the stamps of files."""
 
     identity: str
     stamps: tuple[Stamp, ...] = ()
