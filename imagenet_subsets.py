@@ -81,22 +81,13 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
 
     @functools.cached_property
     def plan(self) -> "Plan":
-        """The plan that follows from the options, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows.
-
-        Raises:
-            OSError: a file cannot be read, or does not exist.
-            ValueError: an option or a list is not what it should be.
-        """
+        """The plan that follows from the options, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows."""
         self._check_options()
         own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
         return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing, self.columns())
 
     def columns(self) -> "Columns":
-        """The classes and columns of the rows, ``imagenet_reader.rows.Columns``.
-
-        Raises:
-            ValueError: the option ``classes`` names no classes.
-        """
+        """The classes and columns of the rows, ``imagenet_reader.rows.Columns``."""
         return Columns(lists.published_labels(self.classes), self.real_labels)
 
     def features(self) -> datasets.Features:
@@ -151,11 +142,9 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
         splits, known = self.splits, list(self._possible_subset())
         if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(known)):
             also = " 'unlabeled' is one with unlabeled=True." if "unlabeled" in str(splits) else ""
-            raise ValueError(
-                f"splits={splits!r:.200}: expected a list out of {known}, the splits of {self.name!r}.{also}"
-            )
+            raise ValueError(f"splits={splits!r:.200}: expected a list out of {known}, those of {self.name!r}.{also}")
         if self.classes is not None and any(of_list.name == "test" for of_list in self._subset().values()):
-            raise ValueError("The official test images have no labels, so classes=... needs splits without them: leave 'test' out of splits.")
+            raise ValueError("The official test images have no labels, so classes=... cannot choose: leave out 'test'.")
 
     def _possible_subset(self) -> "dict[str, SplitList]":
         """All splits that this config can have, and their lists; ``test`` of ``lt`` is not the official test set."""
@@ -257,6 +246,7 @@ class ImagenetSubsets(TableBuilder):
         check_config_name(kwargs.get("config_name"), self.builder_configs)
         for option in CUSTOM.values():  # neither an array nor a generator can be compared with a default
             kwargs[option] = as_given(kwargs.get(option))
+        self._damage = Damage()  # of all shards that this process reads
         self._source_options = kwargs.get("storage_options") or {}
         kwargs["storage_options"] = dict(self._source_options)  # datasets adds to them
         check_data_dir(data_dir)
@@ -278,25 +268,17 @@ class ImagenetSubsets(TableBuilder):
             raise ValueError(f"data_dir is missing: pass the folder of the images. {facts.SUPPORTED_LAYOUTS} {advice}")
         splits, is_streaming = self.config.plan.splits, getattr(dl_manager, "is_streaming", False)
         if self.unfinished_dir is not None and not is_streaming:
-            self._check_space()
+            needed = sum(int(split.rows["size"].sum()) for split in splits.values())
+            advice = " (to write none, pass in_place=True; to write to another disk, pass cache_dir=... or set HF_HOME)"
+            what = f"the images of {self.config.name}"
+            check_space(self.unfinished_dir, 0 if self.config.in_place else needed, what, advice)
             archives = [layout.path for layout in self.config.plan.layouts]
             self.write_record(self.config.name, self.config.chosen_options(), archives)
         # datasets compares what it has written with this, on every version; only reading finds damage that is skipped.
         rows = {name: len(split.rows) for name, split in splits.items()}
         self.info.splits = None if self.config.on_missing == "skip" and not is_streaming else _split_infos(rows)
-        return [
-            datasets.SplitGenerator(name=name, gen_kwargs={"reader": split.reader, "shards": split.shards})
-            for name, split in splits.items()
-        ]
-
-    def _check_space(self) -> None:
-        if not self.config.in_place:
-            needed = sum(int(split.rows["size"].sum()) for split in self.config.plan.splits.values())
-            advice = (
-                " (to write none of them, pass in_place=True; to write them to another disk, pass cache_dir=... or set "
-                "HF_HOME)"
-            )
-            check_space(self.unfinished_dir or "", needed, f"the images of {self.config.name}", advice)
+        given = {name: {"reader": split.reader, "shards": split.shards} for name, split in splits.items()}
+        return [datasets.SplitGenerator(name=name, gen_kwargs=of_split) for name, of_split in given.items()]
 
     def _generate_examples(self, reader: "Reader", shards: "list[Rows]") -> Iterator[Any]:
         for batch in self._read(reader, shards):
@@ -319,10 +301,6 @@ class ImagenetSubsets(TableBuilder):
         if self._source_options:
             set_storage_options(data_dir, self._source_options)
 
-    @functools.cached_property
-    def _damage(self) -> "Damage":
-        return Damage()  # of all shards that this process reads
-
     @property
     def resumable(self) -> bool:
         """Whether streaming can resume by counting rows: not if damaged ones are skipped."""
@@ -342,8 +320,8 @@ class ImagenetSubsets(TableBuilder):
         return without_empty_columns(dataset, self.config.plan)
 
     def _warn_of_missing(self) -> None:
-        plan = self.config.plan
-        plan.warn_of_missing({split: self.info.splits[split].num_examples for split in plan.subset})
+        rows = {split: self.info.splits[split].num_examples for split in self.config.plan.subset}
+        self.config.plan.warn_of_missing(rows)
 
 
 def _split_infos(rows: dict[str, int]) -> datasets.SplitDict:
@@ -428,9 +406,7 @@ def load_dataset(
     given = locals()
     options = {option: given[option] for option in ImagenetSubsetsConfig.__annotations__} | unknown
     if streaming and num_proc is not None:
-        raise NotImplementedError(
-            "A streaming dataset is not prepared, so num_proc cannot be combined with streaming=True."
-        )
+        raise NotImplementedError("A streaming dataset is not prepared, so leave out num_proc with streaming=True.")
     check_num_proc(num_proc)
     options |= {"config_name": name, "data_dir": data_dir, "features": features, "storage_options": storage_options}
     if streaming:
