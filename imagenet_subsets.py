@@ -127,15 +127,15 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
         return {name: value for name, value in options.items() if value != getattr(ImagenetSubsetsConfig, name)}
 
     def _check_options(self) -> None:
+        custom = self.name == "custom"
         for name, allowed in OPTIONS.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r:.200} is not known; choose one of {list(allowed)}.")
         if self.unlabeled and self.name not in UNLABELED:
             raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
-        if self.name != "custom" and (self.train_list or self.validation_list):
+        if (self.validation_list and not self.train_list) or (self.train_list and not custom):
             raise ValueError(LISTS_OF_CUSTOM)
-        # Without data_dir, datasets.get_dataset_infos only asks for the description.
-        if self.name == "custom" and not self.train_list and (self.data_dir is not None or self.validation_list):
+        if custom and not self.train_list and self.data_dir is not None:  # else only the description is asked for
             raise ValueError(LISTS_OF_CUSTOM)
         if self.real_labels not in (True, False):
             raise ValueError(f"real_labels={self.real_labels!r:.200}: expected True or False.")
@@ -373,20 +373,17 @@ def load_dataset(
         on_missing: ``"error"`` (default), or ``"skip"`` to leave out images that are absent or damaged.
         image_bytes: ``"benchmark"`` (default), the images as TFDS and torchvision decode them (see ``as_benchmark``),
             or ``"archive"``, the bytes of the archive.
-        unlabeled: of ``1pct`` and ``10pct``: ``True`` adds the split ``unlabeled``, all other training images
-            (label -1).
+        unlabeled: of ``1pct`` and ``10pct``: adds the split ``unlabeled``, all other training images (label -1).
         train_list: of ``custom``: the images of ``train``, the path of a text file with one image per line, or such
-            lines as a list, a NumPy array, a pandas Series or any iterable, see
-            ``imagenet_reader.own_lists.read_image_list``.
+            lines as any iterable, see ``imagenet_reader.own_lists.read_image_list``.
         validation_list: of ``custom``: those of ``validation``; by default the official validation images.
         classes: ``"imagenet100"``, the classes of ImageNet-100 (Tian et al. 2020), or a list of wnids: only rows of
-            these classes, whose labels count from 0 in the order of the sorted wnids. No list has the number of
-            training images of each class, so ``full`` and ``unlabeled`` of some classes are checked against the
-            published lists, and against the 732 to 1,300 images that each class has.
-        real_labels: ``True`` adds the column ``real_labels`` to splits of official validation images: their ReaL
-            labels (Beyer et al. 2020), a list per row, which is empty for 3,163 images. With ``classes``, labels of
-            other classes are left out.
-        in_place: ``True`` leaves the images in the archives: rows store image locations instead of copies.
+            these classes, whose labels count from 0 in the order of the sorted wnids. As no list has the number of
+            training images of each class, ``full`` and ``unlabeled`` are then checked against the published lists, and
+            the 732 to 1,300 images that each class has.
+        real_labels: adds the column ``real_labels`` to splits of official validation images: their ReaL labels (Beyer
+            et al. 2020) of the chosen classes, a list per row, which is empty for 3,163 images.
+        in_place: leaves the images in the archives: rows store image locations instead of copies.
         trust_remote_code: is accepted and has no effect, as in datasets 4 and later.
 
     Returns:
