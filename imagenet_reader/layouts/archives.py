@@ -183,7 +183,7 @@ class ClassTars(Layout):
         return f"{len(absent):,} class tars are missing: {shorten(absent)}. Unpack the training archive again."
 
 
-class _KaggleArchive(Layout):
+class KaggleArchive(Layout):
     """One of Kaggle's archives: the newest, since "..._patched2019" comes last."""
 
     pattern: ClassVar[str]
@@ -195,7 +195,7 @@ class _KaggleArchive(Layout):
         return cls(path := join(data_dir, found[-1]), (path,)) if found else None
 
 
-class KaggleZip(_KaggleArchive):
+class KaggleZip(KaggleArchive):
     """Kaggle's zip of all images."""
 
     name: ClassVar = "Kaggle's zip"
@@ -223,7 +223,7 @@ class KaggleZip(_KaggleArchive):
         return last_of_each_name(table, self.path)
 
 
-class KaggleTar(_KaggleArchive):
+class KaggleTar(KaggleArchive):
     """Kaggle's .tar.gz after gunzip; its annotations and lists are left out."""
 
     name: ClassVar = "Kaggle's tar"
