@@ -92,13 +92,14 @@ class Pieces(File):
         self._start, self._piece = 0, b""
 
     def read(self, offset: int, size: int) -> bytes:
-        if not self.holds(offset, size):
+        begin = offset - self._start
+        if begin < 0 or begin + size > len(self._piece):
             end = self._start + len(self._piece)
             # The next piece continues this one if it then contains what is asked for.
             self._start = end if end <= offset <= end + self._size - size else offset
             self._piece = b""  # free the memory before reading
             self._piece = self._file.read(self._start, max(size, self._size))
-        begin = offset - self._start
+            begin = offset - self._start
         return self._piece[begin : begin + size]
 
     def holds(self, offset: int, size: int = 1) -> bool:
