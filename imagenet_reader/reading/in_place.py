@@ -24,7 +24,7 @@ from imagenet_reader.reading import addresses
 from imagenet_reader.reading.batches import fetch_images, read_checked
 
 THREADS = 16
-OPEN_ARCHIVES = 8  # at most, per process; a config reads from three
+_FILES = FilePool(8)  # a config reads from three archives
 
 
 class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -37,16 +37,6 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
     """
 
     protocol = addresses.SCHEME
-
-    @classmethod
-    def _strip_protocol(cls, path: Any) -> Any:
-        if isinstance(path, list):
-            return [cls._strip_protocol(part) for part in path]
-        return os.fspath(path).removeprefix(addresses.PREFIX)
-
-    def unstrip_protocol(self, name: str) -> str:
-        """The path with the scheme."""
-        return addresses.PREFIX + str(self._strip_protocol(name))
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> io.BytesIO:
         if mode != "rb":
@@ -61,11 +51,26 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
         """As in ``fsspec``: the bytes of one image, or ``{path: bytes}`` of several, which are read at once."""
         if isinstance(path, str):
             return self.cat_file(path)
-        remote = [name for name in path if is_url(addresses.parse(name).where.file)]
-        files = _fetch(remote, on_error)
+        places = {name: address for name in path if is_url((address := addresses.parse(name)).where.file)}
+        files: dict[str, File] = {}
+        try:
+            if places:
+                fetched = fetch_images([(address.format, address.where) for address in places.values()])
+                files = dict(zip(places, fetched))
+        except OSError:  # else each is read by itself
+            if on_error == "raise":
+                raise
+
+        def read(name: str) -> Any:
+            try:
+                return read_image(name, files.get(name))
+            except (OSError, ValueError) as error:
+                if on_error == "raise":
+                    raise
+                return error if on_error == "return" else None
+
         with ThreadPoolExecutor(THREADS) as pool:
-            images = pool.map(lambda name: _read_or_error(name, on_error, files.get(name)), path)
-            return {name: image for name, image in zip(path, images) if image is not None}
+            return {name: image for name, image in zip(path, pool.map(read, path)) if image is not None}
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """Name, size in bytes and type of an image."""
@@ -94,29 +99,6 @@ class _ImageFile(io.BytesIO):
     def size(self) -> int:
         """Bytes, as files of ``fsspec`` have it."""
         return len(self.getbuffer())
-
-
-def _fetch(paths: list[str], on_error: str) -> dict[str, File]:
-    """The parts of remote files that hold images; none if that fails, so that each is read by itself."""
-    places = [addresses.parse(path) for path in paths]
-    try:
-        return dict(zip(paths, fetch_images([(place.format, place.where) for place in places]) if places else ()))
-    except OSError:
-        if on_error == "raise":
-            raise
-        return {}
-
-
-def _read_or_error(path: str, on_error: str, file: File | None = None) -> Any:
-    try:
-        return read_image(path, file)
-    except (OSError, ValueError) as error:
-        if on_error == "raise":
-            raise
-        return error if on_error == "return" else None
-
-
-_FILES = FilePool(OPEN_ARCHIVES)
 
 
 def read_image(path: str, file: File | None = None) -> bytes:
