@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from imagenet_reader.facts import CLASS_TAR, TRAIN_NAME, ArchiveError
 from imagenet_reader.io import READ_AHEAD, open_file
-from imagenet_reader.io.local import File, FilePool, Pieces
+from imagenet_reader.io.local import File, LocalFile, Pieces, file_pool
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.log import progress_bar, warn
 from imagenet_reader.rows import fixed_width
@@ -37,7 +37,6 @@ DIGITS = b"01234567"
 CHUNK = 1024  # headers checked together
 NO_HEADER = "no tar header"
 APPLE_DOUBLE = b"._"  # macOS's tar stores attributes in such a member before each member (RFC 1740)
-A_CLASS = 2000  # names: a class of ImageNet has up to 1,300
 
 THREADS = 16
 STREAM_BYTES = 8 << 20
@@ -49,6 +48,7 @@ MEMBERS = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64
 
 Read = Callable[[int, int], bytes]
 GoOn = Callable[[int], bool]
+Open = Callable[[str], LocalFile]
 
 
 # ------------------------------------------------------------------------------------------------- headers
@@ -109,9 +109,7 @@ class _Walk:
         self.headers, self.done = 0, False  # how many were passed; whether it has reached the end
         self.error: Exception | None = None
         self._tables: list[pa.Table] = []
-        self._headers: list[bytes] = []  # of regular members, not checked yet
-        self._offsets: list[int] = []
-        self._sizes: list[int] = []
+        self._unchecked: list[tuple[bytes, int, int]] = []  # header, offset and size of regular members
 
     def advance(self, read: Read, go_on: GoOn = lambda offset: True) -> None:
         """Pass headers up to the end or an error, or until ``go_on`` returns false."""
@@ -130,8 +128,7 @@ class _Walk:
         return pa.concat_tables(tables).combine_chunks()
 
     def _pass_headers(self, read: Read, go_on: GoOn) -> None:
-        headers, offsets, sizes, last = self._headers, self._offsets, self._sizes, self.end - BLOCK
-        position = self.position
+        unchecked, last, position = self._unchecked, self.end - BLOCK, self.position
         for _ in range(CHUNK):
             if not go_on(position):
                 return
@@ -141,9 +138,7 @@ class _Walk:
             digits = header[124:135]
             simple = len(header) == BLOCK and header[TYPE] == FILE and header[135] == 0 and not digits.strip(DIGITS)
             if simple and (size := int(digits, 8)) <= last - position:
-                headers.append(header)
-                offsets.append(position)
-                sizes.append(size)
+                unchecked.append((header, position, size))
             elif header == ZERO_BLOCK:
                 self.done = True
                 return
@@ -167,9 +162,7 @@ class _Walk:
             raise self._error(position, f"{found}: the archive is cut off or damaged")
         kind = header[TYPE]
         if kind in REGULAR:
-            self._headers.append(header)
-            self._offsets.append(position)
-            self._sizes.append(size)
+            self._unchecked.append((header, position, size))
         elif kind in EXTENSIONS and (
             kind in b"LS" or size > MAX_PAX or PAX_OVERRIDES.search(read(position + BLOCK, padded(size)))
         ):
@@ -178,17 +171,16 @@ class _Walk:
 
     def _check_headers(self) -> None:
         """Check the passed headers and keep their members; the first error replaces any later one."""
-        if not self._headers:
+        if not self._unchecked:
             return
-        sums = np.frombuffer(b"".join(self._headers), np.uint8).reshape(-1, BLOCK).sum(axis=1, dtype=np.uint32)
-        wrong = np.flatnonzero(sums != [_stated_sum(header[CHECKSUM]) for header in self._headers])
+        (headers, offsets, sizes), self._unchecked = zip(*self._unchecked), []
+        sums = np.frombuffer(b"".join(headers), np.uint8).reshape(-1, BLOCK).sum(axis=1, dtype=np.uint32)
+        wrong = np.flatnonzero(sums != [_stated_sum(header[CHECKSUM]) for header in headers])
         end = int(wrong[0]) if len(wrong) else len(sums)
         if len(wrong):
-            self.error = self._error(self._offsets[end], NO_HEADER)
-        names = pa.array([base_name(header[NAME]) for header in self._headers[:end]], pa.binary())
-        table = pa.table([names, self._offsets[:end], self._sizes[:end]], schema=MEMBERS)
-        for column in (self._headers, self._offsets, self._sizes):
-            column.clear()
+            self.error = self._error(offsets[end], NO_HEADER)
+        names = pa.array([base_name(header[NAME]) for header in headers[:end]], pa.binary())
+        table = pa.table([names, offsets[:end], sizes[:end]], schema=MEMBERS)
         own = pc.starts_with(names, self.prefix)
         for member in table.filter(pc.invert(own)).to_pylist():
             if TRAIN_NAME.fullmatch(member["name"]):
@@ -244,11 +236,8 @@ def _prefix(class_tar: bytes) -> bytes:
 
 def last_of_each_name(table: pa.Table, path: str) -> pa.Table:
     """Keep only the last member of each name, as unpacking would, with a warning."""
-    if len(table) <= A_CLASS:  # Arrow counts four times as fast as NumPy sorts, but takes ten times the memory
-        distinct = len(table["name"].unique())
-    else:
-        names = np.sort(fixed_width(table["name"]))
-        distinct = 1 + int((names[1:] != names[:-1]).sum())
+    names = np.sort(fixed_width(table["name"]))
+    distinct = len(names) - int((names[1:] == names[:-1]).sum())
     if distinct == len(table):
         return table
     last = {name: row for row, name in enumerate(table["name"].to_pylist())}
@@ -269,8 +258,8 @@ def _finish(walks: Sequence[_Walk], what: str) -> Iterator[pa.Table]:
     with progress_bar(f"Indexing {what}", total) as bar, ThreadPoolExecutor(THREADS) as pool:
         way = stream = functools.partial(_stream, walks)
         if not walks or not is_url(walks[0].path):
-            files = FilePool()
-            hops = [functools.partial(_hop, walks, files, pool, threads) for threads in (1, THREADS)]
+            opened = file_pool()
+            hops = [functools.partial(_hop, walks, opened, pool, threads) for threads in (1, THREADS)]
             way = max([*hops, stream], key=functools.partial(_pace, walks))
         while _unfinished(walks):
             before = sum(walk.position for walk in walks)
@@ -293,7 +282,7 @@ def _pace(walks: Sequence[_Walk], way: Callable[[float], None]) -> float:
     return (sum(walk.headers for walk in walks) - before) / (time.perf_counter() - began)
 
 
-def _hop(walks: Iterable[_Walk], files: FilePool, pool: ThreadPoolExecutor, threads: int, deadline: float) -> None:
+def _hop(walks: Iterable[_Walk], opened: Open, pool: ThreadPoolExecutor, threads: int, deadline: float) -> None:
     """Advance some walks at once, each by a thread that reads header by header."""
     shared, until = iter(_unfinished(walks)), deadline
 
@@ -302,7 +291,7 @@ def _hop(walks: Iterable[_Walk], files: FilePool, pool: ThreadPoolExecutor, thre
 
     def hop() -> None:
         for walk in itertools.takewhile(lambda _: has_time(), shared):
-            walk.advance(files.get(walk.path).read, has_time)
+            walk.advance(opened(walk.path).read, has_time)
 
     futures = [pool.submit(hop) for _ in range(threads)]
     try:

@@ -120,29 +120,29 @@ def _name_and_image(window: Pieces, start: int, end: int) -> tuple[bytes, tuple[
 
 def _features(window: Pieces, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield the key of each feature, and the byte range of its value."""
-    for features in _messages(window, start, end):
-        for entry in _messages(window, *features):
-            key, value = b"", None
-            for number, first, last in _fields(window, *entry):
-                if number == 1:
-                    key = window.read(first, min(last - first, WINDOW))
-                elif number == 2:
-                    value = first, last
-            if value is not None:
-                yield key, *value
+    for entry in _nested(window, start, end):
+        key, value = b"", None
+        for number, first, last in _fields(window, *entry):
+            if number == 1:
+                key = window.read(first, min(last - first, WINDOW))
+            elif number == 2:
+                value = first, last
+        if value is not None:
+            yield key, *value
 
 
 def _only_bytes(window: Pieces, start: int, end: int) -> tuple[int, int]:
     """The byte range of the first value in a bytes feature."""
-    for values in _messages(window, start, end):
-        for value in _messages(window, *values):
-            return value
+    for value in _nested(window, start, end):
+        return value
     raise _UnexpectedData("has a feature without bytes")
 
 
-def _messages(window: Pieces, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The byte ranges of field 1 in a message."""
-    return ((first, last) for number, first, last in _fields(window, start, end) if number == 1)
+def _nested(window: Pieces, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The byte ranges of field 1 in field 1 of a message."""
+    for number, *field in _fields(window, start, end):
+        if number == 1:
+            yield from ((first, last) for inner, first, last in _fields(window, *field) if inner == 1)
 
 
 def _fields(window: Pieces, start: int, end: int) -> Iterator[tuple[int, int, int]]:

@@ -138,28 +138,21 @@ def doubt(folder: str, names: Collection[bytes]) -> None:
 
 def indexed_archive(file: str | os.PathLike[str]) -> str | None:
     """The path of the archive whose index is kept in a file; ``None`` if the file is damaged or does not say."""
-    with open(file, "rb") as stream:
-        content = _undamaged(stream.read())
-    metadata = (content and pq.read_schema(pa.BufferReader(content)).metadata) or {}
+    table = _read_cached(file)
+    metadata = {} if table is None else table.schema.metadata or {}
     return os.fsdecode(metadata[b"archive"]) if b"archive" in metadata else None
 
 
 def read_index_file(content: bytes) -> pa.Table | None:
     """The table in the content of an index file; ``None`` if it is damaged."""
-    parquet = _undamaged(content)
-    return None if parquet is None else read_table(pa.BufferReader(parquet))
+    digest, parquet = content[:32], memoryview(content)[32:]
+    return read_table(pa.BufferReader(parquet)) if hashlib.sha256(parquet).digest() == digest else None
 
 
-def _read_cached(file: str) -> pa.Table | None:
+def _read_cached(file: str | os.PathLike[str]) -> pa.Table | None:
     with contextlib.suppress(OSError), open(file, "rb") as stream:
         return read_index_file(stream.read())
     return None
-
-
-def _undamaged(content: bytes) -> memoryview | None:
-    """The Parquet file in the content of an index file; ``None`` if it is damaged."""
-    digest, rest = content[:32], memoryview(content)[32:]
-    return rest if hashlib.sha256(rest).digest() == digest else None
 
 
 def write_index_file(table: pa.Table, file: str) -> None:

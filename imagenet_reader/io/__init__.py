@@ -1,10 +1,6 @@
-"""The bytes of a file, wherever it is: the only code that asks for them.
-
-A path of this machine is read with ``preadv``, see ``local``; any other URL is read through ``fsspec``, see ``remote``.
-"""
+"""The bytes of a file, wherever it is: at a path of this machine, see ``local``, or at another URL, see ``remote``."""
 
 import contextlib
-import functools
 import io
 import os
 import re
@@ -42,13 +38,10 @@ def stamps_of(urls: Sequence[str]) -> tuple[Stamp, ...]:
 
 def exists(url: str) -> bool:
     """Whether there is a file at a path or URL."""
-    if not is_url(url):
-        return os.path.isfile(url)
     try:
-        remote_stamp(url)
+        return remote_stamp(url).size >= 0 if is_url(url) else os.path.isfile(url)
     except (FileNotFoundError, IsADirectoryError):
         return False
-    return True
 
 
 class Listing:
@@ -71,9 +64,4 @@ class Listing:
         if folder not in self._lines:
             self._lines[folder] = "\n".join(["", *(name for name in self.names(folder) if "\n" not in name), ""])
         # One search in all names takes a tenth of the time of one per name.
-        return sorted(_line(pattern).findall(self._lines[folder]))
-
-
-@functools.cache
-def _line(pattern: str) -> re.Pattern[str]:
-    return re.compile(rf"\n({pattern})(?=\n)")
+        return sorted(re.findall(rf"\n({pattern})(?=\n)", self._lines[folder]))

@@ -18,7 +18,7 @@ import pyarrow as pa
 from imagenet_reader.facts import ArchiveError, ChangedFile
 from imagenet_reader.formats.images import FORMATS, Format, Where
 from imagenet_reader.index.kept import doubt
-from imagenet_reader.io.local import File, FilePool, LocalFile, Stamp
+from imagenet_reader.io.local import File, LocalFile, Stamp, file_pool
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.io.remote import fetch
 from imagenet_reader.log import warn
@@ -44,36 +44,36 @@ Place = tuple[Format, File, Where]  # how an image lies in its file, the open fi
 class DamagedImage(ArchiveError):
     """An image cannot be decoded; ``place`` says where it is, ``reason`` what is wrong with it."""
 
-    def __init__(self, place: str, reason: str, advice: str = "Download the archive again."):
-        super().__init__(place, reason, advice)
-        self.place, self.reason, self.advice = place, reason, advice
+    advice = "Download the archive again."
+
+    def __init__(self, place: str, reason: str):
+        super().__init__(place, reason)
+        self.place, self.reason = place, reason
 
     def __str__(self) -> str:
         return f"{self.place} is damaged ({self.reason}). {self.advice}"
 
 
-def read_checked(place: Place, buffer: memoryview) -> memoryview | bytes:
-    """Read an image into a buffer, and check it and its file; return what is decoded, see ``as_benchmark``."""
-    image = _read_unconfirmed(place, buffer)
-    _confirm(place)
-    return image
+def read_checked(place: Place, buffer: memoryview, confirm: bool = True) -> memoryview | bytes:
+    """Read an image into a buffer, and check it and its file; return what is decoded, see ``as_benchmark``.
 
-
-def _read_unconfirmed(place: Place, buffer: memoryview) -> memoryview | bytes:
-    """As ``read_checked``, but before the image is used, the file must be confirmed."""
+    Without ``confirm``, it is the caller who confirms that the file is the one that was indexed, before it is used.
+    """
     image_format, file, where = place
     try:
         image_format.read(file, where, buffer)
-        return as_benchmark(buffer)
+        image = as_benchmark(buffer)
     except Exception as error:  # Pillow's errors have no common base
         if not is_damage(error):
             raise
         _confirm(place)
         raise DamagedImage(image_format.describe(where), reason(error)) from error
+    if confirm:
+        _confirm(place)
+    return image
 
 
 def _confirm(place: Place) -> None:
-    """Raise ``ChangedFile`` if an open file is not the one that was indexed."""
     _, file, where = place
     if file.stamp() != where.stamp:
         raise ChangedFile(f"{where.file} has changed since it was indexed. Load again once the file is complete.")
@@ -94,22 +94,13 @@ def reason(error: Exception) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """Reads the images of an index.
+    """Reads the images of an index."""
 
-    Attributes:
-        format: how they lie in the files, a key of ``FORMATS``.
-        files: paths of the files; folders, if each image is a file. A row's ``file`` is a number in it, 0 if absent.
-        stamps: the stamp of each file when it was indexed; none for folders, whose rows have stamps.
-        origin: what the files were made from, for messages; empty if they are originals.
-        folder: the folder of extracted images, in whose index changed and damaged ones are doubted; else empty.
-        columns: the columns of the rows.
-    """
-
-    format: str
-    files: tuple[str, ...]
-    stamps: tuple[Stamp, ...] = ()
-    origin: str = ""
-    folder: str = ""
+    format: str  # how they lie in the files, a key of ``FORMATS``
+    files: tuple[str, ...]  # of whose numbers a row has one, 0 if absent; folders, if each image is a file
+    stamps: tuple[Stamp, ...] = ()  # of each file when it was indexed; none for folders, whose rows have stamps
+    origin: str = ""  # what the files were made from, for messages; empty if they are originals
+    folder: str = ""  # of extracted images, in whose index changed and damaged ones are doubted; else empty
     columns: Columns = PUBLISHED
 
     def where(self, row: Any) -> Where:
@@ -151,17 +142,15 @@ class OpenReader:
 
     def __init__(self, reader: Reader):
         self.reader, self.stop = reader, threading.Event()
-        self._format, self._pool = FORMATS[reader.format], FilePool()
+        self._format = FORMATS[reader.format]
+        self._open = file_pool() if self._format.shared else LocalFile
 
     def places(self, rows: Sequence[Any]) -> Iterator[Place]:
         """Where to read each of the rows, in this order; of remote files, all that they need is fetched at once."""
         places = [(self._format, self.reader.where(row)) for row in rows]
         remote = is_url(self.reader.files[0])
-        files = fetch_images(places, self.stop) if remote else (self._open(where) for _, where in places)
+        files = fetch_images(places, self.stop) if remote else (self._open(where.file) for _, where in places)
         return ((self._format, file, where) for (_, where), file in zip(places, files))
-
-    def _open(self, where: Where) -> File:
-        return self._pool.get(where.file) if self._format.shared else LocalFile(where.file)
 
 
 def fetch_images(places: Sequence[tuple[Format, Where]], stop: threading.Event | None = None) -> Sequence[File]:
@@ -173,15 +162,7 @@ def fetch_images(places: Sequence[tuple[Format, Where]], stop: threading.Event |
 
 
 class Batch:
-    """Rows and their images; ``table`` has them as they are written.
-
-    Attributes:
-        rows: structured array ``[n]``, see ``rows``.
-        columns: those of the table.
-        buffer: ``uint8``, the images as they were read, one after the other; ``begins``, ``int32 [n + 1]``, where.
-        images: their bytes: parts of the buffer, unless they were ``changed``.
-        left_out: row number -> what is wrong with a damaged image that is left out.
-    """
+    """Rows and their images, which are read into ``buffer`` one after the other."""
 
     def __init__(self, rows: Rows, buffer: npt.NDArray[np.uint8], columns: Columns):
         self.rows, self.columns = rows, columns
@@ -189,8 +170,8 @@ class Batch:
         self.buffer = buffer if len(buffer) >= self.begins[-1] else np.empty(self.begins[-1], np.uint8)
         view = memoryview(self.buffer.data)
         self.images: list[memoryview | bytes] = [view[begin:end] for begin, end in itertools.pairwise(self.begins)]
-        self.changed = False
-        self.left_out: dict[int, str] = {}
+        self.changed = False  # whether some are no longer in the buffer
+        self.left_out: dict[int, str] = {}  # row number -> what is wrong with a damaged image that is left out
 
     def table(self) -> pa.Table:
         """The rows without damaged ones, as ``rows.Columns`` has them; a copy only if an image was changed."""
@@ -293,10 +274,11 @@ def _read(opened: OpenReader, image_bytes: str, skip: bool, batch: Batch) -> Non
             break
         read[place[2].file] = place
         try:
-            image = _read_unconfirmed(place, memoryview(batch.images[k]))
+            image = read_checked(place, memoryview(batch.images[k]), confirm=False)
         except DamagedImage as error:
             if not skip:
-                raise DamagedImage(error.place, error.reason, SKIP_ADVICE) from error
+                error.advice = SKIP_ADVICE
+                raise
             batch.left_out[k] = f"{error.place} is damaged ({error.reason})."
         else:
             if isinstance(image, bytes) and image_bytes == "benchmark":

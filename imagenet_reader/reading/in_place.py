@@ -18,13 +18,13 @@ from fsspec import AbstractFileSystem
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.formats.images import Format, Where
 from imagenet_reader.index.kept import doubt
-from imagenet_reader.io.local import File, FilePool, LocalFile, stamp_of_status
+from imagenet_reader.io.local import File, LocalFile, file_pool, stamp_of_status
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.batches import fetch_images, read_checked
 
 THREADS = 16
-_FILES = FilePool(8)  # a config reads from three archives
+_open_shared = file_pool(8)  # a config reads from three archives
 
 
 class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -84,13 +84,6 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
         info = self.info(path)
         return [info] if detail else [info["name"]]
 
-    def modified(self, path: str) -> float:
-        """The modification time of the file of an image, in seconds."""
-        version = addresses.parse(path).where.stamp.version
-        if isinstance(version, str):
-            raise NotImplementedError("a remote file has an ETag instead of a time")
-        return version / 1e9
-
 
 class _ImageFile(io.BytesIO):
     """An image in memory. Unlike those of ``BytesIO``, its methods can be replaced, as ``datasets`` does."""
@@ -130,5 +123,4 @@ def _open_unchanged(where: Where, image_format: Format) -> LocalFile:
             f"{where.file} has changed since this in-place dataset was built. "
             "Load the dataset again once the file is complete."
         )
-    # The inode is part of the key, so that another file of this name is opened, too.
-    return _FILES.get(where.file, status.st_ino) if image_format.shared else LocalFile(where.file)
+    return (_open_shared if image_format.shared else LocalFile)(where.file, status.st_ino)
