@@ -31,10 +31,7 @@ IMAGES = pa.array([b"jpg", b"jpeg", b"JPEG"])
 
 
 def official_name(path: str) -> str | None:
-    """The official file name in a path, such as ``n01440764_10026.JPEG``; ``None`` if it has none.
-
-    The path may have folders, and any extension or none; a training image with the wnid of another class has no name.
-    """
+    """The official file name in a path; ``None`` if it has none, or the wnid of another class added."""
     match = _NAME.fullmatch(path.rpartition("/")[2])
     if match is None or (match["wnid"] and match["added"] not in (None, match["wnid"])):
         return None

@@ -82,12 +82,9 @@ def _number(field: bytes) -> int:
 
 @functools.lru_cache(1 << 14)  # an archive has some thousands of different checksums
 def _stated_sum(field: bytes) -> int:
-    """The sum of a header's bytes that this checksum field states; -1 if the field has no number.
-
-    The field itself counts as spaces, but the caller's sum includes its bytes, so they are added.
-    """
+    """The sum of a header's bytes that this checksum field states; -1 if the field has no number."""
     try:
-        total = _number(field) - sum(b" " * 8) + sum(field)
+        total = _number(field) - sum(b" " * 8) + sum(field)  # it states the sum with spaces in its own place
     except ValueError:
         return -1
     return total if 0 <= total <= 255 * BLOCK else -1

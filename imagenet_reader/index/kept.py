@@ -74,10 +74,7 @@ def load_index(path: str, identity: str) -> pa.Table | None:
 
 
 def kept_index(path: str, identity: str, find: Callable[[], pa.Table]) -> pa.Table:
-    """The cached index of what is at ``path``; if there is none, ``find()`` makes it.
-
-    Where it cannot be cached, a warning says so, and the next load makes it again.
-    """
+    """The cached index of what is at ``path``; if there is none, ``find()`` makes it."""
     table = load_index(path, identity)
     if table is None:
         with locked_index(path):
@@ -119,10 +116,7 @@ def _warning_if_not_kept() -> Iterator[None]:
 
 
 def doubt(folder: str, names: Collection[bytes]) -> None:
-    """Note in the index of a folder of extracted images that these are damaged or have changed: loads look them up.
-
-    Folders do not show this: see ``layouts.folders``.
-    """
+    """Have loads look up these extracted images of a folder, which are damaged or have changed: folders hide this."""
     file = index_path(folder)
     if not folder or not os.path.exists(file):
         return

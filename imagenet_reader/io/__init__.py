@@ -1,7 +1,6 @@
 """The bytes of a file, wherever it is: at a path of this machine, see ``local``, or at another URL, see ``remote``."""
 
 import contextlib
-import io
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +8,7 @@ from typing import IO
 
 from imagenet_reader.io.local import File, LocalFile, Stamp, stamp_of_status
 from imagenet_reader.io.paths import is_url
-from imagenet_reader.io.remote import RawFile, RemoteFile, remote_names, remote_stamp, remote_stamps
+from imagenet_reader.io.remote import PythonFile, RemoteFile, remote_names, remote_stamp, remote_stamps
 
 READ_AHEAD = 32 << 20  # bytes of a remote file that are fetched together, by several requests
 
@@ -22,7 +21,7 @@ def open_file(url: str) -> File:
 @contextlib.contextmanager
 def open_python_file(url: str, buffer: int = READ_AHEAD) -> Iterator[IO[bytes]]:
     """Context of a file of Python at a path or URL; of a remote one, ``buffer`` bytes are fetched together."""
-    with open(url, "rb") if not is_url(url) else io.BufferedReader(RawFile(RemoteFile(url)), buffer) as file:
+    with PythonFile(RemoteFile(url), buffer) if is_url(url) else open(url, "rb") as file:
         yield file
 
 

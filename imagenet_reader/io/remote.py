@@ -2,17 +2,16 @@
 
 import asyncio
 import concurrent.futures
-import io
 import itertools
 import os
 import threading
-import urllib.parse
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 import fsspec
 import fsspec.asyn
+from fsspec.spec import AbstractBufferedFile
 
 from imagenet_reader.io.local import File, Stamp
 from imagenet_reader.io.paths import is_http, join
@@ -33,7 +32,7 @@ _VERSIONS = (
 _T = TypeVar("_T")
 _System = Any  # an fsspec.AbstractFileSystem, which is not typed
 _options: dict[str, dict[str, Any]] = {}  # by server
-_answers_ranges: dict[str, bool] = {}  # by server
+_answer_ranges: set[str] = set()  # servers
 # In a fork, fsspec drops the file systems of the parent. If they were closed there, the parent would miss the answers
 # on its open connections, because both processes share the epoll instance of the event loop.
 _used: set[_System] = set()
@@ -152,7 +151,7 @@ def remote_stamps(urls: Sequence[str]) -> tuple[Stamp, ...]:
             for info in _infos(folder):
                 if info.get("type") != "directory" and info.get("size") is not None:
                     listed[join(folder, info["name"].rsplit("/", 1)[-1])] = _stamp_in(info)
-    with ThreadPoolExecutor(min(AT_ONCE, len(urls))) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         return tuple(pool.map(lambda url: listed.get(url) or remote_stamp(url), urls))
 
 
@@ -264,7 +263,7 @@ def _read_ranges(wanted: Sequence[tuple[RemoteFile, int, int]]) -> list[bytes]:
 def _fetch(pieces: list[_Piece]) -> list[bytes]:
     """The bytes of pieces on one server; what fails is requested again."""
     url, stop, found = pieces[0].file.path, pieces[0].file.stop, dict[int, bytes]()
-    _expect_ranges(url)
+    _expect_ranges(pieces[0].file)
 
     def attempt() -> None:
         rest = [k for k in range(len(pieces)) if k not in found]
@@ -314,8 +313,7 @@ def _request(pieces: list[_Piece], stop: threading.Event) -> list[bytes | BaseEx
         try:
             while not stop.is_set():
                 if concurrent.futures.wait([future], POLL).done:
-                    results: list[bytes | BaseException] = future.result()
-                    return results
+                    return list(future.result())
         finally:
             future.cancel()  # also if Ctrl-C interrupts the waiting
         raise RemoteError(INTERRUPTED)
@@ -332,49 +330,33 @@ def _request(pieces: list[_Piece], stop: threading.Event) -> list[bytes | BaseEx
         return list(pool.map(read, places))
 
 
-def _expect_ranges(url: str) -> None:
+def _expect_ranges(file: RemoteFile) -> None:
     """Raise ``OSError`` if an HTTP server ignores ranges: it would send all of a file again and again."""
-    server = urllib.parse.urlsplit(url).netloc
+    server = _server(file.path)
 
-    def ask() -> int:
-        system, path = _file_system(url)
+    def ask() -> None:
+        system, path = _file_system(file.path)
+        with system.open(path, cache_type="none", size=file.known.size) as opened:
+            opened.seek(1)
+            try:
+                opened.read(1)
+            except ValueError:  # fsspec has read nothing of the answer
+                raise RemoteError(
+                    f"{redact(file.path)}: the server ignores ranges: it sends all of a file instead of the bytes that "
+                    "are asked for. Use a server that answers requests for ranges, or download the file"
+                ) from None
 
-        async def status() -> int:  # nothing of the answer is read
-            session = await system.set_session()
-            options = {**system.kwargs, "headers": {**system.kwargs.get("headers", {}), "Range": "bytes=0-0"}}
-            async with session.get(system.encode_url(path), **options) as answer:
-                if answer.status != 416:  # of an empty file
-                    answer.raise_for_status()
-                return int(answer.status)
-
-        return int(fsspec.asyn.sync(system.loop, status))
-
-    if is_http(url) and server not in _answers_ranges:
-        _answers_ranges[server] = _with_retries(url, ask) != 200
-    if is_http(url) and not _answers_ranges[server]:
-        raise RemoteError(
-            f"{redact(url)}: the server ignores ranges: it sends all of a file instead of the bytes that are asked "
-            "for. Use a server that answers requests for ranges, or download the file"
-        )
+    if is_http(file.path) and server not in _answer_ranges:
+        _with_retries(file.path, ask, file.stop)
+        _answer_ranges.add(server)
 
 
-class RawFile(io.RawIOBase):
-    """A file of Python that reads a remote file."""
+class PythonFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no types
+    """A file of Python that reads a remote one, of which ``buffer`` bytes are fetched together."""
 
-    def __init__(self, file: RemoteFile):
-        self._file, self._at = file, 0
+    def __init__(self, file: RemoteFile, buffer: int):
+        self._remote = file
+        super().__init__(None, file.path, block_size=buffer, size=file.known.size)
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + (0, self._at, self._file.known.size)[whence]
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        count = self._file.read_into(self._at, memoryview(buffer).cast("B"))
-        self._at += count
-        return count
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return self._remote.read(start, end - start)

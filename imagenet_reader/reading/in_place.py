@@ -51,15 +51,10 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
         """As in ``fsspec``: the bytes of one image, or ``{path: bytes}`` of several, which are read at once."""
         if isinstance(path, str):
             return self.cat_file(path)
-        places = {name: address for name in path if is_url((address := addresses.parse(name)).where.file)}
         files: dict[str, File] = {}
-        try:
-            if places:
-                fetched = fetch_images([(address.format, address.where) for address in places.values()])
-                files = dict(zip(places, fetched))
-        except OSError:  # else each is read by itself
-            if on_error == "raise":
-                raise
+        if on_error == "raise":  # else each is read by itself
+            remote = {name: address for name in path if is_url((address := addresses.parse(name)).where.file)}
+            files = dict(zip(remote, fetch_images([(at.format, at.where) for at in remote.values()])))
 
         def read(name: str) -> Any:
             try:
@@ -95,10 +90,7 @@ class _ImageFile(io.BytesIO):
 
 
 def read_image(path: str, file: File | None = None) -> bytes:
-    """The bytes of an image, read from its file, or from ``file``, which holds it; raises as ``ImagenetFileSystem``.
-
-    Safe to call from several threads and after a fork: no read depends on a file position.
-    """
+    """The bytes of an image, read from its file, or from ``file``, which holds it; raises as ``ImagenetFileSystem``."""
     image_format, where, pixels = addresses.parse(path)
     buffer = memoryview(bytearray(where.size))
     if file is None:
