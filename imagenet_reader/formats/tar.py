@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from imagenet_reader.facts import CLASS_TAR, TRAIN_NAME, ArchiveError
 from imagenet_reader.io import READ_AHEAD, open_file
-from imagenet_reader.io.local import File, LocalFile, Pieces, file_pool
+from imagenet_reader.io.local import File, Pieces, file_pool
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.log import progress_bar, warn
 from imagenet_reader.rows import fixed_width
@@ -46,9 +46,8 @@ SLICE = 1.0  # seconds between two updates of the progress bar
 # The name without folders, the offset of the header in the archive and the size of the image, in bytes.
 MEMBERS = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64()})
 
-Read = Callable[[int, int], bytes]
 GoOn = Callable[[int], bool]
-Open = Callable[[str], LocalFile]
+Open = Callable[[str], File]
 
 
 # ------------------------------------------------------------------------------------------------- headers
@@ -108,11 +107,11 @@ class _Walk:
         self._tables: list[pa.Table] = []
         self._unchecked: list[tuple[bytes, int, int]] = []  # header, offset and size of regular members
 
-    def advance(self, read: Read, go_on: GoOn = lambda offset: True) -> None:
-        """Pass headers up to the end or an error, or until ``go_on`` returns false."""
-        while not self.done and self.error is None and go_on(self.position):
+    def advance(self, file: File, go_on: GoOn = lambda offset: True) -> None:
+        """Pass headers up to the end or an error, or until ``go_on`` returns false; what is in memory is used up."""
+        while not self.done and self.error is None and (file.holds(self.position) or go_on(self.position)):
             try:
-                self._pass_headers(read, go_on)
+                self._pass_headers(file, go_on)
             except (ArchiveError, OSError) as error:
                 self.error = error
             self._check_headers()  # which may find an earlier error
@@ -124,12 +123,14 @@ class _Walk:
         tables, self._tables = [MEMBERS.empty_table(), *self._tables], []
         return pa.concat_tables(tables).combine_chunks()
 
-    def _pass_headers(self, read: Read, go_on: GoOn) -> None:
+    def _pass_headers(self, file: File, go_on: GoOn) -> None:
         unchecked, last, position = self._unchecked, self.end - BLOCK, self.position
         for _ in range(CHUNK):
-            if not go_on(position):
+            if not (file.holds(position) or go_on(position)):
                 return
-            header = read(position, BLOCK) if position <= last else ZERO_BLOCK  # like tar, accept missing end blocks
+            header = (
+                file.read(position, BLOCK) if position <= last else ZERO_BLOCK
+            )  # like tar, accept missing end blocks
             # A call per header would take as long as reading it, so simple headers are handled here.
             # Nearly all are: those of a regular file, whose size is 11 octal digits and a NUL.
             digits = header[124:135]
@@ -140,12 +141,12 @@ class _Walk:
                 self.done = True
                 return
             else:
-                size = self._pass_other(read, position, header)
+                size = self._pass_other(file, position, header)
             position += BLOCK + (size + BLOCK - 1 & -BLOCK)
             self.position = position
             self.headers += 1
 
-    def _pass_other(self, read: Read, position: int, header: bytes) -> int:
+    def _pass_other(self, file: File, position: int, header: bytes) -> int:
         """Handle any other header; return the size of its payload."""
         try:
             size = payload_size(header)
@@ -161,7 +162,7 @@ class _Walk:
         if kind in REGULAR:
             self._unchecked.append((header, position, size))
         elif kind in EXTENSIONS and (
-            kind in b"LS" or size > MAX_PAX or PAX_OVERRIDES.search(read(position + BLOCK, padded(size)))
+            kind in b"LS" or size > MAX_PAX or PAX_OVERRIDES.search(file.read(position + BLOCK, padded(size)))
         ):
             raise self._error(position, "a header for long names or sparse files, which no ImageNet archive has")
         return size
@@ -195,7 +196,7 @@ def first_member(file: File) -> bytes:
     """The name of a tar's first regular member, without folders; AppleDouble members are skipped; empty if none."""
     walk = _Walk(file.path, 0, file.stamp().size)
     while not walk.done:
-        walk.advance(file.read, walk.position.__eq__)  # by one header
+        walk.advance(file, walk.position.__eq__)  # by one header
         for name in walk.take_members()["name"].to_pylist():
             if not name.startswith(APPLE_DOUBLE):
                 return bytes(name)
@@ -205,7 +206,7 @@ def first_member(file: File) -> bytes:
 def walk_tar(file: File) -> pa.Table:
     """The regular members of an open tar, ``MEMBERS``, each name once."""
     walk = _Walk(file.path, 0, file.stamp().size)
-    walk.advance(file.read)
+    walk.advance(file)
     return last_of_each_name(walk.take_members(), file.path)
 
 
@@ -253,14 +254,14 @@ def _finish(walks: Sequence[_Walk], what: str) -> Iterator[pa.Table]:
     """
     total = sum(walk.end - walk.position for walk in walks)
     with progress_bar(f"Indexing {what}", total) as bar, ThreadPoolExecutor(THREADS) as pool:
-        way = stream = functools.partial(_stream, walks)
+        advance = functools.partial(_advance, walks, pool, functools.lru_cache(1)(_open_pieces), 1)
         if not walks or not is_url(walks[0].path):
-            opened = file_pool()
-            hops = [functools.partial(_hop, walks, opened, pool, threads) for threads in (1, THREADS)]
-            way = max([*hops, stream], key=functools.partial(_pace, walks))
+            files = file_pool()
+            hops = [functools.partial(_advance, walks, pool, files, threads) for threads in (1, THREADS)]
+            advance = max([*hops, advance], key=functools.partial(_pace, walks))
         while _unfinished(walks):
             before = sum(walk.position for walk in walks)
-            way(time.perf_counter() + SLICE)
+            advance(time.perf_counter() + SLICE)
             bar.update(sum(walk.position for walk in walks) - before)
         bar.update(total - bar.n)
     return (last_of_each_name(walk.take_members(), walk.path) for walk in walks)
@@ -272,41 +273,34 @@ def _unfinished(walks: Iterable[_Walk]) -> list[_Walk]:
     return [walk for walk in sound if not walk.done]
 
 
-def _pace(walks: Sequence[_Walk], way: Callable[[float], None]) -> float:
+def _pace(walks: Sequence[_Walk], advance: Callable[[float], None]) -> float:
     """How many headers a way passes per second: what remains consists of headers, so they are the measure."""
     began, before = time.perf_counter(), sum(walk.headers for walk in walks)
-    way(began + TRIAL)
+    advance(began + TRIAL)
     return (sum(walk.headers for walk in walks) - before) / (time.perf_counter() - began)
 
 
-def _hop(walks: Iterable[_Walk], opened: Open, pool: ThreadPoolExecutor, threads: int, deadline: float) -> None:
-    """Advance some walks at once, each by a thread that reads header by header."""
+def _open_pieces(path: str) -> Pieces:
+    return Pieces(open_file(path), READ_AHEAD if is_url(path) else STREAM_BYTES)
+
+
+def _advance(walks: Iterable[_Walk], pool: ThreadPoolExecutor, opened: Open, threads: int, deadline: float) -> None:
+    """Advance some walks at once, each by a thread."""
     shared, until = iter(_unfinished(walks)), deadline
 
-    def has_time(offset: int = 0) -> bool:
+    def has_time(_: object) -> bool:
         return time.perf_counter() < until
 
-    def hop() -> None:
-        for walk in itertools.takewhile(lambda _: has_time(), shared):
-            walk.advance(opened(walk.path).read, has_time)
+    def advance() -> None:
+        for walk in itertools.takewhile(has_time, shared):
+            walk.advance(opened(walk.path), has_time)
 
-    futures = [pool.submit(hop) for _ in range(threads)]
+    if threads == 1:
+        advance()
+        return
+    futures = [pool.submit(advance) for _ in range(threads)]
     try:
         for future in futures:
             future.result()
     finally:
         until = 0.0  # after an interrupt, no thread continues
-
-
-def _stream(walks: Iterable[_Walk], deadline: float) -> None:
-    """Advance one walk after the other, reading all bytes in large pieces."""
-    pieces: Pieces | None = None
-    for walk in _unfinished(walks):
-        if pieces is None or pieces.path != walk.path:
-            pieces = Pieces(open_file(walk.path), READ_AHEAD if is_url(walk.path) else STREAM_BYTES)
-        walk.advance(pieces.read, functools.partial(_has_time, pieces, deadline))
-
-
-def _has_time(pieces: Pieces, deadline: float, offset: int) -> bool:
-    """Whether to pass another header: a piece is always used up, so that no read is wasted."""
-    return pieces.holds(offset) or time.perf_counter() < deadline

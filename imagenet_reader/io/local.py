@@ -39,6 +39,10 @@ class File(ABC):
         """The bytes of ranges ``(offset, size)``, in their order; remote ones are fetched at once."""
         return [self.read(offset, size) for offset, size in ranges]
 
+    def holds(self, offset: int) -> bool:
+        """Whether a byte is in memory."""
+        return False
+
     def __enter__(self) -> "File":
         return self
 
@@ -94,9 +98,8 @@ class Pieces(File):
             begin = offset - self._start
         return self._piece[begin : begin + size]
 
-    def holds(self, offset: int, size: int = 1) -> bool:
-        """Whether the last piece has these bytes."""
-        return self._start <= offset and offset + size <= self._start + len(self._piece)
+    def holds(self, offset: int) -> bool:
+        return self._start <= offset < self._start + len(self._piece)
 
     def stamp(self) -> Stamp:
         return self._file.stamp()
