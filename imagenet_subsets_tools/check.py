@@ -33,7 +33,7 @@ from imagenet_reader.layouts.base import ALL, IMAGE_SETS, Layout, Request
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.layouts.hints import describe_missing
 from imagenet_reader.log import progress_bar
-from imagenet_reader.reading.batches import DamagedImage, OpenReader, Place, Reader, is_damage, read_checked, reason
+from imagenet_reader.reading.batches import DamagedImage, OpenReader, is_damage, read_checked, reason
 from imagenet_reader.rows import Rows, as_arrays, locate, named_tuples, training_names
 from imagenet_subsets import SUBSETS
 
@@ -90,30 +90,32 @@ def check_archives(
     data_dir = normalize_data_dir(data_dir)
     published = {name: lists.read_split_list(name) for name in lists.LISTS}
     archives: list[Archive] = []
-    splits: dict[str, Split] = {}  # by the list
+    of_lists: dict[str, Split] = {}
     for archive, layout in _find_layouts(data_dir):
-        kinds, table = archive.kinds, None
-        request = _request(kinds, published["validation"])
+        request, table = _request(archive.kinds, published["validation"]), None
         if layout is not None:
             table = _check_layout(layout, archive, request, full)
-        rows = {name: _locate(images, table) for name, images in published.items() if _kind(name) in kinds}
+        rows = {
+            name: _locate(images, table)
+            for name, images in published.items()
+            if ("validation" if name == "validation" else "train") in archive.kinds
+        }
         if decode and rows and layout is not None and table is not None:
             with _recording_errors(archive):
-                reader = _reader_of(layout, request)
                 listed = np.concatenate(list(rows.values()))
-                archive.damaged = _decode_images(layout.path, reader, listed, num_proc or os.cpu_count() or 1)
+                archive.damaged = _decode_images(layout, request, listed, num_proc or os.cpu_count() or 1)
         archive.ok = not archive.errors and archive.sha256 in (None, archive.official_sha256)
         archives.append(archive)
-        splits |= {name: _check_list(list_rows, archive) for name, list_rows in rows.items()}
-        if "train" in kinds:
-            splits["full"] = _check_all(table, archive)
-    placed = [
-        dataclasses.replace(splits[name], config=config, split=split)
+        of_lists |= {name: _check_list(of_list, archive) for name, of_list in rows.items()}
+        if "train" in archive.kinds:
+            of_lists["full"] = _check_all(table, archive)
+    splits = [
+        dataclasses.replace(of_lists[name], config=config, split=split)
         for config, subset in SUBSETS.items()
         for split, name in subset.items()
     ]
-    ok = all(archive.ok for archive in archives) and all(split.ok for split in placed if split.config != "full")
-    return dataclasses.asdict(Report(ok, data_dir, archives, placed))
+    ok = all(archive.ok for archive in archives) and all(split.ok for split in splits if split.config != "full")
+    return dataclasses.asdict(Report(ok, data_dir, archives, splits))
 
 
 @dataclasses.dataclass
@@ -160,28 +162,19 @@ class Report:
     splits: list[Split]
 
 
-def _kind(name: str) -> str:
-    return "validation" if name == "validation" else "train"
-
-
 def _find_layouts(data_dir: str) -> list[tuple[Archive, Layout | None]]:
     """An empty report on each layout in a folder, and the layout; ``None`` if there are no such images."""
     listing, found, missing = Listing(), dict[Layout, Archive](), list[tuple[Archive, Layout | None]]()
     for kind, images in IMAGE_SETS.items():
         layout = find_layout(kind, data_dir, listing)
-        if layout is not None and layout in found:
-            found[layout].kinds.append(kind)
-        elif layout is not None:
-            found[layout] = Archive([kind], layout.name, layout.path, os.path.basename(layout.path))
+        if layout is not None:
+            empty = Archive([], layout.name, layout.path, os.path.basename(layout.path))
+            found.setdefault(layout, empty).kinds.append(kind)
         elif kind != "test":  # few people have the test images
             message = describe_missing(find_layout, kind, ["train", "validation"], data_dir, listing)
             archive = images.archives[0]
             missing.append((Archive([kind], "", join(data_dir, archive), archive, errors=[message]), None))
     return [*((archive, layout) for layout, archive in found.items()), *missing]
-
-
-def _has_test_images(table: pa.Table) -> bool:
-    return bool(pc.any(pc.match_substring_regex(table["name"], TEST_NAME.pattern.decode())).as_py())
 
 
 @contextlib.contextmanager
@@ -198,12 +191,6 @@ def _request(kinds: list[str], validation: lists.Images) -> Request:
     return wanted.get(kinds[0], ALL)
 
 
-def _reader_of(layout: Layout, request: Request) -> Reader:
-    if not layout.in_place:
-        raise ArchiveError(f"The images of {layout.path} cannot be decoded in place. Unpack it and check the folder.")
-    return layout.index(layout.snapshot(), request).reader
-
-
 def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool) -> pa.Table | None:
     """Check an archive or a folder; return a table of its images, ``None`` if it cannot be read."""
     table = None
@@ -213,19 +200,22 @@ def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool
         layout.check()
         table = layout.list_images(request)
         archive.images = table.num_rows
-        if len(archive.kinds) > 1 and not _has_test_images(table):
-            archive.kinds = [kind for kind in archive.kinds if kind != "test"]
+        if "test" in archive.kinds[1:] and not _has_test_images(table):
+            archive.kinds.remove("test")
     if exists(layout.path):
         archive.bytes = stamp_of(layout.path).size
         with _recording_errors(archive), naming(layout.path, "hashing"):
-            archive.sha256 = _sha256(layout.path) if full and archive.official_sha256 else None
+            archive.sha256 = _sha256(layout.path, archive.bytes) if full and archive.official_sha256 else None
     return table
 
 
-def _sha256(path: str) -> str:
+def _has_test_images(table: pa.Table) -> bool:
+    return bool(pc.any(pc.match_substring_regex(table["name"], TEST_NAME.pattern.decode())).as_py())
+
+
+def _sha256(path: str, size: int) -> str:
     digest = hashlib.sha256()
-    bar = progress_bar(f"Hashing {os.path.basename(path)}", stamp_of(path).size)
-    with open_python_file(path) as file, bar:
+    with open_python_file(path) as file, progress_bar(f"Hashing {os.path.basename(path)}", size) as bar:
         while content := file.read(_HASHED_BYTES):
             digest.update(content)
             bar.update(len(content))
@@ -270,55 +260,51 @@ def _check_list(rows: Rows, archive: Archive) -> Split:
     )
 
 
-def _decode_images(path: str, reader: Reader, rows: Rows, threads: int) -> list[dict[str, Any]]:
+def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -> list[dict[str, Any]]:
     """Decode images, each once, and describe the damaged ones in archive order."""
+    if not layout.in_place:
+        raise ArchiveError(f"The images of {layout.path} cannot be decoded in place. Unpack it and check the folder.")
+    reader = layout.index(layout.snapshot(), request).reader
     rows = np.unique(rows[rows["size"] > 0])
     rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_IMAGES] for start in range(0, len(rows), _DECODED_IMAGES)]
     with (
-        progress_bar(f"Decoding {os.path.basename(path)}", len(rows), unit=" images") as bar,
+        progress_bar(f"Decoding {os.path.basename(layout.path)}", len(rows), unit=" images") as bar,
         warnings.catch_warnings(),
         concurrent.futures.ThreadPoolExecutor(threads) as pool,
         reader.opened() as opened,  # at its end, threads stop reading
     ):
         warnings.simplefilter("ignore")  # Pillow warns about odd EXIF data, which affects no pixel
-        futures = {pool.submit(_decode_part, reader, opened, part): len(part) for part in parts}
+        futures = {pool.submit(_decode_part, opened, part): len(part) for part in parts}
         try:
             for future in concurrent.futures.as_completed(futures):
                 future.result()
                 bar.update(futures[future])
         finally:
-            for future in futures:
-                future.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
     return [image for future in futures for image in future.result()]
 
 
-def _decode_part(reader: Reader, opened: OpenReader, part: Rows) -> list[dict[str, Any]]:
+def _decode_part(opened: OpenReader, part: Rows) -> list[dict[str, Any]]:
     damaged, rows = [], list(named_tuples(part))
     for row, place in zip(rows, opened.places(rows)):
         if opened.stop.is_set():
             break
-        error = _damage(place, row.size)
-        if error is not None:
-            offset = getattr(row, "offset", None)  # extracted images have none
-            damaged.append({"name": row.name.decode(), "offset": offset, "place": reader.describe(row), "error": error})
+        try:
+            image = read_checked(place, memoryview(bytearray(row.size)))
+            _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
+        except Exception as error:  # Pillow's errors have no common base
+            if not isinstance(error, ArchiveError) and not is_damage(error):
+                raise
+            damaged.append(
+                {
+                    "name": row.name.decode(),
+                    "offset": getattr(row, "offset", None),  # extracted images have none
+                    "place": opened.reader.describe(row),
+                    "error": error.reason if isinstance(error, DamagedImage) else reason(error),
+                }
+            )
     return damaged
-
-
-def _damage(place: Place, size: int) -> str | None:
-    """The reason why an image counts as damaged; ``None`` if it does not."""
-    try:
-        image = read_checked(place, memoryview(bytearray(size)))
-        _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
-    except DamagedImage as error:
-        return error.reason
-    except ArchiveError as error:
-        return reason(error)
-    except Exception as error:  # Pillow's errors have no common base
-        if not is_damage(error):
-            raise
-        return reason(error)
-    return None
 
 
 # ---------------------------------------------------------------------------------------- text report
@@ -334,21 +320,24 @@ def format_report(report: dict[str, Any]) -> str:
         >>> print(format_report(check_archives("/data/imagenet")).splitlines()[-1])
         Every config can be loaded: imagenet_subsets.load_dataset("1pct", data_dir="/data/imagenet")
     """
-    if not any(archive["layout"] for archive in report["archives"]):
-        return str(report["archives"][0]["errors"][0])
-    found = list(map(_found_row, report["archives"]))
     there = [archive for archive in report["archives"] if archive["layout"]]
-    head = "archive", "bytes", "official size", "images", "classes", "SHA-256", ""
-    archives = [head, *map(_archive_row, there)]
-    names = {archive["name"] for archive in there}
-    rows = [_split_row(split, split["archive"] in names) for split in report["splits"]]
-    splits = [("config", "split", "found", "incomplete classes", ""), *rows]
-    remarks = [line for archive in report["archives"] for line in _remarks(archive)]
+    if not there:
+        return str(report["archives"][0]["errors"][0])
+    found = [
+        (
+            f"{' and '.join(archive['kinds'])}:",
+            archive["layout"] or "none",
+            archive["path"] if archive["layout"] else "",
+        )
+        for archive in report["archives"]
+    ]
+    archives = [("archive", "bytes", "official size", "images", "classes", "SHA-256", ""), *map(_archive_row, there)]
+    splits = [("config", "split", "found", "incomplete classes", ""), *map(_split_row, report["splits"])]
     blocks = [
         text_table("<<<", found),
         text_table("<><>><<", archives),
         text_table("<<>><", splits),
-        remarks,
+        [line for archive in report["archives"] for line in _remarks(archive)],
         _conclusion(report),
     ]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
@@ -361,25 +350,21 @@ def text_table(sides: str, rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cells).rstrip() for cells in padded]
 
 
-def _found_row(archive: dict[str, Any]) -> tuple[str, str, str]:
-    kinds = f"{' and '.join(archive['kinds'])}:"
-    return (kinds, archive["layout"], archive["path"]) if archive["layout"] else (kinds, "none", "")
-
-
 def _archive_row(archive: dict[str, Any]) -> tuple[str, ...]:
-    numbers = {key: "-" if archive[key] is None else f"{archive[key]:,}" for key in ("bytes", "images", "classes")}
-    size = "-"
-    if archive["bytes"] is not None and archive["official_bytes"] is not None:
-        size = "yes" if archive["bytes"] == archive["official_bytes"] else "no"
+    size, images, classes = (
+        "-" if archive[key] is None else f"{archive[key]:,}" for key in ("bytes", "images", "classes")
+    )
+    is_official = "-" if archive["official_bytes"] is None or archive["bytes"] is None else "no"
+    if is_official == "no" and archive["bytes"] == archive["official_bytes"]:
+        is_official = "yes"
     digest = {archive["official_sha256"]: "official", None: "-"}.get(archive["sha256"], "differs")
-    result = "ok" if archive["ok"] else "see below"
-    return archive["name"], numbers["bytes"], size, numbers["images"], numbers["classes"], digest, result
+    return archive["name"], size, is_official, images, classes, digest, "ok" if archive["ok"] else "see below"
 
 
-def _split_row(split: dict[str, Any], exists: bool) -> tuple[str, ...]:
+def _split_row(split: dict[str, Any]) -> tuple[str, ...]:
     place = split["config"], split["split"]
     if split["found"] is None:
-        return *place, "-", "-", f"{split['archive']} cannot be read" if exists else "no images"
+        return *place, "-", "-", "see below"
     wrong, absent = [], split["listed"] - split["found"]
     if absent > 0:
         examples = f", such as {', '.join(split['absent'])}" if split["absent"] else ""
@@ -387,8 +372,8 @@ def _split_row(split: dict[str, Any], exists: bool) -> tuple[str, ...]:
     if split["damaged"]:
         wrong.append(f"{split['damaged']:,} damaged")
     found = f"{split['found']:,} of {split['listed']:,}"
-    short = "-" if split["lacking_classes"] is None else f"{len(split['lacking_classes']):,}"
-    return *place, found, short, "; ".join(wrong) or ("ok" if split["ok"] else "see below")
+    incomplete = "-" if split["lacking_classes"] is None else f"{len(split['lacking_classes']):,}"
+    return *place, found, incomplete, "; ".join(wrong) or ("ok" if split["ok"] else "see below")
 
 
 def _remarks(archive: dict[str, Any]) -> Iterator[str]:
@@ -401,8 +386,7 @@ def _remarks(archive: dict[str, Any]) -> Iterator[str]:
     if archive["sha256"] not in (None, archive["official_sha256"]):
         yield f"{name}: its SHA-256, {archive['sha256']}, is not the official one."
         yield "Download it again, unless it is a stand-in."
-    for image in damaged[:10]:
-        yield f"{image['place']} is damaged: {image['error']}"
+    yield from (f"{image['place']} is damaged: {image['error']}" for image in damaged[:10])
     if damaged[10:]:
         yield f"{name}: {len(damaged) - 10:,} more images are damaged; --json lists them."
 
@@ -418,14 +402,14 @@ def _conclusion(report: dict[str, Any]) -> list[str]:
         rest = f"full would need all {lists.TRAIN_IMAGES:,} training images."
         return [f"Every config but full can be loaded: {call}", rest]
     loadable = []
-    for config, subset in SUBSETS.items():
+    for config in SUBSETS:
         complete = [split["split"] for split in splits if split["config"] == config and split["ok"]]
         if complete:
-            loadable.append(config if len(complete) == len(subset) else f"{config} with splits={complete}")
+            loadable.append(f"{config} with splits={complete}" if config in short else config)
     lines = [f"Can be loaded: {'; '.join(loadable) or 'nothing'}."]
     if any(split["damaged"] or split["absent"] for split in splits):
-        lines.append(
-            "If the absent or damaged images should be there, unpack them again, or download their files again."
-        )
-        lines.append('To load a split without missing or truncated images, pass splits=[...] and on_missing="skip".')
+        lines += [
+            "If the absent or damaged images should be there, unpack them again, or download their files again.",
+            'To load a split without missing or truncated images, pass splits=[...] and on_missing="skip".',
+        ]
     return lines
