@@ -23,35 +23,23 @@ from imagenet_reader.text import format_bytes, shorten
 from imagenet_subsets_tools.check import text_table
 
 _BUILDER = "imagenet_subsets"  # in the dataset_info.json of our datasets
-_CACHED_TAR = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{16}\.tar")
-_INDEX = re.compile(r"[0-9a-f]{16}\.index")
-_UNFINISHED = re.compile(r"([0-9a-f]{16})(?:-[0-9a-f]{16}){0,2}(\.index|\.tar)\.tmp")
+# An index, the images of a tar.gz, or an unfinished one; its lock is named by the first digest and the suffix.
+_FILE = re.compile(r"([0-9a-f]{16})(-[0-9a-f]{16}){0,2}(\.index|\.tar)(\.tmp)?")
 _UNKNOWN = "?"  # not recorded by versions before 2.0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One removable entry.
+    """One removable entry."""
 
-    Attributes:
-        name: the config, ``index``, ``images`` or ``unfinished``, and a digest of the path.
-        path: the folder of a dataset, or a file.
-        archives: paths of the archives or folders that it was made from; ``None`` if unknown.
-        options: for a dataset, the options that differ from their defaults; ``None`` if unknown.
-        used: time of the last use, or of creation if uses are not recorded, in seconds since 1970.
-        lock: the lock that a process holds while writing it.
-        beside: files to remove with it, such as locks; some may not exist.
-        parents: the folders above it, to remove if they become empty.
-    """
-
-    name: str
-    path: Path
-    archives: list[str] | None
-    options: dict[str, Any] | None
-    used: float
-    lock: Path
-    beside: list[Path]
-    parents: list[Path]
+    name: str  # the config, "index", "images" or "unfinished", and a digest of the path
+    path: Path  # the folder of a dataset, or a file
+    archives: list[str] | None  # paths of the archives or folders that it was made from; None if unknown
+    options: dict[str, Any] | None  # of a dataset, those that differ from their defaults; None if unknown
+    used: float  # the last use, or the creation if uses are not recorded, in seconds since 1970
+    lock: Path  # what a process holds while writing it
+    beside: list[Path]  # files to remove with it, such as locks; some may not exist
+    parents: list[Path] = dataclasses.field(default_factory=list)  # folders to remove if they become empty
 
     @property
     def size(self) -> int:
@@ -80,11 +68,8 @@ def list_cache(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
     entries = [_dataset(root, folder) for folder in folders if _is_ours(folder)]
     folder = Path(index_folder())
     files = list(folder.iterdir()) if folder.is_dir() else []
-    tars = [path for path in files if _CACHED_TAR.fullmatch(path.name)]
-    of_tars = {Path(index_path(path)).name for path in tars}
-    entries += map(_images, tars)
-    entries += [_index(path) for path in files if _INDEX.fullmatch(path.name) and path.name not in of_tars]
-    entries += [_unfinished(path) for path in files if _UNFINISHED.fullmatch(path.name)]
+    of_tars = {Path(index_path(path)).name for path in files if path.suffix == ".tar"}
+    entries += [_file(path) for path in files if _FILE.fullmatch(path.name) and path.name not in of_tars]
     return sorted(entries, key=lambda entry: (entry.path.is_file(), -entry.used))
 
 
@@ -106,36 +91,25 @@ def _dataset(root: Path, folder: Path) -> Entry:
     beside = [lock, Path(f"{finished}.incomplete_info.lock"), root / f"{finished.as_posix().replace('/', '_')}.lock"]
     used = next(path for path in (folder / RECORD, folder / "dataset_info.json") if path.exists()).stat().st_mtime
     parents = [parent for parent in folder.parents if root in parent.parents]
-    return Entry(
-        _name(kind, folder), folder, record.get("archives"), record.get("options"), used, lock, beside, parents
-    )
+    name, archives, options = _name(kind, folder), record.get("archives"), record.get("options")
+    return Entry(name, folder, archives, options, used, lock, beside, parents)
 
 
-def _images(tar: Path) -> Entry:
-    archives: list[str] | None = None
+def _file(file: Path) -> Entry:
+    """The entry of an index, of the images of a tar.gz, or of an unfinished one of these."""
+    kind, archive, index = "index", None, file
     with contextlib.suppress(OSError, tarfile.TarError):
-        origin = origin_of(tar)
-        archives = None if origin is None else [origin]
-    index = Path(index_path(tar))
-    lock = tar.with_name(f"{tar.name.partition('-')[0]}.tar.lock")
-    used = max(path.stat().st_mtime for path in (tar, index) if path.exists())
-    return Entry(_name("images", tar), tar, archives, {}, used, lock, [index, _lock(index), lock], [])
-
-
-def _index(file: Path) -> Entry:
-    used, archives = file.stat().st_mtime, None
-    with contextlib.suppress(OSError):
-        archives = [archive] if (archive := indexed_archive(file)) else None
-    return Entry(_name("index", file), file, archives, {}, used, _lock(file), [_lock(file)], [])
-
-
-def _unfinished(file: Path) -> Entry:
-    lock = _lock(file.with_name(_UNFINISHED.sub(r"\1\2", file.name)))
-    return Entry(_name("unfinished", file), file, None, {}, file.stat().st_mtime, lock, [lock], [])
-
-
-def _lock(file: Path) -> Path:
-    return file.with_name(f"{file.name}.lock")
+        if file.suffix == ".tmp":
+            kind = "unfinished"
+        elif file.suffix == ".tar":
+            kind, index = "images", Path(index_path(file))
+            archive = origin_of(file)
+        else:
+            archive = indexed_archive(file)
+    used = max(path.stat().st_mtime for path in (file, index) if path.exists())
+    lock = file.with_name(_FILE.sub(r"\1\3.lock", file.name))
+    beside = [lock] if index == file else [index, index.with_name(f"{index.name}.lock"), lock]
+    return Entry(_name(kind, file), file, [archive] if archive else None, {}, used, lock, beside)
 
 
 def _name(kind: str, path: Path) -> str:

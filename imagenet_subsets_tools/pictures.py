@@ -214,4 +214,6 @@ def as_dataframe(dataset: Any, rows: int = 20) -> ThumbnailFrame:
         thumbnail = row["image"].convert("RGB")
         thumbnail.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
         shown.append((thumbnail, row["label"], class_of[row["label"]], row["file_name"]))
-    return ThumbnailFrame(shown, columns=["image", "label", "class", "file_name"]).astype({"label": np.int64})
+    frame = ThumbnailFrame(shown, columns=["image", "label", "class", "file_name"])
+    frame["label"] = frame["label"].astype(np.int64)
+    return frame
