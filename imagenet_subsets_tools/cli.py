@@ -1,7 +1,7 @@
 """The console command ``imagenet-subsets``.
 
 Each command is a function: its name after ``_`` is the name of the command, its docstring the help text, and its
-return value the exit code (``None`` means 0). ``COMMANDS`` lists the functions with their arguments and an example.
+return value the exit code (``None`` means 0).
 """
 
 import argparse
@@ -93,7 +93,46 @@ def _as_user_error(error: Exception) -> Exception:
 
 # ------------------------------------------------------------------------------------------------ the commands
 
+_Argument = tuple[str, dict[str, Any]]  # the name, and the options of ``ArgumentParser.add_argument``
+_Command = Callable[[argparse.Namespace], int | None]
+COMMANDS: list[tuple[_Command, str, str, Sequence[_Argument]]] = []  # see ``_command``
 
+
+def _command(usage: str, example: str, *arguments: _Argument) -> Callable[[_Command], _Command]:
+    """A decorator for a command: what follows its name in the usage and in the example, and its arguments."""
+
+    def add(command: _Command) -> _Command:
+        COMMANDS.append((command, usage, example, arguments))
+        return command
+
+    return add
+
+
+def _argument(name: str, metavar: str, text: str, **options: Any) -> _Argument:
+    return name, {"metavar": metavar, "help": text, **options}
+
+
+def _flag(name: str, text: str) -> _Argument:
+    return name, {"action": "store_true", "help": text}
+
+
+_CONFIGS = "1pct", "10pct", "lt", "full", "custom"
+_DATA_DIR = "folder that holds ImageNet; a path or URL"
+_CLASSES = _argument("--classes", "C", "only these classes: imagenet100, or wnids", nargs="+")
+_LAYOUTS = (
+    "archives (default), class-tars, folders, kaggle-folders, kaggle-zip, kaggle-tar-gz, hub-parquet, hub-tar-gz, "
+    "hub-folders, webdataset or tfds"
+)
+_SAMPLED = "configs to make images for (default: 1pct 10pct lt)"
+
+
+@_command(
+    "DIR [options]",
+    "standins --configs 1pct",
+    _argument("directory", "DIR", "folder for the archives, or the other layout", type=Path),
+    _argument("--layout", "NAME", _LAYOUTS, default="archives"),
+    _argument("--configs", "CONFIG", _SAMPLED, nargs="+", default=_CONFIGS[:3]),
+)
 def _sample(arguments: argparse.Namespace) -> None:
     """Make stand-ins for ImageNet with drawn images, in any layout."""
     from imagenet_subsets_tools.standins import ARCHIVES, make_standins
@@ -107,6 +146,7 @@ def _sample(arguments: argparse.Namespace) -> None:
     print(f"{folder}: {arguments.layout}, {len(sizes):,} files ({sum(sizes) / 1e6:.0f} MB)")
 
 
+@_command("", "")
 def _demo(arguments: argparse.Namespace) -> None:
     """Make stand-ins, load them, show some rows and clean up."""
     from imagenet_subsets_tools.demo import run_demo
@@ -114,6 +154,14 @@ def _demo(arguments: argparse.Namespace) -> None:
     run_demo()
 
 
+@_command(
+    "DIR [options]",
+    "/data/imagenet --full",
+    _argument("data_dir", "DIR", _DATA_DIR),
+    _flag("--full", "also compare the SHA-256 of the archives with the official ones"),
+    _flag("--decode", "also decode every listed image, on all cores"),
+    _flag("--json", "print the report as JSON"),
+)
 def _check(arguments: argparse.Namespace) -> int:
     """Check which configs can be loaded from a folder."""
     from imagenet_subsets_tools.check import check_archives, format_report
@@ -123,6 +171,18 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0 if report["ok"] else 1
 
 
+@_command(
+    "[CONFIG] [options]",
+    "1pct --data-dir /data/imagenet --histogram",
+    _argument("config", "CONFIG", f"one of {', '.join(_CONFIGS)}", nargs="?", choices=_CONFIGS),
+    _argument("--data-dir", "DIR", _DATA_DIR),
+    _argument("--split", "SPLIT", "split to draw examples of (default: train)", default="train"),
+    _flag("--histogram", "also draw the training images per class; needs no ImageNet"),
+    _argument("--output-dir", "DIR", "folder for the PNG files (default: here)", type=Path, default=Path()),
+    _argument("--train-list", "FILE", "for custom: file with one image per line"),
+    _argument("--validation-list", "FILE", "for custom: the same, for validation"),
+    _CLASSES,
+)
 def _show(arguments: argparse.Namespace) -> None:
     """Draw examples of a config, or the number of images per class."""
     config, options = arguments.config, _chosen(arguments, "train_list", "validation_list")
@@ -161,6 +221,12 @@ def _classes(arguments: argparse.Namespace) -> str | list[str] | None:
     return classes[0] if classes is not None and len(classes) == 1 and classes[0] not in label_of_wnid() else classes
 
 
+@_command(
+    "ARCHIVE ... [options]",
+    "ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar",
+    _argument("archives", "ARCHIVE", "archive or folder of archives; a path or URL", nargs="+"),
+    _argument("--output", "FILE", "also write it to this file, to put beside a remote archive"),
+)
 def _index(arguments: argparse.Namespace) -> int:
     """Index archives before the first load."""
     from imagenet_subsets_tools.indexes import index_archives
@@ -173,6 +239,12 @@ def _index(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+@_command(
+    "[options]",
+    "--remove 1pct-1f6a2c9d",
+    _argument("--remove", "NAME", "entries to remove, as listed", nargs="+", default=[]),
+    _argument("--cache-dir", "DIR", "the cache_dir of load_dataset (default: the datasets cache)", type=Path),
+)
 def _cache(arguments: argparse.Namespace) -> None:
     """List what the caches hold, or remove entries."""
     from imagenet_subsets_tools.cache import format_entries, list_cache, remove
@@ -182,6 +254,22 @@ def _cache(arguments: argparse.Namespace) -> None:
         print(line)
 
 
+@_command(
+    "CONFIG ... --data-dir D --output-dir D [options]",
+    "1pct lt --data-dir /data/imagenet --output-dir hub",
+    _argument("configs", "CONFIG", f"configs to build: {', '.join(_CONFIGS)}", nargs="+"),
+    _argument("--data-dir", "DIR", _DATA_DIR, required=True),
+    _argument("--output-dir", "DIR", "folder to write to", type=Path, required=True),
+    _argument("--num-proc", "N", "threads that write shards (default: 1)", type=int),
+    _argument("--dask", "ADDRESS", "Dask scheduler whose workers write shards"),
+    _argument("--label-names", "KIND", "wnid (default) or words", choices=("wnid", "words"), default="wnid"),
+    _argument("--splits", "S", "only these; the official test only if listed", nargs="+"),
+    _flag("--unlabeled", "for 1pct, 10pct: add the split unlabeled"),
+    _argument("--train-list", "F", "for custom: file with the training images"),
+    _argument("--validation-list", "F", "for custom: file with the validation images"),
+    _CLASSES,
+    _flag("--real-labels", "add a column with the ReaL labels"),
+)
 def _build(arguments: argparse.Namespace) -> None:
     """Build a repository for the Hub: Parquet shards and a card."""
     from imagenet_reader.text import format_bytes
@@ -213,6 +301,16 @@ def _dask_executor(arguments: argparse.Namespace) -> Iterator[Executor | None]:
         yield client.get_executor()
 
 
+@_command(
+    "DIR REPO [options]",
+    "hub team/imagenet-subsets",
+    _argument("folder", "DIR", "folder written by build", type=Path),
+    _argument("repo_id", "REPO", "repository, <namespace>/<name>; created as private if it doesn't exist"),
+    _flag(
+        "--public-i-have-the-right-to-distribute",
+        "allow an existing public repository; ImageNet's terms forbid it unless you were granted the right",
+    ),
+)
 def _push(arguments: argparse.Namespace) -> None:
     """Upload a built folder to the Hub, as a private repository."""
     from imagenet_subsets_tools.publish import load_calls, push_to_hub
@@ -222,125 +320,6 @@ def _push(arguments: argparse.Namespace) -> None:
     print(f"{arguments.repo_id}: {arguments.folder} was uploaded, revision {revision}")
     for call in load_calls(arguments.folder, arguments.repo_id):
         print(call)
-
-
-# ----------------------------------------------------------------------------------------------- their arguments
-
-_Argument = tuple[str, dict[str, Any]]  # the name, and the options of ``ArgumentParser.add_argument``
-
-
-def _argument(name: str, metavar: str, text: str, **options: Any) -> _Argument:
-    return name, {"metavar": metavar, "help": text, **options}
-
-
-def _flag(name: str, text: str) -> _Argument:
-    return name, {"action": "store_true", "help": text}
-
-
-_CONFIGS = "1pct", "10pct", "lt", "full", "custom"
-_DATA_DIR = "folder that holds ImageNet; a path or URL"
-_CLASSES = _argument("--classes", "C", "only these classes: imagenet100, or wnids", nargs="+")
-_LAYOUTS = (
-    "archives (default), class-tars, folders, kaggle-folders, kaggle-zip, kaggle-tar-gz, hub-parquet, hub-tar-gz, "
-    "hub-folders, webdataset or tfds"
-)
-
-# (function, arguments after its name in the usage, arguments in an example, the arguments)
-COMMANDS: tuple[tuple[Callable[[argparse.Namespace], int | None], str, str, list[_Argument]], ...] = (
-    (
-        _sample,
-        "DIR [options]",
-        "standins --configs 1pct",
-        [
-            _argument("directory", "DIR", "folder for the archives, or the other layout", type=Path),
-            _argument("--layout", "NAME", _LAYOUTS, default="archives"),
-            _argument(
-                "--configs",
-                "CONFIG",
-                "configs to make images for (default: 1pct 10pct lt)",
-                nargs="+",
-                default=_CONFIGS[:3],
-            ),
-        ],
-    ),
-    (_demo, "", "", []),
-    (
-        _check,
-        "DIR [options]",
-        "/data/imagenet --full",
-        [
-            _argument("data_dir", "DIR", _DATA_DIR),
-            _flag("--full", "also compare the SHA-256 of the archives with the official ones"),
-            _flag("--decode", "also decode every listed image, on all cores"),
-            _flag("--json", "print the report as JSON"),
-        ],
-    ),
-    (
-        _show,
-        "[CONFIG] [options]",
-        "1pct --data-dir /data/imagenet --histogram",
-        [
-            _argument("config", "CONFIG", f"one of {', '.join(_CONFIGS)}", nargs="?", choices=_CONFIGS),
-            _argument("--data-dir", "DIR", _DATA_DIR),
-            _argument("--split", "SPLIT", "split to draw examples of (default: train)", default="train"),
-            _flag("--histogram", "also draw the training images per class; needs no ImageNet"),
-            _argument("--output-dir", "DIR", "folder for the PNG files (default: here)", type=Path, default=Path()),
-            _argument("--train-list", "FILE", "for custom: file with one image per line"),
-            _argument("--validation-list", "FILE", "for custom: the same, for validation"),
-            _CLASSES,
-        ],
-    ),
-    (
-        _index,
-        "ARCHIVE ... [options]",
-        "ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar",
-        [
-            _argument("archives", "ARCHIVE", "archive or folder of archives; a path or URL", nargs="+"),
-            _argument("--output", "FILE", "also write it to this file, to put beside a remote archive"),
-        ],
-    ),
-    (
-        _cache,
-        "[options]",
-        "--remove 1pct-1f6a2c9d",
-        [
-            _argument("--remove", "NAME", "entries to remove, as listed", nargs="+", default=[]),
-            _argument("--cache-dir", "DIR", "the cache_dir of load_dataset (default: the datasets cache)", type=Path),
-        ],
-    ),
-    (
-        _build,
-        "CONFIG ... --data-dir D --output-dir D [options]",
-        "1pct lt --data-dir /data/imagenet --output-dir hub",
-        [
-            _argument("configs", "CONFIG", f"configs to build: {', '.join(_CONFIGS)}", nargs="+"),
-            _argument("--data-dir", "DIR", _DATA_DIR, required=True),
-            _argument("--output-dir", "DIR", "folder to write to", type=Path, required=True),
-            _argument("--num-proc", "N", "threads that write shards (default: 1)", type=int),
-            _argument("--dask", "ADDRESS", "Dask scheduler whose workers write shards"),
-            _argument("--label-names", "KIND", "wnid (default) or words", choices=("wnid", "words"), default="wnid"),
-            _argument("--splits", "S", "only these; the official test only if listed", nargs="+"),
-            _flag("--unlabeled", "for 1pct, 10pct: add the split unlabeled"),
-            _argument("--train-list", "F", "for custom: file with the training images"),
-            _argument("--validation-list", "F", "for custom: file with the validation images"),
-            _CLASSES,
-            _flag("--real-labels", "add a column with the ReaL labels"),
-        ],
-    ),
-    (
-        _push,
-        "DIR REPO [options]",
-        "hub team/imagenet-subsets",
-        [
-            _argument("folder", "DIR", "folder written by build", type=Path),
-            _argument("repo_id", "REPO", "repository, <namespace>/<name>; created as private if it doesn't exist"),
-            _flag(
-                "--public-i-have-the-right-to-distribute",
-                "allow an existing public repository; ImageNet's terms forbid it unless you were granted the right",
-            ),
-        ],
-    ),
-)
 
 
 def parser() -> argparse.ArgumentParser:
