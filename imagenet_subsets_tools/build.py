@@ -56,7 +56,6 @@ _TEMPORARY = re.compile(rf"({_SHARD_PATH.pattern}|README\.md)\..*(tmp|unfinished
 _LOCK = Path(".cache", "huggingface", "imagenet_subsets.lock")  # neither uploaded by huggingface_hub nor loaded
 _MARK = b"imagenet_subsets.mark"  # in the metadata of a shard
 _MARK_VERSION = "1"  # part of the mark; increased when shards are written differently
-_LONGEST_REASON = 1500  # characters of an error
 _PLANNING = threading.Lock()
 
 
@@ -101,13 +100,9 @@ def build_parquet(
         ``Path``: ``output_dir``.
 
     Raises:
-        FileNotFoundError: an archive does not exist.
         FileExistsError: the folder holds a config that is not in ``configs``, or the source images.
-        imagenet_subsets.ArchiveError: an archive is not as expected, or lacks images.
-        BuildError: another build of the folder is running, or a shard could not be written; finished shards are kept
-            for the next build.
-        OSError: the disk has too little space.
-        ValueError: a config or another argument is invalid.
+        BuildError: another build of the folder is running, or a shard could not be written; the next build continues.
+        OSError, ArchiveError, ValueError: as ``imagenet_subsets.load_dataset``; the disk has too little space.
 
     Example:
 
@@ -193,16 +188,15 @@ def _options_of(
 
 
 def _refuse_image_folders(output_dir: Path, data_dir: str) -> None:
-    listing = Listing()
+    listing, written = Listing(), os.path.realpath(output_dir)
     layouts = (find_layout(name, data_dir, listing) for name in IMAGE_SETS)
     images = [os.path.realpath(layout.path) for layout in layouts if layout is not None and os.path.isdir(layout.path)]
-    for written in (output_dir, *(output_dir / folder for folder in FOLDERS)):
-        path = os.path.realpath(written)
-        if path == os.path.realpath(data_dir) or any(os.path.commonpath([path, folder]) == folder for folder in images):
-            raise FileExistsError(
-                f"{written} is, or is in, the folder that the images are read from, {data_dir}; the files would be "
-                "mixed up. Build into another folder."
-            )
+    inside = any(os.path.commonpath([written, folder]) == folder for folder in images)
+    if inside or written == os.path.realpath(data_dir):
+        raise FileExistsError(
+            f"{output_dir} is, or is in, the folder that the images are read from, {data_dir}; the files would be "
+            "mixed up. Build into another folder."
+        )
 
 
 def _refuse_other_configs(output_dir: Path, configs: list[str]) -> None:
@@ -271,12 +265,15 @@ def _write_missing(
         pool = executor or context.enter_context(concurrent.futures.ThreadPoolExecutor(num_proc))
         try:
             for shard in missing:
-                with _naming_shard(shard.path, folder, unless=(ArchiveError, BuildError)):
-                    future = pool.submit(task, recipe, shard.config, shard.split, shard.path, shard.mark, folder)
-                    futures[future] = shard
+                future = pool.submit(task, recipe, shard.config, shard.split, shard.path, shard.mark, folder)
+                futures[future] = shard
             for future in concurrent.futures.as_completed(futures):
-                with _naming_shard(futures[future].path, folder, unless=(ArchiveError, BuildError)):
-                    bar.update(future.result())
+                shard = futures[future]
+                bar.update(future.result())
+        except (ArchiveError, BuildError):
+            raise
+        except Exception as error:  # the executor's
+            raise _naming_shard(error, shard.path, folder) from error
         finally:
             stop.set()  # after an error or Ctrl-C, abandon the shards that are being written
             for future in futures:
@@ -285,20 +282,14 @@ def _write_missing(
         _wait_until_visible(missing, output_dir)
 
 
-@contextlib.contextmanager
-def _naming_shard(path: str, output_dir: str, unless: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Name the shard and the host in any error, such as a full disk, a killed process or a missing package."""
-    try:
-        yield
-    except unless:
-        raise
-    except Exception as error:
-        reason = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
-        reason = " ".join(reason.split()).rstrip(".: ")[:_LONGEST_REASON]
-        raise (ArchiveError if isinstance(error, ArchiveError) else BuildError)(
-            f"{output_dir}/{path} could not be written on host {socket.gethostname()}: {reason}. "
-            "Finished shards are kept: fix the problem and run the build again."
-        ) from error
+def _naming_shard(error: Exception, path: str, output_dir: str) -> OSError | ValueError:
+    """Any error, such as a full disk, a killed process or a missing package, with the shard and the host."""
+    reason = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
+    return (ArchiveError if isinstance(error, ArchiveError) else BuildError)(
+        f"{output_dir}/{path} could not be written on host {socket.gethostname()}: "
+        f"{' '.join(reason.split()).rstrip('.: '):.1500}. Finished shards are kept: fix the problem and run the build "
+        "again."
+    )
 
 
 def _wait_until_visible(shards: list["Shard"], output_dir: Path) -> None:
@@ -401,13 +392,9 @@ def write_shard(
 
     Once ``stop`` is set, the shard is abandoned. Returns the bytes of its images.
     """
-    with _naming_shard(path, output_dir):
-        try:
-            part = recipe.parts(config)[split]
-        except (OSError, ValueError) as error:
-            raise ArchiveError(f"{error} Every host needs the same files at {recipe.data_dir}.") from error
-        shard = Shard(path, config, split, part)
-        if path not in part.shards or shard.mark != mark:
+    try:
+        shard = Shard(path, config, split, recipe.parts(config)[split])
+        if path not in shard.part.shards or shard.mark != mark:
             raise ArchiveError(
                 f"{recipe.data_dir} gives different rows here than where the build was called. Every host needs the "
                 "same archives and lists at the same path."
@@ -415,6 +402,8 @@ def write_shard(
         if not shard.is_finished(Path(output_dir)):  # a worker may run a task again
             _write(shard, Path(output_dir, path), stop or threading.Event())
         return shard.image_bytes
+    except Exception as error:
+        raise _naming_shard(error, path, output_dir) from error
 
 
 def _write(shard: Shard, path: Path, stop: threading.Event) -> None:

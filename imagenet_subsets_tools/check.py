@@ -14,17 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_reader import lists
-from imagenet_reader.facts import (
-    MAX_IMAGE,
-    OFFICIAL_SIZES,
-    TEST_IMAGES,
-    TEST_NAME,
-    TRAIN_ARCHIVE,
-    VALIDATION_ARCHIVE,
-    WNID,
-    ArchiveError,
-)
+from imagenet_reader import facts, lists
+from imagenet_reader.facts import ArchiveError
 from imagenet_reader.files import naming
 from imagenet_reader.formats.tar import MEMBERS
 from imagenet_reader.io import Listing, exists, open_python_file, stamp_of
@@ -38,8 +29,8 @@ from imagenet_reader.rows import Rows, as_arrays, locate, named_tuples, training
 from imagenet_subsets import SUBSETS
 
 OFFICIAL_SHA256 = {
-    TRAIN_ARCHIVE: "b08200a27a8e34218a0e58fde36b0fe8f73bc377f4acea2d91602057c3ca45bb",
-    VALIDATION_ARCHIVE: "c7e06a6c0baccf06d8dbeb6577d71efff84673a5dbdd50633ab44f8ea0456ae0",
+    facts.TRAIN_ARCHIVE: "b08200a27a8e34218a0e58fde36b0fe8f73bc377f4acea2d91602057c3ca45bb",
+    facts.VALIDATION_ARCHIVE: "c7e06a6c0baccf06d8dbeb6577d71efff84673a5dbdd50633ab44f8ea0456ae0",
 }
 
 _HASHED_BYTES = 8 << 20  # per read
@@ -64,19 +55,10 @@ def check_archives(
         num_proc: number of threads that decode, one per core by default.
 
     Returns:
-        ``dict``, ready for JSON; values that were not requested or cannot be determined are ``None``.
-
-        - ``ok``: ``bool``, whether every split of the published lists can be loaded (except ``full``, which few people
-          need) and all other requested checks pass.
-        - ``data_dir``: ``str``.
-        - ``archives``: ``list[dict]``, one per archive or folder, with ``kinds`` (``list[str]`` out of ``train``,
-          ``validation``, ``test``), ``layout`` (in words), ``path``, ``name`` (the end of the path), ``bytes`` and
-          ``official_bytes``, ``images`` (members), ``classes`` (with training images), ``sha256`` and
-          ``official_sha256`` (hex), ``errors`` (``list[str]``), ``damaged`` (``list[dict]`` with ``name``, ``offset``
-          in bytes, ``place`` in words, ``error``), ``ok``.
-        - ``splits``: ``list[dict]`` with ``config``, ``split``, ``archive`` (name), ``listed``, ``found`` and
-          ``damaged`` (images), ``absent`` (``list[str]``, the first three), ``lacking_classes`` (``dict``,
-          wnid -> [found, listed] of each incomplete class), ``ok``.
+        ``dict``, ready for JSON: ``ok``, whether every split of the published lists can be loaded (except ``full``,
+        which few people need) and all other requested checks pass; ``data_dir``; ``archives``, a ``dict`` with the
+        attributes of ``Archive`` per archive or folder; and ``splits``, one with those of ``Split`` per split. Values
+        that were not requested or cannot be determined are ``None``.
 
     Raises:
         ValueError: ``split_files/`` does not hold the published lists.
@@ -89,21 +71,26 @@ def check_archives(
     """
     data_dir = normalize_data_dir(data_dir)
     published = {name: lists.read_split_list(name) for name in lists.LISTS}
+    requests = {"train": ALL} | {
+        kind: Request(images=dict(images))
+        for kind, images in (("validation", published["validation"]), ("test", lists.test_images()))
+    }
     archives: list[Archive] = []
     of_lists: dict[str, Split] = {}
     for archive, layout in _find_layouts(data_dir):
-        request, table = _request(archive.kinds, published["validation"]), None
-        if layout is not None:
-            table = _check_layout(layout, archive, request, full)
+        table, request = MEMBERS.empty_table(), requests[archive.kinds[0]]
+        with _recording_errors(archive):
+            if layout is not None:
+                table = _check_layout(layout, archive, request, full)
         rows = {
             name: _locate(images, table)
             for name, images in published.items()
             if ("validation" if name == "validation" else "train") in archive.kinds
         }
-        if decode and rows and layout is not None and table is not None:
-            with _recording_errors(archive):
-                listed = np.concatenate(list(rows.values()))
-                archive.damaged = _decode_images(layout, request, listed, num_proc or os.cpu_count() or 1)
+        with _recording_errors(archive):
+            if decode and rows and layout is not None and archive.images is not None:
+                threads = num_proc or os.cpu_count() or 1
+                archive.damaged = _decode_images(layout, request, np.concatenate(list(rows.values())), threads)
         archive.ok = not archive.errors and archive.sha256 in (None, archive.official_sha256)
         archives.append(archive)
         of_lists |= {name: _check_list(of_list, archive) for name, of_list in rows.items()}
@@ -115,25 +102,26 @@ def check_archives(
         for split, name in subset.items()
     ]
     ok = all(archive.ok for archive in archives) and all(split.ok for split in splits if split.config != "full")
-    return dataclasses.asdict(Report(ok, data_dir, archives, splits))
+    reports = {"archives": list(map(dataclasses.asdict, archives)), "splits": list(map(dataclasses.asdict, splits))}
+    return {"ok": ok, "data_dir": data_dir, **reports}
 
 
 @dataclasses.dataclass
 class Archive:
-    """The report on an archive or a folder; for the attributes of these reports, see ``check_archives``."""
+    """The report on an archive or a folder."""
 
-    kinds: list[str]
-    layout: str
+    kinds: list[str]  # out of "train", "validation", "test"
+    layout: str  # in words; empty if there are no such images
     path: str
-    name: str
+    name: str  # the end of the path
     bytes: int | None = None
     official_bytes: int | None = None
-    images: int | None = None
-    classes: int | None = None
-    sha256: str | None = None
+    images: int | None = None  # members
+    classes: int | None = None  # with training images
+    sha256: str | None = None  # hex
     official_sha256: str | None = None
     errors: list[str] = dataclasses.field(default_factory=list)
-    damaged: list[dict[str, Any]] | None = None
+    damaged: list[dict[str, Any]] | None = None  # "name", "offset" in bytes, "place" in words, "error"
     ok: bool = False
 
 
@@ -143,23 +131,13 @@ class Split:
 
     config: str
     split: str
-    archive: str
-    listed: int
+    archive: str  # its name
+    listed: int  # images
     found: int | None
     damaged: int | None
-    absent: list[str]
-    lacking_classes: dict[str, list[int]] | None
+    absent: list[str]  # the first three
+    lacking_classes: dict[str, list[int]] | None  # wnid -> [found, listed] of each incomplete class
     ok: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """The report on a folder."""
-
-    ok: bool
-    data_dir: str
-    archives: list[Archive]
-    splits: list[Split]
 
 
 def _find_layouts(data_dir: str) -> list[tuple[Archive, Layout | None]]:
@@ -186,54 +164,48 @@ def _recording_errors(archive: Archive) -> Iterator[None]:
         archive.errors.append(str(error))
 
 
-def _request(kinds: list[str], validation: lists.Images) -> Request:
-    wanted = {"validation": Request(images=dict(validation)), "test": Request(images=dict(lists.test_images()))}
-    return wanted.get(kinds[0], ALL)
-
-
-def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool) -> pa.Table | None:
-    """Check an archive or a folder; return a table of its images, ``None`` if it cannot be read."""
-    table = None
-    archive.official_bytes = OFFICIAL_SIZES.get(archive.name)
+def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool) -> pa.Table:
+    """Check an archive or a folder; return a table of its images."""
+    archive.official_bytes = facts.OFFICIAL_SIZES.get(archive.name)
     archive.official_sha256 = OFFICIAL_SHA256.get(archive.name)
-    with _recording_errors(archive):
-        layout.check()
-        table = layout.list_images(request)
-        archive.images = table.num_rows
-        if "test" in archive.kinds[1:] and not _has_test_images(table):
-            archive.kinds.remove("test")
     if exists(layout.path):
         archive.bytes = stamp_of(layout.path).size
-        with _recording_errors(archive), naming(layout.path, "hashing"):
-            archive.sha256 = _sha256(layout.path, archive.bytes) if full and archive.official_sha256 else None
+        if full and archive.official_sha256:
+            archive.sha256 = _sha256(layout.path, archive.bytes)
+    layout.check()
+    table = layout.list_images(request)
+    archive.images = table.num_rows
+    is_test_image = pc.match_substring_regex(table["name"], facts.TEST_NAME.pattern.decode())
+    if "test" in archive.kinds[1:] and not pc.any(is_test_image).as_py():
+        archive.kinds.remove("test")
     return table
-
-
-def _has_test_images(table: pa.Table) -> bool:
-    return bool(pc.any(pc.match_substring_regex(table["name"], TEST_NAME.pattern.decode())).as_py())
 
 
 def _sha256(path: str, size: int) -> str:
     digest = hashlib.sha256()
-    with open_python_file(path) as file, progress_bar(f"Hashing {os.path.basename(path)}", size) as bar:
+    with (
+        naming(path, "hashing"),
+        open_python_file(path) as file,
+        progress_bar(f"Hashing {os.path.basename(path)}", size) as bar,
+    ):
         while content := file.read(_HASHED_BYTES):
             digest.update(content)
             bar.update(len(content))
     return digest.hexdigest()
 
 
-def _locate(images: lists.Images, table: pa.Table | None) -> Rows:
+def _locate(images: lists.Images, table: pa.Table) -> Rows:
     """The rows of a list; those that the loader would reject have size 0."""
-    rows = locate(*as_arrays(images), MEMBERS.empty_table() if table is None else table)
-    rows["size"][rows["size"] > MAX_IMAGE] = 0
+    rows = locate(*as_arrays(images), table)
+    rows["size"][rows["size"] > facts.MAX_IMAGE] = 0
     return rows
 
 
-def _check_all(table: pa.Table | None, archive: Archive) -> Split:
+def _check_all(table: pa.Table, archive: Archive) -> Split:
     """The report on all training images."""
     found, listed = None, lists.TRAIN_IMAGES
-    if table is not None:
-        wnids = pc.utf8_slice_codeunits(training_names(table), WNID.start, WNID.stop)
+    if archive.images is not None:
+        wnids = pc.utf8_slice_codeunits(training_names(table), facts.WNID.start, facts.WNID.stop)
         wnids = wnids.filter(pc.is_in(wnids, value_set=pa.array(lists.read_wnids())))
         found, archive.classes = len(wnids), len(wnids.unique())
     return Split("", "", archive.name, listed, found, None, [], None, found == listed)
@@ -241,9 +213,10 @@ def _check_all(table: pa.Table | None, archive: Archive) -> Split:
 
 def _check_list(rows: Rows, archive: Archive) -> Split:
     """The report on a list."""
-    wnids, present, readable = lists.read_wnids(), rows["size"] > 0, archive.images is not None
-    listed, found = (np.bincount(labels, minlength=len(wnids)) for labels in (rows["label"], rows["label"][present]))
-    lacking = np.flatnonzero(found < listed).tolist() if readable else []
+    labels, present, readable = rows["label"], rows["size"] > 0, archive.images is not None
+    counts = zip(
+        lists.read_wnids(), np.bincount(labels[present], minlength=1000).tolist(), np.bincount(labels).tolist()
+    )
     damaged = None
     if archive.damaged is not None:
         damaged = len({image["name"].encode() for image in archive.damaged}.intersection(rows["name"].tolist()))
@@ -255,7 +228,7 @@ def _check_list(rows: Rows, archive: Archive) -> Split:
         found=int(present.sum()) if readable else None,
         damaged=damaged,
         absent=[name.decode() for name in rows["name"][~present][:3].tolist()] if readable else [],
-        lacking_classes={wnids[label]: [int(found[label]), int(listed[label])] for label in lacking},
+        lacking_classes={wnid: [found, listed] for wnid, found, listed in counts if found < listed and readable},
         ok=not archive.errors and bool(present.all()) and not damaged,
     )
 
@@ -324,11 +297,7 @@ def format_report(report: dict[str, Any]) -> str:
     if not there:
         return str(report["archives"][0]["errors"][0])
     found = [
-        (
-            f"{' and '.join(archive['kinds'])}:",
-            archive["layout"] or "none",
-            archive["path"] if archive["layout"] else "",
-        )
+        (f"{' and '.join(archive['kinds'])}:", archive["layout"] or "none", archive["path"] * bool(archive["layout"]))
         for archive in report["archives"]
     ]
     archives = [("archive", "bytes", "official size", "images", "classes", "SHA-256", ""), *map(_archive_row, there)]
@@ -351,14 +320,13 @@ def text_table(sides: str, rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _archive_row(archive: dict[str, Any]) -> tuple[str, ...]:
+    name, size, official = archive["name"], archive["bytes"], archive["official_bytes"]
+    is_official = "-" if None in (size, official) else "yes" if size == official else "no"
     size, images, classes = (
         "-" if archive[key] is None else f"{archive[key]:,}" for key in ("bytes", "images", "classes")
     )
-    is_official = "-" if archive["official_bytes"] is None or archive["bytes"] is None else "no"
-    if is_official == "no" and archive["bytes"] == archive["official_bytes"]:
-        is_official = "yes"
     digest = {archive["official_sha256"]: "official", None: "-"}.get(archive["sha256"], "differs")
-    return archive["name"], size, is_official, images, classes, digest, "ok" if archive["ok"] else "see below"
+    return name, size, is_official, images, classes, digest, "ok" if archive["ok"] else "see below"
 
 
 def _split_row(split: dict[str, Any]) -> tuple[str, ...]:
@@ -381,8 +349,8 @@ def _remarks(archive: dict[str, Any]) -> Iterator[str]:
     yield from archive["errors"]
     if archive["official_bytes"] is not None and archive["bytes"] not in (None, archive["official_bytes"]):
         yield f"{name}: the official one has {archive['official_bytes']:,} bytes; this is a stand-in, or incomplete."
-    if archive["kinds"] == ["test"] and archive["images"] not in (None, TEST_IMAGES):
-        yield f"{name} has {archive['images']:,} of the {TEST_IMAGES:,} test images."
+    if archive["kinds"] == ["test"] and archive["images"] not in (None, facts.TEST_IMAGES):
+        yield f"{name} has {archive['images']:,} of the {facts.TEST_IMAGES:,} test images."
     if archive["sha256"] not in (None, archive["official_sha256"]):
         yield f"{name}: its SHA-256, {archive['sha256']}, is not the official one."
         yield "Download it again, unless it is a stand-in."
