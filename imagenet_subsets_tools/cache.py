@@ -28,7 +28,7 @@ _FILE = re.compile(r"([0-9a-f]{16})(-[0-9a-f]{16}){0,2}(\.index|\.tar)(\.tmp)?")
 _UNKNOWN = "?"  # not recorded by versions before 2.0.0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Entry:
     """One removable entry."""
 
@@ -52,10 +52,7 @@ def list_cache(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
     """List the cache entries: datasets first, then other files, each most recently used first.
 
     Args:
-        cache_dir: the ``cache_dir`` of ``load_dataset``; by default the cache of ``datasets``.
-
-    Raises:
-        OSError: a folder cannot be read.
+        cache_dir: that of ``load_dataset``; by default the cache of ``datasets``.
 
     Example:
 
@@ -128,18 +125,17 @@ def format_entries(entries: list[Entry]) -> str:
     """
     if not entries:
         return "The caches hold no dataset, index or image of imagenet-subsets."
-    head = "name", "options", "size", "last used", "from"
-    lines = text_table("<<><<", [head, *map(_row, entries)])
+    rows = [("name", "options", "size", "last used", "from")]
+    for entry in entries:
+        day = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d")
+        options = _UNKNOWN
+        if entry.options is not None:
+            options = ", ".join(f"{name}={value!r}" for name, value in entry.options.items()) or "-"
+        archives = " ".join(entry.archives or [_UNKNOWN])
+        rows.append((entry.name, options, format_bytes(entry.size), day, archives))
     total = format_bytes(sum(entry.size for entry in entries))
-    return "\n".join([*lines, "", f"{total} in total. To remove some: imagenet-subsets cache --remove NAME ..."])
-
-
-def _row(entry: Entry) -> tuple[str, ...]:
-    day = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d")
-    options = _UNKNOWN
-    if entry.options is not None:
-        options = ", ".join(f"{name}={value!r}" for name, value in entry.options.items()) or "-"
-    return entry.name, options, format_bytes(entry.size), day, " ".join(entry.archives or [_UNKNOWN])
+    advice = f"{total} in total. To remove some: imagenet-subsets cache --remove NAME ..."
+    return "\n".join([*text_table("<<><<", rows), "", advice])
 
 
 def remove(entries: list[Entry], names: list[str]) -> Iterator[str]:
@@ -155,29 +151,27 @@ def remove(entries: list[Entry], names: list[str]) -> Iterator[str]:
     Raises:
         ValueError: no entry has one of these names; then nothing is removed.
         BlockingIOError: a process is writing one of the entries.
-        OSError: an entry cannot be removed.
+
+    Example:
+
+        >>> list(remove(list_cache(), ["1pct-1f6a2c9d"]))
+        ['1pct-1f6a2c9d: removed, 8.2 GB']
     """
     by_name = {entry.name: entry for entry in entries}
     unknown = [name for name in names if name not in by_name]
     if unknown:
         raise ValueError(f"The caches hold no {shorten(unknown)}. They hold: {shorten(list(by_name)) or 'nothing'}.")
-    for name in dict.fromkeys(names):
-        size = format_bytes(by_name[name].size)
-        _remove(by_name[name])
-        yield f"{name}: removed, {size}"
-
-
-def _remove(entry: Entry) -> None:
-    try:
-        with filelock.FileLock(entry.lock, timeout=0):
-            if entry.path.is_dir():
-                shutil.rmtree(entry.path)
-            else:
-                entry.path.unlink(missing_ok=True)
-            for path in entry.beside:
-                path.unlink(missing_ok=True)
-    except filelock.Timeout:
-        raise BlockingIOError(f"{entry.name} is being written by another process: {entry.path}") from None
-    for parent in entry.parents:
-        with contextlib.suppress(OSError):  # it holds other datasets
-            parent.rmdir()
+    for entry in dict.fromkeys(by_name[name] for name in names):
+        size = format_bytes(entry.size)
+        try:
+            with filelock.FileLock(entry.lock, timeout=0):
+                if entry.path.is_dir():
+                    shutil.rmtree(entry.path)
+                for path in (entry.path, *entry.beside):
+                    path.unlink(missing_ok=True)
+        except filelock.Timeout:
+            raise BlockingIOError(f"{entry.name} is being written by another process: {entry.path}") from None
+        for parent in entry.parents:
+            with contextlib.suppress(OSError):  # it holds other datasets
+                parent.rmdir()
+        yield f"{entry.name}: removed, {size}"

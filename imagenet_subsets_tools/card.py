@@ -31,6 +31,7 @@ _TITLE = "ImageNet subsets: 1pct, 10pct and LT"
 _TERMS = "https://image-net.org/download.php"
 _SIZES = ((10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 
+_TEXT = Path(__file__).with_name("card.md")
 _REAL_LABELS_TEXT = """\
 - `real_labels`: the ReaL labels (Beyer et al. 2020) of an official validation image, a list that may be empty; null for
   other images.
@@ -200,7 +201,7 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
     if columns.real_labels:
         files.add("real")
     used = {option: path for option, path in own_lists.items() if option in lists}
-    return _TEXT.format(
+    return _TEXT.read_text(encoding="utf-8").format(
         title=_TITLE,
         description=imagenet_subsets.DESCRIPTION,
         first=next(iter(plan)),

@@ -20,15 +20,14 @@ def images_per_class(config: str, split: str = "train", classes: Any = None) -> 
     """The number of images of each class in a split.
 
     Args:
-        config: ``"1pct"``, ``"10pct"``, ``"lt"``, or another config whose split has a published list.
-        split: a split of the config.
+        config, split: a split that has a published list, such as ``"lt"``, ``"train"``.
         classes: the option that the dataset was loaded with, as for ``imagenet_subsets.load_dataset``.
 
     Returns:
         ``np.ndarray``, int64 ``[1000]``, or as long as ``classes``: numbers of images, in label order.
 
     Raises:
-        ValueError: the split has no list, ``classes`` is invalid, or ``split_files/`` does not hold the published list.
+        ValueError: the split has no list, or ``classes`` is invalid.
 
     Example:
 
@@ -52,12 +51,10 @@ def shot_groups(config: str = "lt", classes: Any = None) -> dict[str, np.ndarray
     """The classes with many, a medium number of, and few training images.
 
     Args:
-        config: the config whose training images are counted.
-        classes: as for ``images_per_class``.
+        config, classes: as for ``images_per_class``.
 
     Returns:
-        ``dict[str, np.ndarray]``: the labels (int64, ascending) of ``"many"`` (more than 100 training images),
-        ``"medium"`` (20 to 100) and ``"few"`` (fewer than 20). Each label is in exactly one group.
+        ``dict[str, np.ndarray]``: the labels (int64, ascending) of ``"many"``, ``"medium"`` and ``"few"``.
 
     Raises:
         ValueError: as ``images_per_class``.
@@ -91,9 +88,7 @@ def shot_accuracy(predicted: Any, labels: Any, config: str = "lt", classes: Any 
 
     Example:
 
-        >>> labels = [1, 1, 1, 1, 0, 0, 15, 15]  # 1 has many training images, 0 a medium number, 15 few
-        >>> predicted = [1, 1, 1, 0, 0, 1, 1, 1]
-        >>> shot_accuracy(predicted, labels)
+        >>> shot_accuracy([1, 1, 1, 0, 0, 1, 1, 1], [1, 1, 1, 1, 0, 0, 15, 15])
         {'overall': 0.5, 'many': 0.75, 'medium': 0.5, 'few': 0.0}
     """
     groups = shot_groups(config, classes)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import huggingface_hub
 import pyarrow.parquet as pq
-from huggingface_hub.utils import RepositoryNotFoundError  # type: ignore[attr-defined]  # .errors is newer than 0.23
 
 from imagenet_subsets_tools.build import FOLDERS, SPLITS
 
@@ -28,15 +27,14 @@ def push_to_hub(
 ) -> str:
     """Upload a built folder to the Hub.
 
-    Files that the Hub already has are not sent again, whether unchanged or from a failed push. The same commit removes
-    shards of earlier pushes that are not in the folder; other files in the repository are left alone.
+    Files that the Hub already has are not sent again. The same commit removes shards of earlier pushes that are not in
+    the folder; other files in the repository are left alone.
 
     Args:
         folder: the folder that ``build_parquet`` wrote.
         repo_id: the repository, ``"<namespace>/<name>"``; it is created, private, if it does not exist.
         token: as in ``huggingface_hub``; by default that of ``hf auth login`` or ``HF_TOKEN``.
-        public_i_have_the_right_to_distribute: allow an existing public repository. Leave this out
-            unless ImageNet has granted you the right to distribute the images publicly.
+        public_i_have_the_right_to_distribute: allow an existing public repository.
 
     Returns:
         ``str``: the revision that holds the files, for ``load_dataset(..., revision=...)``.
@@ -104,11 +102,9 @@ def _files(folder: Path) -> list[str]:
 
 def _refuse_public(api: huggingface_hub.HfApi, repo_id: str, may_be_public: bool) -> None:
     """Make the repository, private, if it does not exist; refuse a public one."""
-    try:
-        info = api.dataset_info(repo_id)
-    except RepositoryNotFoundError:
+    if not api.repo_exists(repo_id, repo_type="dataset"):
         api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
-        info = api.dataset_info(repo_id)
+    info = api.dataset_info(repo_id)
     if not info.private and not may_be_public:
         raise PermissionError(
             f"{repo_id} is public, and ImageNet's terms forbid redistributing the images. Nothing was sent. Make it "

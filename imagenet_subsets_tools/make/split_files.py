@@ -106,8 +106,8 @@ def make_split_files(texts: Path, split_files: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(SOURCE_COLUMNS)
         for split_file, name, _, *origin in SOURCES:
-            text, rows = (texts / name).read_bytes(), pq.read_metadata(split_files / split_file).num_rows
-            writer.writerow((split_file, name, rows, len(text), hashlib.sha256(text).hexdigest(), *origin))
+            content, rows = (texts / name).read_bytes(), pq.read_metadata(split_files / split_file).num_rows
+            writer.writerow((split_file, name, rows, len(content), hashlib.sha256(content).hexdigest(), *origin))
 
 
 def _lines(path: Path) -> list[str]:
