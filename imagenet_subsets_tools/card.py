@@ -31,66 +31,11 @@ _TITLE = "ImageNet subsets: 1pct, 10pct and LT"
 _TERMS = "https://image-net.org/download.php"
 _SIZES = ((10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 
-_TEXT = Path(__file__).with_name("card.md")
 _REAL_LABELS_TEXT = """\
 - `real_labels`: the ReaL labels (Beyer et al. 2020) of an official validation image, a list that may be empty; null for
   other images.
 """
-_TEXT = """\
-# {title}
-
-{description}
-
-| config | split | images | files |
-| --- | --- | ---: | --- |
-{configs}
-
-The official validation images are stored once: every config that contains them lists the same files.
-
-```python
-import datasets
-
-dataset = datasets.load_dataset("<namespace>/<name>", "{first}")
-```
-
-## Rows
-
-- `image`: a JPEG file, decodes to RGB. It equals the file in the archive, byte for byte, except where benchmarks see
-  other pixels than plain decoding gives: the few files in CMYK or PNG are re-encoded as RGB, and an orientation in the
-  metadata is reset.
-- `label`: 0 to {last_label}, the rank among the sorted WordNet ids{labels}.
-- `file_name`: the name in the archive, such as `n01440764_10026.JPEG`.
-{real_labels}
-Training rows are ordered by the SHA-256 of their file names, so that consecutive rows mix the classes. The other rows
-are sorted by file name.
-
-Of the 20,000 validation images of ImageNet-LT, 1,992 are training images of SimCLR's 10 % and 191 of its 1 %.
-
-## How it was built
-
-By imagenet-subsets {version} with datasets {datasets} and pyarrow {pyarrow}, from ILSVRC2012:
-
-| from | layout | images | bytes | SHA-256 of its contents |
-| --- | --- | ---: | ---: | --- |
-{sources}
-
-The contents are sorted lines `<name> <size in bytes>`, one per image used. The subsets contain the images of these
-{published}lists:
-
-| list | rows | SHA-256 | from |
-| --- | ---: | --- | --- |
-{lists}
-
-## License
-
-{license} Keep this repository private unless you have the right to redistribute the images.
-
-## Citation
-
-```bibtex
-{citation}
-```
-"""
+_TEXT = Path(__file__).with_name("card.md")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -174,7 +119,7 @@ def _info(folder: Path, splits: dict[str, Part]) -> datasets.DatasetInfo:
     return datasets.DatasetInfo(
         features=next(iter(splits.values())).features,
         splits=datasets.SplitDict.from_split_dict(infos),
-        download_size=sum(int((folder / path).stat().st_size) for part in splits.values() for path in part.shards),
+        download_size=sum((folder / path).stat().st_size for part in splits.values() for path in part.shards),
         dataset_size=sum(info["num_bytes"] for info in infos),
     )
 

@@ -83,7 +83,7 @@ def check_archives(
             if layout is not None:
                 table = _check_layout(layout, archive, request, full)
         rows = {
-            name: _locate(images, table)
+            name: locate(*as_arrays(images), table)
             for name, images in published.items()
             if ("validation" if name == "validation" else "train") in archive.kinds
         }
@@ -194,13 +194,6 @@ def _sha256(path: str, size: int) -> str:
     return digest.hexdigest()
 
 
-def _locate(images: lists.Images, table: pa.Table) -> Rows:
-    """The rows of a list; those that the loader would reject have size 0."""
-    rows = locate(*as_arrays(images), table)
-    rows["size"][rows["size"] > facts.MAX_IMAGE] = 0
-    return rows
-
-
 def _check_all(table: pa.Table, archive: Archive) -> Split:
     """The report on all training images."""
     found, listed = None, lists.TRAIN_IMAGES
@@ -211,9 +204,14 @@ def _check_all(table: pa.Table, archive: Archive) -> Split:
     return Split("", "", archive.name, listed, found, None, [], None, found == listed)
 
 
+def _present(rows: Rows) -> np.ndarray:
+    """Which images exist, and are not of a size that the loader rejects."""
+    return (rows["size"] > 0) & (rows["size"] <= facts.MAX_IMAGE)
+
+
 def _check_list(rows: Rows, archive: Archive) -> Split:
     """The report on a list."""
-    labels, present, readable = rows["label"], rows["size"] > 0, archive.images is not None
+    labels, present, readable = rows["label"], _present(rows), archive.images is not None
     counts = zip(
         lists.read_wnids(), np.bincount(labels[present], minlength=1000).tolist(), np.bincount(labels).tolist()
     )
@@ -238,7 +236,7 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
     if not layout.in_place:
         raise ArchiveError(f"The images of {layout.path} cannot be decoded in place. Unpack it and check the folder.")
     reader = layout.index(layout.snapshot(), request).reader
-    rows = np.unique(rows[rows["size"] > 0])
+    rows = np.unique(rows[_present(rows)])
     rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_IMAGES] for start in range(0, len(rows), _DECODED_IMAGES)]
     with (
@@ -269,14 +267,10 @@ def _decode_part(opened: OpenReader, part: Rows) -> list[dict[str, Any]]:
         except Exception as error:  # Pillow's errors have no common base
             if not isinstance(error, ArchiveError) and not is_damage(error):
                 raise
-            damaged.append(
-                {
-                    "name": row.name.decode(),
-                    "offset": getattr(row, "offset", None),  # extracted images have none
-                    "place": opened.reader.describe(row),
-                    "error": error.reason if isinstance(error, DamagedImage) else reason(error),
-                }
-            )
+            offset = getattr(row, "offset", None)  # extracted images have none
+            text = error.reason if isinstance(error, DamagedImage) else reason(error)
+            where = {"offset": offset, "place": opened.reader.describe(row)}
+            damaged.append({"name": row.name.decode(), **where, "error": text})
     return damaged
 
 
@@ -296,10 +290,7 @@ def format_report(report: dict[str, Any]) -> str:
     there = [archive for archive in report["archives"] if archive["layout"]]
     if not there:
         return str(report["archives"][0]["errors"][0])
-    found = [
-        (f"{' and '.join(archive['kinds'])}:", archive["layout"] or "none", archive["path"] * bool(archive["layout"]))
-        for archive in report["archives"]
-    ]
+    found = [(" and ".join(archive["kinds"]) + ":", archive["layout"], archive["path"]) for archive in there]
     archives = [("archive", "bytes", "official size", "images", "classes", "SHA-256", ""), *map(_archive_row, there)]
     splits = [("config", "split", "found", "incomplete classes", ""), *map(_split_row, report["splits"])]
     blocks = [
@@ -349,8 +340,6 @@ def _remarks(archive: dict[str, Any]) -> Iterator[str]:
     yield from archive["errors"]
     if archive["official_bytes"] is not None and archive["bytes"] not in (None, archive["official_bytes"]):
         yield f"{name}: the official one has {archive['official_bytes']:,} bytes; this is a stand-in, or incomplete."
-    if archive["kinds"] == ["test"] and archive["images"] not in (None, facts.TEST_IMAGES):
-        yield f"{name} has {archive['images']:,} of the {facts.TEST_IMAGES:,} test images."
     if archive["sha256"] not in (None, archive["official_sha256"]):
         yield f"{name}: its SHA-256, {archive['sha256']}, is not the official one."
         yield "Download it again, unless it is a stand-in."
