@@ -5,10 +5,16 @@ import os
 import fsspec
 import pytest
 from helpers.rows import paths
-from makers.hub_tar_gz import hub_folders
-from makers.layouts import class_tars, extracted, kaggle_tar, kaggle_zip, official_tars
-from makers.tfds import tfds
-from makers.webdataset import webdataset
+from makers.layouts import (
+    class_tars,
+    extracted,
+    hub_folders,
+    kaggle_tar,
+    kaggle_zip,
+    official_tars,
+    tfds,
+    webdataset,
+)
 from test_versions import JPEG, OWN_LIST, TIME
 
 import imagenet_subsets

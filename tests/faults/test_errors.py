@@ -171,7 +171,9 @@ def test_class_tars_under_wrong_names(data_dir):
         ("1pct", {"splits": ["val"]}, "splits=['val']: expected a list out of ['train', 'validation', 'test']"),
         ("lt", {"splits": "train"}, "splits='train': expected a list out of ['train', 'validation', 'test']"),
         ("1pct", {"splits": []}, "splits=[]: expected a list out of ['train', 'validation', 'test']"),
-        ("1pct", {"label_name": "words"}, "doesn't have a 'label_name' key"),
+        ("custom", {"train_list": []}, "'custom' needs train_list"),
+        (1, {}, "name=1: expected the name of a config, one of ['1pct', "),
+        ("1pct", {"in_place": True, "streaming": True}, "cannot be combined with streaming=True"),
     ],
 )
 def test_unknown_configs_and_options(name, options, message, standins_1pct):

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import random
 import struct
 
@@ -19,7 +18,6 @@ from imagenet_reader.formats.names import official_name, official_names
 from imagenet_reader.formats.tfrecord import crc32c, list_examples
 from imagenet_reader.io import open_file
 from imagenet_subsets_tools.cli import main
-from imagenet_subsets_tools.standins import make_standins
 from imagenet_subsets_tools.standins.layouts import FORMS, example, record, write_form
 from imagenet_subsets_tools.standins.tars import write_tar
 
@@ -309,14 +307,3 @@ def test_sample_writes_a_layout_of_all_standins(tmp_path, capsys):
     files = sorted((tmp_path / "new" / "data").iterdir())
     assert files[0].name == "train-00000-of-00294.parquet"
     assert len(files) == 308 and sum(pq.read_metadata(file).num_rows for file in files) == 65_834
-
-
-def test_sample_overwrites_nothing_and_names_the_layouts(tmp_path):
-    (tmp_path / "mine").touch()
-    with pytest.raises(FileExistsError, match="holds mine"):
-        make_standins(tmp_path, layout="tfds")
-    with pytest.raises(ValueError, match=r"'tfd'.*'archives', 'class-tars'.*'tfds'"):
-        make_standins(tmp_path, layout="tfd")
-    with pytest.raises(ValueError, match=r"'full'.*'tfds'"):
-        make_standins(tmp_path / "new", layout="tfds", members="full")
-    assert os.listdir(tmp_path) == ["mine"]

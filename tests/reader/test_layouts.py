@@ -105,7 +105,7 @@ def test_each_layout_gives_the_same_rows_in_each_way(layout, way, expected, tmp_
 def test_a_zip_of_more_members_than_16_bits_count(tmp_path):
     kaggle_zip(IMAGES, tmp_path, more={f"test/{k}.xml": b"" for k in range(66_000)})
     rows = stream(tmp_path, image_bytes="archive", **LISTS)
-    assert contents(rows["train"]) | contents(rows["validation"]) == IMAGES
+    assert contents(rows) == IMAGES
 
 
 # ------------------------------------------------------------------------------------- mixed and unusual
@@ -118,7 +118,7 @@ def test_mixtures_and_links_and_a_validation_set_by_class(tmp_path):
     (data_dir / "val").symlink_to(elsewhere / "val")
     patched_test_tar(TESTED, data_dir)
     rows = stream(data_dir, splits=["validation", "test"], on_missing="skip", image_bytes="archive", **LISTS)
-    assert contents(rows["validation"]) | contents(rows["test"]) == {name: IMAGES[name] for name in HELD_OUT} | TESTED
+    assert contents(rows) == {name: IMAGES[name] for name in HELD_OUT} | TESTED
 
     # Two images are in a class that they are not of; then a class is missing.
     val, wnids = elsewhere / "val", {name: WNIDS[label_of(name)] for name in HELD_OUT}
@@ -178,7 +178,7 @@ def test_folders_with_unusual_names(make, name, tmp_path):
     loaded = [stream(link, **options), load(f"{data_dir}/", cache_dir=tmp_path / "a [b] cache", **options)]
     loaded.append(load(data_dir, cache_dir=tmp_path / "cache", in_place=True, **options))
     assert len({str(digests(splits)) for splits in loaded}) == 1
-    assert contents(loaded[0]["train"]) | contents(loaded[0]["validation"]) == IMAGES
+    assert contents(loaded[0]) == IMAGES
     assert str(data_dir) in message_of(data_dir, splits=["test"])
     data_dir.rename(tmp_path / "a::b")
     assert "'::'" in message_of(tmp_path / "a::b", "custom", kind=ValueError, **LISTS)
@@ -218,7 +218,7 @@ def test_foreign_entries_do_not_change_the_layout(by_class, backwards, tmp_path,
         os, "scandir", lambda path=".": Scan(sorted(scandir(path), key=lambda entry: entry.name, reverse=backwards))
     )
     rows = stream(tmp_path, image_bytes="archive", **LISTS)
-    assert contents(rows["train"]) | contents(rows["validation"]) == IMAGES
+    assert contents(rows) == IMAGES
     (tmp_path / "train" / TENCH / TRAIN[0]).unlink()
     message = message_of(tmp_path, "custom", **LISTS)
     assert TRAIN[0] in message and "@eaDir" not in message
@@ -230,7 +230,7 @@ def test_leftovers_beside_a_zip(left_over, tmp_path):
     (tmp_path / left_over).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / left_over).write_bytes(b"left over")
     rows = stream(tmp_path, image_bytes="archive", **LISTS)
-    assert contents(rows["train"]) | contents(rows["validation"]) == IMAGES
+    assert contents(rows) == IMAGES
 
 
 # ----------------------------------------------------------------------------- layouts read from end to end
@@ -269,7 +269,7 @@ def test_leftovers_of_a_killed_process_are_not_used(cached_files, tmp_path):
     unfinished.write_bytes(kept.read_bytes()[:20_000])
     kept.unlink()
     rows = load(tmp_path / "data", cache_dir=tmp_path / "b", image_bytes="archive", **LISTS)
-    assert contents(rows["train"]) | contents(rows["validation"]) == IMAGES
+    assert contents(rows) == IMAGES
     assert not unfinished.exists()
 
 
@@ -284,7 +284,7 @@ def test_a_tar_gz_is_read_by_one_of_two_processes(cached_files, at_member, tmp_p
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             rows = load(data_dir, cache_dir=tmp_path / f"cache-{number}", image_bytes="archive", **LISTS)
-        right = contents(rows["train"]) | contents(rows["validation"]) == IMAGES
+        right = contents(rows) == IMAGES
         results.put((sum("beginning to end" in str(warning.message) for warning in caught), right))
 
     processes = [fork.Process(target=work, args=(number,), daemon=True) for number in range(2)]

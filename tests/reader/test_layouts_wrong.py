@@ -48,8 +48,7 @@ FIRST = LISTS["validation_list"][0]
 
 def rows_of(data_dir, **options):
     """{file name: bytes} of all splits."""
-    loaded = stream(data_dir, image_bytes="archive", **(LISTS | options))
-    return {name: content for rows in loaded.values() for name, content in contents(rows).items()}
+    return contents(stream(data_dir, image_bytes="archive", **(LISTS | options)))
 
 
 def error_of(data_dir, **options):
@@ -299,4 +298,4 @@ def test_a_damaged_tar_gz(damage, small_images, list_options, tmp_path):
         assert str(path) in message_of(data_dir, "custom", kind=ArchiveError, **list_options)
     kaggle_tar_gz(small_images, data_dir)
     rows = stream(data_dir, image_bytes="archive", **list_options)
-    assert contents(rows["train"]) | contents(rows["validation"]) == small_images
+    assert contents(rows) == small_images

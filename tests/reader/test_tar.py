@@ -40,29 +40,17 @@ def summed(field):
 
 # ------------------------------------------------------------------------------------- read like tarfile
 
-READ = {
-    "size in base 256": sized(base_256(1000)),
-    "size of 12 digits": sized(b"%012o" % 1000),
-    "size between spaces": sized(b" %o " % 1000),
+READ = {  # what test_tar_fuzz.py does not make
     "size of nothing": sized(b"", 0),
-    "size before other bytes": sized(b"%o\0other bytes" % 1000),
     "checksum in base 256": summed("base 256"),
     "checksum without zeros": summed(b" %o"),
     "checksum of 8 digits": summed(b"%08o"),
-    "folders in the name": member(b"../../../../etc/passwd", b"abc"),
     "folders in the prefix": member(b"b", b"abc", prefix=b"a/folder"),
-    "100 bytes of a name": member(b"y/" * 40 + b"x" * 20),
-    "a zero in the name": member(b"x.JPEG\0/y.JPEG", b"abc"),
-    "a name that is not UTF-8": member("größe\n\x1b[31m".encode("latin-1"), b"abc"),
     "no name": member(b"", b"x" * 600),
     "a link with a size": member(IMAGES[0].encode(), kind=b"1", size=100_000),
     "a device with a size": member(b"n01440764.tar", kind=b"3", size=512),
     "a folder with a size": member(b"folder/", kind=b"5", size=1),
-    "a folder in the oldest format": member(b"folder/", kind=b"\0", size=1024),
-    "a regular file in the oldest format": member(b"b", b"abc", kind=b"\0"),
-    "a contiguous file": member(b"b", b"abc", kind=b"7"),
     "a member of an unknown type": member(b"odd", member(b"inside", b"x"), kind=b"D"),
-    "a member of a type beyond ASCII": member(b"odd", member(b"inside", b"x"), kind=b"\x80"),
     "PAX records that change nothing": pax(b"mtime=1325376000.123", b"comment=my path is the size")
     + pax(b"uid=1", kind=b"g"),
     "members after a zero block": bytes(BLOCK) + member(b"b"),
@@ -91,33 +79,20 @@ def extended(name, form, size=0):
     return entry.tobuf(form, "utf-8", "surrogateescape")
 
 
-def with_a_flipped_bit(at):
-    block = bytearray(header(b"b"))
-    block[at] ^= 1
-    return bytes(block)
-
-
 NO_HEADER, LONG = "found no tar header", "a header for long names or sparse files"
 REFUSED = {
     "a negative size": (sized(b"-0000000001"), "a header that says that 'b' has -1 bytes"),
-    "a size back to its own header": (sized(base_256(-512)), "says that 'b' has -512 bytes"),
     "a size past the end": (sized(octal(5 << 20)), f"says that 'b' has {5 << 20:,} bytes"),
     "a size of 2 ** 63": (sized(base_256(2**63)), f"says that 'b' has {2**63:,} bytes"),
-    "a size that 64 bits take back": (sized(base_256(2**64 - 1024)), f"says that 'b' has {2**64 - 1024:,} bytes"),
     "a decimal size": (sized(b"00000000089"), NO_HEADER),
-    "a size with a word": (sized(b"size"), NO_HEADER),
-    "two sizes": (sized(b"00001 00001"), NO_HEADER),
-    "a wrong checksum of the name": (with_a_flipped_bit(0), NO_HEADER),
-    "a wrong checksum of the size": (with_a_flipped_bit(130), NO_HEADER),
+    "a wrong checksum of the name": (b"c" + header(b"b")[1:], NO_HEADER),
     "a long name of GNU tar": (extended("x" * 101, GNU), LONG),
     "a long name of PAX": (extended("x" * 101, PAX), LONG),
     "a size of 8 GiB in PAX": (extended("x", PAX, 8 << 30), LONG),
     "a path in PAX": (pax(b"comment=" + b"x" * 70_000, b"path=b"), LONG),
     "a size in global PAX": (pax(b"mtime=1.5", b"size=512", kind=b"g"), LONG),
-    "a path beyond the recorded size": (header(b"PaxHeaders/x", 1, b"x") + pax(b"path=b")[BLOCK:], LONG),
     "a sparse file": (member(b"b", b"x" * BLOCK, kind=b"S"), "sparse files"),
     "random bytes": (random.Random(1).randbytes(BLOCK), NO_HEADER),
-    "halves of headers": (header(b"b")[256:] * 2, NO_HEADER),
 }
 
 
