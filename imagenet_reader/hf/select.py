@@ -23,6 +23,7 @@ from imagenet_reader.plan import Plan
 SHOWN = 3  # missing images named in a message
 BATCH_ROWS = 100
 LABEL_COLUMNS = "label", "cls"
+TEXT = pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary
 KEY, JSON, FILENAME = "__key__", "json", "filename"  # columns of WebDataset tars, and a field of the JSON
 LOOKED_FOR = (
     "names of ImageNet images in the paths of an image column (n01440764_10026_n01440764.JPEG), in a column "
@@ -70,22 +71,22 @@ def _nameless(found: dict[str, list[Any]]) -> str:
 
 
 class _OwnLabels:
-    """The label column of a dataset.
-
-    Attributes:
-        column: its name; ``None`` if the dataset has none.
-    """
+    """The label column of a dataset, ``column``; ``None`` if it has none."""
 
     def __init__(self, features: datasets.Features):
         self.column = next((name for name in LABEL_COLUMNS if name in features), None)
-        self._others = [name for name in features if name != self.column]
         feature = features.get(self.column)
         self._published = _published(feature.names) if isinstance(feature, datasets.ClassLabel) else None
+        others = [name for name in features if name != self.column]
+        self._advice = (  # remove_columns would decode the images of a stream, which then lose their names
+            "To use the labels of the published lists, for example because the classes are in another order, leave out "
+            f"the column: dataset.select_columns({others!s:.500})."
+        )
 
     def check(self, names: pa.Array, own: pa.Array, published: Numbers) -> None:
-        """Raise ``ValueError`` if the labels differ from those of the published lists."""
+        """Raise ``ValueError`` if the labels of images differ from those of the published lists."""
         if not (pa.types.is_integer(own.type) or pa.types.is_null(own.type)):
-            raise ValueError(f"The column {self.column} holds {own.type}; expected class numbers. {self._advice()}")
+            raise ValueError(f"The column {self.column} holds {own.type}; expected class numbers. {self._advice}")
         known = pc.fill_null(own.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
         if self._published is not None:
             is_class = (known >= 0) & (known < len(self._published))
@@ -95,25 +96,17 @@ class _OwnLabels:
             examples = ", ".join(f"{names[k]}: {known[k]} instead of {published[k]}" for k in other[:3].tolist())
             raise ValueError(
                 f"The column {self.column} differs from the published lists for {len(other):,} of {len(names):,} "
-                f"images, such as {examples}. {self._advice()}"
+                f"images, such as {examples}. {self._advice}"
             )
-
-    def _advice(self) -> str:
-        # remove_columns would decode the images of a stream, which then lose their names.
-        return (
-            "To use the labels of the published lists, for example because the classes are in another order, leave out "
-            f"the column: dataset.select_columns({self._others!s:.500})."
-        )
 
 
 def _published(names: list[str]) -> Numbers | None:
     """The published label of each class name, a wnid or words, or -1; ``None`` if most names are neither."""
-    wnids, words = zip(*lists.read_classes())
-    for published in (wnids, words):
+    for published in zip(*lists.read_classes()):
         label_of = {name: label for label, name in enumerate(published) if published.count(name) == 1}
-        labels = [label_of.get(name, -1) for name in names]  # two classes are called crane; some datasets rename them
-        if sum(label >= 0 for label in labels) > len(names) / 2:
-            return np.array(labels)
+        labels = np.array([label_of.get(name, -1) for name in names])  # two are called crane; some datasets rename them
+        if (labels >= 0).mean() > 0.5:
+            return labels
     return None
 
 
@@ -133,34 +126,27 @@ class _Part:
         indices = None if dataset._indices is None else dataset._indices.column(0)
         # uint64 breaks Dataset.select
         self.table_rows = np.arange(len(dataset)) if indices is None else indices.to_numpy().astype(np.int64)
-        self.names = self._table_names().take(pa.array(self.table_rows)).combine_chunks()
+        self.names = self._table_names().take(pa.array(self.table_rows))
 
-    def _table_names(self) -> pa.ChunkedArray:
+    def _table_names(self) -> pa.Array:
         """The official names of the rows of the table, from the first source that has some."""
-        found = {}
-        for source, values in self._sources().items():
-            names = official_names(_texts(values))
-            if names.null_count < len(names):
-                return names if isinstance(names, pa.ChunkedArray) else pa.chunked_array([names])
-            found[source] = values[:3].to_pylist()
-        raise ValueError(
-            f"{_nameless(found)} in the columns {', '.join(self.dataset.features):.500}. Re-encoded images without "
-            "their names cannot be identified."
-        )
-
-    def _sources(self) -> dict[str, pa.ChunkedArray]:
-        table = self.dataset.data.table
-        sources = {f"paths of {self.image_column}": (self.image_column, "path"), "file_name": ("file_name", "")}
-        sources |= {KEY: (KEY, ""), f"{JSON}.{FILENAME}": (JSON, FILENAME)}
-        found = {}
-        for source, (column, field) in sources.items():
+        table, found = self.dataset.data.table, {}
+        for column, field in ((self.image_column, "path"), ("file_name", ""), (KEY, ""), (JSON, FILENAME)):
             values = table[column] if column in table.column_names else None
             if values is not None and field:
                 has_field = pa.types.is_struct(values.type) and values.type.get_field_index(field) >= 0
                 values = pc.struct_field(values, field) if has_field else None
-            if values is not None:
-                found[source] = values
-        return found
+            if values is None:
+                continue
+            if any(is_text(values.type) for is_text in TEXT):
+                names = official_names(values.cast(pa.string()).combine_chunks())
+                if names.null_count < len(names):
+                    return names
+            found[f"{field}s of {column}" if field else column] = values[:3].to_pylist()
+        raise ValueError(
+            f"{_nameless(found)} in the columns {', '.join(self.dataset.features):.500}. Re-encoded images without "
+            "their names cannot be identified."
+        )
 
     def check_labels(self, rows: Numbers, names: pa.Array, labels: Numbers) -> None:
         """Raise ``ValueError`` if the dataset's own labels of rows differ from the published ones."""
@@ -176,14 +162,6 @@ class _Part:
             table = ConcatenationTable.from_blocks(blocks)
         table = table.rename_columns(["image"]).cast(features.arrow_schema)
         return datasets.Dataset(table, info=datasets.DatasetInfo(features=features), split=self.dataset.split)
-
-
-def _texts(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Values as ``string [n]``; null if they are no texts."""
-    try:
-        return values.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pa.chunked_array([pa.nulls(len(values), pa.string())])
 
 
 def _select_rows(dataset: Any, plan: Plan, info: datasets.DatasetInfo) -> datasets.DatasetDict:
@@ -356,7 +334,7 @@ class _Selection:
         sources |= {column: batch[column] for column in ("file_name", KEY) if column in batch}
         if JSON in batch:
             values = [value.get(FILENAME) if isinstance(value, dict) else None for value in batch[JSON]]
-            sources[f"{JSON}.{FILENAME}"] = values
+            sources[f"{FILENAME}s of {JSON}"] = values
         return sources
 
 
