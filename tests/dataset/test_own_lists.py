@@ -20,7 +20,7 @@ pytestmark = pytest.mark.once
 
 
 def message_of(source):
-    with pytest.raises(ValueError, match=r"list of images|text") as raised:
+    with pytest.raises(ValueError, match=r"list|text") as raised:
         read_image_list(source)
     return str(raised.value)
 

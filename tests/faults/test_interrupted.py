@@ -233,7 +233,7 @@ def test_loading_where_no_thread_can_be_started(standins_1pct, tmp_path, monkeyp
     def fail(*_):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("_thread.start_new_thread", fail)
+    monkeypatch.setattr("threading.Thread.start", fail)
     options = {"data_dir": standins_1pct, "cache_dir": str(tmp_path), "splits": ["train"]}
     with pytest.raises(RuntimeError, match="can't start new thread"):
         imagenet_subsets.load_dataset("1pct", num_proc=2, **options)

@@ -5,6 +5,7 @@ target folder, the ``data_dir`` that the layout makes. Images keep the order of 
 """
 
 import functools
+import gzip
 import io
 import os
 import zipfile
@@ -16,14 +17,14 @@ import PIL.Image
 from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.lists import read_wnids
 from imagenet_subsets_tools.standins.images import jpeg_segment
-from imagenet_subsets_tools.standins.layouts import DATA, kaggle_members, write_folders, write_tfds, write_webdataset
+from imagenet_subsets_tools.standins.layouts import DATA, kaggle_members, write_tfds, write_webdataset
 from imagenet_subsets_tools.standins.layouts import TAR_GZ as KAGGLE_TAR_GZ
 from imagenet_subsets_tools.standins.layouts import ZIP as KAGGLE_ZIP
 from imagenet_subsets_tools.standins.layouts import write_archives as official_tars
 from imagenet_subsets_tools.standins.layouts import write_hub_folders as hub_folders
 from imagenet_subsets_tools.standins.layouts import write_kaggle_folders as kaggle_tree
 from imagenet_subsets_tools.standins.names import PREFIXES, by_class, label_of, split_of
-from imagenet_subsets_tools.standins.tars import write_tar, write_tar_gz
+from imagenet_subsets_tools.standins.tars import write_end, write_member, write_tar
 
 __all__ = ["hub_folders", "kaggle_tree", "label_of", "official_tars"]
 
@@ -105,10 +106,9 @@ def extracted(images, target, by_class=False, train="train/{wnid}"):
 
     ``train`` is the folder of a class, for layouts that are almost right.
     """
-    classes = of_split(images, "train")
-    write_folders({name: content for name, content in images.items() if name not in classes}, target, by_class)
-    for name, content in classes.items():
-        path = target / train.format(wnid=name[:9]) / name
+    folders = {"train": train, "validation": "val/{wnid}" if by_class else "val", "test": "test"}
+    for name, content in images.items():
+        path = target / folders[split_of(name)].format(wnid=WNIDS[label_of(name)]) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
@@ -144,7 +144,10 @@ class _Unseekable:
 def kaggle_tar_gz(images, target, more=()):
     """``target/imagenet_object_localization_patched2019.tar.gz``; ``more`` as for ``kaggle_zip``."""
     target.mkdir(parents=True, exist_ok=True)
-    write_tar_gz(target / KAGGLE_TAR_GZ, _kaggle_members(images, more))
+    with gzip.open(target / KAGGLE_TAR_GZ, "wb", compresslevel=1) as file:
+        for name, content in _kaggle_members(images, more):
+            write_member(file, name, content)
+        write_end(file, 0)
 
 
 def kaggle_tar(images, target):

@@ -11,7 +11,7 @@ import pytest
 from helpers.layout_rows import contents, message_of_reading, stream
 from makers.hub_parquet import hub_parquet
 from makers.images import numbered_jpeg
-from makers.tfds import tfds
+from makers.layouts import tfds
 
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.formats.names import official_name, official_names
@@ -156,7 +156,7 @@ class Counting:
 
 def test_of_large_records_little_is_read(tmp_path):
     images = {name: b"\xff\xd8\xff" + bytes(100_000) for name in TRAIN[:50]}
-    tfds(images, tmp_path, {"train": 1}, "")
+    tfds(images, tmp_path, shards={"train": 1}, folder="")
     with open_file(str(tmp_path / "imagenet2012-train.tfrecord-00000-of-00001")) as file:
         counting = Counting(file)
         assert len(list_examples(counting)) == 50
@@ -294,14 +294,14 @@ FIRST_FILES = {
 }
 
 
-@pytest.mark.parametrize("form", FIRST_FILES)
-def test_every_layout_has_the_names_of_its_origin(tmp_path, form):
-    write_form(form, dict.fromkeys(NAMES, b"an image"), tmp_path)
-    assert (tmp_path / FIRST_FILES[form]).is_file()
+def test_every_layout_has_the_names_of_its_origin(tmp_path):
+    for form, first in FIRST_FILES.items():
+        write_form(form, dict.fromkeys(NAMES, b"an image"), tmp_path / form)
+        assert (tmp_path / form / first).is_file()
 
 
 def test_sample_writes_a_layout_of_all_standins(tmp_path, capsys):
-    assert {*FIRST_FILES, "hub-parquet"} == {*FORMS}
+    assert {*FIRST_FILES, "archives", "hub-parquet"} == {*FORMS}
     assert main(["sample", str(tmp_path / "new"), "--configs", "1pct", "--layout", "hub-parquet"]) == 0
     assert "hub-parquet, 308 files" in capsys.readouterr().out
     files = sorted((tmp_path / "new" / "data").iterdir())

@@ -3,7 +3,6 @@
 ``read_index`` takes archives of any name; the official names are used where rows matter.
 """
 
-import errno
 import os
 import random
 import re
@@ -126,12 +125,14 @@ def test_file_truncated_while_walking_is_refused(left, write_archive, monkeypatc
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
-def test_huge_image_is_refused_without_using_memory(write_archive, tmp_path):
+def test_huge_image_is_left_out_without_using_memory(write_archive, tmp_path):
     image = member(IMAGES[0].encode(), jpeg("red"))
     write_archive(image, header(IMAGES[1].encode(), 3 << 30), name=VALIDATION_ARCHIVE)
     os.truncate(tmp_path / VALIDATION_ARCHIVE, len(image) + BLOCK + (3 << 30))  # a hole
-    with in_memory(64 << 20), pytest.raises(ArchiveError, match=rf"{IMAGES[1]}.*{3 << 30:,}"):
-        rows(tmp_path)
+    with in_memory(64 << 20):
+        assert rows(tmp_path) == {IMAGES[0]: jpeg("red")}
+        with pytest.raises(ArchiveError, match=rf"missing or empty.*{IMAGES[1]}"):
+            rows(tmp_path, on_missing="error")
 
 
 # ------------------------------------------------------------------------------- duplicates and bounds
@@ -157,9 +158,9 @@ def test_empty_members_use_little_memory(write_archive):
 
 
 def test_first_image_may_follow_many_other_members(write_archive):
-    """The time per member must not grow: 100,000 members would take hours."""
-    path = write_archive((member(b"folder", kind=b"5") + member(b"folder", kind=b"g")) * 50_000, member(b"a", b"abc"))
-    assert found(path) == [("a", 100_000 * BLOCK, 3)]
+    """The time per member must not grow: 20,000 members would take many minutes."""
+    path = write_archive((member(b"folder", kind=b"5") + member(b"folder", kind=b"g")) * 10_000, member(b"a", b"abc"))
+    assert found(path) == [("a", 20_000 * BLOCK, 3)]
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
@@ -218,20 +219,6 @@ def test_first_error_in_the_archive_is_reported(write_archive):
     damaged = {CLASSES[1]: 450, CLASSES[2]: 0, CLASSES[3]: 3}
     parts = [member(wnid + b".tar", class_tar(wnid, damaged_at=damaged.get(wnid))) for wnid in CLASSES]
     refusal(write_archive(*parts, END), len(parts[0]) + BLOCK + 450 * 2 * BLOCK)
-
-
-@pytest.mark.usefixtures("storage")
-def test_an_input_error_names_the_archive(write_archive, before_reads):
-    path = write_archive(*(member(wnid + b".tar", class_tar(wnid)) for wnid in CLASSES), END)
-
-    def fail(position, size):
-        if position + size > 300_000:
-            raise OSError(errno.EIO, "Input/output error")
-
-    before_reads(fail)
-    with pytest.raises(OSError, match="Input/output error") as raised:
-        read_index(path)
-    assert (raised.value.errno, raised.value.filename) == (errno.EIO, path)
 
 
 def test_slow_storage_is_read_in_large_pieces_or_by_threads(write_archive, before_reads):
