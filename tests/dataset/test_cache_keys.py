@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.oldest_and_newest, pytest.mark.filterwarnings("ignore:
 VALIDATION = [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 4)]
 CUSTOM = {"train_list": OWN_LIST, "validation_list": VALIDATION}
 TRAIN = {"splits": ["train"]}
+DEFAULTS = {"label_names": "wnid", "splits": None, "image_bytes": "benchmark", "unlabeled": False}
 LAYOUTS = {
     "archives": official_tars,
     "class tars": class_tars,
@@ -37,6 +38,7 @@ LAYOUTS = {
 }
 KEYS = [  # layout, config, options, id of the config
     ("archives", "1pct", {}, "1pct-7d1f01cda5056879"),
+    ("archives", "1pct", DEFAULTS, "1pct-7d1f01cda5056879"),
     ("archives", "1pct", {"label_names": "words"}, "1pct-f8eb9b90569eda3d"),
     ("archives", "1pct", {"image_bytes": "archive", "splits": ["train"]}, "1pct-a4fa5e2d2b4f70cf"),
     ("archives", "1pct", {"unlabeled": True, "splits": ["unlabeled"]}, "1pct-fa67282976e2cc2f"),

@@ -248,34 +248,6 @@ def test_lists_are_compared_by_content_not_path(standins_1pct, write_list, liste
     assert len({*files[:4]}) == 1 and files[4] not in files[:4] and files[8:] == files[:4]
 
 
-def test_names_that_the_archive_lacks(standins_1pct, write_list, listed):
-    unknown = [f"{WNIDS[k]}_{90_000 + k}.JPEG" for k in range(0, 1000, 20)]
-    path = write_list(sorted(unknown + listed))
-    message = message_of(standins_1pct, "custom", kind=ArchiveError, train_list=path, splits=["train"])
-    assert sum(name in message for name in unknown) >= 20
-    assert [name for name in listed if name in message] == []
-    options = {"train_list": path, "splits": ["train"], "on_missing": "skip"}
-    with pytest.warns(UserWarning, match="left out: 50 of 90 in train"):
-        rows = streams(standins_1pct, "custom", **options)["train"]
-    assert streamed(rows) == labelled(in_train_order(listed))
-
-
-def test_default_options_give_the_same_cache(standins_1pct, write_list, listed, tmp_path):
-    options = {
-        "data_dir": standins_1pct,
-        "train_list": write_list(listed),
-        "validation_list": write_list(listed[:2]),
-    }
-    options["cache_dir"] = str(tmp_path / "cache")
-    defaults = {"label_names": "wnid", "splits": None, "on_missing": "error", "image_bytes": "benchmark"}
-    defaults["unlabeled"] = False
-    folders = []
-    for more in ({}, defaults, {"label_names": "words"}):
-        imagenet_subsets.load_dataset("custom", **options, **more)
-        folders.append({path for path in (tmp_path / "cache").rglob("*") if path.is_dir()})
-    assert folders[0] == folders[1] < folders[2]
-
-
 def test_options_of_lists(standins_1pct, write_list, listed, tmp_path):
     absent = str(tmp_path / "absent.txt")
     for lists in ({"train_list": absent}, {"train_list": write_list(listed), "validation_list": absent}):

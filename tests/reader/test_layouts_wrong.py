@@ -31,7 +31,7 @@ from makers.layouts import (
     zip_data,
 )
 
-from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE
 from imagenet_subsets import ArchiveError
 
 pytestmark = [
@@ -123,13 +123,6 @@ def test_nothing_is_found(tmp_path):
         known = [TRAIN_ARCHIVE, "n01440764.tar", "train/", KAGGLE_ZIP, KAGGLE_TAR_GZ, "Parquet", "WebDataset"]
         assert [part for part in [str(folder), found, *known] if part not in message] == []
     assert "there is no such folder" in error_of(tmp_path / "nowhere")
-
-
-def test_only_files_of_the_requested_splits_must_exist(tmp_path):
-    extracted({name: IMAGES[name] for name in TRAIN}, tmp_path)
-    assert list(stream(tmp_path, splits=["train"], **LISTS)) == ["train"]
-    message = error_of(tmp_path)
-    assert VALIDATION_ARCHIVE in message and "splits=[" in message
 
 
 @pytest.mark.parametrize("make", [official_tars, class_tars, extracted, kaggle_zip])

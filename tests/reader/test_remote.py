@@ -9,8 +9,7 @@ from datasets.exceptions import DatasetGenerationError
 from helpers.layout_rows import contents, load, stream
 from helpers.programs import output
 from helpers.remote import RANGED, files_of, indexes_of, served
-from helpers.rows import WAYS, paths, published_rows
-from helpers.rows import load as load_by
+from helpers.rows import published_rows
 from makers.layouts import VALIDATION
 
 import imagenet_subsets
@@ -52,18 +51,6 @@ def test_an_index_is_needed_and_made_by_the_command_of_the_error(
         assert contents(loaded) == small_images
         streamed = stream(server.url, image_bytes="archive", **list_options)
         assert contents(streamed) == small_images
-
-
-@pytest.mark.once
-def test_rows_in_place_name_the_server(archives, list_options, hf_home, tmp_path):
-    rows = load(archives.url, cache_dir=tmp_path / "in", in_place=True, **list_options)["train"]
-    assert f"/http%3A%2F%2F{archives.url.partition('//')[2].partition(':')[0]}" in paths(rows)[0]
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_every_way_to_load(way, archives, small_images, list_options, hf_home, tmp_path):
-    options = {"cache_dir": str(tmp_path / "cache"), "image_bytes": "archive", **list_options}
-    assert contents(load_by(way, "custom", data_dir=archives.url + "/", **options)) == small_images
 
 
 @pytest.mark.once

@@ -9,7 +9,6 @@ from makers.server import running_server
 
 from imagenet_reader.io import Listing, exists, open_file, remote, stamp_of
 from imagenet_reader.io.paths import join
-from imagenet_reader.io.remote import set_storage_options
 from imagenet_reader.text import redact
 
 CONTENT = random.Random(0).randbytes(3 << 20)
@@ -102,15 +101,6 @@ def test_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(ImportError, match="pip install s3fs"), open_file("s3://key:secret@bucket/a.tar"):
         pass
-
-
-def test_storage_options_reach_the_file_system(server):
-    set_storage_options(server.url, {"client_kwargs": {"no_such": 1}})
-    try:
-        with pytest.raises(OSError, match=r"TypeError.*no_such"):
-            exists(join(server.url, "a.tar"))
-    finally:
-        set_storage_options(server.url, {})
 
 
 @pytest.mark.parametrize(
