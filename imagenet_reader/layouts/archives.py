@@ -67,11 +67,9 @@ class OfficialTar(Layout):
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "OfficialTar | None":
-        """The archive of an official name."""
         return next((cls.at(path) for name in images.archives if exists(path := join(data_dir, name))), None)
 
     def list_members(self) -> pa.Table:
-        """Walk over the archive."""
         return walk_archive(self.path)
 
     def check(self) -> None:
@@ -151,7 +149,6 @@ class ClassTars(Layout):
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "ClassTars | None":
-        """The folder that holds most classes, if some of them are class tars."""
         found = fullest(images, data_dir, listing)
         if found is None or found.is_flat or not found.class_tars:
             return None
@@ -159,7 +156,6 @@ class ClassTars(Layout):
         return cls(found.path, tuple(path for path in paths if is_url(path) or os.path.isfile(path)))
 
     def list_members(self) -> pa.Table:
-        """Walk over all class tars."""
         sizes = [stamp.size for stamp in stamps_of(self.files)]
         return join_tables(walk_class_tars(self.files, sizes), self.files)
 
@@ -190,7 +186,6 @@ class KaggleArchive(Layout):
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "Layout | None":
-        """The last archive of Kaggle's name."""
         found = listing.matching(data_dir, cls.pattern)
         return cls(path := join(data_dir, found[-1]), (path,)) if found else None
 
@@ -206,7 +201,6 @@ class KaggleZip(KaggleArchive):
         return "zip"
 
     def list_members(self) -> pa.Table:
-        """Read the central directory."""
         try:
             with zipfile.ZipFile(self.path) as archive:
                 images = [info for info in archive.infolist() if info.filename.endswith(".JPEG")]
@@ -230,6 +224,5 @@ class KaggleTar(KaggleArchive):
     pattern: ClassVar = r"imagenet_object_localization.*\.tar"
 
     def list_members(self) -> pa.Table:
-        """Walk over the tar."""
         table = walk_archive(self.path)
         return table.filter(pc.ends_with(table["name"], ".JPEG"))

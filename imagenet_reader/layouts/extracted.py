@@ -71,7 +71,6 @@ class Extracted(Layout):
         """The images of a request."""
 
     def list_members(self) -> pa.Table:
-        """All images, which reads all files to their ends."""
         stream, sizes = self.stream(ALL), {}
         with progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar:
             for name, image in stream.members(bar.update):
@@ -211,7 +210,6 @@ class _TarGz(Extracted):
     """.tar.gz files, which are read to their ends, where their checksums are."""
 
     def stream(self, request: Request) -> Stream:
-        """The images in the order of the files."""
         size = sum(stamp.size for stamp in stamps_of(self.files))
         needed = size if request.all else min(size, IMAGE_BYTES * request.most)
         return Stream(size, needed, functools.partial(self._members, request))
@@ -274,14 +272,12 @@ class HubParquet(Sharded, Extracted):
     patterns: ClassVar = {name: f"{name}-*-of-*.parquet" for name in ("train", "validation", "test")}
 
     def list_members(self) -> pa.Table:
-        """All images, of which only the names are read; sizes are estimates."""
         groups = find_row_groups(self.files, ALL.covers)
         sizes = [max(1, group.wanted_size // len(group.names)) for group in groups for _ in group.names]
         names = [name.encode() for group in groups for name in group.names]
         return pa.table({"name": pa.array(names, pa.binary()), "size": pa.array(sizes, pa.int64())})
 
     def stream(self, request: Request) -> Stream:
-        """The images in the order of the files; names are read first."""
         groups = find_row_groups(self.files, request.covers)
         needed = sum(group.wanted_size for group in groups)
         return Stream(sum(group.size for group in groups), needed, functools.partial(read_images, groups))

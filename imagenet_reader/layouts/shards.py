@@ -37,7 +37,6 @@ class Sharded(Layout):
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "Sharded | None":
-        """The files of the pattern, in the first folder that has some."""
         pattern = cls.patterns[images.name]
         for folder in cls.folders(data_dir, listing):
             found = listing.matching(folder, re.escape(pattern).replace(r"\*", ".*"))
@@ -93,7 +92,6 @@ class _IndexedShards(Sharded):
         return "range"
 
     def list_members(self) -> pa.Table:
-        """List all files, by threads."""
         with (
             progress_bar(f"Indexing {self.path}", len(self.files), unit=" files") as bar,
             ThreadPoolExecutor(REMOTE_THREADS if is_url(self.path) else THREADS) as pool,
