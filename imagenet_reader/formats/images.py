@@ -70,7 +70,11 @@ class Tar(Format):
     def read(self, file: File, where: Where, buffer: memoryview) -> None:
         header = bytearray(BLOCK)
         count = file.read_into(where.offset, memoryview(header), buffer)
-        if count != BLOCK + where.size or not _is_header_of(bytes(header), where):
+        try:
+            found = base_name(bytes(header[NAME])), payload_size(bytes(header)), count
+        except ValueError:
+            raise _not_at_its_offset(where) from None
+        if found != (where.name, where.size, BLOCK + where.size):
             raise _not_at_its_offset(where)
 
 
@@ -124,13 +128,6 @@ class HubFile(WholeFile):
 
 # By the names in indexes and addresses.
 FORMATS = {"tar": Tar(), "zip": Zip(), "range": ByteRange(), "file": WholeFile(), "hub_file": HubFile()}
-
-
-def _is_header_of(header: bytes, where: Where) -> bool:
-    try:
-        return base_name(header[NAME]) == where.name and payload_size(header) == where.size
-    except ValueError:
-        return False
 
 
 def _not_at_its_offset(where: Where) -> ArchiveError:

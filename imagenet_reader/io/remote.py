@@ -279,12 +279,9 @@ def _fetch(pieces: list[_Piece]) -> list[bytes]:
     try:
         _with_retries(url, attempt, stop)
     except OSError as error:
-        files = (
-            {}
-            if isinstance(error, PermissionError) or stop.is_set()
-            else {piece.file.path: piece.file for piece in pieces}
-        )
-        for file in files.values():
+        if isinstance(error, PermissionError) or stop.is_set():
+            raise
+        for file in dict.fromkeys(piece.file for piece in pieces):
             if (now := file.stamp()) != file.known:
                 raise RemoteError(
                     f"{redact(file.path)} has been replaced since it was opened: it had {file.known.size:,} bytes and "
