@@ -30,8 +30,6 @@ _UNKNOWN = "?"  # not recorded by versions before 2.0.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Entry:
-    """One removable entry."""
-
     name: str  # the config, "index", "images" or "unfinished", and a digest of the path
     path: Path  # the folder of a dataset, or a file
     archives: list[str] | None  # paths of the archives or folders that it was made from; None if unknown
@@ -62,7 +60,7 @@ def list_cache(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
     root = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser().absolute()
     # One folder level each for dataset name, config, version and, usually, builder.
     folders = {path.parent for pattern in ("*/*/*/*.json", "*/*/*/*/*.json") for path in root.glob(pattern)}
-    entries = [_dataset(root, folder) for folder in folders if _is_ours(folder)]
+    entries = [entry for folder in folders if (entry := _dataset(root, folder)) is not None]
     folder = Path(index_folder())
     files = list(folder.iterdir()) if folder.is_dir() else []
     of_tars = {Path(index_path(path)).name for path in files if path.suffix == ".tar"}
@@ -70,23 +68,18 @@ def list_cache(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
     return sorted(entries, key=lambda entry: (entry.path.is_file(), -entry.used))
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder holds a dataset that our builder wrote, or was writing when it was killed."""
-    if read_record(folder) is not None:
-        return True
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
-        return bool(info.get("builder_name") == _BUILDER)
-    return False
-
-
-def _dataset(root: Path, folder: Path) -> Entry:
-    record = read_record(folder) or {}
+def _dataset(root: Path, folder: Path) -> Entry | None:
+    """The entry of a dataset that our builder wrote, or was writing when it was killed; ``None`` for other datasets."""
+    record, described = read_record(folder) or {}, {}
+    with contextlib.suppress(OSError, ValueError):
+        described = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+    if not record and (not isinstance(described, dict) or described.get("builder_name") != _BUILDER):
+        return None
     finished = folder.with_name(folder.name.removesuffix(".incomplete"))
     kind = record.get("config", _UNKNOWN) if folder == finished else "unfinished"
     lock = Path(f"{finished}_builder.lock")
     beside = [lock, Path(f"{finished}.incomplete_info.lock"), root / f"{finished.as_posix().replace('/', '_')}.lock"]
-    used = next(path for path in (folder / RECORD, folder / "dataset_info.json") if path.exists()).stat().st_mtime
+    used = (folder / (RECORD if record else "dataset_info.json")).stat().st_mtime
     parents = [parent for parent in folder.parents if root in parent.parents]
     name, archives, options = _name(kind, folder), record.get("archives"), record.get("options")
     return Entry(name, folder, archives, options, used, lock, beside, parents)

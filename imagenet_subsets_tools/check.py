@@ -108,8 +108,6 @@ def check_archives(
 
 @dataclasses.dataclass
 class Archive:
-    """The report on an archive or a folder."""
-
     kinds: list[str]  # out of "train", "validation", "test"
     layout: str  # in words; empty if there are no such images
     path: str
@@ -127,8 +125,6 @@ class Archive:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The report on a split."""
-
     config: str
     split: str
     archive: str  # its name
@@ -157,7 +153,6 @@ def _find_layouts(data_dir: str) -> list[tuple[Archive, Layout | None]]:
 
 @contextlib.contextmanager
 def _recording_errors(archive: Archive) -> Iterator[None]:
-    """Add errors that an archive causes to its report."""
     try:
         yield
     except (ArchiveError, OSError) as error:
@@ -195,7 +190,6 @@ def _sha256(path: str, size: int) -> str:
 
 
 def _check_all(table: pa.Table, archive: Archive) -> Split:
-    """The report on all training images."""
     found, listed = None, lists.TRAIN_IMAGES
     if archive.images is not None:
         wnids = pc.utf8_slice_codeunits(training_names(table), facts.WNID.start, facts.WNID.stop)
@@ -210,7 +204,6 @@ def _present(rows: Rows) -> np.ndarray:
 
 
 def _check_list(rows: Rows, archive: Archive) -> Split:
-    """The report on a list."""
     labels, present, readable = rows["label"], _present(rows), archive.images is not None
     counts = zip(
         lists.read_wnids(), np.bincount(labels[present], minlength=1000).tolist(), np.bincount(labels).tolist()
@@ -349,7 +342,6 @@ def _remarks(archive: dict[str, Any]) -> Iterator[str]:
 
 
 def _conclusion(report: dict[str, Any]) -> list[str]:
-    """What can be loaded, and advice about the rest."""
     splits = report["splits"]
     call = f'imagenet_subsets.load_dataset("{splits[0]["config"]}", data_dir="{report["data_dir"]}")'
     short = {split["config"] for split in splits if not split["ok"]}

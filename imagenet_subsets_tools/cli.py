@@ -53,7 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        print(f"imagenet-subsets: error: {_as_user_error(error)}", file=sys.stderr)
+        from datasets.exceptions import DatasetGenerationError, DatasetsError
+
+        cause = error.__cause__ if isinstance(error, DatasetGenerationError) else None  # which says only "an error"
+        if not isinstance(cause or error, (OSError, ValueError, DatasetsError, ModuleNotFoundError)):
+            raise  # users cannot cause it
+        print(f"imagenet-subsets: error: {cause or error}", file=sys.stderr)
         return 1
 
 
@@ -78,17 +83,6 @@ def _on_signals(end: Callable[[int], object]) -> Iterator[None]:
 
 def _raise(code: int) -> None:
     raise KeyboardInterrupt if code == 128 + signal.SIGINT else SystemExit(code)
-
-
-def _as_user_error(error: Exception) -> Exception:
-    """The error to print as one line; raise it if users cannot cause it."""
-    from datasets.exceptions import DatasetGenerationError, DatasetsError
-
-    cause = error.__cause__ if isinstance(error, DatasetGenerationError) else None  # datasets says only "an error"
-    shown = cause if isinstance(cause, Exception) else error
-    if not isinstance(shown, (OSError, ValueError, DatasetsError, ModuleNotFoundError)):
-        raise error
-    return shown
 
 
 # ------------------------------------------------------------------------------------------------ the commands
@@ -209,7 +203,6 @@ def _show(arguments: argparse.Namespace) -> None:
 
 
 def _chosen(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """The values of those options that were passed."""
     return {name: value for name in names if (value := getattr(arguments, name)) is not None}
 
 
@@ -323,7 +316,6 @@ def _push(arguments: argparse.Namespace) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the ``argparse.ArgumentParser`` of the command line."""
     layout: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser(
         prog="imagenet-subsets",

@@ -101,7 +101,6 @@ def _files(folder: Path) -> list[str]:
 
 
 def _refuse_public(api: huggingface_hub.HfApi, repo_id: str, may_be_public: bool) -> None:
-    """Make the repository, private, if it does not exist; refuse a public one."""
     if not api.repo_exists(repo_id, repo_type="dataset"):
         api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
     info = api.dataset_info(repo_id)

@@ -148,7 +148,6 @@ def write_hub_parquet(
 
 
 def _shards(images: ImageFiles, counts: Mapping[str, int]) -> Iterator[tuple[str, int, list[str]]]:
-    """(split, number, names) of each shard."""
     for split, names in by_split(images).items():
         for number, shard in enumerate(shuffled_shards(names, counts[split])):
             yield split, number, shard
@@ -178,7 +177,6 @@ def write_webdataset(
 
 
 def _sample(images: ImageFiles, stem: str, name: str) -> Iterator[tuple[str, bytes]]:
-    """The members of an image."""
     label, wnid = label_of(name), wnid_of(name)
     filename = name if wnid is None else f"{wnid}/{name}"
     yield f"{stem}.cls", str(label).encode()
@@ -229,7 +227,6 @@ def _class_of_tfds(name: str, **settings: Any) -> dict[str, Any]:
 
 
 def record(data: bytes) -> bytes:
-    """A TFRecord."""
     length = struct.pack("<Q", len(data))
     return b"".join((length, struct.pack("<I", masked_crc32c(length)), data, struct.pack("<I", masked_crc32c(data))))
 
@@ -246,7 +243,6 @@ def example(name: str, image: bytes, label: int) -> bytes:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field of a protocol buffer."""
     return b"".join((bytes([number << 3 | 2]), _varint(len(content)), content))
 
 
@@ -274,5 +270,4 @@ FORMS: dict[str, Callable[[ImageFiles, Path], None]] = {
 
 
 def write_form(name: str, images: ImageFiles, target: Path) -> None:
-    """Write images in a layout, a key of ``FORMS``, into the folder ``target``."""
     FORMS[name](images, target)

@@ -181,7 +181,9 @@ def test_unfinished_folder_is_refused_before_any_request(push, hub, folder, repo
     assert hub.requests == []
 
 
-@pytest.mark.parametrize(("token", "is_there"), [("hf_wrongSecret", False), (READER, False), (READER, True)])
+@pytest.mark.parametrize(
+    ("token", "is_there"), [("hf_wrongSecret", False), (READER, False), (READER, True)], ids=["wrong", "read", "exists"]
+)
 def test_token_without_the_right_to_write(push, hub, folder, repo, token, is_there):
     """401, and 403 on creation and on upload: the error says how to log in; the token appears nowhere."""
     if is_there:

@@ -181,13 +181,12 @@ def test_a_notebook_shows_images(train):
 def test_selections_from_a_table_show_images(train):
     frame = as_dataframe(train, rows=100)
     _, rows = table(frame[frame.label < 300].head(3))
-    assert len(rows) == 3
     assert [int(row[2]) for row in rows] == frame.label[frame.label < 300].head(3).tolist()
     parts = [frame.sort_values("class").tail(2), pd.concat([frame.head(1), frame.tail(1)]), frame[["image"]].iloc[:2]]
     for part in parts:
         assert [type(row[1]).__name__ for row in table(part)[1]] == ["JpegImageFile"] * 2
     shown = [row for row in table(frame)[1] if row[1] != "..."]  # pandas shows the first and the last of so many
-    assert len(shown) == pd.get_option("display.min_rows")
+    assert len(shown) == pd.get_option("display.max_rows")
     assert difference(shown[-1][1], frame["image"].iloc[-1]) < 5
 
 
