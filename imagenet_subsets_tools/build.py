@@ -144,9 +144,6 @@ def build_parquet(
     return output_dir
 
 
-# ----------------------------------------------------------------------------------------------- arguments
-
-
 def _options_of(
     configs: list[str],
     columns: dict[str, Any],

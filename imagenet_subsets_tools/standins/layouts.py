@@ -6,11 +6,11 @@ Each writer takes ``images``, a mapping of official file name -> bytes for train
 
 import itertools
 import json
+import shutil
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -210,20 +210,9 @@ def write_tfds(
         "supervisedKeys": {"tuple": {"items": [{"featureKey": "image"}, {"featureKey": "label"}]}},
         "version": VERSION,
     }
-    image = {"dtype": "uint8", "encodingFormat": "jpeg", "shape": {"dimensions": ["-1", "-1", "3"]}}
-    features = {
-        "file_name": _class_of_tfds("text_feature.Text", text={}),
-        "image": _class_of_tfds("image_feature.Image", image=image),
-        "label": _class_of_tfds("class_label_feature.ClassLabel", classLabel={"numClasses": str(len(wnids()))}),
-    }
-    described = _class_of_tfds("features_dict.FeaturesDict", featuresDict={"features": features})
     (directory / "dataset_info.json").write_text(json.dumps(info, indent=2))
-    (directory / "features.json").write_text(json.dumps(described, indent=4))
+    shutil.copyfile(Path(__file__).with_name("features.json"), directory / "features.json")
     (directory / "label.labels.txt").write_text("".join(f"{wnid}\n" for wnid in wnids()))
-
-
-def _class_of_tfds(name: str, **settings: Any) -> dict[str, Any]:
-    return {"pythonClassName": f"tensorflow_datasets.core.features.{name}", **settings}
 
 
 def record(data: bytes) -> bytes:
