@@ -296,15 +296,12 @@ def _wait_until_visible(shards: list["Shard"], output_dir: Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Everything that determines the rows of a build, small enough to be sent with each shard.
-
-    ``build`` is a unique id, so that workers do not reuse a plan cached by an earlier build.
-    """
+    """Everything that determines the rows of a build, small enough to be sent with each shard."""
 
     data_dir: str
     options: Options = dataclasses.field(hash=False)
     shard_bytes: int
-    build: str
+    build: str  # a unique id, so that workers do not reuse a plan cached by an earlier build
 
     @functools.lru_cache(maxsize=len(CONFIGS))  # noqa: B019, workers live as long as the recipe
     def _plan(self, config: str) -> dict[str, Part]:
@@ -368,10 +365,7 @@ class Shard:
 def write_shard(
     recipe: Recipe, config: str, split: str, path: str, mark: str, output_dir: str, stop: threading.Event | None = None
 ) -> int:
-    """Write a shard unless it is finished, on any host: the rows are not sent, but planned from the recipe.
-
-    Once ``stop`` is set, the shard is abandoned. Returns the bytes of its images.
-    """
+    """Write a shard unless it is finished, on any host, and return the bytes of its images; ``stop`` interrupts it."""
     try:
         shard = Shard(path, config, split, recipe.parts(config)[split])
         if path not in shard.part.shards or shard.mark != mark:

@@ -50,8 +50,8 @@ def check_archives(
     Args:
         data_dir: the folder that holds the images, as for ``imagenet_subsets.load_dataset``.
         full: also compare the SHA-256 of the archives with the official ones, from which stand-ins differ.
-        decode: also decode every listed image, each once, as ``datasets`` does. This misses damage that leaves a JPEG
-            decodable but changes its pixels; ``full`` detects it.
+        decode: also decode every listed image, each once. This misses damage that leaves a JPEG decodable but changes
+            its pixels; ``full`` detects it.
         num_proc: number of threads that decode, one per core by default.
 
     Returns:
@@ -61,7 +61,7 @@ def check_archives(
         that were not requested or cannot be determined are ``None``.
 
     Raises:
-        ValueError: ``split_files/`` does not hold the published lists.
+        ValueError: ``data_dir`` is no path or URL that can be read.
 
     Example:
 
@@ -286,13 +286,9 @@ def format_report(report: dict[str, Any]) -> str:
     found = [(" and ".join(archive["kinds"]) + ":", archive["layout"], archive["path"]) for archive in there]
     archives = [("archive", "bytes", "official size", "images", "classes", "SHA-256", ""), *map(_archive_row, there)]
     splits = [("config", "split", "found", "incomplete classes", ""), *map(_split_row, report["splits"])]
-    blocks = [
-        text_table("<<<", found),
-        text_table("<><>><<", archives),
-        text_table("<<>><", splits),
-        [line for archive in report["archives"] for line in _remarks(archive)],
-        _conclusion(report),
-    ]
+    tables = text_table("<<<", found), text_table("<><>><<", archives), text_table("<<>><", splits)
+    remarks = [line for archive in report["archives"] for line in _remarks(archive)]
+    blocks = *tables, remarks, _conclusion(report)
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
 
@@ -304,28 +300,29 @@ def text_table(sides: str, rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _archive_row(archive: dict[str, Any]) -> tuple[str, ...]:
-    name, size, official = archive["name"], archive["bytes"], archive["official_bytes"]
+    size, official = archive["bytes"], archive["official_bytes"]
     is_official = "-" if None in (size, official) else "yes" if size == official else "no"
-    size, images, classes = (
-        "-" if archive[key] is None else f"{archive[key]:,}" for key in ("bytes", "images", "classes")
-    )
     digest = {archive["official_sha256"]: "official", None: "-"}.get(archive["sha256"], "differs")
-    return name, size, is_official, images, classes, digest, "ok" if archive["ok"] else "see below"
+    numbers = _number(size), is_official, _number(archive["images"]), _number(archive["classes"])
+    return archive["name"], *numbers, digest, "ok" if archive["ok"] else "see below"
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
 
 
 def _split_row(split: dict[str, Any]) -> tuple[str, ...]:
-    place = split["config"], split["split"]
-    if split["found"] is None:
+    place, found, listed, absent = (split["config"], split["split"]), split["found"], split["listed"], split["absent"]
+    if found is None:
         return *place, "-", "-", "see below"
-    wrong, absent = [], split["listed"] - split["found"]
-    if absent > 0:
-        examples = f", such as {', '.join(split['absent'])}" if split["absent"] else ""
-        wrong.append(f"{absent:,} absent{examples}")
+    wrong = []
+    if found < listed:
+        wrong.append(f"{listed - found:,} absent" + (f", such as {', '.join(absent)}" if absent else ""))
     if split["damaged"]:
         wrong.append(f"{split['damaged']:,} damaged")
-    found = f"{split['found']:,} of {split['listed']:,}"
-    incomplete = "-" if split["lacking_classes"] is None else f"{len(split['lacking_classes']):,}"
-    return *place, found, incomplete, "; ".join(wrong) or ("ok" if split["ok"] else "see below")
+    incomplete = None if split["lacking_classes"] is None else len(split["lacking_classes"])
+    result = "; ".join(wrong) or ("ok" if split["ok"] else "see below")
+    return *place, f"{found:,} of {listed:,}", _number(incomplete), result
 
 
 def _remarks(archive: dict[str, Any]) -> Iterator[str]:
