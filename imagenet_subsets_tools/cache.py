@@ -44,7 +44,7 @@ class Entry:
 
 
 def list_cache(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
-    """List the cache entries: datasets first, then other files, each most recently used first.
+    """List the cache entries, ``list[Entry]``: datasets first, then other files, each most recently used first.
 
     Args:
         cache_dir: that of ``load_dataset``; by default the cache of ``datasets``.

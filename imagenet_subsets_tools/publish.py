@@ -24,7 +24,7 @@ def push_to_hub(
     token: str | None = None,
     public_i_have_the_right_to_distribute: bool = False,
 ) -> str:
-    """Upload a built folder to the Hub.
+    """Upload a built folder to the Hub, as a private repository.
 
     Files that the Hub already has are not sent again. The same commit removes shards of earlier pushes that are not in
     the folder; other files in the repository are left alone.
