@@ -54,8 +54,6 @@ SUBSETS = {  # config -> split -> list
 }
 CUSTOM = {"train": "train_list", "validation": "validation_list"}  # split -> option that gives the user's list
 UNLABELED = ("1pct", "10pct")  # configs that can have a split of all other training images
-OPTIONS = {"label_names": ("wnid", "words"), "on_missing": ("error", "skip"), "image_bytes": ("benchmark", "archive")}
-LISTS_OF_CUSTOM = "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
 ImageList = str | os.PathLike[str] | Iterable[Any]
 
 # -------------------------------------------------------------------------------------- the configs
@@ -81,22 +79,15 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
 
     @functools.cached_property
     def plan(self) -> "Plan":
-        """The plan that follows from the options, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows.
-
-        Raises:
-            OSError: a file cannot be read, or does not exist.
-            ValueError: an option or a list is not what it should be.
-        """
-        self._check_options()
+        """The plan that follows from the options, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows."""
+        if self.unlabeled and self.name not in UNLABELED:
+            raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
+        check_options(self, list(self._possible_subset()))
         own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
         return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing, self.columns())
 
     def columns(self) -> "Columns":
-        """The classes and columns of the rows, ``imagenet_reader.rows.Columns``.
-
-        Raises:
-            ValueError: the option ``classes`` names no classes.
-        """
+        """The classes and columns of the rows, ``imagenet_reader.rows.Columns``."""
         return Columns(lists.published_labels(self.classes), self.real_labels)
 
     def features(self) -> datasets.Features:
@@ -135,28 +126,6 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
         options = {name: getattr(self, name) for name in ImagenetSubsetsConfig.__annotations__}
         return {name: value for name, value in options.items() if value != getattr(ImagenetSubsetsConfig, name)}
 
-    def _check_options(self) -> None:
-        for name, allowed in OPTIONS.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r:.200} is not known; choose one of {list(allowed)}.")
-        if self.unlabeled and self.name not in UNLABELED:
-            raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
-        if self.name != "custom" and (self.train_list or self.validation_list):
-            raise ValueError(LISTS_OF_CUSTOM)
-        # Without data_dir, datasets.get_dataset_infos only asks for the description.
-        if self.name == "custom" and not self.train_list and (self.data_dir is not None or self.validation_list):
-            raise ValueError(LISTS_OF_CUSTOM)
-        if self.real_labels not in (True, False):
-            raise ValueError(f"real_labels={self.real_labels!r:.200}: expected True or False.")
-        splits, known = self.splits, list(self._possible_subset())
-        if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(known)):
-            also = " 'unlabeled' is one with unlabeled=True." if "unlabeled" in str(splits) else ""
-            raise ValueError(
-                f"splits={splits!r:.200}: expected a list out of {known}, the splits of {self.name!r}.{also}"
-            )
-        if self.classes is not None and any(of_list.name == "test" for of_list in self._subset().values()):
-            raise ValueError("The official test images have no labels, so classes=... needs splits without them: leave 'test' out of splits.")
-
     def _possible_subset(self) -> "dict[str, SplitList]":
         """All splits that this config can have, and their lists; ``test`` of ``lt`` is not the official test set."""
         names = dict(SUBSETS.get(self.name, CUSTOM))
@@ -175,7 +144,10 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
         possible = self._possible_subset().items()
         if self.splits is None:
             return {split: of_list for split, of_list in possible if of_list.name != "test"}
-        return {split: of_list for split, of_list in possible if split in self.splits}
+        subset = {split: of_list for split, of_list in possible if split in self.splits}
+        if self.classes is not None and any(of_list.name == "test" for of_list in subset.values()):
+            raise ValueError("The official test images have no labels, so classes=... cannot choose: leave out 'test'.")
+        return subset
 
 
 # -------------------------------------------------------- finds the reader of a clone that is not installed
@@ -219,7 +191,14 @@ with _reader_importable():
     from imagenet_reader.facts import ArchiveError
     from imagenet_reader.files import as_utf_8, check_space, unused_cache
     from imagenet_reader.hf.builder import TableBuilder, is_small_dataset, without_empty_columns
-    from imagenet_reader.hf.options import check_config_name, check_data_dir, check_names, check_num_proc, check_split
+    from imagenet_reader.hf.options import (
+        check_config_name,
+        check_data_dir,
+        check_names,
+        check_num_proc,
+        check_options,
+        check_split,
+    )
     from imagenet_reader.hf.select import select_splits
     from imagenet_reader.index.kept import index_path
     from imagenet_reader.io.paths import normalize_data_dir
@@ -257,6 +236,7 @@ class ImagenetSubsets(TableBuilder):
         check_config_name(kwargs.get("config_name"), self.builder_configs)
         for option in CUSTOM.values():  # neither an array nor a generator can be compared with a default
             kwargs[option] = as_given(kwargs.get(option))
+        self._damage = Damage()  # of all shards that this process reads
         self._source_options = kwargs.get("storage_options") or {}
         kwargs["storage_options"] = dict(self._source_options)  # datasets adds to them
         check_data_dir(data_dir)
@@ -278,25 +258,17 @@ class ImagenetSubsets(TableBuilder):
             raise ValueError(f"data_dir is missing: pass the folder of the images. {facts.SUPPORTED_LAYOUTS} {advice}")
         splits, is_streaming = self.config.plan.splits, getattr(dl_manager, "is_streaming", False)
         if self.unfinished_dir is not None and not is_streaming:
-            self._check_space()
+            needed = sum(int(split.rows["size"].sum()) for split in splits.values())
+            advice = " (to write none, pass in_place=True; to write to another disk, pass cache_dir=... or set HF_HOME)"
+            what = f"the images of {self.config.name}"
+            check_space(self.unfinished_dir, 0 if self.config.in_place else needed, what, advice)
             archives = [layout.path for layout in self.config.plan.layouts]
             self.write_record(self.config.name, self.config.chosen_options(), archives)
         # datasets compares what it has written with this, on every version; only reading finds damage that is skipped.
         rows = {name: len(split.rows) for name, split in splits.items()}
         self.info.splits = None if self.config.on_missing == "skip" and not is_streaming else _split_infos(rows)
-        return [
-            datasets.SplitGenerator(name=name, gen_kwargs={"reader": split.reader, "shards": split.shards})
-            for name, split in splits.items()
-        ]
-
-    def _check_space(self) -> None:
-        if not self.config.in_place:
-            needed = sum(int(split.rows["size"].sum()) for split in self.config.plan.splits.values())
-            advice = (
-                " (to write none of them, pass in_place=True; to write them to another disk, pass cache_dir=... or set "
-                "HF_HOME)"
-            )
-            check_space(self.unfinished_dir or "", needed, f"the images of {self.config.name}", advice)
+        given = {name: {"reader": split.reader, "shards": split.shards} for name, split in splits.items()}
+        return [datasets.SplitGenerator(name=name, gen_kwargs=of_split) for name, of_split in given.items()]
 
     def _generate_examples(self, reader: "Reader", shards: "list[Rows]") -> Iterator[Any]:
         for batch in self._read(reader, shards):
@@ -319,10 +291,6 @@ class ImagenetSubsets(TableBuilder):
         if self._source_options:
             set_storage_options(data_dir, self._source_options)
 
-    @functools.cached_property
-    def _damage(self) -> "Damage":
-        return Damage()  # of all shards that this process reads
-
     @property
     def resumable(self) -> bool:
         """Whether streaming can resume by counting rows: not if damaged ones are skipped."""
@@ -342,8 +310,8 @@ class ImagenetSubsets(TableBuilder):
         return without_empty_columns(dataset, self.config.plan)
 
     def _warn_of_missing(self) -> None:
-        plan = self.config.plan
-        plan.warn_of_missing({split: self.info.splits[split].num_examples for split in plan.subset})
+        rows = {split: self.info.splits[split].num_examples for split in self.config.plan.subset}
+        self.config.plan.warn_of_missing(rows)
 
 
 def _split_infos(rows: dict[str, int]) -> datasets.SplitDict:
@@ -395,20 +363,17 @@ def load_dataset(
         on_missing: ``"error"`` (default), or ``"skip"`` to leave out images that are absent or damaged.
         image_bytes: ``"benchmark"`` (default), the images as TFDS and torchvision decode them (see ``as_benchmark``),
             or ``"archive"``, the bytes of the archive.
-        unlabeled: of ``1pct`` and ``10pct``: ``True`` adds the split ``unlabeled``, all other training images
-            (label -1).
+        unlabeled: of ``1pct`` and ``10pct``: adds the split ``unlabeled``, all other training images (label -1).
         train_list: of ``custom``: the images of ``train``, the path of a text file with one image per line, or such
-            lines as a list, a NumPy array, a pandas Series or any iterable, see
-            ``imagenet_reader.own_lists.read_image_list``.
+            lines as any iterable, see ``imagenet_reader.own_lists.read_image_list``.
         validation_list: of ``custom``: those of ``validation``; by default the official validation images.
         classes: ``"imagenet100"``, the classes of ImageNet-100 (Tian et al. 2020), or a list of wnids: only rows of
-            these classes, whose labels count from 0 in the order of the sorted wnids. No list has the number of
-            training images of each class, so ``full`` and ``unlabeled`` of some classes are checked against the
-            published lists, and against the 732 to 1,300 images that each class has.
-        real_labels: ``True`` adds the column ``real_labels`` to splits of official validation images: their ReaL
-            labels (Beyer et al. 2020), a list per row, which is empty for 3,163 images. With ``classes``, labels of
-            other classes are left out.
-        in_place: ``True`` leaves the images in the archives: rows store image locations instead of copies.
+            these classes, whose labels count from 0 in the order of the sorted wnids. As no list has the number of
+            training images of each class, ``full`` and ``unlabeled`` are then checked against the published lists, and
+            the 732 to 1,300 images that each class has.
+        real_labels: adds the column ``real_labels`` to splits of official validation images: their ReaL labels (Beyer
+            et al. 2020) of the chosen classes, a list per row, which is empty for 3,163 images.
+        in_place: leaves the images in the archives: rows store image locations instead of copies.
         trust_remote_code: is accepted and has no effect, as in datasets 4 and later.
 
     Returns:
@@ -428,9 +393,7 @@ def load_dataset(
     given = locals()
     options = {option: given[option] for option in ImagenetSubsetsConfig.__annotations__} | unknown
     if streaming and num_proc is not None:
-        raise NotImplementedError(
-            "A streaming dataset is not prepared, so num_proc cannot be combined with streaming=True."
-        )
+        raise NotImplementedError("A streaming dataset is not prepared, so leave out num_proc with streaming=True.")
     check_num_proc(num_proc)
     options |= {"config_name": name, "data_dir": data_dir, "features": features, "storage_options": storage_options}
     if streaming:
@@ -498,7 +461,7 @@ def select(
     name = "1pct" if name is None else name
     check_config_name(name, [*SUBSETS, "custom"])
     if name == "custom" and train_list is None:
-        raise ValueError(LISTS_OF_CUSTOM)
+        raise ValueError("The config 'custom' needs train_list=...")
     options |= {option: as_given(options[option]) for option in CUSTOM.values()}
     config = ImagenetSubsetsConfig(name=name, version=ROWS_VERSION, **options)
     return select_splits(dataset, config.plan, config.info(), split)

@@ -19,10 +19,12 @@ from imagenet_reader.formats.names import official_name, official_names
 from imagenet_reader.hf.builder import info_of
 from imagenet_reader.hf.options import check_split
 from imagenet_reader.plan import Plan
+from imagenet_reader.rows import Columns
 
 SHOWN = 3  # missing images named in a message
 BATCH_ROWS = 100
 LABEL_COLUMNS = "label", "cls"
+TEXT = pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary
 KEY, JSON, FILENAME = "__key__", "json", "filename"  # columns of WebDataset tars, and a field of the JSON
 LOOKED_FOR = (
     "names of ImageNet images in the paths of an image column (n01440764_10026_n01440764.JPEG), in a column "
@@ -70,22 +72,22 @@ def _nameless(found: dict[str, list[Any]]) -> str:
 
 
 class _OwnLabels:
-    """The label column of a dataset.
-
-    Attributes:
-        column: its name; ``None`` if the dataset has none.
-    """
+    """The label column of a dataset, ``column``; ``None`` if it has none."""
 
     def __init__(self, features: datasets.Features):
         self.column = next((name for name in LABEL_COLUMNS if name in features), None)
-        self._others = [name for name in features if name != self.column]
         feature = features.get(self.column)
         self._published = _published(feature.names) if isinstance(feature, datasets.ClassLabel) else None
+        others = [name for name in features if name != self.column]
+        self._advice = (  # remove_columns would decode the images of a stream, which then lose their names
+            "To use the labels of the published lists, for example because the classes are in another order, leave out "
+            f"the column: dataset.select_columns({others!s:.500})."
+        )
 
     def check(self, names: pa.Array, own: pa.Array, published: Numbers) -> None:
-        """Raise ``ValueError`` if the labels differ from those of the published lists."""
+        """Raise ``ValueError`` if the labels of images differ from those of the published lists."""
         if not (pa.types.is_integer(own.type) or pa.types.is_null(own.type)):
-            raise ValueError(f"The column {self.column} holds {own.type}; expected class numbers. {self._advice()}")
+            raise ValueError(f"The column {self.column} holds {own.type}; expected class numbers. {self._advice}")
         known = pc.fill_null(own.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
         if self._published is not None:
             is_class = (known >= 0) & (known < len(self._published))
@@ -95,25 +97,17 @@ class _OwnLabels:
             examples = ", ".join(f"{names[k]}: {known[k]} instead of {published[k]}" for k in other[:3].tolist())
             raise ValueError(
                 f"The column {self.column} differs from the published lists for {len(other):,} of {len(names):,} "
-                f"images, such as {examples}. {self._advice()}"
+                f"images, such as {examples}. {self._advice}"
             )
-
-    def _advice(self) -> str:
-        # remove_columns would decode the images of a stream, which then lose their names.
-        return (
-            "To use the labels of the published lists, for example because the classes are in another order, leave out "
-            f"the column: dataset.select_columns({self._others!s:.500})."
-        )
 
 
 def _published(names: list[str]) -> Numbers | None:
     """The published label of each class name, a wnid or words, or -1; ``None`` if most names are neither."""
-    wnids, words = zip(*lists.read_classes())
-    for published in (wnids, words):
+    for published in zip(*lists.read_classes()):
         label_of = {name: label for label, name in enumerate(published) if published.count(name) == 1}
-        labels = [label_of.get(name, -1) for name in names]  # two classes are called crane; some datasets rename them
-        if sum(label >= 0 for label in labels) > len(names) / 2:
-            return np.array(labels)
+        labels = np.array([label_of.get(name, -1) for name in names])  # two are called crane; some datasets rename them
+        if (labels >= 0).mean() > 0.5:
+            return labels
     return None
 
 
@@ -133,34 +127,27 @@ class _Part:
         indices = None if dataset._indices is None else dataset._indices.column(0)
         # uint64 breaks Dataset.select
         self.table_rows = np.arange(len(dataset)) if indices is None else indices.to_numpy().astype(np.int64)
-        self.names = self._table_names().take(pa.array(self.table_rows)).combine_chunks()
+        self.names = self._table_names().take(pa.array(self.table_rows))
 
-    def _table_names(self) -> pa.ChunkedArray:
+    def _table_names(self) -> pa.Array:
         """The official names of the rows of the table, from the first source that has some."""
-        found = {}
-        for source, values in self._sources().items():
-            names = official_names(_texts(values))
-            if names.null_count < len(names):
-                return names if isinstance(names, pa.ChunkedArray) else pa.chunked_array([names])
-            found[source] = values[:3].to_pylist()
-        raise ValueError(
-            f"{_nameless(found)} in the columns {', '.join(self.dataset.features):.500}. Re-encoded images without "
-            "their names cannot be identified."
-        )
-
-    def _sources(self) -> dict[str, pa.ChunkedArray]:
-        table = self.dataset.data.table
-        sources = {f"paths of {self.image_column}": (self.image_column, "path"), "file_name": ("file_name", "")}
-        sources |= {KEY: (KEY, ""), f"{JSON}.{FILENAME}": (JSON, FILENAME)}
-        found = {}
-        for source, (column, field) in sources.items():
+        table, found = self.dataset.data.table, {}
+        for column, field in ((self.image_column, "path"), ("file_name", ""), (KEY, ""), (JSON, FILENAME)):
             values = table[column] if column in table.column_names else None
             if values is not None and field:
                 has_field = pa.types.is_struct(values.type) and values.type.get_field_index(field) >= 0
                 values = pc.struct_field(values, field) if has_field else None
-            if values is not None:
-                found[source] = values
-        return found
+            if values is None:
+                continue
+            if any(is_text(values.type) for is_text in TEXT):
+                names = official_names(values.cast(pa.string()).combine_chunks())
+                if names.null_count < len(names):
+                    return names
+            found[f"{field}s of {column}" if field else column] = values[:3].to_pylist()
+        raise ValueError(
+            f"{_nameless(found)} in the columns {', '.join(self.dataset.features):.500}. Re-encoded images without "
+            "their names cannot be identified."
+        )
 
     def check_labels(self, rows: Numbers, names: pa.Array, labels: Numbers) -> None:
         """Raise ``ValueError`` if the dataset's own labels of rows differ from the published ones."""
@@ -178,14 +165,6 @@ class _Part:
         return datasets.Dataset(table, info=datasets.DatasetInfo(features=features), split=self.dataset.split)
 
 
-def _texts(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Values as ``string [n]``; null if they are no texts."""
-    try:
-        return values.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pa.chunked_array([pa.nulls(len(values), pa.string())])
-
-
 def _select_rows(dataset: Any, plan: Plan, info: datasets.DatasetInfo) -> datasets.DatasetDict:
     """Select the splits of a plan from a loaded dataset."""
     parts, nameless = list[_Part](), None
@@ -195,12 +174,11 @@ def _select_rows(dataset: Any, plan: Plan, info: datasets.DatasetInfo) -> datase
                 parts.append(_Part(of_dataset))
         except ValueError as error:  # which matters only if images are missing
             nameless = error
-    splits = {}
+    held, splits = pa.chunked_array([part.names for part in parts], pa.string()).combine_chunks(), {}
     for split in plan.subset if parts else ():
-        names, labels = plan.listed(split, lambda: _train_names(parts))
-        rows = [_rows_of(part, names) for part in parts]
-        needed = _needed(rows)
-        found = np.max([rows[k] for k in needed], axis=0) >= 0
+        names, labels = plan.listed(split, lambda: _train_names(held))
+        rows = _first_rows(held, names)
+        found = rows >= 0
         count, expected = int(found.sum()), max(plan.count(split) or 0, len(names))
         if not count and not isinstance(dataset, dict):
             continue  # the dataset has another set of images
@@ -208,62 +186,57 @@ def _select_rows(dataset: Any, plan: Plan, info: datasets.DatasetInfo) -> datase
             raise nameless
         if not count or (plan.on_missing == "error" and count < expected):
             raise _absent(plan, split, names.filter(pa.array(~found)), expected - count, expected)
+        images = rows[found], names.filter(pa.array(found)), labels[found]
         columns = plan.columns_of(split)
-        chosen = [rows[k][found] for k in needed]
-        names, labels = names.filter(pa.array(found)), labels[found]
-        beside = columns.beside(names, labels)
-        splits[split] = _join([parts[k] for k in needed], chosen, names, labels, beside, info_of(info, columns), split)
+        splits[split] = _join(parts, *images, columns, info_of(info, columns), split)
     if not splits:
         raise nameless or ArchiveError(f"The dataset has no image of {' or '.join(plan.subset)} of {plan.config}.")
     plan.warn_of_missing({split: len(rows) for split, rows in splits.items()})
     return datasets.DatasetDict(splits)
 
 
-def _train_names(parts: list[_Part]) -> pa.Array:
-    """The distinct file names of all training images in these datasets, ``string [n]``."""
-    names = pa.chunked_array([part.names for part in parts]).unique()
-    return names.filter(pc.is_in(pc.utf8_slice_codeunits(names, 0, WNID.stop), value_set=pa.array(lists.read_wnids())))
+def _train_names(names: pa.Array) -> pa.Array:
+    """The distinct names of training images among these."""
+    wnids = pc.utf8_slice_codeunits(names, 0, WNID.stop)
+    return names.filter(pc.is_in(wnids, value_set=pa.array(lists.read_wnids()))).unique()
 
 
-def _rows_of(part: _Part, names: pa.Array) -> Numbers:
-    """The first row of a dataset with each of these file names, ``int64 [n]``; -1 for names without a row."""
-    held = pc.indices_nonzero(pc.is_in(part.names, value_set=names))  # a small table of wanted names is faster
-    rows = held.take(pc.index_in(names, value_set=part.names.take(held)))
-    found: Numbers = pc.fill_null(rows.cast(pa.int64()), -1).to_numpy()
+def _first_rows(held: pa.Array, names: pa.Array) -> Numbers:
+    """The first row with each of these file names, ``int64 [n]``; -1 for names without a row."""
+    rows = pc.indices_nonzero(pc.is_in(held, value_set=names))  # a small table of wanted names is faster
+    found: Numbers = pc.fill_null(
+        rows.take(pc.index_in(names, value_set=held.take(rows))).cast(pa.int64()), -1
+    ).to_numpy()
     return found
-
-
-def _needed(rows: list[Numbers]) -> list[int]:
-    """The numbers of the datasets that are needed: the one that has most, and any that has images which it lacks."""
-    best = max(range(len(rows)), key=lambda k: (rows[k] >= 0).sum())
-    return [k for k in range(len(rows)) if k == best or (rows[k][rows[best] < 0] >= 0).any()]
 
 
 def _join(
     parts: list[_Part],
-    rows: list[Numbers],
+    rows: Numbers,
     names: pa.Array,
     labels: Numbers,
-    beside: dict[str, pa.Array],
+    columns: Columns,
     info: datasets.DatasetInfo,
     split: str,
 ) -> datasets.Dataset:
-    """A dataset of the images in some rows of each part; they remain in their files."""
-    number = np.full(sum(len(part.dataset.data) for part in parts), -1, np.int64)  # of its image, per row of all tables
-    table_rows, start = np.full(len(names), -1, np.int64), 0
-    for part, of_part in zip(parts, rows):
-        new = (of_part >= 0) & (table_rows < 0)
-        part.check_labels(of_part[new], names.filter(pa.array(new)), labels[new])
-        table_rows[new] = start + part.table_rows[of_part[new]]
-        start += len(part.dataset.data)
-    number[table_rows] = np.arange(len(table_rows))
+    """A dataset of the images in some rows of all parts together; they remain in their files."""
+    images, table_rows, start, length = [], np.empty_like(rows), 0, 0
+    for part in parts:
+        own = (rows >= start) & (rows < start + len(part.names))
+        if own.any():
+            part.check_labels(rows[own] - start, names.filter(pa.array(own)), labels[own])
+            table_rows[own] = length + part.table_rows[rows[own] - start]
+            images.append(part.images(info.features["image"]))
+            length += len(images[-1])
+        start += len(part.names)
+    number = np.full(length, -1, np.int64)  # of the image in each row of the tables
+    number[table_rows] = np.arange(len(rows))
     taken = pa.array(number, mask=number < 0)
-    columns = {name: column.take(taken) for name, column in beside.items()}  # rows that are not selected are empty
-    columns["file_name"] = pc.fill_null(columns["file_name"], "")
-    schema = datasets.Features({name: info.features[name] for name in columns}).arrow_schema
-    images = datasets.concatenate_datasets([part.images(info.features["image"]) for part in parts])
-    others = datasets.Dataset(InMemoryTable(pa.table(columns, schema)))
-    joined = datasets.concatenate_datasets([images, others], axis=1, info=info.copy(), split=datasets.NamedSplit(split))
+    beside = {name: column.take(taken) for name, column in columns.beside(names, labels).items()}
+    beside["file_name"] = pc.fill_null(beside["file_name"], "")  # rows that are not selected are empty
+    schema = datasets.Features({name: info.features[name] for name in beside}).arrow_schema
+    tables = [datasets.concatenate_datasets(images), datasets.Dataset(InMemoryTable(pa.table(beside, schema)))]
+    joined = datasets.concatenate_datasets(tables, axis=1, info=info.copy(), split=datasets.NamedSplit(split))
     return joined.select(table_rows)
 
 
@@ -356,7 +329,7 @@ class _Selection:
         sources |= {column: batch[column] for column in ("file_name", KEY) if column in batch}
         if JSON in batch:
             values = [value.get(FILENAME) if isinstance(value, dict) else None for value in batch[JSON]]
-            sources[f"{JSON}.{FILENAME}"] = values
+            sources[f"{FILENAME}s of {JSON}"] = values
         return sources
 
 

@@ -6,7 +6,7 @@ import heapq
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from imagenet_reader.facts import FIRST_MEMBERS, OFFICIAL_SIZES, SUPPORTED_LAYOUTS, ArchiveError, download_advice
 from imagenet_reader.io import Listing
@@ -69,46 +69,25 @@ def _describe_no_folder(data_dir: str, listing: Listing) -> str:
             f"data_dir='hf://datasets/{on_hub[1]}', or call "
             f"imagenet_subsets.select(datasets.load_dataset({on_hub[1]!r}), ...)."
         )
-    parent, rest = os.path.split(data_dir)
-    below: list[str] = []
-    while not os.path.isdir(parent):
-        below.insert(0, rest)
-        parent, rest = os.path.split(parent)
-    near = difflib.get_close_matches(rest, listing.matching(parent, r"[^.\n].*"))
-    paths = [path for name in near if os.path.isdir(path := os.path.join(parent, name, *below))]
-    advice = f"Did you mean {paths[0]!r}?" if paths else "Pass the folder of the images."
-    return f"data_dir={data_dir!r}: there is no such folder ({parent} has no {rest!r}). {advice}"
+    parent, name = os.path.split(data_dir)
+    near = difflib.get_close_matches(name, listing.matching(parent, r"[^.\n].*"), 1)
+    advice = f"Did you mean {os.path.join(parent, near[0])!r}?" if near else "Pass the folder of the images."
+    return f"data_dir={data_dir!r}: there is no such folder. {advice}"
 
 
 def _describe_deeper(find: Find, set_name: str, needed: list[str], data_dir: str, listing: Listing) -> str:
     """Which folder below has such images; it is recommended if it has all that the config needs."""
     parts: list[str] = []
-    for folder in itertools.islice(_folders_below(data_dir, listing), MAX_FOLDERS):
-        with contextlib.suppress(OSError):
-            layouts = {name: find(name, folder, listing) for name in {set_name, *needed}}
-            if None not in layouts.values():
-                return f"But {folder} has such images: pass data_dir={folder!r}."
-            layout = layouts[set_name]
-            if layout is not None and layout.path not in parts:
-                parts.append(layout.path)
-    if not parts:
-        return ""
+    names = listing.matching(data_dir, r"[^.\n]+")  # those of folders, mostly: to ask of each file takes long
+    for folder in itertools.islice((os.path.join(data_dir, name) for name in names), MAX_FOLDERS):
+        for place in filter(os.path.isdir, (folder, os.path.join(folder, "Data/CLS-LOC"))):
+            with contextlib.suppress(OSError):
+                layouts = {name: find(name, place, listing) for name in {set_name, *needed}}
+                if None not in layouts.values():
+                    return f"But {place} has such images: pass data_dir={place!r}."
+                parts += [layout.path for name, layout in layouts.items() if layout is not None and name == set_name]
     goal = os.path.join(data_dir, IMAGE_SETS[set_name].folders[0])
-    where = f"move what is in it to {goal}" if os.path.isdir(parts[0]) else f"move it to {data_dir}"
-    return f"But {shorten(parts, 3, 400)} has such images: {where}."
-
-
-def _folders_below(data_dir: str, listing: Listing) -> Iterator[str]:
-    """The folders below a folder, down to two levels or to Kaggle's tree."""
-    names = listing.matching(data_dir, r"[^.\n][^.\n]*")  # those of folders, mostly: to ask of each file takes long
-    folders = list(itertools.islice((os.path.join(data_dir, name) for name in names), MAX_FOLDERS))
-    folders = [folder for folder in folders if os.path.isdir(folder)]
-    yield from folders
-    for folder in folders:
-        for name in ("Data/CLS-LOC", *listing.matching(folder, r"[^.\n][^.\n]*")):
-            deeper = os.path.join(folder, name)
-            if os.path.isdir(deeper):
-                yield deeper
+    return f"But {shorten(parts, 3, 400)} has such images: move them to {goal}." if parts else ""
 
 
 def _describe_above(find: Find, needed: list[str], data_dir: str, listing: Listing) -> str:

@@ -5,10 +5,16 @@ import os
 import fsspec
 import pytest
 from helpers.rows import paths
-from makers.hub_tar_gz import hub_folders
-from makers.layouts import class_tars, extracted, kaggle_tar, kaggle_zip, official_tars
-from makers.tfds import tfds
-from makers.webdataset import webdataset
+from makers.layouts import (
+    class_tars,
+    extracted,
+    hub_folders,
+    kaggle_tar,
+    kaggle_zip,
+    official_tars,
+    tfds,
+    webdataset,
+)
 from test_versions import JPEG, OWN_LIST, TIME
 
 import imagenet_subsets
@@ -19,6 +25,7 @@ pytestmark = [pytest.mark.oldest_and_newest, pytest.mark.filterwarnings("ignore:
 VALIDATION = [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 4)]
 CUSTOM = {"train_list": OWN_LIST, "validation_list": VALIDATION}
 TRAIN = {"splits": ["train"]}
+DEFAULTS = {"label_names": "wnid", "splits": None, "image_bytes": "benchmark", "unlabeled": False}
 LAYOUTS = {
     "archives": official_tars,
     "class tars": class_tars,
@@ -31,6 +38,7 @@ LAYOUTS = {
 }
 KEYS = [  # layout, config, options, id of the config
     ("archives", "1pct", {}, "1pct-7d1f01cda5056879"),
+    ("archives", "1pct", DEFAULTS, "1pct-7d1f01cda5056879"),
     ("archives", "1pct", {"label_names": "words"}, "1pct-f8eb9b90569eda3d"),
     ("archives", "1pct", {"image_bytes": "archive", "splits": ["train"]}, "1pct-a4fa5e2d2b4f70cf"),
     ("archives", "1pct", {"unlabeled": True, "splits": ["unlabeled"]}, "1pct-fa67282976e2cc2f"),

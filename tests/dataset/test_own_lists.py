@@ -1,5 +1,7 @@
 """Own lists of images: the accepted forms, and the messages for those that cannot be read."""
 
+import re
+
 import datasets
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.once
 
 
 def message_of(source):
-    with pytest.raises(ValueError, match=r"list of images|text") as raised:
+    with pytest.raises(ValueError, match=r"list|text") as raised:
         read_image_list(source)
     return str(raised.value)
 
@@ -91,6 +93,7 @@ def test_lists_of_imagenet_and_kaggle(text, expected, tmp_path):
         ("('{}', 0)", "have quotes, commas or brackets"),
         ("train\\n01440764\\{}", "have backslashes instead of /"),
         ("{:.9}.jpg", "name no training or validation image"),
+        ("train/n01440764/{:.11}.jpg 0", "have a suffix other than .JPEG"),
     ],
 )
 def test_error_in_every_line_is_reported_once(form, fault):
@@ -100,9 +103,34 @@ def test_error_in_every_line_is_reported_once(form, fault):
     assert ", line 20 " in message and "line 21 " not in message and "; and 12,791 more." in message
 
 
-def test_other_suffix_is_reported_once():
-    message = message_of([f"train/n01440764/n01440764_{k}.jpg 0" for k in range(1000)])
-    assert message.count("have a suffix other than .JPEG") == 1 and "and 980 more" in message
+TENCH, GOLDFISH, FIRST = "n01440764_190.JPEG", "n01443537_2.JPEG", "ILSVRC2012_val_00000001.JPEG"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([], ["empty"]),
+        (["", " "], ["empty"]),
+        ([TENCH, "cat.jpg", "", "n01440764_190.png", GOLDFISH, "train/n01440764/"], [2, "cat.jpg", 4, "190.png", 6]),
+        ([TENCH, "n01440764_190.JPEG x", "n01440764_1.JPEG 0 0"], [2, "JPEG x", 3, "0 0"]),
+        ([TENCH, "n99999999_1.JPEG"], ["n99999999_1.JPEG"]),
+        (["ILSVRC2012_val_00050001.JPEG", "ILSVRC2012_val_00000000.JPEG"], ["val_00050001", "val_00000000"]),
+        ([TENCH, GOLDFISH, f"train/n01440764/{TENCH} 0"], [TENCH, 3, "twice"]),
+        ([f"{TENCH} 0", f"{GOLDFISH} 0"], [2, GOLDFISH, "label"]),
+        ([f"{TENCH} 1000"], [1, TENCH, "label"]),
+        ([f"val/{FIRST} 64"], [1, FIRST, 65, "label"]),
+        ([TENCH, f"train/n01440764/{GOLDFISH}"], [2, GOLDFISH, r"n01440764(?!_)", r"n01443537(?!_)"]),
+        ([TENCH, GOLDFISH, FIRST], ["training", "validation"]),
+    ],
+)
+def test_lists_with_errors(lines, expected, tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("\n".join(lines))
+    message = message_of(path)
+    assert str(path) in message
+    rest = message.replace(str(path), "")
+    patterns = [rf"(?<!\w){part}\b" if isinstance(part, int) else part for part in expected]
+    assert [pattern for pattern in patterns if not re.search(pattern, rest)] == []
 
 
 def test_errors_of_several_kinds():

@@ -81,21 +81,6 @@ def test_a_clone_that_is_not_installed_runs_from_any_folder(clone, python, stand
         assert printed == f"{FIRST} {folder / 'imagenet_reader' / '__init__.py'}"
 
 
-@runs_scripts
-def test_a_script_alone_says_what_to_install(python, standins_1pct, tmp_path):
-    shutil.copy(SCRIPT, tmp_path)
-    error = python(
-        "script",
-        "load",
-        tmp_path / SCRIPT.name,
-        standins_1pct,
-        cwd="/",
-        installed=False,
-        HF_HOME=str(tmp_path / "home"),
-    )
-    assert "pip install /path/to/the/clone" in error.splitlines()[-1]
-
-
 @pytest.mark.skipif(RUNS_SCRIPTS, reason="datasets before 4 runs scripts")
 def test_datasets_4_and_later_refuse_scripts(standins_1pct):
     with pytest.raises(RuntimeError, match="scripts are no longer supported"):

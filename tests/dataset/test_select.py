@@ -7,8 +7,7 @@ import datasets
 import pytest
 from helpers.rows import published_rows, rows_of
 from makers.hub_parquet import hub_parquet
-from makers.layouts import train_images, validation_images
-from makers.webdataset import webdataset
+from makers.layouts import train_images, validation_images, webdataset
 
 import imagenet_subsets
 from imagenet_reader import lists
@@ -27,11 +26,15 @@ def files(standins_1pct, tmp_path_factory):
     return folder
 
 
+def of_datasets(files, **options):
+    """What ``datasets`` loads from them."""
+    data_files = {split: str(files / "data" / f"{split}-*.parquet") for split in ("train", "validation")}
+    return datasets.load_dataset("parquet", data_files=data_files, **options)
+
+
 @pytest.fixture(scope="module")
 def imagenet(files, tmp_path_factory):
-    """The dataset that ``datasets`` loads from them."""
-    data_files = {split: str(files / "data" / f"{split}-*.parquet") for split in ("train", "validation")}
-    return datasets.load_dataset("parquet", data_files=data_files, cache_dir=str(tmp_path_factory.mktemp("cache")))
+    return of_datasets(files, cache_dir=str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +78,15 @@ def test_rows_are_those_of_load_dataset(imagenet, expected):
     assert rows_of(selected["train"]) == published_rows("1pct", "train")
 
 
-def test_one_split_and_one_dataset(imagenet, expected):
-    assert_same(imagenet_subsets.select(imagenet, "1pct", split="train", on_missing="skip"), expected["train"])
+def test_one_dataset(imagenet, expected):
     selected = imagenet_subsets.select(imagenet["train"], "1pct")
     assert list(selected) == ["train"]
     assert_same(selected["train"], expected["train"])
+
+
+@pytest.mark.parametrize("splits", [{}, {"splits": ["train"]}, {"on_missing": "skip"}])
+def test_only_the_requested_split_must_be_complete(splits, imagenet, expected):
+    assert_same(imagenet_subsets.select(imagenet, "1pct", split="train", **splits), expected["train"])
 
 
 def test_no_image_is_copied_or_written(imagenet, tmp_path):
@@ -92,44 +99,36 @@ def test_no_image_is_copied_or_written(imagenet, tmp_path):
     assert {chunk.field(0).buffers()[2].address for chunk in column.chunks} <= addresses
 
 
-@pytest.mark.parametrize("change", ["shuffled", "filtered", "sharded", "concatenated", "saved", "formatted"])
-def test_other_datasets(change, imagenet, expected, tmp_path):
-    train = imagenet["train"]
-    if change == "shuffled":
-        train = train.shuffle(seed=1)
-    elif change == "filtered":
-        train = train.filter(lambda label: label < 2000, input_columns="label")
-    elif change == "sharded":
-        train = datasets.concatenate_datasets([train.shard(3, k) for k in (2, 0, 1)])
-    elif change == "concatenated":
-        train = datasets.concatenate_datasets([imagenet["validation"], train])
-    elif change == "saved":
-        train.save_to_disk(str(tmp_path / "saved"))
-        train = datasets.load_from_disk(str(tmp_path / "saved"))
-    elif change == "formatted":
-        train = train.with_format("numpy")
-    selected = imagenet_subsets.select(train, "1pct", split="train", on_missing="skip")
-    assert_same(selected, expected["train"])
+def saved(dataset, folder):
+    dataset.save_to_disk(str(folder))
+    return datasets.load_from_disk(str(folder))
 
 
-@pytest.mark.parametrize("change", ["shuffled", "reversed", "saved", "twice"])
-def test_datasets_whose_tables_are_in_order(change, expected, tmp_path):
-    """Their tables have the rows of the subset in its order; their indices do not."""
+CHANGES = {
+    "shuffled": lambda rows, folder: rows.shuffle(seed=1),
+    "reversed": lambda rows, folder: rows.select(range(len(rows) - 1, -1, -1)),
+    "filtered": lambda rows, folder: rows.filter(lambda label: label < 2000, input_columns="label"),
+    "sharded": lambda rows, folder: datasets.concatenate_datasets([rows.shard(3, k) for k in (2, 0, 1)]),
+    "twice": lambda rows, folder: datasets.concatenate_datasets([rows, rows.shuffle(seed=1)]),
+    "saved": saved,
+    "saved and shuffled": lambda rows, folder: saved(rows, folder).shuffle(seed=1),
+    "formatted": lambda rows, folder: rows.with_format("numpy"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_datasets(change, imagenet, expected, tmp_path):
+    """Of the Hub's rows, and of rows whose table is in the order of the subset while their indices are not."""
+    of_the_hub = CHANGES[change](imagenet["train"], tmp_path / "hub")
+    assert_same(imagenet_subsets.select(of_the_hub, "1pct", split="train", on_missing="skip"), expected["train"])
     for split in ("train", "validation"):
-        source = expected[split]
-        if change == "shuffled":
-            source = source.shuffle(seed=1)
-        elif change == "reversed":
-            source = source.select(range(len(source) - 1, -1, -1))
-        elif change == "saved":
-            source.save_to_disk(str(tmp_path / split))
-            source = datasets.load_from_disk(str(tmp_path / split)).shuffle(seed=1)
-        elif change == "twice":
-            source = datasets.concatenate_datasets([source, source.shuffle(seed=1)])
+        source = CHANGES[change](expected[split], tmp_path / split)
         assert_same(imagenet_subsets.select(source, "1pct", split=split, on_missing="skip"), expected[split])
 
 
-def test_images_of_one_split_in_two_datasets(imagenet, expected):
+def test_images_of_several_datasets(imagenet, expected):
+    both = datasets.concatenate_datasets([imagenet["validation"], imagenet["train"]])
+    assert_same(imagenet_subsets.select(both, "1pct", split="train", on_missing="skip"), expected["train"])
     halves = datasets.DatasetDict({"a": imagenet["train"].shard(2, 0), "b": imagenet["train"].shard(2, 1)})
     assert_same(imagenet_subsets.select(halves, "1pct", split="train", splits=["train"]), expected["train"])
 
@@ -140,18 +139,18 @@ def test_names_of_a_column(imagenet, expected):
 
 
 @pytest.mark.parametrize("by_name", [True, pytest.param(False, marks=pytest.mark.once)])
-def test_webdataset(by_name, standins_1pct, expected, tmp_path):
-    webdataset(train_images(standins_1pct), tmp_path / "wds", by_name=by_name)
+def test_webdataset(by_name, standins_1pct, imagenet, expected, tmp_path):
+    names = expected["train"]["file_name"][:300]
+    webdataset({name: train_images(standins_1pct)[name] for name in names}, tmp_path / "wds", by_name=by_name)
     shards = sorted(str(path) for path in (tmp_path / "wds").rglob("*.tar"))
     train = datasets.load_dataset("webdataset", data_files={"train": shards}, cache_dir=str(tmp_path / "cache"))
-    selected = imagenet_subsets.select(train, "1pct", split="train", splits=["train"])
-    assert rows_of(selected) == rows_of(expected["train"]) and images(selected) == images(expected["train"])
-    assert selected.features == expected["train"].features
+    selected = imagenet_subsets.select(train, "custom", split="train", splits=["train"], train_list=names)
+    of_parquet = imagenet_subsets.select(imagenet, "custom", split="train", splits=["train"], train_list=names)
+    assert_same(selected, of_parquet)
 
 
 def test_streaming(files, expected):
-    data_files = {split: str(files / "data" / f"{split}-*.parquet") for split in ("train", "validation")}
-    stream = datasets.load_dataset("parquet", data_files=data_files, streaming=True)
+    stream = of_datasets(files, streaming=True)
     selected = imagenet_subsets.select(stream, "1pct")
     assert selected["train"].n_shards == stream["train"].n_shards
     for split in ("train", "validation"):
@@ -171,9 +170,7 @@ def test_some_classes_and_real_labels(files, imagenet, tmp_path):
         "1pct", data_dir=str(files), image_bytes="archive", cache_dir=str(tmp_path), **options
     )
     selected = imagenet_subsets.select(imagenet, "1pct", **options)
-    data_files = {split: str(files / "data" / f"{split}-*.parquet") for split in ("train", "validation")}
-    stream = datasets.load_dataset("parquet", data_files=data_files, streaming=True)
-    streams = imagenet_subsets.select(stream, "1pct", **options)
+    streams = imagenet_subsets.select(of_datasets(files, streaming=True), "1pct", **options)
     for split, expected in loaded.items():
         assert selected[split].features == streams[split].features == expected.features
         columns = expected.remove_columns("image")
@@ -286,10 +283,6 @@ def test_wrong_arguments(imagenet):
             imagenet_subsets.select(empty, "1pct")
     with pytest.raises(ArchiveError, match="has no image of validation of 1pct"):
         imagenet_subsets.select(imagenet["train"], "1pct", split="validation")
-
-
-def test_only_the_requested_split_must_be_complete(imagenet, expected):
-    assert_same(imagenet_subsets.select(imagenet, "1pct", split="train"), expected["train"])
 
 
 def test_splits_without_a_list(imagenet):

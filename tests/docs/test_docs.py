@@ -26,38 +26,10 @@ VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 
 # ------------------------------------------------------------------------------------------ Python blocks
 
-LOAD, SCRIPT = 'print(dataset["train"][0])', '"./imagenet_subsets.py"'
-CUSTOM, MORE_SPLITS = 'train_list="my.txt"', "unlabeled=True"
-TORCH, STREAM, TIMM, TRANSFORMERS = (
-    "model = resnet18(num_classes",
-    "stream.set_epoch",
-    "import timm",
-    "import AutoModel",
-)
-LONG_TAIL, DATA_FRAME = "shot_accuracy(", "as_dataframe("
-SELECT = "imagenet_subsets.select(imagenet"
-IN_PLACE, IN_PLACE_LT = "shuffle(seed=0)[0])", 'load_dataset("lt", data_dir="/path/to/the/folder", in_place=True)'
-CLASSES, FOLDS, SPLIT_BY_SPLIT = "chosen = {0, 1, 388}", "# Five folds", 'folder, splits=["validation"]'
-EVALUATE, DDP, TIMM_FOLDER = "ResNet50_Weights.IMAGENET1K_V1", "DistributedDataParallel(", 'create_dataset("hfds/hub"'
-IMAGENET_100, REAL, FEW_SHOT = 'classes="imagenet100"', "ResNet50_Weights.IMAGENET1K_V2", 'train_list="5imgs_class.txt"'
-FILTER, EMBED, AT_ONCE = "fishes =", "embed_table_storage", 'filesystem("imagenet")'
+LOAD, SCRIPT, MORE_SPLITS = 'print(dataset["train"][0])', '"./imagenet_subsets.py"', "unlabeled=True"
+SELECT, BUILD, DASK = "imagenet_subsets.select(imagenet", "push_to_hub(", "client.get_executor()"
+TORCH, STREAM, DDP = "model = resnet18(num_classes", "stream.set_epoch", "DistributedDataParallel("
 REMOTE, REMOTE_OPTIONS = "hf://datasets/team/archives", "storage_options=options"
-HUB, BUILD, DASK, NODES, RAY, SQL = (
-    'load_dataset("hub"',
-    "push_to_hub(",
-    "client.get_executor()",
-    "split_dataset_by_node(",
-    "import ray",
-    "import duckdb",
-)
-EVERY_BLOCK = (
-    *(LOAD, SCRIPT, CUSTOM, MORE_SPLITS, TORCH, STREAM, TIMM, TRANSFORMERS, LONG_TAIL, DATA_FRAME),
-    *(HUB, BUILD, DASK, NODES, RAY, SQL),
-    *(REMOTE, REMOTE_OPTIONS),
-    *(SELECT, IN_PLACE, IN_PLACE_LT, FILTER, EMBED, AT_ONCE),
-    *(CLASSES, FOLDS, SPLIT_BY_SPLIT, EVALUATE, DDP, TIMM_FOLDER),
-    *(IMAGENET_100, REAL, FEW_SHOT),
-)
 
 # A torchvision that is built for CUDA lacks its operators beside a CPU build of torch, and cannot be imported. Its
 # transforms need none of them.
@@ -70,12 +42,6 @@ except RuntimeError:
     for name in ("nms", "qnms"):
         torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 """
-
-
-def test_every_python_block_is_tested():
-    found = [[phrase for phrase in EVERY_BLOCK if phrase in text] for text in blocks("python")]
-    assert all(len(phrases) == 1 for phrases in found), found
-    assert sorted(phrases[0] for phrases in found) == sorted(EVERY_BLOCK)
 
 
 @pytest.fixture
@@ -112,27 +78,27 @@ def skip_without(*modules):
 # Blocks that start no processes, and what follows them: those of a page share an interpreter.
 OF_PAGES = {
     "README.md": {
-        IN_PLACE: """
+        "shuffle(seed=0)[0])": """
             assert "mode=RGB size=64x48" in printed and len(dataset["validation"]) == 50_000
         """,
-        HUB: """
+        'load_dataset("hub"': """
             assert len(dataset["train"]) == 12_811
         """,
     },
     "docs/caches.md": {
-        SPLIT_BY_SPLIT: """
+        'folder, splits=["validation"]': """
             assert (len(train), len(validation)) == (12_811, 50_000)
         """
     },
     "docs/in-place.md": {
-        IN_PLACE_LT: """
+        'load_dataset("lt", data_dir="/path/to/the/folder", in_place=True)': """
             image = dataset["train"].with_format("arrow")[0]["image"][0].as_py()
             assert image["bytes"] is None and image["path"].startswith("imagenet://tar:")
         """,
-        FILTER: """
+        "fishes =": """
             assert printed.split() == ["90"]
         """,
-        EMBED: """
+        "embed_table_storage": """
             import pyarrow.parquet
 
             table = pyarrow.parquet.read_table("train.parquet")
@@ -140,25 +106,25 @@ OF_PAGES = {
             assert all(image["bytes"] for image in images)
             assert [image["path"] for image in images] == table["file_name"].to_pylist()
         """,
-        AT_ONCE: """
+        'filesystem("imagenet")': """
             assert printed == "(64, 48)\\n"
             plain = dataset["train"][:500]["image"]
             assert [image.tobytes() for image in train[:500]["image"]] == [image.tobytes() for image in plain]
         """,
     },
     "docs/pictures.md": {
-        DATA_FRAME: """
+        "as_dataframe(": """
             assert len(as_dataframe(dataset["train"], rows=5)) == 5
         """
     },
     "docs/recipes.md": {
-        CLASSES: """
+        "chosen = {0, 1, 388}": """
             assert printed.splitlines()[0] == "{'train': 38, 'validation': 150}" and "giant panda" in printed
         """,
-        FEW_SHOT: """
+        'train_list="5imgs_class.txt"': """
             assert few_shot["train"]["label"][:] == [20, 0] and few_shot["validation"][1]["real_labels"]
         """,
-        FOLDS: """
+        "# Five folds": """
             import collections
 
             folds = [set(order[fold::5].tolist()) for fold in range(5)]  # each row is held out once
@@ -171,10 +137,10 @@ OF_PAGES = {
         """,
     },
     "docs/training.md": {
-        CUSTOM: """
+        'train_list="my.txt"': """
             assert mine["train"]["label"][:] == [20, 0] and len(mine["validation"]) == 50_000
         """,
-        LONG_TAIL: """
+        "shot_accuracy(": """
             lines = printed.splitlines()
             assert lines[:2] == ["1280", "{'many': 385, 'medium': 479, 'few': 136}"]
             assert all(f"'{group}': " in lines[2] for group in ("overall", "many", "medium", "few"))
@@ -255,61 +221,89 @@ def test_more_splits(run, standins_1pct, tmp_path):
     run(block(MORE_SPLITS), before, after, replace={"/path/to/the/folder": str(folder)})
 
 
-@pytest.mark.engines
-def test_torch(run):
-    """The PyTorch block and the streaming one that continues it."""
-    skip_without("torch", "torchvision")
-    printed = run(block(TORCH) + block(STREAM), WITHOUT_OPERATORS)
-    shape = re.escape("torch.Size([32, 3, 224, 224])")
-    labels = r"tensor\((\[.*\])\)"
-    match = re.fullmatch(rf"loss [67]\.\d\d\n0 {shape} {labels}\n1 {shape} {labels}\n", printed)
-    assert match, printed
-    assert match[1] != match[2]  # the epochs differ
+SHAPE, LABELS = re.escape("torch.Size([32, 3, 224, 224])"), r"tensor\((\[.*\])\)"
+REAL_LABELS = sum(map(bool, read_real_labels()[:32]))
+ENGINES = {  # phrase: the modules that the block needs, what it prints, and what else to run it with
+    TORCH: (  # and the streaming block that continues it; the epochs differ
+        "torch torchvision",
+        rf"loss [67]\.\d\d\n0 {SHAPE} {LABELS}\n1 {SHAPE} (?!tensor\(\1\)){LABELS}\n",
+        {},
+    ),
+    "import timm": ("timm torch", r"loss [67]\.\d\d\n", {}),
+    'create_dataset("hfds/hub"': (
+        "timm torch",
+        re.escape("12811 torch.Size([3, 224, 224]) 20\n"),
+        {
+            "after": """
+                import os
+
+                assert create_dataset("hfds/" + os.path.realpath("hub"), root=None, split="validation")[0][1] == 65
+            """
+        },
+    ),
+    "ResNet50_Weights.IMAGENET1K_V1": (  # with random weights and on 32 images
+        "torch torchvision",
+        r"top-1 accuracy: \d\.\d\d %\n",
+        {"replace": {"weights=weights": "", 'split="validation")': 'split="validation[:32]")'}},
+    ),
+    "ResNet50_Weights.IMAGENET1K_V2": (  # the same; two of the images have no ReaL labels
+        "torch torchvision",
+        rf"top-1 accuracy: \d\.\d\d % of 32\nReaL accuracy: \d\.\d\d % of {REAL_LABELS}\n",
+        {"replace": {"weights=weights": "", 'split="validation"': 'split="validation[:32]"'}},
+    ),
+    'classes="imagenet100"': (  # with the training images of 1pct in place of all
+        "torch torchvision",
+        r"loss [45]\.\d\d, 100 classes\n",
+        {"after": "assert len(train) == 1278", "replace": {'"full"': '"1pct"'}},
+    ),
+    "import AutoModel": (
+        "transformers accelerate torch",
+        ".*'train_loss'.*",
+        {
+            "after": """
+                assert trainer.state.global_step == 1
+                assert trainer.model.config.id2label[0] == "tench, Tinca tinca"
+            """
+        },
+    ),
+    "split_dataset_by_node(": (
+        "torch",
+        "",
+        {
+            "after": "assert 12_811 // 8 - 16 <= sum(1 for row in loader) <= 12_811 // 8 + 16",
+            "RANK": "1",
+            "WORLD_SIZE": "8",
+        },
+    ),
+    "import ray": (
+        "ray",
+        r"(.*\n)?([6-9]\d\d|1[01]\d\d)\.\d+\n",
+        {
+            "before": """
+import ray
+
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)  # small
+""",
+            "RAY_USAGE_STATS_ENABLED": "0",
+        },
+    ),
+    "import duckdb": ("duckdb polars", r".*13.*shape: \(1_000, 2\).*13.*", {}),
+}
 
 
 @pytest.mark.engines
-def test_timm(run):
-    skip_without("timm")
-    assert re.fullmatch(r"loss [67]\.\d\d\n", run(block(TIMM), WITHOUT_OPERATORS))
-
-
-@pytest.mark.engines
-def test_timm_on_a_folder(run, hub_folder, tmp_path):
-    skip_without("timm")
+@pytest.mark.parametrize("phrase", ENGINES)
+def test_blocks_of_engines(phrase, run, hub_folder, tmp_path):
+    needs, prints, options = ENGINES[phrase]
+    skip_without(*needs.split())
+    if "by_node" in phrase and not hasattr(datasets.IterableDataset, "reshard"):
+        pytest.skip("needs datasets 5")
     (tmp_path / "hub").symlink_to(hub_folder)
-    after = """
-        assert create_dataset("hfds/" + os.path.realpath("hub"), root=None, split="validation")[0][1] == 65
-    """
-    printed = run(block(TIMM_FOLDER), "import os\n" + WITHOUT_OPERATORS, after)
-    assert printed == "12811 torch.Size([3, 224, 224]) 20\n"
-
-
-@pytest.mark.engines
-def test_evaluation(run):
-    """With random weights and on 32 images."""
-    skip_without("torch", "torchvision")
-    replace = {"weights=weights": "", 'split="validation")': 'split="validation[:32]")'}
-    printed = run(block(EVALUATE), WITHOUT_OPERATORS, replace=replace)
-    assert re.fullmatch(r"top-1 accuracy: \d\.\d\d %\n", printed)
-
-
-@pytest.mark.engines
-def test_real_accuracy(run):
-    """With random weights and on 32 images, two of which have no ReaL labels."""
-    skip_without("torch", "torchvision")
-    replace = {"weights=weights": "", 'split="validation"': 'split="validation[:32]"'}
-    printed = run(block(REAL), WITHOUT_OPERATORS, replace=replace)
-    counted = sum(map(bool, read_real_labels()[:32]))
-    pattern = rf"top-1 accuracy: \d\.\d\d % of 32\nReaL accuracy: \d\.\d\d % of {counted}\n"
-    assert re.fullmatch(pattern, printed), printed
-
-
-@pytest.mark.engines
-def test_imagenet100(run):
-    """With the training images of 1pct in place of all."""
-    skip_without("torch", "torchvision")
-    printed = run(block(IMAGENET_100), WITHOUT_OPERATORS, "assert len(train) == 1278", replace={'"full"': '"1pct"'})
-    assert re.fullmatch(r"loss [45]\.\d\d, 100 classes\n", printed), printed
+    here = {"team/imagenet-subsets": str(hub_folder)} | {f"hub/{name}": f"{hub_folder}/1pct" for name in ("1pct", "lt")}
+    options = {"before": WITHOUT_OPERATORS if "torch" in needs else "", **options}
+    options["replace"] = here | options.get("replace", {})
+    printed = run(block(phrase) + (block(STREAM) if phrase == TORCH else ""), **options)
+    assert re.fullmatch(prints, printed, re.DOTALL), printed
 
 
 @pytest.mark.engines
@@ -329,16 +323,6 @@ def test_ddp(run, tmp_path):
     printed = run(block(DDP), WITHOUT_OPERATORS, by=by, HF_DATASETS_CACHE=str(tmp_path / "cache"))
     assert sorted(printed.splitlines()) == [f"process {k}: 6406 of 12811 rows" for k in range(2)]
     assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 1
-
-
-@pytest.mark.engines
-def test_transformers(run):
-    skip_without("transformers", "accelerate")
-    after = """
-        assert trainer.state.global_step == 1
-        assert trainer.model.config.id2label[0] == "tench, Tinca tinca"
-    """
-    assert "'train_loss'" in run(block(TRANSFORMERS), WITHOUT_OPERATORS, after)
 
 
 @pytest.mark.once
@@ -382,44 +366,12 @@ def test_dask(run, standins_1pct, tmp_path):
     assert (tmp_path / "hub/README.md").is_file()
 
 
-@pytest.mark.engines
-@pytest.mark.skipif(not hasattr(datasets.IterableDataset, "reshard"), reason="needs datasets 5")
-def test_nodes(run, hub_folder):
-    skip_without("torch")
-    run(
-        block(NODES),
-        after="assert 12_811 // 8 - 16 <= sum(1 for row in loader) <= 12_811 // 8 + 16",
-        replace={"team/imagenet-subsets": str(hub_folder)},
-        RANK="1",
-        WORLD_SIZE="8",
-    )
-
-
-@pytest.mark.engines
-def test_ray(run, hub_folder):
-    skip_without("ray")
-    before = """
-import ray
-
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)  # small
-"""
-    printed = run(block(RAY), before, replace={"hub/1pct": f"{hub_folder}/1pct"}, RAY_USAGE_STATS_ENABLED="0")
-    assert 600 < float(printed.splitlines()[-1]) < 1200
-
-
-@pytest.mark.engines
-def test_sql(run, hub_folder):
-    skip_without("duckdb", "polars")
-    printed = run(block(SQL), replace={"hub/lt": f"{hub_folder}/1pct"})
-    assert printed.count("13") >= 2 and "shape: (1_000, 2)" in printed
-
-
 @pytest.mark.once
 @pytest.mark.parametrize("text", [REMOTE, REMOTE_OPTIONS])
 def test_images_behind_a_url(text, run, small_images, list_options, tmp_path):
     """With a few images in place of 1pct."""
     token = "Bearer ..." if text == REMOTE_OPTIONS else ""
-    with served("archives", small_images, tmp_path, indexed=False, token=token) as server:
+    with served("archives", small_images, tmp_path, token=token) as server:
         urls = "s3://bucket/imagenet", "hf://datasets/team/archives", "https://server/imagenet"
         lists = ", ".join(f"{name}={path!r}" for name, path in list_options.items())
         replace = {**dict.fromkeys(urls, server.url), '"1pct"': f'"custom", {lists}'}
@@ -427,6 +379,13 @@ def test_images_behind_a_url(text, run, small_images, list_options, tmp_path):
             block(text), after="print(sum(dataset.num_rows.values()))", replace=replace, HF_HOME=str(tmp_path / "home")
         )
     assert printed == f"{len(small_images)}\n"
+
+
+def test_every_python_block_is_tested():
+    tested = [LOAD, SCRIPT, MORE_SPLITS, SELECT, BUILD, DASK, STREAM, DDP, REMOTE, REMOTE_OPTIONS, *ENGINES]
+    tested += [phrase for page in OF_PAGES.values() for phrase in page]
+    found = [[phrase for phrase in tested if phrase in text] for text in blocks("python")]
+    assert sorted(found) == sorted([phrase] for phrase in tested)
 
 
 def anchors(path):

@@ -2,13 +2,11 @@
 
 import shutil
 import subprocess
-import time
 
 import pytest
 from helpers.pages import PAGES
 from helpers.programs import command, environment
 from helpers.short_messages import VERSION, never_raised, record
-from makers.server import running_server
 
 import imagenet_subsets
 from imagenet_reader.facts import TRAIN_ARCHIVE
@@ -30,22 +28,6 @@ def test_messages_that_nothing_raises_are_found():
 def test_an_archive_instead_of_its_folder(standins_1pct):
     with pytest.raises(FileNotFoundError, match="is a file: pass the folder that it is in"):
         load(standins_1pct / TRAIN_ARCHIVE)
-
-
-@pytest.mark.once
-def test_a_password_in_a_url():
-    with pytest.raises(ValueError, match=r"data_dir=.* has a user name, a password or a query") as raised:
-        load("https://user:secret@server/imagenet")
-    assert "secret" not in str(raised.value)
-
-
-@pytest.mark.once
-def test_a_server_that_always_fails(hf_home, monkeypatch):
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    with running_server(files={TRAIN_ARCHIVE: bytes(10_240)}) as server:
-        server.fail = lambda number: 503
-        with pytest.raises(OSError, match=r"reading .* failed after 7 tries"):
-            load(server.url)
 
 
 def error_of(program, *arguments, **variables):

@@ -44,8 +44,8 @@ def test_a_file_that_uses_the_package(tmp_path):
         assert {name for name in function if known.get(name, "Any") == "Any"} == set(), signature
     errors = re.findall(r"^consumer.py:\d+: error: (.*)$", printed, re.MULTILINE)
     assert len(errors) == 2 and printed.count("error:") == 2, printed
-    assert 'Unexpected keyword argument "inplace" for "load_dataset"' in errors[0]
-    assert 'Unexpected keyword argument "label_name" for "select"' in errors[1]
+    assert '"inplace"' in errors[0] and '"load_dataset"' in errors[0]
+    assert '"label_name"' in errors[1] and '"select"' in errors[1]
 
 
 def test_the_packages_say_that_they_are_typed():

@@ -7,31 +7,31 @@ import fsspec
 import pytest
 from datasets.exceptions import DatasetGenerationError
 from makers.hub_parquet import hub_cache, hub_parquet
-from makers.hub_tar_gz import hub_folders, hub_tar_gz
+from makers.hub_tar_gz import hub_tar_gz
 from makers.layouts import (
-    VALIDATION,
     class_tars,
     extracted,
+    hub_folders,
     kaggle_tar,
     kaggle_tar_gz,
     kaggle_tree,
     kaggle_zip,
+    of_split,
     official_tars,
     patched_test_tar,
+    tfds,
+    webdataset,
 )
-from makers.tfds import tfds
-from makers.webdataset import webdataset
 
 import imagenet_subsets
 
-VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 TENCH = "n01440764"
 
 
 def class_tars_and_archives(images, target, folder="train"):
     """Class tars for training, the official archives for the others."""
     class_tars(images, target, folder)
-    official_tars({name: content for name, content in images.items() if name.startswith(VALIDATION)}, target)
+    official_tars(of_split(images, "validation"), target)
     patched_test_tar(images, target)
 
 
@@ -78,11 +78,10 @@ def stream(data_dir, name="custom", **options):
 
 
 def contents(rows):
-    """{file name: bytes} of a dataset or a stream."""
-    if isinstance(rows, datasets.Dataset):
-        table = rows.with_format("arrow")[:]
-        return dict(zip(table["file_name"].to_pylist(), (image["bytes"] for image in table["image"].to_pylist())))
-    batches = rows.iter(batch_size=100)
+    """{file name: bytes} of a dataset or a stream, or of all splits."""
+    if isinstance(rows, dict):
+        return {name: content for split in rows.values() for name, content in contents(split).items()}
+    batches = rows.cast_column("image", datasets.Image(decode=False)).iter(batch_size=100)
     return {name: image["bytes"] for batch in batches for name, image in zip(batch["file_name"], batch["image"])}
 
 
@@ -110,12 +109,8 @@ def message_of(data_dir, name="1pct", kind=(ValueError, FileNotFoundError), **op
 def message_of_reading(data_dir, **options):
     """The error of making or reading a dataset; asserts that streaming and preparing give the same one."""
 
-    def streaming():
-        for rows in stream(data_dir, **options).values():
-            contents(rows)
-
     messages = []
-    for read in (streaming, lambda: load(data_dir, **options)):
+    for read in (lambda: contents(stream(data_dir, **options)), lambda: load(data_dir, **options)):
         with pytest.raises((ValueError, DatasetGenerationError)) as raised:
             read()
         error = raised.value

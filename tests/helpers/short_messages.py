@@ -6,12 +6,12 @@ import pathlib
 import re
 import tempfile
 
-import datasets
 import pytest
 
 import imagenet_reader
 import imagenet_subsets
 import imagenet_subsets_tools
+from helpers.rows import VERSION
 
 MOST = 2000  # characters
 PROJECT_FILES = tuple(
@@ -19,7 +19,6 @@ PROJECT_FILES = tuple(
 ) + (imagenet_subsets.__file__,)
 RECORD = "RECORDED_MESSAGES"  # the variable with a folder that all processes of a test run share
 
-VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 OF_SOME_VERSIONS = {  # message of datasets: whether this version has it
     "Dataset scripts are no longer supported": VERSION >= (4, 0),
     "... contains custom code which must be executed ...": (2, 20) <= VERSION < (4, 0),

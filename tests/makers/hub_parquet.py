@@ -3,8 +3,8 @@
 import hashlib
 
 from imagenet_subsets_tools.standins.layouts import write_hub_parquet
+from makers.layouts import SHARDS
 
-SHARDS = {"train": 3, "validation": 2, "test": 1}
 COMMIT = "4603483700ee984ea9debe3ddbfdeae86f6489eb"
 
 

@@ -1,13 +1,7 @@
 """The layouts in which people have ImageNet, made of any images, in well under a second per 10,000.
 
 Every function takes ``images``, a ``dict`` of file name -> bytes, training, validation and test images alike, and a
-target folder, the ``data_dir`` that the layout makes; what it does not hold of a kind, it leaves out. So one call makes
-the whole of a stand-in, and another the five images that a test is about:
-
-    everything = train_images(standins) | validation_images(standins)
-    kaggle_zip(everything, tmp_path, deflated=True)
-
-Images keep the order of ``images`` within their class or folder.
+target folder, the ``data_dir`` that the layout makes. Images keep the order of ``images`` within their class or folder.
 """
 
 import functools
@@ -19,21 +13,25 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import pyarrow.parquet as pq
 
-from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
-from imagenet_reader.lists import SPLIT_FILES
+from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.lists import read_wnids
 from imagenet_subsets_tools.standins.images import jpeg_segment
-from imagenet_subsets_tools.standins.layouts import DATA, kaggle_members, write_kaggle_folders
+from imagenet_subsets_tools.standins.layouts import DATA, kaggle_members, write_tfds, write_webdataset
 from imagenet_subsets_tools.standins.layouts import TAR_GZ as KAGGLE_TAR_GZ
 from imagenet_subsets_tools.standins.layouts import ZIP as KAGGLE_ZIP
-from imagenet_subsets_tools.standins.names import PREFIXES, label_of
-from imagenet_subsets_tools.standins.tars import write_end, write_member
+from imagenet_subsets_tools.standins.layouts import write_archives as official_tars
+from imagenet_subsets_tools.standins.layouts import write_hub_folders as hub_folders
+from imagenet_subsets_tools.standins.layouts import write_kaggle_folders as kaggle_tree
+from imagenet_subsets_tools.standins.names import PREFIXES, by_class, label_of, split_of
+from imagenet_subsets_tools.standins.tars import write_end, write_member, write_tar
 
-TEST_ARCHIVE, PATCHED_TEST_ARCHIVE = "ILSVRC2012_img_test.tar", "ILSVRC2012_img_test_v10102019.tar"
+__all__ = ["hub_folders", "kaggle_tree", "label_of", "official_tars"]
+
 BLOCK = 512
-WNIDS = pq.read_table(SPLIT_FILES / "classes.parquet")["wnid"].to_pylist()
+WNIDS = read_wnids()
 VALIDATION, TEST = PREFIXES
+SHARDS = {"train": 3, "validation": 2, "test": 1}
 
 
 # ---------------------------------------------------------------------------------------- images
@@ -53,6 +51,14 @@ def validation_images(folder):
     return {name: bytes(image) for name, image in _members(content)}
 
 
+def _members(content):
+    at = 0
+    while content[at : at + 1] != b"\0":
+        size = int(bytes(content[at + 124 : at + 135]), 8)
+        yield bytes(content[at : at + 100]).rstrip(b"\0").decode(), content[at + BLOCK : at + BLOCK + size]
+        at += BLOCK + size + -size % BLOCK
+
+
 def unlabelled_images(count=100_000):
     """The first ``count`` images of the test set: grey 8 x 8 JPEGs, each with its name in a comment."""
     file = io.BytesIO()
@@ -69,82 +75,42 @@ def marked(name, content, mark):
     return changed
 
 
-def _members(content):
-    at = 0
-    while content[at : at + 1] != b"\0":
-        size = int(bytes(content[at + 124 : at + 135]), 8)
-        yield bytes(content[at : at + 100]).rstrip(b"\0").decode(), content[at + BLOCK : at + BLOCK + size]
-        at += BLOCK + size + -size % BLOCK
-
-
-def _kinds(images):
-    """({wnid: {name: bytes}}, validation images, test images)"""
-    classes, validation, test = {}, {}, {}
-    for name, content in images.items():
-        if name.startswith(VALIDATION):
-            validation[name] = content
-        elif name.startswith(TEST):
-            test[name] = content
-        else:
-            classes.setdefault(name.partition("_")[0], {})[name] = content
-    return classes, validation, test
+def of_split(images, split):
+    """The images of a split, ``dict``."""
+    return {name: content for name, content in images.items() if split_of(name) == split}
 
 
 # --------------------------------------------------------------------------------------- layouts
 
 
-def official_tars(images, target):
-    """The archives as image-net.org has them, under ``target``."""
-    classes, validation, test = _kinds(images)
-    if classes:
-        tars = {f"{wnid}.tar": _tar(files.items()) for wnid, files in classes.items()}
-        _write(target / TRAIN_ARCHIVE, _tar(tars.items()))
-    if validation:
-        _write(target / VALIDATION_ARCHIVE, _tar(validation.items()))
-    if test:
-        _write(target / TEST_ARCHIVE, _tar(test.items()))
+webdataset = functools.partial(write_webdataset, shards=SHARDS)
+tfds = functools.partial(write_tfds, shards=SHARDS)
 
 
 def patched_test_tar(images, target):
     """The test archive of 2019, whose images are in a folder."""
-    if test := _kinds(images)[2]:
-        _write(target / PATCHED_TEST_ARCHIVE, _tar((f"test/{name}", content) for name, content in test.items()))
+    if test := of_split(images, "test"):
+        target.mkdir(parents=True, exist_ok=True)
+        write_tar(target / TEST_ARCHIVES[1], ((f"test/{name}", content) for name, content in test.items()))
 
 
 def class_tars(images, target, folder="train"):
     """``target/train/n01440764.tar`` and so on, as the official training archive unpacks."""
-    for wnid, files in _kinds(images)[0].items():
-        _write(target / folder / f"{wnid}.tar", _tar(files.items()))
+    (target / folder).mkdir(parents=True, exist_ok=True)
+    for wnid, names in by_class(images).items():
+        write_tar(target / folder / f"{wnid}.tar", ((name, images[name]) for name in names))
 
 
-def extracted(images, target, by_class=False, train="train/{wnid}", suffix=".JPEG", more=()):
+def extracted(images, target, by_class=False, train="train/{wnid}"):
     """``target/train/<wnid>/*.JPEG``, ``target/val/*.JPEG`` (by class: ``val/<wnid>/*.JPEG``), ``target/test/*.JPEG``.
 
-    Args:
-        train: the folder of a class, and ``suffix`` that of all files, for layouts that are almost right.
-        more: other files, ``dict`` of path below ``target`` -> bytes.
+    ``train`` is the folder of a class, for layouts that are almost right.
     """
-    classes, validation, test = _kinds(images)
-    folders = {}
-    for wnid, files in classes.items():
-        folders.setdefault(train.format(wnid=wnid), {}).update(files)
-    for name, content in validation.items():
-        folder = f"val/{WNIDS[label_of(name)]}" if by_class else "val"
-        folders.setdefault(folder, {})[name] = content
-    if test:
-        folders["test"] = test
-    for folder, files in folders.items():
-        (target / folder).mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            with open(f"{target}/{folder}/{name.removesuffix('.JPEG')}{suffix}", "wb", buffering=0) as file:
-                file.write(content)
-    for path, content in dict(more).items():
-        _write(target / path, content)
-
-
-def kaggle_tree(images, target):
-    """The content of Kaggle's archives: extracted folders below ``ILSVRC/Data/CLS-LOC``, and other files."""
-    write_kaggle_folders(images, target)
+    folders = {"train": train, "validation": "val/{wnid}" if by_class else "val", "test": "test"}
+    for name, content in images.items():
+        path = target / folders[split_of(name)].format(wnid=WNIDS[label_of(name)]) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def kaggle_zip(images, target, deflated=False, streamed=False, start=0, method=zipfile.ZIP_STORED, more=()):
@@ -178,31 +144,20 @@ class _Unseekable:
 def kaggle_tar_gz(images, target, more=()):
     """``target/imagenet_object_localization_patched2019.tar.gz``; ``more`` as for ``kaggle_zip``."""
     target.mkdir(parents=True, exist_ok=True)
-    content = _tar(_kaggle_members(images, more))
     with gzip.open(target / KAGGLE_TAR_GZ, "wb", compresslevel=1) as file:
-        file.write(content)
+        for name, content in _kaggle_members(images, more):
+            write_member(file, name, content)
+        write_end(file, 0)
 
 
 def kaggle_tar(images, target):
     """``target/imagenet_object_localization_patched2019.tar``: the ``tar.gz``, gunzipped."""
-    _write(target / KAGGLE_TAR_GZ.removesuffix(".gz"), _tar(_kaggle_members(images, ())))
+    target.mkdir(parents=True, exist_ok=True)
+    write_tar(target / KAGGLE_TAR_GZ.removesuffix(".gz"), kaggle_members(images))
 
 
 def _kaggle_members(images, more):
     return [*kaggle_members(images), *((f"{DATA}/{path}", content) for path, content in dict(more).items())]
-
-
-def _tar(members):
-    file = io.BytesIO()
-    for name, content in members:
-        write_member(file, name, content)
-    write_end(file, 0)
-    return file.getvalue()
-
-
-def _write(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
 
 
 # ------------------------------------------------------------------------------------------ tools

@@ -1,8 +1,9 @@
 """Handmade tars, header by header, and tars of images made by CPython's ``tarfile``."""
 
-import io
 import itertools
 import tarfile
+
+from imagenet_subsets_tools.standins import tars
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -54,11 +55,7 @@ def pax(*records, kind=b"x"):
 
 def write_tar(path, images):
     """Write a flat tar of images, ``dict`` of file name -> bytes."""
-    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
-        for name, content in images.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
+    tars.write_tar(path, images.items())
 
 
 def cut(path, name, instead=b""):

@@ -1,7 +1,6 @@
 """The file system ``imagenet://``: what fsspec expects of one that is read-only, and the form of its paths."""
 
 import io
-import itertools
 import os
 
 import fsspec
@@ -34,15 +33,6 @@ def test_the_file_system(val_in_place, images):
         files.open(path, "wb")
 
 
-def test_files_are_copied_out(val_in_place, images, tmp_path):
-    files, some = fsspec.filesystem("imagenet"), paths(val_in_place)[:3]
-    for path in some:
-        files.get_file(path, str(tmp_path / path.rpartition("/")[2]))
-    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.JPEG")} == dict(
-        itertools.islice(images.items(), 3)
-    )
-
-
 def test_errors_of_many_files(val_in_place):
     files, good = fsspec.filesystem("imagenet"), paths(val_in_place)[0]
     bad = good.replace(VALIDATION_ARCHIVE, "other.tar")
@@ -62,7 +52,7 @@ def test_the_form_of_a_path(standins_1pct, in_place):
     path = paths(in_place["train"].select([0]))[0]
     address = addresses.parse(path)
     where, archive = address.where, standins_1pct / TRAIN_ARCHIVE
-    assert (address.format, address.pixels, where.file) == ("tar", "benchmark", str(archive))
+    assert path.startswith("imagenet://tar:") and (address.pixels, where.file) == ("benchmark", str(archive))
     assert where.stamp == (archive.stat().st_size, archive.stat().st_mtime_ns)
     assert where.name == b"n01601694_21328.JPEG" and path.endswith("/n01601694_21328.JPEG")
     assert where.offset % 512 == 0 and where.size == where.packed

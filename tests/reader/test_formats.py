@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import random
 import struct
 
@@ -12,14 +11,13 @@ import pytest
 from helpers.layout_rows import contents, message_of_reading, stream
 from makers.hub_parquet import hub_parquet
 from makers.images import numbered_jpeg
-from makers.tfds import tfds
+from makers.layouts import tfds
 
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.formats.names import official_name, official_names
 from imagenet_reader.formats.tfrecord import crc32c, list_examples
 from imagenet_reader.io import open_file
 from imagenet_subsets_tools.cli import main
-from imagenet_subsets_tools.standins import make_standins
 from imagenet_subsets_tools.standins.layouts import FORMS, example, record, write_form
 from imagenet_subsets_tools.standins.tars import write_tar
 
@@ -142,27 +140,13 @@ def test_records_may_hold_other_features_in_any_order(tmp_path):
     assert tfrecord(path) == {}
 
 
-class Counting:
-    """A file that counts reads and their bytes."""
-
-    def __init__(self, file):
-        self.path, self.file, self.reads = file.path, file, []
-
-    def stamp(self):
-        return self.file.stamp()
-
-    def read(self, offset, size):
-        self.reads.append(size)
-        return self.file.read(offset, size)
-
-
-def test_of_large_records_little_is_read(tmp_path):
-    images = {name: b"\xff\xd8\xff" + bytes(100_000) for name in TRAIN[:50]}
-    tfds(images, tmp_path, {"train": 1}, "")
+def test_of_large_records_little_is_read(tmp_path, before_reads):
+    tfds({name: b"\xff\xd8\xff" + bytes(100_000) for name in TRAIN[:50]}, tmp_path, shards={"train": 1}, folder="")
+    sizes = []
+    before_reads(lambda position, size: sizes.append(size))
     with open_file(str(tmp_path / "imagenet2012-train.tfrecord-00000-of-00001")) as file:
-        counting = Counting(file)
-        assert len(list_examples(counting)) == 50
-    assert len(counting.reads) <= 101 and sum(counting.reads) < 50 * 1_200
+        assert len(list_examples(file)) == 50
+    assert 50 <= len(sizes) <= 101 and sum(sizes) < 50 * 1_200
 
 
 VALID_RECORD = record(example("n01440764_1.JPEG", b"\xff\xd8\xff" + bytes(900), 0))
@@ -296,27 +280,16 @@ FIRST_FILES = {
 }
 
 
-@pytest.mark.parametrize("form", FIRST_FILES)
-def test_every_layout_has_the_names_of_its_origin(tmp_path, form):
-    write_form(form, dict.fromkeys(NAMES, b"an image"), tmp_path)
-    assert (tmp_path / FIRST_FILES[form]).is_file()
+def test_every_layout_has_the_names_of_its_origin(tmp_path):
+    for form, first in FIRST_FILES.items():
+        write_form(form, dict.fromkeys(NAMES, b"an image"), tmp_path / form)
+        assert (tmp_path / form / first).is_file()
 
 
 def test_sample_writes_a_layout_of_all_standins(tmp_path, capsys):
-    assert {*FIRST_FILES, "hub-parquet"} == {*FORMS}
+    assert {*FIRST_FILES, "archives", "hub-parquet"} == {*FORMS}
     assert main(["sample", str(tmp_path / "new"), "--configs", "1pct", "--layout", "hub-parquet"]) == 0
     assert "hub-parquet, 308 files" in capsys.readouterr().out
     files = sorted((tmp_path / "new" / "data").iterdir())
     assert files[0].name == "train-00000-of-00294.parquet"
     assert len(files) == 308 and sum(pq.read_metadata(file).num_rows for file in files) == 65_834
-
-
-def test_sample_overwrites_nothing_and_names_the_layouts(tmp_path):
-    (tmp_path / "mine").touch()
-    with pytest.raises(FileExistsError, match="holds mine"):
-        make_standins(tmp_path, layout="tfds")
-    with pytest.raises(ValueError, match=r"'tfd'.*'archives', 'class-tars'.*'tfds'"):
-        make_standins(tmp_path, layout="tfd")
-    with pytest.raises(ValueError, match=r"'full'.*'tfds'"):
-        make_standins(tmp_path / "new", layout="tfds", members="full")
-    assert os.listdir(tmp_path) == ["mine"]

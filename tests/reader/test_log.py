@@ -11,23 +11,20 @@ import imagenet_subsets
 
 
 @pytest.fixture
-def logged():
+def logged(caplog):
     """``logged(verbosity, act)`` -> what is logged while ``act()`` runs at this verbosity of ``datasets``."""
     root, before = logging.getLogger("datasets"), datasets.logging.get_verbosity()
+    root.addHandler(caplog.handler)
 
     def logged(verbosity, act):
-        lines, handler = [], logging.Handler()
-        handler.emit = lambda record: lines.append(record.getMessage())
-        root.addHandler(handler)
+        caplog.clear()
         datasets.logging.set_verbosity(verbosity)
-        try:
-            act()
-        finally:
-            datasets.logging.set_verbosity(before)
-            root.removeHandler(handler)
-        return lines
+        act()
+        return caplog.messages
 
-    return logged
+    yield logged
+    datasets.logging.set_verbosity(before)
+    root.removeHandler(caplog.handler)
 
 
 def test_log_follows_the_verbosity_of_datasets(logged, val_tar, tmp_path, hf_home):
@@ -35,7 +32,7 @@ def test_log_follows_the_verbosity_of_datasets(logged, val_tar, tmp_path, hf_hom
         options = {"splits": ["validation"], "on_missing": "skip", "streaming": True}
         imagenet_subsets.load_dataset("1pct", data_dir=val_tar.parent, **options)
 
-    first, second = logged(logging.INFO, load), logged(logging.INFO, load)
+    first, second = ([*logged(logging.INFO, load)] for _ in range(2))
     for lines in (first, second):
         assert f"validation images: official archive, {val_tar}" in lines and "validation: 300 rows" in lines
     assert f"Index of {val_tar}: made, 300 images" in first

@@ -3,7 +3,6 @@
 ``read_index`` takes archives of any name; the official names are used where rows matter.
 """
 
-import errno
 import os
 import random
 import re
@@ -40,29 +39,17 @@ def summed(field):
 
 # ------------------------------------------------------------------------------------- read like tarfile
 
-READ = {
-    "size in base 256": sized(base_256(1000)),
-    "size of 12 digits": sized(b"%012o" % 1000),
-    "size between spaces": sized(b" %o " % 1000),
+READ = {  # what test_tar_fuzz.py does not make
     "size of nothing": sized(b"", 0),
-    "size before other bytes": sized(b"%o\0other bytes" % 1000),
     "checksum in base 256": summed("base 256"),
     "checksum without zeros": summed(b" %o"),
     "checksum of 8 digits": summed(b"%08o"),
-    "folders in the name": member(b"../../../../etc/passwd", b"abc"),
     "folders in the prefix": member(b"b", b"abc", prefix=b"a/folder"),
-    "100 bytes of a name": member(b"y/" * 40 + b"x" * 20),
-    "a zero in the name": member(b"x.JPEG\0/y.JPEG", b"abc"),
-    "a name that is not UTF-8": member("größe\n\x1b[31m".encode("latin-1"), b"abc"),
     "no name": member(b"", b"x" * 600),
     "a link with a size": member(IMAGES[0].encode(), kind=b"1", size=100_000),
     "a device with a size": member(b"n01440764.tar", kind=b"3", size=512),
     "a folder with a size": member(b"folder/", kind=b"5", size=1),
-    "a folder in the oldest format": member(b"folder/", kind=b"\0", size=1024),
-    "a regular file in the oldest format": member(b"b", b"abc", kind=b"\0"),
-    "a contiguous file": member(b"b", b"abc", kind=b"7"),
     "a member of an unknown type": member(b"odd", member(b"inside", b"x"), kind=b"D"),
-    "a member of a type beyond ASCII": member(b"odd", member(b"inside", b"x"), kind=b"\x80"),
     "PAX records that change nothing": pax(b"mtime=1325376000.123", b"comment=my path is the size")
     + pax(b"uid=1", kind=b"g"),
     "members after a zero block": bytes(BLOCK) + member(b"b"),
@@ -91,33 +78,20 @@ def extended(name, form, size=0):
     return entry.tobuf(form, "utf-8", "surrogateescape")
 
 
-def with_a_flipped_bit(at):
-    block = bytearray(header(b"b"))
-    block[at] ^= 1
-    return bytes(block)
-
-
 NO_HEADER, LONG = "found no tar header", "a header for long names or sparse files"
 REFUSED = {
     "a negative size": (sized(b"-0000000001"), "a header that says that 'b' has -1 bytes"),
-    "a size back to its own header": (sized(base_256(-512)), "says that 'b' has -512 bytes"),
     "a size past the end": (sized(octal(5 << 20)), f"says that 'b' has {5 << 20:,} bytes"),
     "a size of 2 ** 63": (sized(base_256(2**63)), f"says that 'b' has {2**63:,} bytes"),
-    "a size that 64 bits take back": (sized(base_256(2**64 - 1024)), f"says that 'b' has {2**64 - 1024:,} bytes"),
     "a decimal size": (sized(b"00000000089"), NO_HEADER),
-    "a size with a word": (sized(b"size"), NO_HEADER),
-    "two sizes": (sized(b"00001 00001"), NO_HEADER),
-    "a wrong checksum of the name": (with_a_flipped_bit(0), NO_HEADER),
-    "a wrong checksum of the size": (with_a_flipped_bit(130), NO_HEADER),
+    "a wrong checksum of the name": (b"c" + header(b"b")[1:], NO_HEADER),
     "a long name of GNU tar": (extended("x" * 101, GNU), LONG),
     "a long name of PAX": (extended("x" * 101, PAX), LONG),
     "a size of 8 GiB in PAX": (extended("x", PAX, 8 << 30), LONG),
     "a path in PAX": (pax(b"comment=" + b"x" * 70_000, b"path=b"), LONG),
     "a size in global PAX": (pax(b"mtime=1.5", b"size=512", kind=b"g"), LONG),
-    "a path beyond the recorded size": (header(b"PaxHeaders/x", 1, b"x") + pax(b"path=b")[BLOCK:], LONG),
     "a sparse file": (member(b"b", b"x" * BLOCK, kind=b"S"), "sparse files"),
     "random bytes": (random.Random(1).randbytes(BLOCK), NO_HEADER),
-    "halves of headers": (header(b"b")[256:] * 2, NO_HEADER),
 }
 
 
@@ -151,12 +125,14 @@ def test_file_truncated_while_walking_is_refused(left, write_archive, monkeypatc
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
-def test_huge_image_is_refused_without_using_memory(write_archive, tmp_path):
+def test_huge_image_is_left_out_without_using_memory(write_archive, tmp_path):
     image = member(IMAGES[0].encode(), jpeg("red"))
     write_archive(image, header(IMAGES[1].encode(), 3 << 30), name=VALIDATION_ARCHIVE)
     os.truncate(tmp_path / VALIDATION_ARCHIVE, len(image) + BLOCK + (3 << 30))  # a hole
-    with in_memory(64 << 20), pytest.raises(ArchiveError, match=rf"{IMAGES[1]}.*{3 << 30:,}"):
-        rows(tmp_path)
+    with in_memory(64 << 20):
+        assert rows(tmp_path) == {IMAGES[0]: jpeg("red")}
+        with pytest.raises(ArchiveError, match=rf"missing or empty.*{IMAGES[1]}"):
+            rows(tmp_path, on_missing="error")
 
 
 # ------------------------------------------------------------------------------- duplicates and bounds
@@ -182,9 +158,9 @@ def test_empty_members_use_little_memory(write_archive):
 
 
 def test_first_image_may_follow_many_other_members(write_archive):
-    """The time per member must not grow: 100,000 members would take hours."""
-    path = write_archive((member(b"folder", kind=b"5") + member(b"folder", kind=b"g")) * 50_000, member(b"a", b"abc"))
-    assert found(path) == [("a", 100_000 * BLOCK, 3)]
+    """The time per member must not grow: 20,000 members would take many minutes."""
+    path = write_archive((member(b"folder", kind=b"5") + member(b"folder", kind=b"g")) * 10_000, member(b"a", b"abc"))
+    assert found(path) == [("a", 20_000 * BLOCK, 3)]
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
@@ -243,20 +219,6 @@ def test_first_error_in_the_archive_is_reported(write_archive):
     damaged = {CLASSES[1]: 450, CLASSES[2]: 0, CLASSES[3]: 3}
     parts = [member(wnid + b".tar", class_tar(wnid, damaged_at=damaged.get(wnid))) for wnid in CLASSES]
     refusal(write_archive(*parts, END), len(parts[0]) + BLOCK + 450 * 2 * BLOCK)
-
-
-@pytest.mark.usefixtures("storage")
-def test_an_input_error_names_the_archive(write_archive, before_reads):
-    path = write_archive(*(member(wnid + b".tar", class_tar(wnid)) for wnid in CLASSES), END)
-
-    def fail(position, size):
-        if position + size > 300_000:
-            raise OSError(errno.EIO, "Input/output error")
-
-    before_reads(fail)
-    with pytest.raises(OSError, match="Input/output error") as raised:
-        read_index(path)
-    assert (raised.value.errno, raised.value.filename) == (errno.EIO, path)
 
 
 def test_slow_storage_is_read_in_large_pieces_or_by_threads(write_archive, before_reads):
