@@ -57,6 +57,15 @@ _LOCK = Path(".cache", "huggingface", "imagenet_subsets.lock")  # neither upload
 _MARK = b"imagenet_subsets.mark"  # in the metadata of a shard
 _MARK_VERSION = "1"  # part of the mark; increased when shards are written differently
 _PLANNING = threading.Lock()
+_COMPRESSED = dict.fromkeys(("image.path", "label", "file_name"), "zstd")
+_WRITING: dict[str, Any] = {
+    "compression": {**_COMPRESSED, "image.bytes": "none"},  # JPEGs do not shrink
+    "use_dictionary": ["label"],
+    "write_statistics": list(_COMPRESSED),
+    "write_page_index": True,
+}
+if "use_content_defined_chunking" in inspect.signature(pq.ParquetWriter).parameters:  # pyarrow 21
+    _WRITING["use_content_defined_chunking"] = True
 
 
 class BuildError(OSError):
@@ -79,10 +88,9 @@ def build_parquet(
 ) -> Path:
     """Write a folder that is a complete dataset repository for the Hub.
 
-    ``datasets.load_dataset(output_dir, config)`` then loads the same rows as ``imagenet_subsets.load_dataset``, with
-    any version of ``datasets``. One build of a folder runs at a time, and an interrupted build resumes. An existing
-    shard is reused if it is a complete Parquet file, has the mark of the expected features, names, labels and sizes,
-    and its first and last row groups equal those of the archive.
+    ``datasets.load_dataset(output_dir, config)`` then loads the same rows as ``imagenet_subsets.load_dataset``. One
+    build of a folder runs at a time, and an interrupted build resumes: a shard is reused if it is complete and made for
+    the same features, names, labels and sizes, and its first and last row groups equal those of the archive.
 
     Args:
         output_dir: the folder; created if it does not exist. It becomes as large as the images.
@@ -111,16 +119,15 @@ def build_parquet(
     """
     output_dir = Path(output_dir)
     configs = [configs] if isinstance(configs, str) else list(dict.fromkeys(configs))
-    _check_arguments(output_dir, configs, num_proc, executor)
-    own_lists = {
-        option: os.path.abspath(os.path.expanduser(path))
-        for option, path in (("train_list", train_list), ("validation_list", validation_list))
-        if path is not None
-    }
+    check_num_proc(num_proc)
+    if num_proc is not None and executor is not None:
+        raise ValueError("num_proc and executor: pass only one of them; an executor has its own workers.")
+    lists = {"train_list": train_list, "validation_list": validation_list}
+    own_lists = {name: os.path.abspath(os.path.expanduser(path)) for name, path in lists.items() if path is not None}
     columns = {"label_names": label_names, "classes": classes, "real_labels": real_labels}
     options = _options_of(configs, columns, splits, unlabeled, own_lists)
     recipe = Recipe(normalize_data_dir(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
-    _refuse_image_folders(output_dir, recipe.data_dir)
+    _refuse_folder(output_dir, recipe.data_dir, configs)
     plan = {config: recipe.parts(config) for config in configs}
     # By path: each shard once, even if several configs share it.
     shards = {
@@ -130,28 +137,11 @@ def build_parquet(
         for path in part.shards
     }
     with _only_build_of(output_dir):
-        _refuse_other_configs(output_dir, configs)
         _remove_old_files(output_dir, shards)
         _write_missing(output_dir, recipe, shards.values(), num_proc or 1, executor)
         _remove_old_files(output_dir, shards)  # those of workers that were killed
         write_card(output_dir, plan, own_lists)
     return output_dir
-
-
-# ----------------------------------------------------------------------------------------------- arguments
-
-
-def _check_arguments(
-    output_dir: Path, configs: list[str], num_proc: int | None, executor: concurrent.futures.Executor | None
-) -> None:
-    if not configs or not set(configs) <= set(CONFIGS):
-        raise ValueError(f"configs={configs!r:.200}: expected one or more of {list(CONFIGS)}.")
-    check_num_proc(num_proc)
-    if num_proc is not None and executor is not None:
-        raise ValueError("num_proc and executor: pass only one of them; an executor has its own workers.")
-    path = os.path.abspath(os.path.expanduser(output_dir))
-    if re.search(r"\[.+\]", path):
-        raise ValueError(f"output_dir={path!r}: datasets treats [...] in a path as a pattern. Rename the folder.")
 
 
 def _options_of(
@@ -162,32 +152,31 @@ def _options_of(
     own_lists: dict[str, str],
 ) -> Options:
     """The options of each config: those of ``load_dataset`` that it has."""
-    with_unlabeled = set(configs) & set(imagenet_subsets.UNLABELED) if unlabeled else set()
-    if unlabeled and not with_unlabeled:
+    if not configs or not set(configs) <= set(CONFIGS):
+        raise ValueError(f"configs={configs!r:.200}: expected one or more of {list(CONFIGS)}.")
+    if unlabeled and not set(configs) & set(imagenet_subsets.UNLABELED):
         raise ValueError(f"unlabeled=True is for {list(imagenet_subsets.UNLABELED)}; configs={configs!r} has neither.")
     if own_lists and "custom" not in configs:
         raise ValueError(f"train_list and validation_list are for the config 'custom'; configs={configs!r} lacks it.")
-    options = {config: columns | (own_lists if config == "custom" else {}) for config in configs}
-    possible = {config: {*imagenet_subsets.SUBSETS.get(config, imagenet_subsets.CUSTOM), "test"} for config in configs}
-    for config in with_unlabeled:
-        options[config]["unlabeled"] = True
-        possible[config].add("unlabeled")
-    if splits is None:
-        return options
-    known = set().union(*possible.values())
-    if not splits or not set(splits) <= known:
-        raise ValueError(f"splits={list(splits)!r:.200}: expected splits of {configs}: {sorted(known)}.")
+    options, known = {}, set[str]()
     for config in configs:
-        chosen = [split for split in splits if split in possible[config]]
-        if not chosen:
-            raise ValueError(
-                f"splits={list(splits)!r:.200}: {config!r} has none of them, only {sorted(possible[config])}."
-            )
-        options[config]["splits"] = chosen
+        options[config] = columns | (own_lists if config == "custom" else {})
+        possible = {*imagenet_subsets.SUBSETS.get(config, imagenet_subsets.CUSTOM), "test"}
+        if unlabeled and config in imagenet_subsets.UNLABELED:
+            options[config]["unlabeled"] = True
+            possible.add("unlabeled")
+        if splits is not None:
+            options[config]["splits"] = [split for split in splits if split in possible]
+        known |= possible
+    if splits is not None and not set(splits) <= known:
+        raise ValueError(f"splits={list(splits)!r:.200}: expected splits of {configs}: {sorted(known)}.")
     return options
 
 
-def _refuse_image_folders(output_dir: Path, data_dir: str) -> None:
+def _refuse_folder(output_dir: Path, data_dir: str, configs: list[str]) -> None:
+    """Raise an error if a folder must not be written to, or if ``datasets`` could not load it."""
+    if re.search(r"\[.+\]", os.path.abspath(output_dir)):
+        raise ValueError(f"output_dir={str(output_dir)!r}: datasets treats [...] as a pattern. Rename the folder.")
     listing, written = Listing(), os.path.realpath(output_dir)
     layouts = (find_layout(name, data_dir, listing) for name in IMAGE_SETS)
     images = [os.path.realpath(layout.path) for layout in layouts if layout is not None and os.path.isdir(layout.path)]
@@ -197,9 +186,6 @@ def _refuse_image_folders(output_dir: Path, data_dir: str) -> None:
             f"{output_dir} is, or is in, the folder that the images are read from, {data_dir}; the files would be "
             "mixed up. Build into another folder."
         )
-
-
-def _refuse_other_configs(output_dir: Path, configs: list[str]) -> None:
     others = [config for config in CONFIGS if config not in configs and any((output_dir / config).glob("*.parquet"))]
     if others:
         raise FileExistsError(
@@ -300,7 +286,7 @@ def _wait_until_visible(shards: list["Shard"], output_dir: Path) -> None:
             if time.monotonic() > deadline:
                 raise BuildError(
                     f"{output_dir / shard.path} was written, but does not exist here. Every host needs the same file "
-                    f"system at {os.path.abspath(output_dir)}: run the build again on such hosts."
+                    "system at this path: run the build again on such hosts."
                 )
             time.sleep(0.5)
 
@@ -310,32 +296,27 @@ def _wait_until_visible(shards: list["Shard"], output_dir: Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Everything that determines the rows of a build, small enough to be sent with each shard.
-
-    ``build`` is a unique id, so that workers do not reuse a plan cached by an earlier build.
-    """
+    """Everything that determines the rows of a build, small enough to be sent with each shard."""
 
     data_dir: str
     options: Options = dataclasses.field(hash=False)
     shard_bytes: int
-    build: str
+    build: str  # a unique id, so that workers do not reuse a plan cached by an earlier build
+
+    @functools.lru_cache(maxsize=len(CONFIGS))  # noqa: B019, workers live as long as the recipe
+    def _plan(self, config: str) -> dict[str, Part]:
+        chosen = imagenet_subsets.ImagenetSubsetsConfig(config, data_dir=self.data_dir, **self.options[config])
+        features, parts = chosen.features(), {}
+        for split, images in chosen.plan.splits.items():
+            name = images.split_list.name
+            folder, prefix = (SHARED[name], name) if name in SHARED else (config, split)
+            parts[split] = Part(folder, prefix, images, features, self.shard_bytes)
+        return parts
 
     def parts(self, config: str) -> dict[str, Part]:
         """The splits of a config, planned once per process."""
         with _PLANNING:  # one thread plans; the others wait and reuse its result
-            return _parts(self, config)
-
-
-@functools.lru_cache(maxsize=len(CONFIGS))
-def _parts(recipe: Recipe, config: str) -> dict[str, Part]:
-    options = {"name": config, "data_dir": recipe.data_dir, **recipe.options[config]}
-    chosen = imagenet_subsets.ImagenetSubsetsConfig(**options)
-    features, parts = chosen.features(), {}
-    for split, images in chosen.plan.splits.items():
-        name = images.split_list.name
-        folder, prefix = (SHARED[name], name) if name in SHARED else (config, split)
-        parts[split] = Part(folder, prefix, images, features, recipe.shard_bytes)
-    return parts
+            return self._plan(config)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -349,12 +330,10 @@ class Shard:
 
     @property
     def groups(self) -> list[Rows]:
-        """The rows of its row groups."""
         return self.part.shards[self.path]
 
     @property
     def image_bytes(self) -> int:
-        """The bytes of its images in the archive."""
         return sum(int(rows["size"].sum()) for rows in self.groups)
 
     @functools.cached_property
@@ -377,21 +356,16 @@ class Shard:
         """Whether it also has the right images: its first and last row groups equal those of the archive now."""
         if not self.has_mark(output_dir):
             return False
-        try:
-            with pq.ParquetFile(output_dir / self.path) as file:
-                ends = {0, len(self.groups) - 1}
-                return all(file.read_row_group(k).equals(next(_tables(self.part, [self.groups[k]]))) for k in ends)
-        except (OSError, pa.ArrowException):
-            return False
+        with contextlib.suppress(OSError, pa.ArrowException), pq.ParquetFile(output_dir / self.path) as file:
+            ends = {0, len(self.groups) - 1}
+            return all(file.read_row_group(k).equals(next(_tables(self.part, [self.groups[k]]))) for k in ends)
+        return False
 
 
 def write_shard(
     recipe: Recipe, config: str, split: str, path: str, mark: str, output_dir: str, stop: threading.Event | None = None
 ) -> int:
-    """Write a shard unless it is finished, on any host: the rows are not sent, but planned from the recipe.
-
-    Once ``stop`` is set, the shard is abandoned. Returns the bytes of its images.
-    """
+    """Write a shard unless it is finished, on any host, and return the bytes of its images; ``stop`` interrupts it."""
     try:
         shard = Shard(path, config, split, recipe.parts(config)[split])
         if path not in shard.part.shards or shard.mark != mark:
@@ -409,7 +383,7 @@ def write_shard(
 def _write(shard: Shard, path: Path, stop: threading.Event) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     schema, image_bytes = shard.part.features.arrow_schema, 0
-    with write_atomically(path) as written, pq.ParquetWriter(written, schema, **_writer_options()) as writer:
+    with write_atomically(path) as written, pq.ParquetWriter(written, schema, **_WRITING) as writer:
         for table in _tables(shard.part, shard.groups):
             if stop.is_set():
                 raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
@@ -419,7 +393,6 @@ def _write(shard: Shard, path: Path, stop: threading.Event) -> None:
 
 
 def _tables(part: Part, groups: list[Rows]) -> Iterator[pa.Table]:
-    """The rows of each row group."""
     schema = part.features.arrow_schema
     tables = (batch.table() for batch in read_batches(part.images.reader, np.concatenate(groups)))
     # Copies, because the next batch reuses the buffer.
@@ -430,16 +403,3 @@ def _tables(part: Part, groups: list[Rows]) -> Iterator[pa.Table]:
             ahead = pa.concat_tables([ahead, next(batches).cast(schema)])
         yield ahead.slice(0, len(rows)).combine_chunks()
         ahead = ahead.slice(len(rows))
-
-
-def _writer_options() -> dict[str, Any]:
-    columns = dict.fromkeys(("image.path", "label", "file_name"), "zstd")
-    options: dict[str, Any] = {
-        "compression": {**columns, "image.bytes": "none"},  # JPEGs do not shrink
-        "use_dictionary": ["label"],
-        "write_statistics": list(columns),
-        "write_page_index": True,
-    }
-    if "use_content_defined_chunking" in inspect.signature(pq.ParquetWriter).parameters:  # pyarrow 21
-        options["use_content_defined_chunking"] = True
-    return options

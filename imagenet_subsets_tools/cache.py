@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -22,20 +21,16 @@ from imagenet_reader.layouts.extracted import origin_of
 from imagenet_reader.text import format_bytes, shorten
 from imagenet_subsets_tools.check import text_table
 
-_BUILDER = "imagenet_subsets"  # in the dataset_info.json of our datasets
 # An index, the images of a tar.gz, or an unfinished one; its lock is named by the first digest and the suffix.
 _FILE = re.compile(r"([0-9a-f]{16})(-[0-9a-f]{16}){0,2}(\.index|\.tar)(\.tmp)?")
-_UNKNOWN = "?"  # not recorded by versions before 2.0.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Entry:
-    """One removable entry."""
-
     name: str  # the config, "index", "images" or "unfinished", and a digest of the path
     path: Path  # the folder of a dataset, or a file
-    archives: list[str] | None  # paths of the archives or folders that it was made from; None if unknown
-    options: dict[str, Any] | None  # of a dataset, those that differ from their defaults; None if unknown
+    archives: list[str]  # paths of the archives or folders that it was made from; empty if unknown
+    options: dict[str, Any]  # of a dataset, those that differ from their defaults
     used: float  # the last use, or the creation if uses are not recorded, in seconds since 1970
     lock: Path  # what a process holds while writing it
     beside: list[Path]  # files to remove with it, such as locks; some may not exist
@@ -49,7 +44,7 @@ class Entry:
 
 
 def list_cache(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
-    """List the cache entries: datasets first, then other files, each most recently used first.
+    """List the cache entries, ``list[Entry]``: datasets first, then other files, each most recently used first.
 
     Args:
         cache_dir: that of ``load_dataset``; by default the cache of ``datasets``.
@@ -62,7 +57,7 @@ def list_cache(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
     root = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser().absolute()
     # One folder level each for dataset name, config, version and, usually, builder.
     folders = {path.parent for pattern in ("*/*/*/*.json", "*/*/*/*/*.json") for path in root.glob(pattern)}
-    entries = [_dataset(root, folder) for folder in folders if _is_ours(folder)]
+    entries = [entry for folder in folders if (entry := _dataset(root, folder)) is not None]
     folder = Path(index_folder())
     files = list(folder.iterdir()) if folder.is_dir() else []
     of_tars = {Path(index_path(path)).name for path in files if path.suffix == ".tar"}
@@ -70,25 +65,18 @@ def list_cache(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
     return sorted(entries, key=lambda entry: (entry.path.is_file(), -entry.used))
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder holds a dataset that our builder wrote, or was writing when it was killed."""
-    if read_record(folder) is not None:
-        return True
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
-        return bool(info.get("builder_name") == _BUILDER)
-    return False
-
-
-def _dataset(root: Path, folder: Path) -> Entry:
-    record = read_record(folder) or {}
+def _dataset(root: Path, folder: Path) -> Entry | None:
+    """The entry of a dataset that we built, or were building when the process was killed; ``None`` for others."""
+    record = read_record(folder)
+    if record is None:
+        return None
     finished = folder.with_name(folder.name.removesuffix(".incomplete"))
-    kind = record.get("config", _UNKNOWN) if folder == finished else "unfinished"
+    kind = record["config"] if folder == finished else "unfinished"
     lock = Path(f"{finished}_builder.lock")
     beside = [lock, Path(f"{finished}.incomplete_info.lock"), root / f"{finished.as_posix().replace('/', '_')}.lock"]
-    used = next(path for path in (folder / RECORD, folder / "dataset_info.json") if path.exists()).stat().st_mtime
+    used = (folder / RECORD).stat().st_mtime
     parents = [parent for parent in folder.parents if root in parent.parents]
-    name, archives, options = _name(kind, folder), record.get("archives"), record.get("options")
+    name, archives, options = _name(kind, folder), record["archives"], record["options"]
     return Entry(name, folder, archives, options, used, lock, beside, parents)
 
 
@@ -106,7 +94,7 @@ def _file(file: Path) -> Entry:
     used = max(path.stat().st_mtime for path in (file, index) if path.exists())
     lock = file.with_name(_FILE.sub(r"\1\3.lock", file.name))
     beside = [lock] if index == file else [index, index.with_name(f"{index.name}.lock"), lock]
-    return Entry(_name(kind, file), file, [archive] if archive else None, {}, used, lock, beside)
+    return Entry(_name(kind, file), file, [archive] if archive else [], {}, used, lock, beside)
 
 
 def _name(kind: str, path: Path) -> str:
@@ -128,11 +116,8 @@ def format_entries(entries: list[Entry]) -> str:
     rows = [("name", "options", "size", "last used", "from")]
     for entry in entries:
         day = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d")
-        options = _UNKNOWN
-        if entry.options is not None:
-            options = ", ".join(f"{name}={value!r}" for name, value in entry.options.items()) or "-"
-        archives = " ".join(entry.archives or [_UNKNOWN])
-        rows.append((entry.name, options, format_bytes(entry.size), day, archives))
+        options = ", ".join(f"{name}={value!r}" for name, value in entry.options.items()) or "-"
+        rows.append((entry.name, options, format_bytes(entry.size), day, " ".join(entry.archives) or "?"))
     total = format_bytes(sum(entry.size for entry in entries))
     advice = f"{total} in total. To remove some: imagenet-subsets cache --remove NAME ..."
     return "\n".join([*text_table("<<><<", rows), "", advice])

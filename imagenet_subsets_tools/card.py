@@ -111,7 +111,6 @@ def write_card(folder: Path, plan: Plan, own_lists: dict[str, str]) -> None:
 
 
 def _info(folder: Path, splits: dict[str, Part]) -> datasets.DatasetInfo:
-    """The info of a config: features, rows, bytes of the files and bytes in memory."""
     infos: list[dict[str, Any]] = [
         {"name": split, "num_bytes": part.bytes_in_memory(folder), "num_examples": len(part.images.rows)}
         for split, part in splits.items()
@@ -125,7 +124,6 @@ def _info(folder: Path, splits: dict[str, Part]) -> datasets.DatasetInfo:
 
 
 def _text(plan: Plan, own_lists: dict[str, str]) -> str:
-    """The card without its front matter."""
     places = [(config, split, part) for config, splits in plan.items() for split, part in splits.items()]
     parts = [part for *_, part in places]
     columns, names = parts[0].images.reader.columns, parts[0].features["label"].names  # the same in all configs

@@ -50,8 +50,8 @@ def check_archives(
     Args:
         data_dir: the folder that holds the images, as for ``imagenet_subsets.load_dataset``.
         full: also compare the SHA-256 of the archives with the official ones, from which stand-ins differ.
-        decode: also decode every listed image, each once, as ``datasets`` does. This misses damage that leaves a JPEG
-            decodable but changes its pixels; ``full`` detects it.
+        decode: also decode every listed image, each once. This misses damage that leaves a JPEG decodable but changes
+            its pixels; ``full`` detects it.
         num_proc: number of threads that decode, one per core by default.
 
     Returns:
@@ -61,7 +61,7 @@ def check_archives(
         that were not requested or cannot be determined are ``None``.
 
     Raises:
-        ValueError: ``split_files/`` does not hold the published lists.
+        ValueError: ``data_dir`` is no path or URL that can be read.
 
     Example:
 
@@ -108,8 +108,6 @@ def check_archives(
 
 @dataclasses.dataclass
 class Archive:
-    """The report on an archive or a folder."""
-
     kinds: list[str]  # out of "train", "validation", "test"
     layout: str  # in words; empty if there are no such images
     path: str
@@ -127,8 +125,6 @@ class Archive:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The report on a split."""
-
     config: str
     split: str
     archive: str  # its name
@@ -157,7 +153,6 @@ def _find_layouts(data_dir: str) -> list[tuple[Archive, Layout | None]]:
 
 @contextlib.contextmanager
 def _recording_errors(archive: Archive) -> Iterator[None]:
-    """Add errors that an archive causes to its report."""
     try:
         yield
     except (ArchiveError, OSError) as error:
@@ -195,7 +190,6 @@ def _sha256(path: str, size: int) -> str:
 
 
 def _check_all(table: pa.Table, archive: Archive) -> Split:
-    """The report on all training images."""
     found, listed = None, lists.TRAIN_IMAGES
     if archive.images is not None:
         wnids = pc.utf8_slice_codeunits(training_names(table), facts.WNID.start, facts.WNID.stop)
@@ -210,7 +204,6 @@ def _present(rows: Rows) -> np.ndarray:
 
 
 def _check_list(rows: Rows, archive: Archive) -> Split:
-    """The report on a list."""
     labels, present, readable = rows["label"], _present(rows), archive.images is not None
     counts = zip(
         lists.read_wnids(), np.bincount(labels[present], minlength=1000).tolist(), np.bincount(labels).tolist()
@@ -293,13 +286,9 @@ def format_report(report: dict[str, Any]) -> str:
     found = [(" and ".join(archive["kinds"]) + ":", archive["layout"], archive["path"]) for archive in there]
     archives = [("archive", "bytes", "official size", "images", "classes", "SHA-256", ""), *map(_archive_row, there)]
     splits = [("config", "split", "found", "incomplete classes", ""), *map(_split_row, report["splits"])]
-    blocks = [
-        text_table("<<<", found),
-        text_table("<><>><<", archives),
-        text_table("<<>><", splits),
-        [line for archive in report["archives"] for line in _remarks(archive)],
-        _conclusion(report),
-    ]
+    tables = text_table("<<<", found), text_table("<><>><<", archives), text_table("<<>><", splits)
+    remarks = [line for archive in report["archives"] for line in _remarks(archive)]
+    blocks = *tables, remarks, _conclusion(report)
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
 
@@ -311,28 +300,29 @@ def text_table(sides: str, rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _archive_row(archive: dict[str, Any]) -> tuple[str, ...]:
-    name, size, official = archive["name"], archive["bytes"], archive["official_bytes"]
+    size, official = archive["bytes"], archive["official_bytes"]
     is_official = "-" if None in (size, official) else "yes" if size == official else "no"
-    size, images, classes = (
-        "-" if archive[key] is None else f"{archive[key]:,}" for key in ("bytes", "images", "classes")
-    )
     digest = {archive["official_sha256"]: "official", None: "-"}.get(archive["sha256"], "differs")
-    return name, size, is_official, images, classes, digest, "ok" if archive["ok"] else "see below"
+    numbers = _number(size), is_official, _number(archive["images"]), _number(archive["classes"])
+    return archive["name"], *numbers, digest, "ok" if archive["ok"] else "see below"
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
 
 
 def _split_row(split: dict[str, Any]) -> tuple[str, ...]:
-    place = split["config"], split["split"]
-    if split["found"] is None:
+    place, found, listed, absent = (split["config"], split["split"]), split["found"], split["listed"], split["absent"]
+    if found is None:
         return *place, "-", "-", "see below"
-    wrong, absent = [], split["listed"] - split["found"]
-    if absent > 0:
-        examples = f", such as {', '.join(split['absent'])}" if split["absent"] else ""
-        wrong.append(f"{absent:,} absent{examples}")
+    wrong = []
+    if found < listed:
+        wrong.append(f"{listed - found:,} absent" + (f", such as {', '.join(absent)}" if absent else ""))
     if split["damaged"]:
         wrong.append(f"{split['damaged']:,} damaged")
-    found = f"{split['found']:,} of {split['listed']:,}"
-    incomplete = "-" if split["lacking_classes"] is None else f"{len(split['lacking_classes']):,}"
-    return *place, found, incomplete, "; ".join(wrong) or ("ok" if split["ok"] else "see below")
+    incomplete = None if split["lacking_classes"] is None else len(split["lacking_classes"])
+    result = "; ".join(wrong) or ("ok" if split["ok"] else "see below")
+    return *place, f"{found:,} of {listed:,}", _number(incomplete), result
 
 
 def _remarks(archive: dict[str, Any]) -> Iterator[str]:
@@ -349,7 +339,6 @@ def _remarks(archive: dict[str, Any]) -> Iterator[str]:
 
 
 def _conclusion(report: dict[str, Any]) -> list[str]:
-    """What can be loaded, and advice about the rest."""
     splits = report["splits"]
     call = f'imagenet_subsets.load_dataset("{splits[0]["config"]}", data_dir="{report["data_dir"]}")'
     short = {split["config"] for split in splits if not split["ok"]}

@@ -22,20 +22,10 @@ from typing import Any
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line; ``argv`` is ``sys.argv[1:]`` by default.
 
-    Args:
-        argv: the arguments; ``None`` means ``sys.argv[1:]``.
-
-    Returns:
-        ``int``, the exit code: 0 on success, 1 after an error (one line on stderr) or a failed check, 130 after
-        Ctrl-C. Wrong usage raises ``SystemExit(2)``, as in ``argparse``, and SIGTERM raises ``SystemExit(143)``.
-
-    Example:
-
-        >>> main(["sample", "standins", "--configs", "1pct"])
-        standins: ILSVRC2012_img_train.tar (31 MB), ILSVRC2012_img_val.tar (77 MB)
-        0
+    Returns the exit code: 0, 1 after an error (one line on stderr) or a failed check, 130 after Ctrl-C. Wrong usage
+    raises ``SystemExit(2)``, as in ``argparse``, and SIGTERM raises ``SystemExit(143)``.
     """
     try:
         with _on_signals(os._exit):  # there is nothing to clean up, and imports may swallow exceptions
@@ -53,7 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        print(f"imagenet-subsets: error: {_as_user_error(error)}", file=sys.stderr)
+        from datasets.exceptions import DatasetGenerationError, DatasetsError
+
+        cause = error.__cause__ if isinstance(error, DatasetGenerationError) else None  # which says only "an error"
+        if not isinstance(cause or error, (OSError, ValueError, DatasetsError, ModuleNotFoundError)):
+            raise  # users cannot cause it
+        print(f"imagenet-subsets: error: {cause or error}", file=sys.stderr)
         return 1
 
 
@@ -78,17 +73,6 @@ def _on_signals(end: Callable[[int], object]) -> Iterator[None]:
 
 def _raise(code: int) -> None:
     raise KeyboardInterrupt if code == 128 + signal.SIGINT else SystemExit(code)
-
-
-def _as_user_error(error: Exception) -> Exception:
-    """The error to print as one line; raise it if users cannot cause it."""
-    from datasets.exceptions import DatasetGenerationError, DatasetsError
-
-    cause = error.__cause__ if isinstance(error, DatasetGenerationError) else None  # datasets says only "an error"
-    shown = cause if isinstance(cause, Exception) else error
-    if not isinstance(shown, (OSError, ValueError, DatasetsError, ModuleNotFoundError)):
-        raise error
-    return shown
 
 
 # ------------------------------------------------------------------------------------------------ the commands
@@ -185,18 +169,18 @@ def _check(arguments: argparse.Namespace) -> int:
 )
 def _show(arguments: argparse.Namespace) -> None:
     """Draw examples of a config, or the number of images per class."""
-    config, options = arguments.config, _chosen(arguments, "train_list", "validation_list")
+    config, lists = arguments.config, {arguments.train_list, arguments.validation_list} - {None}
     if config is None and not arguments.histogram:
         arguments.wrong_usage("pass a config or --histogram")
     if config is not None and arguments.data_dir is None:
         arguments.wrong_usage("drawing examples of a config needs --data-dir")
-    if (config == "custom") != ("train_list" in options) or (options and config != "custom"):
+    if (arguments.train_list is None) if config == "custom" else lists:
         arguments.wrong_usage("custom needs --train-list and accepts --validation-list; other configs accept neither")
     from imagenet_subsets_tools.pictures import draw_grid, draw_images_per_class
 
     figures = {}
     if config is not None:
-        options["classes"] = _classes(arguments)
+        options = _chosen(arguments, "train_list", "validation_list", "classes")
         grid = draw_grid(config, arguments.data_dir, arguments.split, **options)
         figures[f"{config}-{arguments.split}.png"] = grid
     if arguments.histogram:
@@ -209,16 +193,13 @@ def _show(arguments: argparse.Namespace) -> None:
 
 
 def _chosen(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """The values of those options that were passed."""
-    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
-
-
-def _classes(arguments: argparse.Namespace) -> str | list[str] | None:
-    """The value for the option ``classes`` of ``load_dataset``: the name of a class set, or a list of wnids."""
+    """Those options that were passed; as ``classes``, the name of a class set or a list of wnids."""
     from imagenet_reader.lists import label_of_wnid
 
-    classes: list[str] | None = arguments.classes
-    return classes[0] if classes is not None and len(classes) == 1 and classes[0] not in label_of_wnid() else classes
+    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    if len(options.get("classes", ())) == 1 and options["classes"][0] not in label_of_wnid():
+        options["classes"] = options["classes"][0]
+    return options
 
 
 @_command(
@@ -275,12 +256,10 @@ def _build(arguments: argparse.Namespace) -> None:
     from imagenet_reader.text import format_bytes
     from imagenet_subsets_tools.build import build_parquet
 
-    names = "num_proc", "label_names", "splits", "unlabeled", "train_list", "validation_list", "real_labels"
-    options = _chosen(arguments, *names) | {"classes": _classes(arguments)}
+    names = "num_proc", "label_names", "splits", "unlabeled", "train_list", "validation_list", "real_labels", "classes"
     with _dask_executor(arguments) as executor:
-        folder = build_parquet(
-            arguments.output_dir, arguments.data_dir, arguments.configs, executor=executor, **options
-        )
+        places = arguments.output_dir, arguments.data_dir, arguments.configs
+        folder = build_parquet(*places, executor=executor, **_chosen(arguments, *names))
     shards = [path.stat().st_size for path in folder.glob("*/*.parquet")]
     print(f"{folder}: {len(shards)} shards ({format_bytes(sum(shards))}) and README.md")
 
@@ -323,7 +302,6 @@ def _push(arguments: argparse.Namespace) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the ``argparse.ArgumentParser`` of the command line."""
     layout: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser(
         prog="imagenet-subsets",

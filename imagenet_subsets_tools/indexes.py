@@ -35,9 +35,7 @@ def index_archives(
         announce: called with a line before remote files without an index are read, which says how many bytes they have.
 
     Raises:
-        ArchiveError: an archive is not as expected.
-        FileExistsError: ``output`` is a file, but there are several archives.
-        OSError: a file cannot be read or written.
+        OSError, ArchiveError: a file cannot be read or written, or an archive is not as expected.
     """
     layouts = [layout for path in paths for layout in _layouts(path)]
     in_folder = output is not None and (len(layouts) > 1 or os.path.isdir(output))
@@ -55,7 +53,6 @@ def index_archives(
 
 
 def _layouts(path: str) -> list[Layout]:
-    """The archive at ``path``, or the layouts in the folder at ``path``."""
     path = normalize_data_dir(path)
     # A web server answers for a folder, too.
     if path.endswith(".tar") if is_url(path) else not os.path.isdir(path):

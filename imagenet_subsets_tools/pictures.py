@@ -85,7 +85,6 @@ def draw_grid(config: str, data_dir: str, split: str = "train", examples: int = 
 
 
 def _new_figure(title: str, subtitle: str, height: int) -> "Figure":
-    """An empty figure with a heading."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
@@ -104,7 +103,6 @@ def _class_names(names: list[str]) -> dict[int, str]:
 
 
 def _wrap(text: str, lines: int) -> list[str]:
-    """A text in at most this many lines, each as wide as a tile."""
     return [line.replace(",...", "...") for line in textwrap.wrap(text, 20, max_lines=lines, placeholder="...")]
 
 
@@ -168,7 +166,6 @@ class ThumbnailFrame(pd.DataFrame):  # type: ignore[misc]  # pandas is not typed
 
 
 def _as_html(cell: object) -> str:
-    """An image as an HTML element; any other cell as escaped text."""
     if not isinstance(cell, Image.Image):
         return html.escape(str(cell))
     file = io.BytesIO()

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 import huggingface_hub
-import pyarrow.parquet as pq
 
 from imagenet_subsets_tools.build import FOLDERS, SPLITS
 
@@ -25,7 +24,7 @@ def push_to_hub(
     token: str | None = None,
     public_i_have_the_right_to_distribute: bool = False,
 ) -> str:
-    """Upload a built folder to the Hub.
+    """Upload a built folder to the Hub, as a private repository.
 
     Files that the Hub already has are not sent again. The same commit removes shards of earlier pushes that are not in
     the folder; other files in the repository are left alone.
@@ -85,23 +84,16 @@ def _files(folder: Path) -> list[str]:
     again = f"run `imagenet-subsets build` with --output-dir {folder} to completion; finished shards are kept."
     if not (folder / "README.md").is_file():
         raise FileNotFoundError(f"{folder} has no README.md, which a build writes last: {again}")
-    data = huggingface_hub.DatasetCard.load(folder / "README.md").data
-    infos = data.dataset_info if isinstance(data.dataset_info, list) else [data.dataset_info]
-    rows = {(info["config_name"], split["name"]): split["num_examples"] for info in infos for split in info["splits"]}
-    patterns = ["README.md"]
-    for config in data.configs:
-        for part in config["data_files"]:
-            shards, listed = list(folder.glob(part["path"])), rows[config["config_name"], part["split"]]
-            found = sum(pq.read_metadata(shard).num_rows for shard in shards)
-            if found != listed:
-                place = f"{folder / part['path']} has {found:,} rows in {len(shards)} files"
-                raise FileNotFoundError(f"{place}; the card says {listed:,}: {again}")
-            patterns.append(part["path"])
-    return patterns
+    configs = huggingface_hub.DatasetCard.load(folder / "README.md").data.configs
+    patterns = list(dict.fromkeys(part["path"] for config in configs for part in config["data_files"]))
+    for pattern in patterns:
+        found, due = len(list(folder.glob(pattern))), int(pattern[-13:-8])  # ...-of-00003.parquet
+        if found != due:
+            raise FileNotFoundError(f"{folder / pattern}: found {found} of {due} shards: {again}")
+    return ["README.md", *patterns]
 
 
 def _refuse_public(api: huggingface_hub.HfApi, repo_id: str, may_be_public: bool) -> None:
-    """Make the repository, private, if it does not exist; refuse a public one."""
     if not api.repo_exists(repo_id, repo_type="dataset"):
         api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
     info = api.dataset_info(repo_id)

@@ -1,6 +1,6 @@
 """Make ``split_files/`` from the published texts, and the published lines from ``split_files/``.
 
-The texts are not part of this project. With them (``split_files/sources.csv`` has their addresses), the folder can be
+The texts are not part of this project. With those that ``split_files/sources.csv`` lists, the Parquet files can be
 rebuilt byte for byte:
 
     python -m imagenet_subsets_tools.make.split_files FOLDER_OF_TEXTS split_files
@@ -13,7 +13,6 @@ list ``labels`` of each of these images. A set of classes holds one row per clas
 
 import argparse
 import csv
-import hashlib
 import json
 import re
 from pathlib import Path
@@ -21,45 +20,37 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imagenet_reader.lists import SPLIT_FILES
+
 TRAIN_NAME = "{wnid}_{number}.JPEG"
 VALIDATION_NAME = "ILSVRC2012_val_{number:08d}.JPEG"
 JSON = "JSON"  # instead of a line format: the text is a list of lists of labels
 
-SIMCLR = "Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020", "Apache-2.0"
-OLTR = "Liu et al., Large-Scale Long-Tailed Recognition in an Open World, CVPR 2019", "BSD-3-Clause"
-ILSVRC = (
-    "https://image-net.org/challenges/LSVRC/2012/",
-    "Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 2015",
-    "ImageNet terms of access",
-)
-CMC = "Tian et al., Contrastive Multiview Coding, ECCV 2020", "BSD-2-Clause"
-REAL = "Beyer et al., Are we done with ImageNet?, arXiv 2006.07159, 2020", "Apache-2.0"
-GITHUB, DRIVE = "https://github.com/", "https://drive.google.com/file/d/"
-SIMCLR_FOLDER = GITHUB + "google-research/simclr/blob/master/imagenet_subsets/"
 LT_LINE, LT_TEST = f"train/{{wnid}}/{TRAIN_NAME} {{label}}", f"val/{{wnid}}/{VALIDATION_NAME} {{label}}"
 
-# (split file, published text, line format, address, paper, license)
-SOURCES = (
-    ("1pct.parquet", "1percent.txt", TRAIN_NAME, SIMCLR_FOLDER + "1percent.txt", *SIMCLR),
-    ("10pct.parquet", "10percent.txt", TRAIN_NAME, SIMCLR_FOLDER + "10percent.txt", *SIMCLR),
-    ("lt_train.parquet", "ImageNet_LT_train.txt", LT_LINE, DRIVE + "1Sl1cwy6Dei1I1BMS1YKjI35fkaR1UA_7", *OLTR),
-    ("lt_validation.parquet", "ImageNet_LT_val.txt", LT_LINE, DRIVE + "1AjYczW4khrQrwPIygXUkHF-Qv4QGEsCF", *OLTR),
-    ("validation.parquet", "ImageNet_LT_test.txt", LT_TEST, GITHUB + "zhmiao/OpenLongTailRecognition-OLTR", *OLTR),
-    ("validation.parquet", "validation_labels.txt", "{wnid}", *ILSVRC),
-    ("classes.parquet", "labels.txt", "{wnid}", *ILSVRC),
-    ("classes.parquet", "synset_words.txt", "{wnid} {words}", *ILSVRC),
-    ("imagenet100.parquet", "imagenet100.txt", "{wnid}", GITHUB + "HobbitLong/CMC/blob/master/imagenet100.txt", *CMC),
-    ("real.parquet", "real.json", JSON, GITHUB + "google-research/reassessed-imagenet/blob/master/real.json", *REAL),
-)
+LINES = {  # published text -> line format
+    "1percent.txt": TRAIN_NAME,
+    "10percent.txt": TRAIN_NAME,
+    "ImageNet_LT_train.txt": LT_LINE,
+    "ImageNet_LT_val.txt": LT_LINE,
+    "ImageNet_LT_test.txt": LT_TEST,
+    "validation_labels.txt": "{wnid}",
+    "labels.txt": "{wnid}",
+    "synset_words.txt": "{wnid} {words}",
+    "imagenet100.txt": "{wnid}",
+    "real.json": JSON,
+}
+with open(SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
+    # (split file, published text, line format)
+    SOURCES = [(row["split_file"], row["published_name"], LINES[row["published_name"]]) for row in csv.DictReader(file)]
 # Split files whose texts have one wnid per line: the labels of the validation images, and sets of classes.
 WNIDS = {"validation.parquet": "validation_labels.txt", "imagenet100.parquet": "imagenet100.txt"}
-SOURCE_COLUMNS = ("split_file", "published_name", "rows", "bytes", "sha256", "address", "paper", "license")
 
 
 def published_lines(split_files: Path, split_file: str, line: str) -> list[str]:
     """The lines of a published text, rebuilt from ``split_files/`` alone, in the order of the split file.
 
-    ``line`` is the line format, from ``SOURCES``; for ``JSON``, there is a single line.
+    ``line`` is the line format, from ``LINES``; for ``JSON``, there is a single line.
 
         >>> published_lines(Path("split_files"), "classes.parquet", "{wnid} {words}")[0]
         'n01440764 tench, Tinca tinca'
@@ -81,15 +72,15 @@ def published_text(split_files: Path, split_file: str, line: str) -> str:
 
 
 def make_split_files(texts: Path, split_files: Path) -> None:
-    """Write ``split_files/`` from a folder with the published texts that ``SOURCES`` names.
+    """Write ``split_files/`` from a folder with the published texts.
 
-    Raises ``ValueError`` if a line does not have the format in ``SOURCES``, or if the texts contradict each other.
+    Raises ``ValueError`` if a line does not have the format in ``LINES``, or if the texts contradict each other.
     """
     classes = [line.split(" ", 1) for line in _lines(texts / "synset_words.txt")]
     label_of = {wnid: label for label, (wnid, _) in enumerate(classes)}
     split_files.mkdir(parents=True, exist_ok=True)
     _write(split_files / "classes.parquet", wnid=[c[0] for c in classes], words=[c[1] for c in classes])
-    for split_file, name, line, *_ in SOURCES:
+    for split_file, name, line in SOURCES:
         if "{number}" in line:
             images = sorted(_image(label_of, text) for text in _lines(texts / name))
             labels, numbers = zip(*images)
@@ -99,15 +90,9 @@ def make_split_files(texts: Path, split_files: Path) -> None:
         _write(split_files / name, label=pa.array(chosen, pa.int16()))
     real = json.loads((texts / "real.json").read_text(encoding="utf-8"))
     _write(split_files / "real.parquet", labels=pa.array(real, pa.list_(pa.int16())))
-    for split_file, name, line, *_ in SOURCES:
+    for split_file, name, line in SOURCES:
         if sorted(published_lines(split_files, split_file, line)) != sorted(_lines(texts / name)):
             raise ValueError(f"{split_file} does not reproduce the lines of {texts / name}")
-    with (split_files / "sources.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(SOURCE_COLUMNS)
-        for split_file, name, _, *origin in SOURCES:
-            content, rows = (texts / name).read_bytes(), pq.read_metadata(split_files / split_file).num_rows
-            writer.writerow((split_file, name, rows, len(content), hashlib.sha256(content).hexdigest(), *origin))
 
 
 def _lines(path: Path) -> list[str]:

@@ -95,7 +95,6 @@ class DrawnFiles(Mapping[str, bytes]):
 
 
 def _check_absent(directory: Path, layout: str) -> None:
-    """Raise ``FileExistsError`` if the directory has anything to preserve."""
     present = sorted(os.listdir(directory)) if directory.exists() else []
     for name in present:
         if layout == ARCHIVES and name in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):

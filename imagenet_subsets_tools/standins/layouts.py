@@ -6,11 +6,11 @@ Each writer takes ``images``, a mapping of official file name -> bytes for train
 
 import itertools
 import json
+import shutil
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -148,7 +148,6 @@ def write_hub_parquet(
 
 
 def _shards(images: ImageFiles, counts: Mapping[str, int]) -> Iterator[tuple[str, int, list[str]]]:
-    """(split, number, names) of each shard."""
     for split, names in by_split(images).items():
         for number, shard in enumerate(shuffled_shards(names, counts[split])):
             yield split, number, shard
@@ -178,7 +177,6 @@ def write_webdataset(
 
 
 def _sample(images: ImageFiles, stem: str, name: str) -> Iterator[tuple[str, bytes]]:
-    """The members of an image."""
     label, wnid = label_of(name), wnid_of(name)
     filename = name if wnid is None else f"{wnid}/{name}"
     yield f"{stem}.cls", str(label).encode()
@@ -212,24 +210,12 @@ def write_tfds(
         "supervisedKeys": {"tuple": {"items": [{"featureKey": "image"}, {"featureKey": "label"}]}},
         "version": VERSION,
     }
-    image = {"dtype": "uint8", "encodingFormat": "jpeg", "shape": {"dimensions": ["-1", "-1", "3"]}}
-    features = {
-        "file_name": _class_of_tfds("text_feature.Text", text={}),
-        "image": _class_of_tfds("image_feature.Image", image=image),
-        "label": _class_of_tfds("class_label_feature.ClassLabel", classLabel={"numClasses": str(len(wnids()))}),
-    }
-    described = _class_of_tfds("features_dict.FeaturesDict", featuresDict={"features": features})
     (directory / "dataset_info.json").write_text(json.dumps(info, indent=2))
-    (directory / "features.json").write_text(json.dumps(described, indent=4))
+    shutil.copyfile(Path(__file__).with_name("features.json"), directory / "features.json")
     (directory / "label.labels.txt").write_text("".join(f"{wnid}\n" for wnid in wnids()))
 
 
-def _class_of_tfds(name: str, **settings: Any) -> dict[str, Any]:
-    return {"pythonClassName": f"tensorflow_datasets.core.features.{name}", **settings}
-
-
 def record(data: bytes) -> bytes:
-    """A TFRecord."""
     length = struct.pack("<Q", len(data))
     return b"".join((length, struct.pack("<I", masked_crc32c(length)), data, struct.pack("<I", masked_crc32c(data))))
 
@@ -246,7 +232,6 @@ def example(name: str, image: bytes, label: int) -> bytes:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field of a protocol buffer."""
     return b"".join((bytes([number << 3 | 2]), _varint(len(content)), content))
 
 
@@ -274,5 +259,4 @@ FORMS: dict[str, Callable[[ImageFiles, Path], None]] = {
 
 
 def write_form(name: str, images: ImageFiles, target: Path) -> None:
-    """Write images in a layout, a key of ``FORMS``, into the folder ``target``."""
     FORMS[name](images, target)

@@ -14,7 +14,6 @@ SPLITS = "train", "validation", "test"
 
 
 def split_of(name: str) -> str:
-    """The split of an image, one of ``SPLITS``."""
     return next((split for prefix, split in PREFIXES.items() if name.startswith(prefix)), "train")
 
 
@@ -34,7 +33,6 @@ def wnid_of(name: str) -> str | None:
 
 @functools.cache
 def wnids() -> list[str]:
-    """The 1,000 wnids in label order."""
     return read_wnids()
 
 

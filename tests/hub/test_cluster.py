@@ -60,40 +60,30 @@ def archives(standins_1pct, tmp_path):
     return shutil.copytree(standins_1pct, tmp_path / "archives")
 
 
-def build_and_kill(processes, folder, *arguments, **options):
-    """Build while one of the processes is killed that write shards; return the error of the build, or ``None``."""
+def build_and_kill(processes, folder, build):
+    """The result of a build during which one of the processes is killed that write shards."""
 
     def kill():
         while not list(folder.glob("1pct/*.tmp")):
             time.sleep(0.001)
         os.kill(next(iter(processes())), signal.SIGKILL)
 
-    killer, error = threading.Thread(target=kill, daemon=True), None
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    try:
-        build_parquet(folder, *arguments, **options)
-    except BuildError as raised:
-        error = raised
+    result = build()
     killer.join(10)
     assert not killer.is_alive()
-    return error
+    return result
 
 
 # ------------------------------------------------------------------------------------------------- Dask
 
 
-def test_dask_gives_the_same_bytes_after_a_worker_is_killed(dask, standins_1pct, single, tmp_path):
+def test_dask_gives_the_same_bytes_after_a_worker_is_killed(dask, standins_1pct, single, tmp_path, capsys):
     """The cluster replaces the worker, and its unfinished files are deleted."""
-    workers = dask.run(os.getpid).values
-    error = build_and_kill(workers, tmp_path / "hub", standins_1pct, executor=dask.get_executor(), **TRAIN)
-    assert error is None
-    assert digests(tmp_path / "hub") == single
-
-
-def test_dask_from_the_command_line(dask, standins_1pct, single, tmp_path, capsys):
-    """By the address of the scheduler."""
-    arguments = ["build", "1pct", "--splits", "train", "--data-dir", str(standins_1pct)]
-    assert main([*arguments, "--output-dir", str(tmp_path), "--dask", dask.scheduler.address]) == 0
+    arguments = ["build", "1pct", "--splits=train", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
+    workers, address = dask.run(os.getpid).values, f"--dask={dask.scheduler.address}"
+    assert build_and_kill(workers, tmp_path, lambda: main([*arguments, address])) == 0
     assert f"{len(single) - 1} shards" in capsys.readouterr().out
     assert digests(tmp_path) == single
 
@@ -134,10 +124,16 @@ def test_dask_is_not_imported_without_need(standins_1pct, tmp_path):
 
 def test_a_pool_whose_process_is_killed(standins_1pct, single, tmp_path):
     """One error that names a shard and says what to do; the next build reuses finished shards, and deletes the rest."""
+
+    def build():
+        with pytest.raises(BuildError) as raised:
+            build_parquet(tmp_path / "hub", standins_1pct, executor=pool, **TRAIN)
+        return str(raised.value)
+
     with concurrent.futures.ProcessPoolExecutor(2) as pool:
-        error = build_and_kill(lambda: list(pool._processes), tmp_path / "hub", standins_1pct, executor=pool, **TRAIN)
-    assert f"{tmp_path}/hub/1pct/train-" in str(error)
-    assert "run the build again" in str(error)
+        error = build_and_kill(lambda: list(pool._processes), tmp_path / "hub", build)
+    assert f"{tmp_path}/hub/1pct/train-" in error
+    assert "run the build again" in error
     assert not (tmp_path / "hub/README.md").exists()
     build_parquet(tmp_path / "hub", standins_1pct, num_proc=2, **TRAIN)
     assert digests(tmp_path / "hub") == single

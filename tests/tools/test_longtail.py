@@ -34,17 +34,14 @@ def test_counts_are_those_of_the_lists(place):
     assert (count.sum(), count.min(), count.max()) == (images, fewest, most)
     listed = collections.Counter(pq.read_table(SPLIT_FILES / f"{of}.parquet")["label"].to_pylist())
     assert dict(enumerate(count.tolist())) == listed
+    count[:] = 0  # it is a copy
+    assert images_per_class(*place).sum() == images
 
 
-def test_counts_may_be_changed():
-    images_per_class("lt")[:] = 0
-    assert images_per_class("lt").sum() == 115_846
-
-
-@pytest.mark.parametrize("place", [("full", "train"), ("lt", "val"), ("LT", "train"), ("", "")])
-def test_counts_without_a_list(place):
-    with pytest.raises(ValueError, match=r"Known: 1pct train, 1pct validation, 10pct train.* lt test"):
-        images_per_class(*place)
+def test_counts_without_a_list():
+    for place in (("full", "train"), ("lt", "val")):
+        with pytest.raises(ValueError, match=r"Known: 1pct train, 1pct validation, 10pct train.* lt test"):
+            images_per_class(*place)
 
 
 def test_groups_of_lt():
@@ -56,10 +53,9 @@ def test_groups_of_lt():
     assert max(count[groups["few"]]) == 19
 
 
-@pytest.mark.parametrize(("config", "group"), [("1pct", "few"), ("10pct", "many")])
-def test_groups_of_level_configs(config, group):
-    sizes = {name: len(labels) for name, labels in shot_groups(config).items()}
-    assert sizes == {"many": 0, "medium": 0, "few": 0} | {group: 1000}
+def test_groups_of_level_configs():
+    for config, name in (("1pct", "few"), ("10pct", "many")):
+        assert len(shot_groups(config)[name]) == 1000
 
 
 def test_accuracy_of_a_small_example():
@@ -70,8 +66,6 @@ def test_accuracy_of_a_small_example():
     assert shot_accuracy(np.array(predicted, np.int16), np.array(labels, np.uint16)) == expected
     assert all(type(value) is float for value in shot_accuracy(predicted, labels).values())
 
-
-def test_accuracy_of_array_likes():
     class Tensor:
         def __array__(self, dtype=None, copy=None):
             return np.array([FEW, MANY])
@@ -84,9 +78,6 @@ def test_a_group_without_images_is_nan():
     assert (accuracy["overall"], accuracy["many"]) == (0.5, 0.5)
     assert math.isnan(accuracy["medium"]) and math.isnan(accuracy["few"])
     assert all(map(math.isnan, shot_accuracy([], []).values()))
-
-
-def test_accuracy_by_the_groups_of_another_config():
     accuracy = shot_accuracy([MANY, FEW], [MANY, MANY], config="1pct")
     assert accuracy["few"] == 0.5 and math.isnan(accuracy["many"])
 
@@ -97,7 +88,7 @@ def test_accuracy_by_the_groups_of_another_config():
         ([1, 2], [1], "2 predicted labels and 1 true"),
         ([1, 2], [1, -1], "labels are from -1 to 1"),
         ([1, 1000], [1, 2], "predicted are from 1 to 1000"),
-        ([[0.1] * 1000], [1], r"shape \(1, 1000\)"),
+        ([[0.1] * 1000], [1], r"float64 of shape \(1, 1000\)"),
         ([1.0], [1], "float64"),
         (1, 1, "shape"),
     ],
