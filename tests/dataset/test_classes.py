@@ -199,9 +199,6 @@ def test_a_picture_of_some_classes(standins_1pct, tmp_path):
     assert main([*show, "--classes", "imagenet101"]) == 1
 
 
-# ------------------------------------------------------------------ all training images of some classes
-
-
 def tar_names(path):
     with tarfile.open(path) as tar:
         return [name for name in tar.getnames() if name.endswith(".JPEG")]

@@ -10,10 +10,8 @@ import threading
 
 import datasets
 import fsspec
-import pyarrow.parquet as pq
 import pytest
 from datasets.distributed import split_dataset_by_node
-from datasets.table import embed_table_storage
 from helpers.programs import command
 from helpers.rows import WAYS, load, paths
 from makers.tars import write_tar
@@ -40,9 +38,6 @@ def rows(in_place):
 def decoded(rows):
     """(file name, label, pixels) of each row."""
     return [(row["file_name"], row["label"], row["image"].mode, row["image"].tobytes()) for row in rows]
-
-
-# ------------------------------------------------------------------------------------------- the same rows
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -84,9 +79,6 @@ def test_two_colons_in_the_target_of_a_link(val_tar, images, tmp_path):
     quoted = str(tmp_path / "a::b" / val_tar.name).replace("::", "%3A%3A")
     with fsspec.open(f"{place}{quoted}/{name}") as file:
         assert file.read() == content
-
-
-# -------------------------------------------------------------------------------- what people do with a dataset
 
 
 def scaled(batch):
@@ -142,16 +134,6 @@ def test_mapping(num_proc, rows, copied):
     assert mapped[:] == expected[:]
 
 
-def test_parquet_of_embedded_rows(rows, copied, tmp_path):
-    embedded = rows.with_format("arrow").map(embed_table_storage, batched=True, batch_size=100).with_format(None)
-    for dataset, name in ((embedded, "in-place"), (copied, "copied")):
-        dataset.to_parquet(tmp_path / name)
-    assert pq.read_table(tmp_path / "in-place").equals(pq.read_table(tmp_path / "copied"))
-
-
-# --------------------------------------------------------------------------------------- other processes
-
-
 def test_saved_and_loaded_in_another_process(rows, tmp_path):
     """It does not import this package: fsspec finds it by its entry point."""
     rows.save_to_disk(str(tmp_path / "saved"))
@@ -193,9 +175,6 @@ def test_many_threads_and_few_files(rows, copied):
         thread.join()
     assert wrong == []
     assert before is None or len(os.listdir("/proc/self/fd")) <= before + 3
-
-
-# ------------------------------------------------------------------------------------------------ trust
 
 
 def refused(rows, number=0):

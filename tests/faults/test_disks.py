@@ -32,9 +32,6 @@ from imagenet_subsets import read_index
 
 pytestmark = pytest.mark.oldest_and_newest
 
-# ------------------------------------------------------------------------------ disks and permissions
-
-
 NOT_CACHED = "cannot be kept in .*{}.*HF_HOME"
 
 
@@ -153,9 +150,6 @@ def test_read_only_data_dir_works(val_tar, images, tmp_path, read_only):
         (val_tar.parent / "file").touch()
     assert dict(images_of(load(val_tar, streaming=True, **VAL_OPTIONS))) == images
     assert dict(images_of(load(val_tar, cache_dir=str(tmp_path / "cache"), **VAL_OPTIONS))) == images
-
-
-# -------------------------------------------------------------------------------------- input errors
 
 
 @pytest.mark.parametrize("call", [1, 2, 18, 30, 200])

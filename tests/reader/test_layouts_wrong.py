@@ -58,9 +58,6 @@ def error_of(data_dir, **options):
     return message
 
 
-# ----------------------------------------------------------------------- what is almost a layout
-
-
 @pytest.mark.parametrize("make", [extracted, class_tars, official_tars, kaggle_tree, kaggle_zip, kaggle_tar_gz])
 def test_folder_one_level_too_high(make, tmp_path):
     make(IMAGES, tmp_path / "data" / "x")
@@ -135,8 +132,6 @@ def test_messages_are_short_and_end_with_advice(make, tmp_path):
         assert "12,000 of the 12,000" in message or "1,281,167" in message
         assert message.endswith("on_missing='skip'.") or name == "full"
 
-
-# ---------------------------------------------------------------------------------------- damage
 
 SHARDED = ["hub parquet", "hub tar.gz", "webdataset", "tfds"]
 
