@@ -50,15 +50,6 @@ def test_only_rows_of_the_classes(imagenet100):
         assert all(is_the_image for _, _, is_the_image in streamed(dataset.select(range(300))))
 
 
-@pytest.mark.parametrize(
-    ("config", "counts"),
-    [("10pct", {"train": 12_812}), ("lt", {"train": 10_806, "validation": 2_000, "test": 5_000})],
-)
-def test_row_counts_of_imagenet100(config, counts):
-    infos = imagenet_subsets.ImagenetSubsets(config_name=config, classes="imagenet100").info.splits
-    assert {split: infos[split].num_examples for split in counts} == counts
-
-
 def test_real_labels_are_in_validation_splits_only(imagenet100):
     assert "real_labels" not in imagenet100["train"].features
     validation = imagenet100["validation"]

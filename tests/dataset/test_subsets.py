@@ -124,14 +124,6 @@ def test_unlabeled_has_the_images_that_are_not_listed(complete_train, train, sta
     assert contents(loaded["unlabeled"]) == {name: train[name] for name in rest}
 
 
-def test_unlabeled_of_10pct(train, standins_1pct, tmp_path):
-    options = {"unlabeled": True, "splits": ["unlabeled"], "on_missing": "skip"}
-    with pytest.warns(UserWarning, match="of 1,153,051 in unlabeled"):
-        rows = streams(standins_1pct, "10pct", **options)["unlabeled"]
-    rest = set(train) - {name for name, _ in published_rows("10pct", "train")}
-    assert streamed(rows) == unlabelled(in_train_order(rest))
-
-
 def test_unlabeled_needs_other_images_than_the_listed_ones(train, tmp_path):
     listed = {name: train[name] for name, _ in published_rows("1pct", "train")}
     official_tars(listed, tmp_path)  # and no others

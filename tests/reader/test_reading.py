@@ -14,7 +14,7 @@ from helpers.rows import published_rows
 from makers.tars import header
 
 import imagenet_subsets
-from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE
 from imagenet_reader.reading import batches
 
 pytestmark = pytest.mark.once
@@ -83,13 +83,6 @@ def test_index_has_one_path(data_dir, tmp_path):
     imagenet_subsets.load_dataset("1pct", data_dir=data_dir, splits=["train"], cache_dir=str(tmp_path / "cache"))
     assert sorted(path.name for path in data_dir.iterdir()) == before
     assert not [name for _, _, names in os.walk(tmp_path / "cache") for name in names if name.endswith(".index")]
-
-
-def test_second_load_does_not_walk(data_dir, reads):
-    first = members(data_dir, VALIDATION_ARCHIVE)
-    reads.start()
-    assert members(data_dir, VALIDATION_ARCHIVE).equals(first)
-    assert len(reads.sizes) < 50
 
 
 def test_slow_storage_is_read_by_several_threads(data_dir, reads):

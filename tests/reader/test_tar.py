@@ -248,17 +248,6 @@ def test_invalid_class_tar_is_refused(write_archive):
     assert len(found(too_short)) == 1
 
 
-def test_last_duplicate_class_tar_wins(write_archive):
-    first, second = (
-        member(b"n01440764.tar", b"".join(member(b"n01440764_%d.JPEG" % k, b"x") for k in names) + END)
-        for names in ((1, 2), (2, 3))
-    )
-    path = write_archive(first, second, END)
-    with pytest.warns(UserWarning, match="has 1 duplicate member names; the last one wins"):
-        places = [entry[:2] for entry in found(path)]
-    assert places == [("n01440764_2.JPEG", len(first) + BLOCK), ("n01440764_3.JPEG", len(first) + 3 * BLOCK)]
-
-
 def write_class_tars(folder, wnids, changed=None):
     """Class tars of two images; ``changed`` is {wnid: members} of others."""
     for wnid in wnids:
