@@ -17,7 +17,7 @@ import filelock  # noqa: E402
 import huggingface_hub  # noqa: E402
 import pytest  # noqa: E402
 from helpers import short_messages  # noqa: E402
-from helpers.faults import NAMES, TRAIN  # noqa: E402
+from helpers.faults import NAMES, TRAIN, VAL_OPTIONS, load  # noqa: E402
 from helpers.pages import PAGES  # noqa: E402
 from makers.images import numbered_jpeg  # noqa: E402
 from makers.layouts import VALIDATION, label_of, train_images, validation_images  # noqa: E402
@@ -109,9 +109,6 @@ def hub_folder(standins_1pct, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "SHARD_BYTES", 3_000_000)
         return build.build_parquet(tmp_path_factory.mktemp("hub") / "1pct", standins_1pct, ["1pct"])
-
-
-# --------------------------------------------------------------------------- archives to damage, and faults
 
 
 @pytest.fixture(scope="session")
@@ -212,9 +209,6 @@ def complete_cache(standins_1pct, tmp_path_factory):
     return folder
 
 
-# ---------------------------------------------------------------------------------------------- handmade tars
-
-
 @pytest.fixture
 def time_limit():
     """Fail after 100 s, far more than any test needs: no archive may cause an endless loop."""
@@ -242,9 +236,6 @@ def write_archive(tmp_path):
     return write_archive
 
 
-# ------------------------------------------------------------------------------------------------- layouts
-
-
 @pytest.fixture(scope="module")
 def train(standins_1pct):
     """{name: bytes} of all training images of the stand-in."""
@@ -270,10 +261,9 @@ def list_options(small_images, tmp_path):
 
 
 @pytest.fixture
-def cached_files(tmp_path, monkeypatch):
+def cached_files(hf_home):
     """``cached_files()``: the names of the files in a separate HF_HOME, except locks."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HOME", str(tmp_path / "home"))
-    return lambda: sorted(path.name for path in tmp_path.glob("home/*/*") if path.suffix != ".lock")
+    return lambda: sorted(path.name for path in hf_home.glob("*/*") if path.suffix != ".lock")
 
 
 @pytest.fixture
@@ -293,9 +283,6 @@ def at_member(monkeypatch):
     return at_member
 
 
-# ------------------------------------------------------------------------------------------------ in place
-
-
 @pytest.fixture(scope="session")
 def in_place(standins_1pct, tmp_path_factory):
     """1pct in place, a ``DatasetDict``, from the same archives as ``dataset_1pct``."""
@@ -306,5 +293,4 @@ def in_place(standins_1pct, tmp_path_factory):
 @pytest.fixture
 def val_in_place(val_tar, tmp_path):
     """The 300 rows of ``val_tar``, in place."""
-    options = {"splits": ["validation"], "split": "validation", "on_missing": "skip", "in_place": True}
-    return imagenet_subsets.load_dataset("1pct", data_dir=val_tar.parent, cache_dir=str(tmp_path / "cache"), **options)
+    return load(val_tar, cache_dir=str(tmp_path / "cache"), in_place=True, **VAL_OPTIONS)

@@ -50,15 +50,6 @@ def test_only_rows_of_the_classes(imagenet100):
         assert all(is_the_image for _, _, is_the_image in streamed(dataset.select(range(300))))
 
 
-@pytest.mark.parametrize(
-    ("config", "counts"),
-    [("10pct", {"train": 12_812}), ("lt", {"train": 10_806, "validation": 2_000, "test": 5_000})],
-)
-def test_row_counts_of_imagenet100(config, counts):
-    infos = imagenet_subsets.ImagenetSubsets(config_name=config, classes="imagenet100").info.splits
-    assert {split: infos[split].num_examples for split in counts} == counts
-
-
 def test_real_labels_are_in_validation_splits_only(imagenet100):
     assert "real_labels" not in imagenet100["train"].features
     validation = imagenet100["validation"]
@@ -197,9 +188,6 @@ def test_a_picture_of_some_classes(standins_1pct, tmp_path):
     assert main([*show, "--classes", FISHES[0]]) == 0
     assert (tmp_path / "1pct-train.png").read_bytes() == (tmp_path / "drawn.png").read_bytes()
     assert main([*show, "--classes", "imagenet101"]) == 1
-
-
-# ------------------------------------------------------------------ all training images of some classes
 
 
 def tar_names(path):

@@ -156,8 +156,3 @@ def test_a_list_as_json(tmp_path):
     path.write_text(str([f"n01440764_{k}.JPEG" for k in range(12_811)]).replace("'", '"'))
     message = message_of(path)
     assert f"{path} is JSON" in message and "json.load" in message
-
-
-def test_one_long_line(tmp_path):
-    (tmp_path / "list.txt").write_text(" ".join(NAMES * 10_000))
-    assert "line 1 'n01440764_10040.JPEG n01440764_190.JPEG" in message_of(tmp_path / "list.txt")

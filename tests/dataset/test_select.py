@@ -1,7 +1,7 @@
 """Subsets of a dataset that is already loaded."""
 
 import hashlib
-import multiprocessing
+import pickle
 
 import datasets
 import pytest
@@ -181,61 +181,69 @@ def test_some_classes_and_real_labels(files, imagenet, tmp_path):
     assert loaded["validation"]["real_labels"][:].count([]) < len(loaded["validation"]) > 0
 
 
-def test_usual_operations(imagenet, expected, tmp_path):
+def test_saved_and_pickled(imagenet, expected, tmp_path):
     selected = imagenet_subsets.select(imagenet, "1pct", split="train", splits=["train"])
-    first = selected[0]["file_name"]
-    assert selected.with_transform(lambda rows: {"name": rows["file_name"]})[0] == {"name": first}
-    mapped = selected.select(range(40)).map(lambda row: {"width": row["image"].width}, num_proc=2)
-    assert mapped["file_name"][:] == selected["file_name"][:40] and min(mapped["width"]) > 0
-    assert len(selected.shuffle(seed=0).train_test_split(0.25)["test"]) == -(-len(selected) // 4)
+    assert_same(pickle.loads(pickle.dumps(selected)), expected["train"])
     selected.save_to_disk(str(tmp_path / "saved"))
     assert_same(datasets.load_from_disk(str(tmp_path / "saved")), expected["train"])
     written = sum(path.stat().st_size for path in (tmp_path / "saved").glob("*.arrow"))
     assert written < 1.2 * sum(map(len, images(selected))) + 4_000_000
-    selected.select(range(30)).to_parquet(str(tmp_path / "a.parquet"))
-    again = datasets.Dataset.from_parquet(str(tmp_path / "a.parquet"), cache_dir=str(tmp_path / "cache"))
-    assert rows_of(again) == rows_of(selected)[:30]
 
 
-def _first_name(dataset):
-    return dataset[0]["file_name"], dataset[0]["image"].size
+def nameless(**columns):
+    """A dataset that does not say which image is which."""
+    features = datasets.Features({"image": datasets.Image(), **dict.fromkeys(columns, datasets.Value("int64"))})
+    return datasets.Dataset.from_dict({"image": [{"bytes": b"x", "path": None}], **columns}, features=features)
 
 
-def test_a_spawned_worker(imagenet):
-    selected = imagenet_subsets.select(imagenet, "1pct", split="train", splits=["train"])
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(_first_name, [selected]) == _first_name(selected)
+UNLABELED = {"unlabeled": True, "classes": lists.read_wnids()[:40], "on_missing": "skip"}  # of which there are none
 
 
-def test_wrong_datasets(imagenet):
-    train = imagenet["train"]
-    with pytest.raises(ArchiveError, match=r"lacks .* of the 50,000 images that 1pct has in validation"):
-        imagenet_subsets.select(imagenet, "1pct")
-    with pytest.raises(ArchiveError, match=r"n01440764_\d+\.JPEG.*on_missing='skip'"):
-        imagenet_subsets.select(train.filter(lambda label: label > 0, input_columns="label"), "1pct")
-    nameless = datasets.Dataset.from_dict(
-        {"image": [{"bytes": b"x", "path": None}], "label": [0]},
-        features=datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")}),
-    )
-    with pytest.raises(ValueError, match=r"expected .*; found .*image"):
-        imagenet_subsets.select(nameless, "1pct")
-    with pytest.raises(ValueError, match="does not say which image is which") as raised:
-        imagenet_subsets.select(nameless.add_column("x" * 3_000, [0]), "1pct")
-    assert len(str(raised.value)) < 2000
-    with pytest.raises(ValueError, match="one image column"):
-        imagenet_subsets.select(train.remove_columns("image"), "1pct")
-    with pytest.raises(ValueError, match=r"no option 'in_place'"):
-        imagenet_subsets.select(imagenet, "1pct", in_place=True)
-    for split in ("val", "train[:10%]"):
-        with pytest.raises(ValueError, match="Unknown split"):
-            imagenet_subsets.select(imagenet, "1pct", split=split)
+def listed(both):
+    return imagenet_subsets.select(both, "1pct", on_missing="skip")
 
 
-def test_a_split_without_images(expected):
-    """With ``on_missing="skip"``, too, it is an error and not an empty dataset."""
-    for options in ({"classes": lists.read_wnids()[:40], "unlabeled": True}, {"splits": ["test"]}):
-        with pytest.raises(ArchiveError, match=r"has no image of (unlabeled|test) of 1pct.*pass splits="):
-            imagenet_subsets.select(expected, "1pct", on_missing="skip", **options)
+def without(dataset, column):
+    return dataset.remove_columns(column)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "error", "message"),
+    [
+        (lambda both: both, {}, ArchiveError, r"lacks .* of the 50,000 images that 1pct has in validation"),
+        (lambda both: both["train"].select(range(9_000)), {}, ArchiveError, r"n\d{8}_\d+\.JPEG.*on_missing='skip'"),
+        (lambda both: both["train"].select([]), {}, ArchiveError, "has no image of train or validation of 1pct"),
+        (lambda both: datasets.DatasetDict(), {}, ArchiveError, "has no image of train or validation of 1pct"),
+        (lambda both: both["train"], {"split": "validation"}, ArchiveError, "has no image of validation of 1pct"),
+        (lambda both: both, {"splits": ["test"], "on_missing": "skip"}, ArchiveError, "of test of 1pct.*pass splits="),
+        (listed, UNLABELED, ArchiveError, "of unlabeled of 1pct.*pass splits="),
+        (lambda both: nameless(label=[0]), {}, ValueError, r"expected .*; found .*image"),
+        (lambda both: nameless(**{"x" * 3_000: [0]}), {}, ValueError, "does not say which image is which"),
+        (lambda both: without(both["train"], "image"), {}, ValueError, "one image column"),
+        (lambda both: both, {"in_place": True}, ValueError, "no option 'in_place'"),
+        (lambda both: both, {"split": "val"}, ValueError, "Unknown split"),
+        (lambda both: both, {"split": "train[:10%]"}, ValueError, "Unknown split"),
+        (lambda both: both, {"name": "2pct"}, ValueError, "'2pct' not found.*'10pct'"),
+        (lambda both: both, {"name": 1}, ValueError, "expected the name of a config"),
+        (lambda both: "ILSVRC/imagenet-1k", {}, TypeError, "Expected a dataset.*found str"),
+        (lambda both: "1pct", {"name": datasets.DatasetDict()}, TypeError, r"select\(dataset, '1pct'\)"),
+    ],
+)
+def test_what_cannot_be_selected(make, options, error, message, imagenet):
+    dataset = make(imagenet)
+    with pytest.raises(error, match=message):
+        imagenet_subsets.select(dataset, **{"name": "1pct", **options})
+
+
+def test_a_dataset_in_place_of_the_folder(imagenet):
+    with pytest.raises(TypeError, match=r"data_dir is a DatasetDict.*select\(dataset"):
+        imagenet_subsets.load_dataset("1pct", imagenet)
+
+
+def relabelled(train):
+    """The images, each with the label of the next class."""
+    numbers = datasets.Dataset.from_dict({"label": [label + 1 for label in train["label"][:]]})
+    return datasets.concatenate_datasets([without(train, "label"), numbers], axis=1)
 
 
 def test_streams_that_cannot_be_selected_from(expected):
@@ -249,8 +257,7 @@ def test_streams_that_cannot_be_selected_from(expected):
     for message, step in steps.items():
         with pytest.raises(ValueError, match=rf"({message}).*take them after select"):
             list(imagenet_subsets.select(step(train.to_iterable_dataset()), "1pct", split="train"))
-    numbers = datasets.Dataset.from_dict({"label": [label + 1 for label in train["label"][:]]})
-    wrong = datasets.concatenate_datasets([train.remove_columns("label"), numbers], axis=1).to_iterable_dataset()
+    wrong = relabelled(train).to_iterable_dataset()
     with pytest.raises(ValueError, match=r"select_columns\(\['image'\]\)"):
         list(imagenet_subsets.select(wrong, "1pct", split="train"))
     assert len(list(imagenet_subsets.select(wrong.select_columns(["image"]), "1pct", split="train"))) == 40
@@ -267,24 +274,6 @@ def test_some_images_without_names(expected):
     assert len(list(imagenet_subsets.select(stream, "1pct", split="train"))) == 150
 
 
-def test_wrong_arguments(imagenet):
-    with pytest.raises(TypeError, match=r"Expected a dataset.*found str"):
-        imagenet_subsets.select("ILSVRC/imagenet-1k", "1pct")
-    with pytest.raises(ValueError, match=r"'2pct' not found.*'10pct'"):
-        imagenet_subsets.select(imagenet, "2pct")
-    with pytest.raises(ValueError, match="expected the name of a config"):
-        imagenet_subsets.select(imagenet, 1)
-    with pytest.raises(TypeError, match=r"select\(dataset, '1pct'\)"):
-        imagenet_subsets.select("1pct", imagenet)
-    with pytest.raises(TypeError, match=r"data_dir is a DatasetDict.*select\(dataset"):
-        imagenet_subsets.load_dataset("1pct", imagenet)
-    for empty in (imagenet["train"].select([]), datasets.DatasetDict()):
-        with pytest.raises(ArchiveError, match="has no image of train or validation of 1pct"):
-            imagenet_subsets.select(empty, "1pct")
-    with pytest.raises(ArchiveError, match="has no image of validation of 1pct"):
-        imagenet_subsets.select(imagenet["train"], "1pct", split="validation")
-
-
 def test_splits_without_a_list(imagenet):
     """``full`` and ``unlabeled`` of the existing images, of which 1pct has 12,811."""
     full = imagenet_subsets.select(imagenet, "full", split="train", on_missing="skip")
@@ -298,15 +287,10 @@ def test_splits_without_a_list(imagenet):
     assert rows_of(full) == sorted(rows_of(full), key=lambda row: hashlib.sha256(row[0].encode()).digest())
 
 
-def test_labels_of_other_classes(imagenet):
-    train = imagenet["train"]
-    numbers = datasets.Dataset.from_dict({"label": [label + 1 for label in train["label"][:]]})
-    other = datasets.concatenate_datasets([train.remove_columns("label"), numbers], axis=1)
+def test_labels_of_other_classes(imagenet, expected):
+    other, options = relabelled(imagenet["train"]), {"split": "train", "splits": ["train"]}
     with pytest.raises(ValueError, match=r"n\d{8}_\d+\.JPEG: \d+ instead of \d+.*select_columns\(\['image'\]\)"):
-        imagenet_subsets.select(other, "1pct", split="train", splits=["train"])
-    names = train.features["label"].names
-    reordered = numbers.cast_column("label", datasets.ClassLabel(names=[*names[-1:], *names[:-1], "none"]))
-    same = datasets.concatenate_datasets([train.remove_columns("label"), reordered], axis=1)
-    assert rows_of(imagenet_subsets.select(same, "1pct", split="train", splits=["train"])) == published_rows(
-        "1pct", "train"
-    )
+        imagenet_subsets.select(other, "1pct", **options)
+    names = imagenet["train"].features["label"].names
+    same = other.cast_column("label", datasets.ClassLabel(names=[*names[-1:], *names[:-1], "none"]))
+    assert_same(imagenet_subsets.select(same, "1pct", **options), expected["train"])

@@ -77,9 +77,6 @@ def streamed(rows):
     return [row[:2] for row in found]
 
 
-# ------------------------------------------------------------------------------------------ full
-
-
 def test_full_is_every_training_image(complete_train, train, standins_1pct, tmp_path):
     loaded = streams(standins_1pct, "full")
     assert list(loaded) == ["train", "validation"]
@@ -112,9 +109,6 @@ def test_full_needs_every_training_image(train, standins_1pct, tmp_path, monkeyp
     assert f"{len(train) - 1:,}" in message and f"{len(train):,}" in message
 
 
-# ------------------------------------------------------------------------------------- unlabeled
-
-
 def test_unlabeled_has_the_images_that_are_not_listed(complete_train, train, standins_1pct, tmp_path):
     assert set(streams(standins_1pct, "1pct", unlabeled=True)) == {"train", "validation", "unlabeled"}
     assert "unlabeled" not in streams(standins_1pct, "1pct")
@@ -130,30 +124,11 @@ def test_unlabeled_has_the_images_that_are_not_listed(complete_train, train, sta
     assert contents(loaded["unlabeled"]) == {name: train[name] for name in rest}
 
 
-def test_unlabeled_of_10pct(train, standins_1pct, tmp_path):
-    options = {"unlabeled": True, "splits": ["unlabeled"], "on_missing": "skip"}
-    with pytest.warns(UserWarning, match="of 1,153,051 in unlabeled"):
-        rows = streams(standins_1pct, "10pct", **options)["unlabeled"]
-    rest = set(train) - {name for name, _ in published_rows("10pct", "train")}
-    assert streamed(rows) == unlabelled(in_train_order(rest))
-
-
-def test_unlabeled_needs_every_training_image(standins_1pct, train, tmp_path):
-    message = message_of(standins_1pct, "1pct", kind=ArchiveError, unlabeled=True, splits=["unlabeled"])
-    assert "1,281,167" in message or "1,268,356" in message
+def test_unlabeled_needs_other_images_than_the_listed_ones(train, tmp_path):
     listed = {name: train[name] for name, _ in published_rows("1pct", "train")}
     official_tars(listed, tmp_path)  # and no others
     options = {"unlabeled": True, "splits": ["unlabeled"], "on_missing": "skip"}
     assert "0 training images for unlabeled" in message_of(tmp_path, "1pct", kind=ArchiveError, **options)
-
-
-@pytest.mark.parametrize("config", ["lt", "full", "custom"])
-def test_unlabeled_exists_for_1pct_and_10pct_only(config, standins_1pct, write_list, listed):
-    options = {"train_list": write_list(listed)} if config == "custom" else {}
-    assert "unlabeled=True" in message_of(standins_1pct, config, unlabeled=True, **options)
-
-
-# ------------------------------------------------------------------------------------------ test
 
 
 def test_the_official_test_set(tmp_path):
@@ -193,9 +168,6 @@ def test_a_part_of_the_test_set(standins_1pct, train, write_list, listed, tmp_pa
     assert "test" not in streams(tmp_path, "1pct")
     message = message_of(tmp_path, "1pct", kind=FileNotFoundError, splits=["test"])
     assert "ILSVRC2012_img_test" in message
-
-
-# ---------------------------------------------------------------------------------------- custom
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -246,15 +218,3 @@ def test_lists_are_compared_by_content_not_path(standins_1pct, write_list, liste
             assert rows_of(rows) == labelled(in_train_order(names))
             files.append(str(rows.cache_files))
     assert len({*files[:4]}) == 1 and files[4] not in files[:4] and files[8:] == files[:4]
-
-
-def test_options_of_lists(standins_1pct, write_list, listed, tmp_path):
-    absent = str(tmp_path / "absent.txt")
-    for lists in ({"train_list": absent}, {"train_list": write_list(listed), "validation_list": absent}):
-        assert absent in message_of(standins_1pct, "custom", kind=(ValueError, FileNotFoundError), **lists)
-    assert "train_list" in message_of(standins_1pct, "custom")
-    assert "train_list" in message_of(standins_1pct, "custom", validation_list=write_list(listed))
-    for config in ("1pct", "10pct", "lt", "full"):
-        for option in ("train_list", "validation_list"):
-            message = message_of(standins_1pct, config, **{option: write_list(listed)})
-            assert option in message and "custom" in message

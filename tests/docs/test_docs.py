@@ -24,8 +24,6 @@ from imagenet_reader.lists import read_real_labels
 
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 
-# ------------------------------------------------------------------------------------------ Python blocks
-
 LOAD, SCRIPT, MORE_SPLITS = 'print(dataset["train"][0])', '"./imagenet_subsets.py"', "unlabeled=True"
 SELECT, BUILD, DASK = "imagenet_subsets.select(imagenet", "push_to_hub(", "client.get_executor()"
 TORCH, STREAM, DDP = "model = resnet18(num_classes", "stream.set_epoch", "DistributedDataParallel("

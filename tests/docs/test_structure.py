@@ -119,14 +119,11 @@ def test_modules_that_a_load_enters(small_images, tmp_path):
         assert 5 < len(result.stdout.splitlines()) <= 25, result.stdout
 
 
-def test_contributing_lists_the_tools():
-    listed = re.findall(r"`(\w+)/?`", ROWS["`imagenet_subsets_tools/`"])
-    assert in_folder(PROJECT / "imagenet_subsets_tools") <= set(listed)
-
-
-def test_contributing_lists_the_folders_of_tests():
-    listed = {name for row in ROWS for name in re.findall(r"`tests/(\w+)/`", row)}
-    assert listed == in_folder(PROJECT / "tests") - {"conftest"}
+def test_contributing_lists_the_tools_and_the_folders_of_tests():
+    tools = re.findall(r"`(\w+)/?`", ROWS["`imagenet_subsets_tools/`"])
+    assert in_folder(PROJECT / "imagenet_subsets_tools") <= set(tools)
+    tests = {name for row in ROWS for name in re.findall(r"`tests/(\w+)/`", row)}
+    assert tests == in_folder(PROJECT / "tests") - {"conftest"}
 
 
 def test_contributing_names_modules_that_exist():

@@ -1,7 +1,6 @@
 """Full disks, read-only folders and input errors: each error names what failed."""
 
 import errno
-import gzip
 import itertools
 import os
 import re
@@ -24,16 +23,13 @@ from helpers.faults import (
     paths_below,
 )
 from helpers.programs import command
-from makers.layouts import KAGGLE_TAR_GZ
+from makers.layouts import KAGGLE_TAR_GZ, kaggle_tar_gz
 
 import imagenet_subsets
 from imagenet_reader.facts import TRAIN_ARCHIVE
 from imagenet_subsets import read_index
 
 pytestmark = pytest.mark.oldest_and_newest
-
-# ------------------------------------------------------------------------------ disks and permissions
-
 
 NOT_CACHED = "cannot be kept in .*{}.*HF_HOME"
 
@@ -114,20 +110,16 @@ def test_tools_work_with_a_read_only_home(standins_1pct, tmp_path):
     assert {"1pct-train.png", "hub"} <= set(os.listdir(tmp_path))
 
 
-def test_images_of_a_tar_gz_need_a_writable_home(val_tar, tmp_path, hf_home):
+def test_images_of_a_tar_gz_need_a_writable_home(images, tmp_path, hf_home):
     hf_home.touch()
-    (tmp_path / "kaggle").mkdir()
-    with gzip.open(tmp_path / "kaggle" / KAGGLE_TAR_GZ, "wb", 1) as archive:
-        archive.write(val_tar.read_bytes())
+    kaggle_tar_gz(images, tmp_path / "kaggle")
     with pytest.raises(OSError, match=f"are kept in a folder below HF_HOME, which cannot be written.*{hf_home}"):
         load(tmp_path / "kaggle" / KAGGLE_TAR_GZ, streaming=True, **VAL_OPTIONS)
 
 
 @pytest.mark.filterwarnings("ignore:.*are read once")
 def test_extracted_images_and_their_index_may_be_read_only(val_tar, images, tmp_path, hf_home, read_only, monkeypatch):
-    (tmp_path / "kaggle").mkdir()
-    with gzip.open(tmp_path / "kaggle" / KAGGLE_TAR_GZ, "wb", 1) as archive:
-        archive.write(val_tar.read_bytes())
+    kaggle_tar_gz(images, tmp_path / "kaggle")
     load(tmp_path / "kaggle" / KAGGLE_TAR_GZ, streaming=True, **VAL_OPTIONS)
     load(val_tar, streaming=True, **VAL_OPTIONS)
     read_only(hf_home)
@@ -153,9 +145,6 @@ def test_read_only_data_dir_works(val_tar, images, tmp_path, read_only):
         (val_tar.parent / "file").touch()
     assert dict(images_of(load(val_tar, streaming=True, **VAL_OPTIONS))) == images
     assert dict(images_of(load(val_tar, cache_dir=str(tmp_path / "cache"), **VAL_OPTIONS))) == images
-
-
-# -------------------------------------------------------------------------------------- input errors
 
 
 @pytest.mark.parametrize("call", [1, 2, 18, 30, 200])
@@ -198,14 +187,3 @@ def test_an_input_error_while_images_are_read(num_proc, val_tar, images, tmp_pat
     assert not [name for name in files(tmp_path / "cache") if not name.endswith(".lock")]
     before_reads(lambda position, size: None)
     assert dict(images_of(load(val_tar, **options))) == images
-
-
-@pytest.mark.filterwarnings("ignore:.*left out")
-def test_short_read_is_not_accepted_as_an_image(val_tar, images, monkeypatch):
-    dataset, preadv = load(val_tar, streaming=True, **VAL_OPTIONS), os.preadv
-
-    def short(fd, buffers, position):
-        return preadv(fd, [buffers[0], buffers[1][:-10]], position)
-
-    monkeypatch.setattr(os, "preadv", short)
-    assert str(val_tar) in error_after_correct_rows(dataset, images)

@@ -123,9 +123,6 @@ def assert_complete(cache, complete_cache):
     assert arrow_table(cache).equals(arrow_table(complete_cache))
 
 
-# ------------------------------------------------------------------------------------------------ commands
-
-
 def reading(folder, session):
     """The archive is open."""
     opened = [path for pid in session.processes() for path in Path(f"/proc/{pid}/fd").iterdir()]
@@ -194,9 +191,6 @@ def test_push_ends(number, hub_folder, tmp_path):
         hub.recover()
 
 
-# ----------------------------------------------------------------------------------------- loading, in Python
-
-
 @pytest.mark.oldest_and_newest
 @pytest.mark.parametrize("num_proc", ["", "4"])
 def test_loading_goes_on_after_an_interrupt(num_proc, indexed, complete_cache, tmp_path):
@@ -251,9 +245,6 @@ def test_a_stream_ends(method, indexed, tmp_path):
     code, _, errors = session.ended()
     assert code == -SIGINT
     assert "KeyboardInterrupt" in errors  # the workers print errors of their own
-
-
-# ------------------------------------------------------------------------------------------------- killed
 
 
 KILLS = [

@@ -1,7 +1,5 @@
 """The check of all messages, see ``short_messages``, finds long ones."""
 
-import warnings
-
 import pytest
 from helpers.short_messages import plain_raises
 
@@ -27,8 +25,3 @@ def test_long_message_of_this_project_is_detected(tmp_path):
     path = "/".join([str(tmp_path), *["folder" * 30] * 12])
     with plain_raises(AssertionError, match="characters"), pytest.raises(FileNotFoundError):
         read_image_list(path)
-
-
-def test_long_warning_is_detected():
-    with plain_raises(AssertionError, match="characters"), pytest.warns(UserWarning, match="x"):
-        warnings.warn("x" * 2000, stacklevel=1)

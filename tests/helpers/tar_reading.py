@@ -3,12 +3,12 @@
 import tarfile
 import tracemalloc
 
-import datasets
 import pyarrow as pa
 import pytest
 from makers.tars import BLOCK
 
-import imagenet_subsets
+from helpers.faults import VAL_OPTIONS, images_of, load
+from imagenet_reader.facts import VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError, read_index
 
 IMAGES = [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 8)]
@@ -42,11 +42,7 @@ def refusal(path, at):
 
 def rows(folder, **options):
     """{file name: bytes} of the validation split, streamed."""
-    options = {"splits": ["validation"], "on_missing": "skip", "streaming": True, "split": "validation", **options}
-    loaded = imagenet_subsets.load_dataset("1pct", data_dir=folder, **options)
-    return {
-        row["file_name"]: row["image"]["bytes"] for row in loaded.cast_column("image", datasets.Image(decode=False))
-    }
+    return dict(images_of(load(folder / VALIDATION_ARCHIVE, **{"streaming": True, **VAL_OPTIONS, **options})))
 
 
 class in_memory:

@@ -34,9 +34,6 @@ VALIDATION, TEST = PREFIXES
 SHARDS = {"train": 3, "validation": 2, "test": 1}
 
 
-# ---------------------------------------------------------------------------------------- images
-
-
 @functools.cache
 def train_images(folder):
     """The images of a training stand-in, ``dict``, sorted as in the archive; not to be modified."""
@@ -78,9 +75,6 @@ def marked(name, content, mark):
 def of_split(images, split):
     """The images of a split, ``dict``."""
     return {name: content for name, content in images.items() if split_of(name) == split}
-
-
-# --------------------------------------------------------------------------------------- layouts
 
 
 webdataset = functools.partial(write_webdataset, shards=SHARDS)
@@ -158,9 +152,6 @@ def kaggle_tar(images, target):
 
 def _kaggle_members(images, more):
     return [*kaggle_members(images), *((f"{DATA}/{path}", content) for path, content in dict(more).items())]
-
-
-# ------------------------------------------------------------------------------------------ tools
 
 
 def zip_data(path, name):

@@ -6,9 +6,7 @@ import os
 import fsspec
 import PIL.Image
 import pytest
-from fsspec.tests.abstract import AbstractFixtures, AbstractGetTests
 from helpers.rows import paths
-from makers.images import jpeg
 
 from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.reading import addresses
@@ -31,6 +29,14 @@ def test_the_file_system(val_in_place, images):
         assert PIL.Image.open(io.BytesIO(file.read())).size == (8, 8)
     with pytest.raises(OSError, match="can only be read"):
         files.open(path, "wb")
+
+
+def test_files_are_copied_out(val_in_place, images, tmp_path):
+    files, some = fsspec.filesystem("imagenet"), paths(val_in_place)[:3]
+    for path in some:
+        files.get_file(path, str(tmp_path / path.rpartition("/")[2]))
+    copied = {path.name: path.read_bytes() for path in tmp_path.glob("*.JPEG")}
+    assert copied == {name: images[name] for name in [*images][:3]}
 
 
 def test_errors_of_many_files(val_in_place):
@@ -56,31 +62,3 @@ def test_the_form_of_a_path(standins_1pct, in_place):
     assert where.stamp == (archive.stat().st_size, archive.stat().st_mtime_ns)
     assert where.name == b"n01601694_21328.JPEG" and path.endswith("/n01601694_21328.JPEG")
     assert where.offset % 512 == 0 and where.size == where.packed
-
-
-class TestGet(AbstractFixtures):
-    """The tests of fsspec itself that need no writing, no directories and no listing."""
-
-    test_to_existing_directory = AbstractGetTests.test_get_file_to_existing_directory
-    test_to_new_directory = AbstractGetTests.test_get_file_to_new_directory
-    test_to_file_in_existing_directory = AbstractGetTests.test_get_file_to_file_in_existing_directory
-    test_to_file_in_new_directory = AbstractGetTests.test_get_file_to_file_in_new_directory
-
-    @pytest.fixture
-    def fs(self):
-        return fsspec.filesystem("imagenet")
-
-    @pytest.fixture
-    def fs_path(self, tmp_path):
-        """Extracted images of equal size and modification time, so that one prefix fits all."""
-        content, time = jpeg("red"), 1_700_000_000_000_000_000
-        return f"imagenet://file:0:{len(content)}:{len(content)}:{len(content)}:{time}:archive{tmp_path}"
-
-    @pytest.fixture
-    def fs_bulk_operations_scenario_0(self, fs_path, tmp_path):
-        for name in ("file1", "file2", "subdir/subfile1", "subdir/subfile2"):
-            path = tmp_path / "source" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(jpeg("red"))
-            os.utime(path, ns=(1_700_000_000_000_000_000,) * 2)
-        return f"{fs_path}/source"

@@ -40,13 +40,8 @@ def train_of(data_dir, names=TRAIN, **options):
 
 
 def error_of(data_dir, names=("n01440764_1.JPEG",)):
-    """The error of reading the training images with these names, which is short."""
-    message = message_of_reading(data_dir, train_list=list(names), splits=["train"])
-    assert len(message) < 2000
-    return message
-
-
-# ------------------------------------------------------------------------------------------- names
+    """The error of reading the training images with these names."""
+    return message_of_reading(data_dir, train_list=list(names), splits=["train"])
 
 
 @pytest.mark.parametrize(
@@ -74,8 +69,6 @@ def test_names_of_the_hub_hold_official_ones(path, name):
         array = official_names(pa.chunked_array([[path, None], [path]], kind))
         assert array.type == kind and array.to_pylist() == [name, None, name]
 
-
-# ---------------------------------------------------------------------------------------- TFRecords
 
 # What TensorFlow 2.21 writes of {file_name: n01440764_10026.JPEG, image: ff d8 ff and 130 times i, label: 300}.
 BY_TENSORFLOW = (
@@ -198,9 +191,6 @@ def test_any_damage_is_refused_or_leaves_ranges_of_the_file(images, tmp_path):
     assert 20 < refused < 280
 
 
-# --------------------------------------------------------------------------------------- WebDataset
-
-
 def test_samples_may_lack_what_is_not_needed(tmp_path):
     kinds = {"n01440764_1": "jpg", "n01440764_2": "jpeg", "n01440764_3": "JPEG"}
     images = {f"{stem}.{kind}": numbered_jpeg(k) for k, (stem, kind) in enumerate(kinds.items())}
@@ -227,9 +217,6 @@ def test_samples_without_a_name_are_refused(tmp_path, described, found):
     write_tar(path, members if described is None else [*members, ("00000007.json", described)])
     message = error_of(tmp_path)
     assert str(path) in message and found in message and "filename" in message
-
-
-# ------------------------------------------------------------------------------------------ Parquet
 
 
 def test_only_row_groups_that_hold_wanted_images_are_read(images, tmp_path, hf_home, before_reads):
@@ -264,8 +251,6 @@ def test_parquet_files_of_other_content_are_refused(tmp_path, column, found):
     message = error_of(tmp_path)
     assert str(path) in message and found in message
 
-
-# ---------------------------------------------------------------------- the layouts that ``sample`` writes
 
 FIRST_FILES = {
     "class-tars": "train/n01440764.tar",

@@ -47,8 +47,6 @@ IMAGES = {name: numbered_jpeg(k) for k, name in enumerate([*TRAIN, *HELD_OUT])}
 LISTS = {"train_list": TRAIN, "validation_list": HELD_OUT}
 TESTED = unlabelled_images(20)
 
-# ------------------------------------------------------------------------------------------- the table
-
 
 def copied(where, tmp_path, **options):
     return load(where, cache_dir=tmp_path / "copied", num_proc=2, **options)
@@ -111,9 +109,6 @@ def test_a_zip_of_more_members_than_16_bits_count(tmp_path):
     kaggle_zip(IMAGES, tmp_path, more={f"test/{k}.xml": b"" for k in range(66_000)})
     rows = stream(tmp_path, image_bytes="archive", **LISTS)
     assert contents(rows) == IMAGES
-
-
-# ------------------------------------------------------------------------------------- mixed and unusual
 
 
 def test_mixtures_and_links_and_a_validation_set_by_class(tmp_path):
@@ -227,9 +222,6 @@ def test_leftovers_beside_a_zip(left_over, tmp_path):
     assert contents(rows) == IMAGES
 
 
-# ----------------------------------------------------------------------------- layouts read from end to end
-
-
 @pytest.mark.parametrize("make", [kaggle_tar_gz, hub_parquet, LAYOUTS["hub tar.gz"]])
 def test_images_are_extracted_once(make, cached_files, tmp_path):
     """Of Kaggle's tar.gz for each config, of the Hub's files for each image."""
@@ -275,9 +267,6 @@ def test_a_tar_gz_is_read_by_one_of_two_processes(cached_files, at_member, tmp_p
     assert sorted(results.get(timeout=20) for _ in processes) == [(0, True), (1, True)]
     for process in processes:
         process.join()
-
-
-# ------------------------------------------------------------------------------------ missing, and check
 
 
 @pytest.mark.parametrize(

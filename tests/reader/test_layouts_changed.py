@@ -99,9 +99,6 @@ def test_process_killed_while_reading_a_tar_gz(small_images, list_options, cache
     assert {name.rpartition(".")[2] for name in cached_files()} == {"tar", "index"}
 
 
-# ------------------------------------------------------------------------------------- extracted images
-
-
 @pytest.fixture(params=["extracted", "kaggle tree", "hub folders"])
 def data(request, old, tmp_path, hf_home):
     """A folder of extracted images."""

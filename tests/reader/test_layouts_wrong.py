@@ -3,7 +3,6 @@
 import gzip
 import os
 import re
-import shutil
 import warnings
 import zipfile
 
@@ -52,13 +51,8 @@ def rows_of(data_dir, **options):
 
 
 def error_of(data_dir, **options):
-    """The error of making a dataset, which is short."""
-    message = message_of(data_dir, "custom", kind=(ArchiveError, FileNotFoundError), **(LISTS | options))
-    assert len(message) < 2000
-    return message
-
-
-# ----------------------------------------------------------------------- what is almost a layout
+    """The error of making a dataset."""
+    return message_of(data_dir, "custom", kind=(ArchiveError, FileNotFoundError), **(LISTS | options))
 
 
 @pytest.mark.parametrize("make", [extracted, class_tars, official_tars, kaggle_tree, kaggle_zip, kaggle_tar_gz])
@@ -85,16 +79,6 @@ def test_folder_of_only_some_of_the_images(below, tmp_path):
 def test_images_one_level_too_deep(form, pattern, tmp_path):
     extracted(IMAGES, tmp_path / "data", train=form)
     assert re.search(pattern, error_of(tmp_path / "data", splits=["train"]))
-
-
-def test_a_file_in_place_of_the_folder_of_a_class(tmp_path):
-    extracted(IMAGES, tmp_path)
-    shutil.rmtree(tmp_path / "train" / TENCH)
-    (tmp_path / "train" / TENCH).touch()
-    assert re.search(rf"{TENCH}(?!_)", error_of(tmp_path))
-    with pytest.warns(UserWarning, match="left out"):
-        rows = rows_of(tmp_path, on_missing="skip")
-    assert rows == {name: content for name, content in IMAGES.items() if not name.startswith(TENCH)}
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
@@ -135,8 +119,6 @@ def test_messages_are_short_and_end_with_advice(make, tmp_path):
         assert "12,000 of the 12,000" in message or "1,281,167" in message
         assert message.endswith("on_missing='skip'.") or name == "full"
 
-
-# ---------------------------------------------------------------------------------------- damage
 
 SHARDED = ["hub parquet", "hub tar.gz", "webdataset", "tfds"]
 

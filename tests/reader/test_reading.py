@@ -14,7 +14,7 @@ from helpers.rows import published_rows
 from makers.tars import header
 
 import imagenet_subsets
-from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TRAIN_ARCHIVE
 from imagenet_reader.reading import batches
 
 pytestmark = pytest.mark.once
@@ -24,49 +24,50 @@ BLOCK = 512
 OVERHEAD = 400_000  # bytes: identity, first members, outer headers
 
 
-class Reads:
-    """Counts reads by position, and can slow them down."""
+@pytest.fixture
+def reads(before_reads):
+    """The reads of files, once ``reads.start()`` was called; each then takes some ``seconds``."""
 
-    def __init__(self, monkeypatch, seconds=0.0):
-        self.sizes, self.at_once, self.most_at_once = [], 0, 0
-        self.lock, self.seconds = threading.Lock(), seconds
-        # datasets replaces the os of a builder's module
-        pread, preadv = os.pread, os.preadv
-        monkeypatch.setattr(os, "pread", lambda *place: self.count(len, pread, *place))
-        monkeypatch.setattr(os, "preadv", lambda *place: self.count(int, preadv, *place))
+    class Reads:
+        def __init__(self):
+            self.sizes, self.lock, self.seconds, self.at_once, self.most_at_once = [], threading.Lock(), 0, 0, 0
 
-    def count(self, size, read, *place):
-        with self.lock:
-            self.at_once += 1
-            self.most_at_once = max(self.most_at_once, self.at_once)
-        time.sleep(self.seconds)
-        result = read(*place)
-        with self.lock:
-            self.at_once -= 1
-            self.sizes.append(size(result))
-        return result
+        def start(self, seconds=0):
+            self.seconds = seconds
+            before_reads(self.note)
+
+        def note(self, position, size):
+            with self.lock:
+                self.sizes.append(size)
+                self.at_once += 1
+                self.most_at_once = max(self.most_at_once, self.at_once)
+            time.sleep(self.seconds)
+            with self.lock:
+                self.at_once -= 1
+
+    return Reads()
 
 
 def members(data_dir, archive):
     return imagenet_subsets.read_index(str(data_dir / archive))
 
 
-def test_only_wanted_images_are_read_once_each(data_dir, tmp_path, monkeypatch):
+def test_only_wanted_images_are_read_once_each(data_dir, tmp_path, reads):
     sizes = dict(zip(*(members(data_dir, TRAIN_ARCHIVE)[column].to_pylist() for column in ("name", "size"))))
     expected = sum(sizes[name.encode()] + BLOCK for name, _ in published_rows("1pct", "train"))
-    reads = Reads(monkeypatch)
+    reads.start()
     imagenet_subsets.load_dataset("1pct", data_dir=data_dir, splits=["train"], cache_dir=str(tmp_path / "cache"))
     assert expected <= sum(reads.sizes) <= expected + OVERHEAD
     assert 12_811 <= len(reads.sizes) <= 12_811 + 200
 
 
-def test_walk_reads_headers_only(tmp_path, monkeypatch):
+def test_walk_reads_headers_only(tmp_path, reads):
     with open(tmp_path / "a.tar", "wb") as file:
         for number in range(1000):
             file.seek(number * (BLOCK + (1 << 20)))  # between headers, holes
             file.write(header(b"%d" % number, 1 << 20))
         file.truncate(1000 * (BLOCK + (1 << 20)))
-    reads = Reads(monkeypatch)
+    reads.start()
     assert members(tmp_path, "a.tar").num_rows == 1000
     assert sum(reads.sizes) <= 1000 * BLOCK + OVERHEAD
 
@@ -84,24 +85,17 @@ def test_index_has_one_path(data_dir, tmp_path):
     assert not [name for _, _, names in os.walk(tmp_path / "cache") for name in names if name.endswith(".index")]
 
 
-def test_second_load_does_not_walk(data_dir, monkeypatch):
-    first = members(data_dir, VALIDATION_ARCHIVE)
-    reads = Reads(monkeypatch)
-    assert members(data_dir, VALIDATION_ARCHIVE).equals(first)
-    assert len(reads.sizes) < 50
-
-
-def test_slow_storage_is_read_by_several_threads(data_dir, monkeypatch):
+def test_slow_storage_is_read_by_several_threads(data_dir, reads):
     builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
     validation = builder.config.plan.splits["validation"]
     rows = validation.rows[:4_000]
-    reads = Reads(monkeypatch, seconds=0.005)
+    reads.start(seconds=0.005)
     assert sum(len(batch.rows) for batch in batches.read_batches(validation.reader, rows)) == len(rows)
     assert 8 <= reads.most_at_once <= batches.THREADS
 
 
 @pytest.mark.skipif(VERSION < (2, 20), reason="datasets 2.19 has no state_dict")
-def test_streaming_resumes_without_reading_again(data_dir, monkeypatch):
+def test_streaming_resumes_without_reading_again(data_dir, reads):
     stream = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train")
     stream = stream.cast_column("image", datasets.Image(decode=False))
     names = []
@@ -112,7 +106,7 @@ def test_streaming_resumes_without_reading_again(data_dir, monkeypatch):
     again = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train")
     again = again.cast_column("image", datasets.Image(decode=False))
     again.load_state_dict(state)
-    reads = Reads(monkeypatch)
+    reads.start()
     assert [row["file_name"] for row in itertools.islice(again, 110)] == names[150:]
     # Up to the end of the third shard, of which the first have 101 rows; datasets may note its state some rows late.
     assert len(reads.sizes) <= 303 - 150 + 5

@@ -37,8 +37,6 @@ def summed(field):
     return bytes(block) + padded(b"x")
 
 
-# ------------------------------------------------------------------------------------- read like tarfile
-
 READ = {  # what test_tar_fuzz.py does not make
     "size of nothing": sized(b"", 0),
     "checksum in base 256": summed("base 256"),
@@ -67,9 +65,6 @@ def test_valid_members_are_read_like_tarfile(case, write_archive):
 def test_end_blocks_may_be_absent_or_followed_by_other_data(end, write_archive):
     path = write_archive(member(b"a", b"abc"), member(b"b"), end)
     assert found(path) == by_tarfile(path) == [("a", 0, 3), ("b", 1024, 0)]
-
-
-# --------------------------------------------------------------------------------------------- refused
 
 
 def extended(name, form, size=0):
@@ -135,9 +130,6 @@ def test_huge_image_is_left_out_without_using_memory(write_archive, tmp_path):
             rows(tmp_path, on_missing="error")
 
 
-# ------------------------------------------------------------------------------- duplicates and bounds
-
-
 @pytest.mark.filterwarnings("ignore:.*left out")
 def test_last_duplicate_member_wins_with_one_warning(write_archive, tmp_path):
     names, colours = [IMAGES[0], IMAGES[1], "folder/" + IMAGES[0], IMAGES[0]], ["red", "blue", "green", "white"]
@@ -184,8 +176,6 @@ def test_nothing_is_written_outside_the_caches(write_archive, tmp_path, monkeypa
     kept = set(os.listdir(os.path.dirname(index))) - kept_before
     assert kept <= {os.path.basename(index), os.path.basename(index) + ".lock"}
 
-
-# ------------------------------------------------------------------------------------- tars of class tars
 
 CLASSES = [b"n01440764", b"n01443537", b"n01484850", b"n01491361"]
 
@@ -258,20 +248,6 @@ def test_invalid_class_tar_is_refused(write_archive):
     assert len(found(too_short)) == 1
 
 
-def test_last_duplicate_class_tar_wins(write_archive):
-    first, second = (
-        member(b"n01440764.tar", b"".join(member(b"n01440764_%d.JPEG" % k, b"x") for k in names) + END)
-        for names in ((1, 2), (2, 3))
-    )
-    path = write_archive(first, second, END)
-    with pytest.warns(UserWarning, match="has 1 duplicate member names; the last one wins"):
-        places = [entry[:2] for entry in found(path)]
-    assert places == [("n01440764_2.JPEG", len(first) + BLOCK), ("n01440764_3.JPEG", len(first) + 3 * BLOCK)]
-
-
-# ------------------------------------------------------------------------------ class tars in a folder
-
-
 def write_class_tars(folder, wnids, changed=None):
     """Class tars of two images; ``changed`` is {wnid: members} of others."""
     for wnid in wnids:
@@ -306,9 +282,6 @@ def test_open_files_stay_below_the_limit_of_the_system(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", noted)
     assert sorted(row["file_name"] for row in stream(tmp_path, **options)["train"]) == sorted(options["train_list"])
     assert len(descriptors) < 100
-
-
-# ----------------------------------------------------------------------------------- AppleDouble members
 
 
 def apple_double(*members):

@@ -25,8 +25,6 @@ pytestmark = [pytest.mark.once, pytest.mark.usefixtures("time_limit")]
 hypothesis.configuration.set_hypothesis_home_dir(os.path.join(os.environ["HF_HOME"], "hypothesis"))
 FUZZ = {"derandomize": True, "database": None, "deadline": None}
 
-# ------------------------------------------------------------------------------------- any archive
-
 
 class Refused(Exception):
     """CPython's ``tarfile`` refuses a tar, or stops silently at garbage."""
