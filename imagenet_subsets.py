@@ -54,8 +54,6 @@ SUBSETS = {  # config -> split -> list
 }
 CUSTOM = {"train": "train_list", "validation": "validation_list"}  # split -> option that gives the user's list
 UNLABELED = ("1pct", "10pct")  # configs that can have a split of all other training images
-OPTIONS = {"label_names": ("wnid", "words"), "on_missing": ("error", "skip"), "image_bytes": ("benchmark", "archive")}
-LISTS_OF_CUSTOM = "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
 ImageList = str | os.PathLike[str] | Iterable[Any]
 
 # -------------------------------------------------------------------------------------- the configs
@@ -82,7 +80,9 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
     @functools.cached_property
     def plan(self) -> "Plan":
         """The plan that follows from the options, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows."""
-        self._check_options()
+        if self.unlabeled and self.name not in UNLABELED:
+            raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
+        check_options(self, list(self._possible_subset()))
         own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
         return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing, self.columns())
 
@@ -126,26 +126,6 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
         options = {name: getattr(self, name) for name in ImagenetSubsetsConfig.__annotations__}
         return {name: value for name, value in options.items() if value != getattr(ImagenetSubsetsConfig, name)}
 
-    def _check_options(self) -> None:
-        custom = self.name == "custom"
-        for name, allowed in OPTIONS.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r:.200} is not known; choose one of {list(allowed)}.")
-        if self.unlabeled and self.name not in UNLABELED:
-            raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
-        if (self.validation_list and not self.train_list) or (self.train_list and not custom):
-            raise ValueError(LISTS_OF_CUSTOM)
-        if custom and not self.train_list and self.data_dir is not None:  # else only the description is asked for
-            raise ValueError(LISTS_OF_CUSTOM)
-        if self.real_labels not in (True, False):
-            raise ValueError(f"real_labels={self.real_labels!r:.200}: expected True or False.")
-        splits, known = self.splits, list(self._possible_subset())
-        if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(known)):
-            also = " 'unlabeled' is one with unlabeled=True." if "unlabeled" in str(splits) else ""
-            raise ValueError(f"splits={splits!r:.200}: expected a list out of {known}, those of {self.name!r}.{also}")
-        if self.classes is not None and any(of_list.name == "test" for of_list in self._subset().values()):
-            raise ValueError("The official test images have no labels, so classes=... cannot choose: leave out 'test'.")
-
     def _possible_subset(self) -> "dict[str, SplitList]":
         """All splits that this config can have, and their lists; ``test`` of ``lt`` is not the official test set."""
         names = dict(SUBSETS.get(self.name, CUSTOM))
@@ -164,7 +144,10 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
         possible = self._possible_subset().items()
         if self.splits is None:
             return {split: of_list for split, of_list in possible if of_list.name != "test"}
-        return {split: of_list for split, of_list in possible if split in self.splits}
+        subset = {split: of_list for split, of_list in possible if split in self.splits}
+        if self.classes is not None and any(of_list.name == "test" for of_list in subset.values()):
+            raise ValueError("The official test images have no labels, so classes=... cannot choose: leave out 'test'.")
+        return subset
 
 
 # -------------------------------------------------------- finds the reader of a clone that is not installed
@@ -208,7 +191,14 @@ with _reader_importable():
     from imagenet_reader.facts import ArchiveError
     from imagenet_reader.files import as_utf_8, check_space, unused_cache
     from imagenet_reader.hf.builder import TableBuilder, is_small_dataset, without_empty_columns
-    from imagenet_reader.hf.options import check_config_name, check_data_dir, check_names, check_num_proc, check_split
+    from imagenet_reader.hf.options import (
+        check_config_name,
+        check_data_dir,
+        check_names,
+        check_num_proc,
+        check_options,
+        check_split,
+    )
     from imagenet_reader.hf.select import select_splits
     from imagenet_reader.index.kept import index_path
     from imagenet_reader.io.paths import normalize_data_dir
@@ -471,7 +461,7 @@ def select(
     name = "1pct" if name is None else name
     check_config_name(name, [*SUBSETS, "custom"])
     if name == "custom" and train_list is None:
-        raise ValueError(LISTS_OF_CUSTOM)
+        raise ValueError("The config 'custom' needs train_list=...")
     options |= {option: as_given(options[option]) for option in CUSTOM.values()}
     config = ImagenetSubsetsConfig(name=name, version=ROWS_VERSION, **options)
     return select_splits(dataset, config.plan, config.info(), split)

@@ -138,43 +138,30 @@ def published_labels(classes: str | Sequence[str] | None) -> tuple[int, ...] | N
     """The published labels of the classes that the option ``classes`` names, ascending; ``None`` for all classes."""
     if classes is None:
         return None
-    if isinstance(classes, str):
-        classes = read_class_set(_known_name(classes))
-    if not isinstance(classes, (list, tuple)) or not classes:
-        raise ValueError(f"classes={classes!r:.200}: expected {_expected()}.")
     label_of = label_of_wnid()
+    wnid_of = {word.lower(): wnid for wnid, words in read_classes() for word in words.split(", ")}
+    expected = f"one of {list(CLASS_SETS)}, or a list of wnids such as ['n01440764']"
+    if isinstance(classes, str) and classes not in CLASS_SETS:
+        one = classes if classes in label_of else wnid_of.get(classes.lower())
+        nearest = difflib.get_close_matches(classes, CLASS_SETS, n=1)
+        advice = f"Did you mean {nearest[0]!r}?" if nearest else f"Expected {expected}."
+        advice = f"For one class, pass classes=[{one!r}]." if one else advice
+        raise ValueError(f"classes={classes!r:.200} is not the name of a published set of classes. {advice}")
+    if isinstance(classes, str):
+        classes = read_class_set(classes)
+    if not isinstance(classes, (list, tuple)) or not classes:
+        raise ValueError(f"classes={classes!r:.200}: expected {expected}.")
     unknown = [wnid for wnid in classes if not isinstance(wnid, str) or wnid not in label_of]
     if unknown:
-        wnids = _wnid_of_word()
-        shown = [f"{word} (pass {wnid!r})" if (wnid := wnids.get(str(word).lower())) else word for word in unknown]
+        shown = [f"{word} (pass {wnid!r})" if (wnid := wnid_of.get(str(word).lower())) else word for word in unknown]
         raise ValueError(
             f"classes: {len(unknown):,} of {len(classes):,} are not among the 1,000 wnids: {shorten(shown)}. "
             "imagenet_reader.lists.read_classes() has all, with their words."
         )
-    twice = [wnid for wnid, count in collections.Counter(classes).items() if count > 1]
-    if twice:
+    if len(set(classes)) < len(classes):
+        twice = [wnid for wnid, count in collections.Counter(classes).items() if count > 1]
         raise ValueError(f"classes: expected each wnid once, but these are repeated: {shorten(twice)}.")
     return tuple(sorted(label_of[wnid] for wnid in classes))
-
-
-def _known_name(name: str) -> str:
-    if name in CLASS_SETS:
-        return name
-    wnid = name if name in label_of_wnid() else _wnid_of_word().get(name.lower())
-    if wnid is not None:
-        raise ValueError(f"classes={name!r}: expected {_expected()}. For one class, pass classes=[{wnid!r}].")
-    nearest = difflib.get_close_matches(name, CLASS_SETS, n=1)
-    advice = f"Did you mean {nearest[0]!r}?" if nearest else f"Expected {_expected()}."
-    raise ValueError(f"classes={name!r:.200} is not the name of a published set of classes. {advice}")
-
-
-def _wnid_of_word() -> dict[str, str]:
-    """Word for a class, in lower case -> wnid."""
-    return {word.lower(): wnid for wnid, words in read_classes() for word in words.split(", ")}
-
-
-def _expected() -> str:
-    return f"one of {list(CLASS_SETS)}, or a list of wnids such as ['n01440764']"
 
 
 def of_classes(images: Images, classes: tuple[int, ...] | None) -> Images:

@@ -1,15 +1,7 @@
 """Build a folder that is a complete dataset repository for the Hub: Parquet shards and a card.
 
-There is one folder per config, and one each for the official validation and test images, shared by all configs::
-
-    README.md                                             the card, written last: a folder without it is unfinished
-    1pct/train-00000-of-00003.parquet
-    1pct/unlabeled-00000-of-00278.parquet
-    lt/train-00000-of-00026.parquet
-    lt/validation-00000-of-00005.parquet
-    custom/train-00000-of-00001.parquet
-    ilsvrc2012_validation/validation-00000-of-00014.parquet
-    ilsvrc2012_test/test-00000-of-00027.parquet
+There is one folder per config, such as ``1pct/train-00000-of-00003.parquet``, and one each for the official validation
+and test images, shared by all configs. ``README.md``, the card, is written last: a folder without it is unfinished.
 
 The rows of each shard depend only on the lists and the sizes of the images, so the same archives give the same bytes,
 whichever threads and hosts write them. A shard is written under a temporary name and renamed once it is on disk.
@@ -28,7 +20,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +39,7 @@ from imagenet_reader.io.paths import normalize_data_dir
 from imagenet_reader.layouts.base import IMAGE_SETS
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.log import progress_bar
-from imagenet_reader.reading.batches import Reader, read_batches
+from imagenet_reader.reading.batches import read_batches
 from imagenet_reader.rows import Rows
 from imagenet_subsets_tools.card import IMAGE_BYTES, Part, write_card
 
@@ -57,21 +49,18 @@ SHARED = {"validation": "ilsvrc2012_validation", "test": "ilsvrc2012_test"}  # l
 CONFIGS = (*imagenet_subsets.SUBSETS, "custom")
 FOLDERS = (*CONFIGS, *SHARED.values())
 SPLITS = "train", "validation", "unlabeled", "test"
+Options = dict[str, dict[str, Any]]  # of ``ImagenetSubsetsConfig``, by config
 
 _SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
 _TEMPORARY = re.compile(rf"({_SHARD_PATH.pattern}|README\.md)\..*(tmp|unfinished)")  # up to 2.0, .unfinished
 _LOCK = Path(".cache", "huggingface", "imagenet_subsets.lock")  # neither uploaded by huggingface_hub nor loaded
 _MARK = b"imagenet_subsets.mark"  # in the metadata of a shard
 _MARK_VERSION = "1"  # part of the mark; increased when shards are written differently
-_LONGEST_REASON = 1500  # characters of an error
 _PLANNING = threading.Lock()
 
 
 class BuildError(OSError):
     """A folder could not be built. The message says which shard failed, on which host, why, and what to do."""
-
-
-_NAMED = ArchiveError, BuildError  # what threads and workers raise; other errors are those of the executor
 
 
 def build_parquet(
@@ -102,26 +91,18 @@ def build_parquet(
         num_proc: number of threads that write shards, 1 by default.
         executor: a ``concurrent.futures.Executor`` that writes the shards, instead of ``num_proc``. Its workers may run
             on other hosts, which need this package and both folders at the same paths. It is not shut down.
-        label_names: as for ``load_dataset``.
-        splits: as for ``load_dataset``; each config gets those that it has.
-        unlabeled: as for ``load_dataset``; for ``1pct`` and ``10pct``.
-        train_list: path of a list, as for ``load_dataset``; for ``custom``.
-        validation_list: the same.
-        classes: as for ``load_dataset``.
-        real_labels: as for ``load_dataset``; the splits of a config have the same columns, so training splits have this
-            one, too, without values.
+        label_names, classes: as for ``load_dataset``.
+        splits, unlabeled: the same; each config gets those that it has.
+        train_list, validation_list: paths of lists, for ``custom``.
+        real_labels: as for ``load_dataset``, but training splits have this column, too, without values.
 
     Returns:
         ``Path``: ``output_dir``.
 
     Raises:
-        FileNotFoundError: an archive does not exist.
         FileExistsError: the folder holds a config that is not in ``configs``, or the source images.
-        imagenet_subsets.ArchiveError: an archive is not as expected, or lacks images.
-        BuildError: another build of the folder is running, or a shard could not be written; finished shards are kept
-            for the next build.
-        OSError: the disk has too little space.
-        ValueError: a config or another argument is invalid.
+        BuildError: another build of the folder is running, or a shard could not be written; the next build continues.
+        OSError, ArchiveError, ValueError: as ``imagenet_subsets.load_dataset``; the disk has too little space.
 
     Example:
 
@@ -131,7 +112,11 @@ def build_parquet(
     output_dir = Path(output_dir)
     configs = [configs] if isinstance(configs, str) else list(dict.fromkeys(configs))
     _check_arguments(output_dir, configs, num_proc, executor)
-    own_lists = {"train_list": _absolute(train_list), "validation_list": _absolute(validation_list)}
+    own_lists = {
+        option: os.path.abspath(os.path.expanduser(path))
+        for option, path in (("train_list", train_list), ("validation_list", validation_list))
+        if path is not None
+    }
     columns = {"label_names": label_names, "classes": classes, "real_labels": real_labels}
     options = _options_of(configs, columns, splits, unlabeled, own_lists)
     recipe = Recipe(normalize_data_dir(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
@@ -146,10 +131,9 @@ def build_parquet(
     }
     with _only_build_of(output_dir):
         _refuse_other_configs(output_dir, configs)
-        _remove_temporary_files(output_dir)
-        _remove_stale_shards(output_dir, configs, shards)
+        _remove_old_files(output_dir, shards)
         _write_missing(output_dir, recipe, shards.values(), num_proc or 1, executor)
-        _remove_temporary_files(output_dir)  # those of workers that were killed
+        _remove_old_files(output_dir, shards)  # those of workers that were killed
         write_card(output_dir, plan, own_lists)
     return output_dir
 
@@ -160,8 +144,7 @@ def build_parquet(
 def _check_arguments(
     output_dir: Path, configs: list[str], num_proc: int | None, executor: concurrent.futures.Executor | None
 ) -> None:
-    unknown = [config for config in configs if config not in CONFIGS]
-    if unknown or not configs:
+    if not configs or not set(configs) <= set(CONFIGS):
         raise ValueError(f"configs={configs!r:.200}: expected one or more of {list(CONFIGS)}.")
     check_num_proc(num_proc)
     if num_proc is not None and executor is not None:
@@ -171,59 +154,49 @@ def _check_arguments(
         raise ValueError(f"output_dir={path!r}: datasets treats [...] in a path as a pattern. Rename the folder.")
 
 
-def _absolute(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else os.path.abspath(os.path.expanduser(path))
-
-
 def _options_of(
     configs: list[str],
     columns: dict[str, Any],
     splits: Sequence[str] | None,
     unlabeled: bool,
-    own_lists: dict[str, str | None],
-) -> dict[str, dict[str, Any]]:
+    own_lists: dict[str, str],
+) -> Options:
     """The options of each config: those of ``load_dataset`` that it has."""
-    with_unlabeled = set(configs) & set(imagenet_subsets.UNLABELED)
+    with_unlabeled = set(configs) & set(imagenet_subsets.UNLABELED) if unlabeled else set()
     if unlabeled and not with_unlabeled:
         raise ValueError(f"unlabeled=True is for {list(imagenet_subsets.UNLABELED)}; configs={configs!r} has neither.")
-    if any(own_lists.values()) and "custom" not in configs:
+    if own_lists and "custom" not in configs:
         raise ValueError(f"train_list and validation_list are for the config 'custom'; configs={configs!r} lacks it.")
-    options = {config: dict(columns) for config in configs}
+    options = {config: columns | (own_lists if config == "custom" else {}) for config in configs}
+    possible = {config: {*imagenet_subsets.SUBSETS.get(config, imagenet_subsets.CUSTOM), "test"} for config in configs}
     for config in with_unlabeled:
-        options[config]["unlabeled"] = unlabeled
-    if "custom" in configs:
-        options["custom"].update(own_lists)
-    if splits is not None:
-        _choose_splits(options, list(splits))
+        options[config]["unlabeled"] = True
+        possible[config].add("unlabeled")
+    if splits is None:
+        return options
+    known = set().union(*possible.values())
+    if not splits or not set(splits) <= known:
+        raise ValueError(f"splits={list(splits)!r:.200}: expected splits of {configs}: {sorted(known)}.")
+    for config in configs:
+        chosen = [split for split in splits if split in possible[config]]
+        if not chosen:
+            raise ValueError(
+                f"splits={list(splits)!r:.200}: {config!r} has none of them, only {sorted(possible[config])}."
+            )
+        options[config]["splits"] = chosen
     return options
 
 
-def _choose_splits(options: dict[str, dict[str, Any]], splits: list[str]) -> None:
-    possible = {
-        config: {*imagenet_subsets.SUBSETS.get(config, imagenet_subsets.CUSTOM), "test"}
-        | ({"unlabeled"} if chosen.get("unlabeled") else set())
-        for config, chosen in options.items()
-    }
-    known = set().union(*possible.values())
-    if not splits or not set(splits) <= known:
-        raise ValueError(f"splits={splits!r:.200}: expected splits of {list(options)}: {sorted(known)}.")
-    for config, chosen in options.items():
-        chosen["splits"] = [split for split in splits if split in possible[config]]
-        if not chosen["splits"]:
-            raise ValueError(f"splits={splits!r:.200}: {config!r} has none of them, only {sorted(possible[config])}.")
-
-
 def _refuse_image_folders(output_dir: Path, data_dir: str) -> None:
-    listing = Listing()
+    listing, written = Listing(), os.path.realpath(output_dir)
     layouts = (find_layout(name, data_dir, listing) for name in IMAGE_SETS)
     images = [os.path.realpath(layout.path) for layout in layouts if layout is not None and os.path.isdir(layout.path)]
-    for written in (output_dir, *(output_dir / folder for folder in FOLDERS)):
-        path = os.path.realpath(written)
-        if path == os.path.realpath(data_dir) or any(os.path.commonpath([path, folder]) == folder for folder in images):
-            raise FileExistsError(
-                f"{written} is, or is in, the folder that the images are read from, {data_dir}; the files would be "
-                "mixed up. Build into another folder."
-            )
+    inside = any(os.path.commonpath([written, folder]) == folder for folder in images)
+    if inside or written == os.path.realpath(data_dir):
+        raise FileExistsError(
+            f"{output_dir} is, or is in, the folder that the images are read from, {data_dir}; the files would be "
+            "mixed up. Build into another folder."
+        )
 
 
 def _refuse_other_configs(output_dir: Path, configs: list[str]) -> None:
@@ -259,22 +232,15 @@ def _only_build_of(output_dir: Path) -> Iterator[None]:
         ) from None
 
 
-def _remove_temporary_files(output_dir: Path) -> None:
-    """Delete what killed builds and workers have left."""
-    for pattern in ("README.md.*", *(f"{folder}/*.parquet.*" for folder in FOLDERS)):
-        for path in output_dir.glob(pattern):
-            if _TEMPORARY.fullmatch(path.relative_to(output_dir).as_posix()):
-                path.unlink(missing_ok=True)
-
-
-def _remove_stale_shards(output_dir: Path, configs: list[str], shards: dict[str, "Shard"]) -> None:
-    """Delete shards of earlier builds that are no longer used."""
-    for folder in (*configs, *SHARED.values()):
-        for path in (output_dir / folder).glob("*.parquet"):
-            name = f"{folder}/{path.name}"
-            if _SHARD_PATH.fullmatch(name) and name not in shards:
-                (output_dir / "README.md").unlink(missing_ok=True)
-                path.unlink()
+def _remove_old_files(output_dir: Path, shards: dict[str, "Shard"]) -> None:
+    """Delete the temporary files of killed builds, and shards of earlier builds that are no longer used."""
+    for path in [*output_dir.glob("README.md.*"), *output_dir.glob("*/*.parquet*")]:
+        name = path.relative_to(output_dir).as_posix()
+        if _SHARD_PATH.fullmatch(name) and name not in shards:
+            (output_dir / "README.md").unlink(missing_ok=True)
+            path.unlink()
+        elif _TEMPORARY.fullmatch(name):
+            path.unlink(missing_ok=True)
 
 
 def _write_missing(
@@ -291,59 +257,39 @@ def _write_missing(
     if not missing:
         return
     (output_dir / "README.md").unlink(missing_ok=True)
-    with progress_bar("Writing Parquet", total) as bar:
-        if executor is not None:
-            _write_all(missing, output_dir, lambda *task: executor.submit(write_shard, recipe, *task), bar.update)
-            _wait_until_visible(missing, output_dir)
-            return
-        stop = threading.Event()
-        with concurrent.futures.ThreadPoolExecutor(num_proc) as pool:
-            try:
-                _write_all(
-                    missing,
-                    output_dir,
-                    lambda *task: pool.submit(write_shard, recipe, *task, stop),  # type: ignore[call-arg]
-                    bar.update,
-                )
-            finally:
-                stop.set()  # after an error or Ctrl-C, abandon the shards that are being written
-
-
-def _write_all(
-    shards: list["Shard"],
-    output_dir: Path,
-    submit: Callable[..., "concurrent.futures.Future[int]"],
-    done: Callable[[int], object],
-) -> None:
-    """Write shards, and call ``done`` with the image bytes of each."""
-    folder = os.path.abspath(output_dir)
+    folder, stop = os.path.abspath(output_dir), threading.Event()
+    task = write_shard if executor is not None else functools.partial(write_shard, stop=stop)
     futures: dict[concurrent.futures.Future[int], Shard] = {}
-    try:
-        for shard in shards:
-            with _naming_shard(shard.path, folder, unless=_NAMED):
-                futures[submit(shard.config, shard.split, shard.path, shard.mark, folder)] = shard
-        for future in concurrent.futures.as_completed(futures):
-            with _naming_shard(futures[future].path, folder, unless=_NAMED):
-                done(future.result())
-    finally:
-        for future in futures:
-            future.cancel()
+    with contextlib.ExitStack() as context:
+        bar = context.enter_context(progress_bar("Writing Parquet", total))
+        pool = executor or context.enter_context(concurrent.futures.ThreadPoolExecutor(num_proc))
+        try:
+            for shard in missing:
+                future = pool.submit(task, recipe, shard.config, shard.split, shard.path, shard.mark, folder)
+                futures[future] = shard
+            for future in concurrent.futures.as_completed(futures):
+                shard = futures[future]
+                bar.update(future.result())
+        except (ArchiveError, BuildError):
+            raise
+        except Exception as error:  # the executor's
+            raise _naming_shard(error, shard.path, folder) from error
+        finally:
+            stop.set()  # after an error or Ctrl-C, abandon the shards that are being written
+            for future in futures:
+                future.cancel()
+    if executor is not None:
+        _wait_until_visible(missing, output_dir)
 
 
-@contextlib.contextmanager
-def _naming_shard(path: str, output_dir: str, unless: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Name the shard and the host in any error, such as a full disk, a killed process or a missing package."""
-    try:
-        yield
-    except unless:
-        raise
-    except Exception as error:
-        reason = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
-        reason = " ".join(reason.split()).rstrip(".: ")[:_LONGEST_REASON]
-        raise (ArchiveError if isinstance(error, ArchiveError) else BuildError)(
-            f"{output_dir}/{path} could not be written on host {socket.gethostname()}: {reason}. "
-            "Finished shards are kept: fix the problem and run the build again."
-        ) from error
+def _naming_shard(error: Exception, path: str, output_dir: str) -> OSError | ValueError:
+    """Any error, such as a full disk, a killed process or a missing package, with the shard and the host."""
+    reason = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
+    return (ArchiveError if isinstance(error, ArchiveError) else BuildError)(
+        f"{output_dir}/{path} could not be written on host {socket.gethostname()}: "
+        f"{' '.join(reason.split()).rstrip('.: '):.1500}. Finished shards are kept: fix the problem and run the build "
+        "again."
+    )
 
 
 def _wait_until_visible(shards: list["Shard"], output_dir: Path) -> None:
@@ -366,25 +312,16 @@ def _wait_until_visible(shards: list["Shard"], output_dir: Path) -> None:
 class Recipe:
     """Everything that determines the rows of a build, small enough to be sent with each shard.
 
-    Attributes:
-        data_dir: absolute path of the folder that holds the images.
-        options: the options of each config, for ``imagenet_subsets.ImagenetSubsetsConfig``.
-        shard_bytes: see ``Part``.
-        build: a unique id, so that workers do not reuse a plan cached by an earlier build.
+    ``build`` is a unique id, so that workers do not reuse a plan cached by an earlier build.
     """
 
     data_dir: str
-    options: dict[str, dict[str, Any]] = dataclasses.field(hash=False)
+    options: Options = dataclasses.field(hash=False)
     shard_bytes: int
     build: str
 
     def parts(self, config: str) -> dict[str, Part]:
-        """The splits of a config. Computed once per process, from the cached index or a new one.
-
-        Raises:
-            OSError: an archive does not exist or cannot be read.
-            ValueError: an archive or an option is not as expected.
-        """
+        """The splits of a config, planned once per process."""
         with _PLANNING:  # one thread plans; the others wait and reuse its result
             return _parts(self, config)
 
@@ -403,14 +340,7 @@ def _parts(recipe: Recipe, config: str) -> dict[str, Part]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shard:
-    """A shard and its rows.
-
-    Attributes:
-        path: its path, relative to the output folder.
-        config: a config that contains it; several may share it.
-        split: the split of the config.
-        part: the ``Part`` that it belongs to.
-    """
+    """A shard, at a path relative to the output folder, its part, and one of the configs and splits that have it."""
 
     path: str
     config: str
@@ -445,15 +375,12 @@ class Shard:
 
     def is_finished(self, output_dir: Path) -> bool:
         """Whether it also has the right images: its first and last row groups equal those of the archive now."""
-        groups, reader, schema = self.groups, self.part.images.reader, self.part.features.arrow_schema
         if not self.has_mark(output_dir):
             return False
         try:
             with pq.ParquetFile(output_dir / self.path) as file:
-                return all(
-                    file.read_row_group(k).equals(next(_tables(reader, [groups[k]], schema)))
-                    for k in {0, len(groups) - 1}
-                )
+                ends = {0, len(self.groups) - 1}
+                return all(file.read_row_group(k).equals(next(_tables(self.part, [self.groups[k]]))) for k in ends)
         except (OSError, pa.ArrowException):
             return False
 
@@ -463,40 +390,27 @@ def write_shard(
 ) -> int:
     """Write a shard unless it is finished, on any host: the rows are not sent, but planned from the recipe.
 
-    Args:
-        recipe: that of the build.
-        config, split, path, mark: those of the ``Shard``.
-        output_dir: absolute path of the output folder.
-        stop: once it is set, the shard is abandoned.
-
-    Returns:
-        The bytes of its images.
-
-    Raises:
-        ArchiveError: an archive is not as expected, or differs from that of the build.
-        BuildError: the shard could not be written.
+    Once ``stop`` is set, the shard is abandoned. Returns the bytes of its images.
     """
-    with _naming_shard(path, output_dir):
-        try:
-            part = recipe.parts(config)[split]
-        except (OSError, ValueError) as error:
-            raise ArchiveError(f"{error} Every host needs the same files at {recipe.data_dir}.") from error
-        shard = Shard(path, config, split, part)
-        if path not in part.shards or shard.mark != mark:
+    try:
+        shard = Shard(path, config, split, recipe.parts(config)[split])
+        if path not in shard.part.shards or shard.mark != mark:
             raise ArchiveError(
                 f"{recipe.data_dir} gives different rows here than where the build was called. Every host needs the "
                 "same archives and lists at the same path."
             )
         if not shard.is_finished(Path(output_dir)):  # a worker may run a task again
-            _write(shard, Path(output_dir), stop or threading.Event())
+            _write(shard, Path(output_dir, path), stop or threading.Event())
         return shard.image_bytes
+    except Exception as error:
+        raise _naming_shard(error, path, output_dir) from error
 
 
-def _write(shard: Shard, output_dir: Path, stop: threading.Event) -> None:
-    path, schema, image_bytes = output_dir / shard.path, shard.part.features.arrow_schema, 0
+def _write(shard: Shard, path: Path, stop: threading.Event) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    schema, image_bytes = shard.part.features.arrow_schema, 0
     with write_atomically(path) as written, pq.ParquetWriter(written, schema, **_writer_options()) as writer:
-        for table in _tables(shard.part.images.reader, shard.groups, schema):
+        for table in _tables(shard.part, shard.groups):
             if stop.is_set():
                 raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
             writer.write_table(table)
@@ -504,9 +418,10 @@ def _write(shard: Shard, output_dir: Path, stop: threading.Event) -> None:
         writer.add_key_value_metadata({_MARK: shard.mark, IMAGE_BYTES: str(image_bytes)})
 
 
-def _tables(reader: Reader, groups: list[Rows], schema: pa.Schema) -> Iterator[pa.Table]:
+def _tables(part: Part, groups: list[Rows]) -> Iterator[pa.Table]:
     """The rows of each row group."""
-    tables = (batch.table() for batch in read_batches(reader, np.concatenate(groups)))
+    schema = part.features.arrow_schema
+    tables = (batch.table() for batch in read_batches(part.images.reader, np.concatenate(groups)))
     # Copies, because the next batch reuses the buffer.
     batches = (table.take(np.arange(len(table))) for table in tables)
     ahead = schema.empty_table()

@@ -23,35 +23,23 @@ from imagenet_reader.text import format_bytes, shorten
 from imagenet_subsets_tools.check import text_table
 
 _BUILDER = "imagenet_subsets"  # in the dataset_info.json of our datasets
-_CACHED_TAR = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{16}\.tar")
-_INDEX = re.compile(r"[0-9a-f]{16}\.index")
-_UNFINISHED = re.compile(r"([0-9a-f]{16})(?:-[0-9a-f]{16}){0,2}(\.index|\.tar)\.tmp")
+# An index, the images of a tar.gz, or an unfinished one; its lock is named by the first digest and the suffix.
+_FILE = re.compile(r"([0-9a-f]{16})(-[0-9a-f]{16}){0,2}(\.index|\.tar)(\.tmp)?")
 _UNKNOWN = "?"  # not recorded by versions before 2.0.0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Entry:
-    """One removable entry.
+    """One removable entry."""
 
-    Attributes:
-        name: the config, ``index``, ``images`` or ``unfinished``, and a digest of the path.
-        path: the folder of a dataset, or a file.
-        archives: paths of the archives or folders that it was made from; ``None`` if unknown.
-        options: for a dataset, the options that differ from their defaults; ``None`` if unknown.
-        used: time of the last use, or of creation if uses are not recorded, in seconds since 1970.
-        lock: the lock that a process holds while writing it.
-        beside: files to remove with it, such as locks; some may not exist.
-        parents: the folders above it, to remove if they become empty.
-    """
-
-    name: str
-    path: Path
-    archives: list[str] | None
-    options: dict[str, Any] | None
-    used: float
-    lock: Path
-    beside: list[Path]
-    parents: list[Path]
+    name: str  # the config, "index", "images" or "unfinished", and a digest of the path
+    path: Path  # the folder of a dataset, or a file
+    archives: list[str] | None  # paths of the archives or folders that it was made from; None if unknown
+    options: dict[str, Any] | None  # of a dataset, those that differ from their defaults; None if unknown
+    used: float  # the last use, or the creation if uses are not recorded, in seconds since 1970
+    lock: Path  # what a process holds while writing it
+    beside: list[Path]  # files to remove with it, such as locks; some may not exist
+    parents: list[Path] = dataclasses.field(default_factory=list)  # folders to remove if they become empty
 
     @property
     def size(self) -> int:
@@ -64,10 +52,7 @@ def list_cache(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
     """List the cache entries: datasets first, then other files, each most recently used first.
 
     Args:
-        cache_dir: the ``cache_dir`` of ``load_dataset``; by default the cache of ``datasets``.
-
-    Raises:
-        OSError: a folder cannot be read.
+        cache_dir: that of ``load_dataset``; by default the cache of ``datasets``.
 
     Example:
 
@@ -80,11 +65,8 @@ def list_cache(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
     entries = [_dataset(root, folder) for folder in folders if _is_ours(folder)]
     folder = Path(index_folder())
     files = list(folder.iterdir()) if folder.is_dir() else []
-    tars = [path for path in files if _CACHED_TAR.fullmatch(path.name)]
-    of_tars = {Path(index_path(path)).name for path in tars}
-    entries += map(_images, tars)
-    entries += [_index(path) for path in files if _INDEX.fullmatch(path.name) and path.name not in of_tars]
-    entries += [_unfinished(path) for path in files if _UNFINISHED.fullmatch(path.name)]
+    of_tars = {Path(index_path(path)).name for path in files if path.suffix == ".tar"}
+    entries += [_file(path) for path in files if _FILE.fullmatch(path.name) and path.name not in of_tars]
     return sorted(entries, key=lambda entry: (entry.path.is_file(), -entry.used))
 
 
@@ -106,36 +88,25 @@ def _dataset(root: Path, folder: Path) -> Entry:
     beside = [lock, Path(f"{finished}.incomplete_info.lock"), root / f"{finished.as_posix().replace('/', '_')}.lock"]
     used = next(path for path in (folder / RECORD, folder / "dataset_info.json") if path.exists()).stat().st_mtime
     parents = [parent for parent in folder.parents if root in parent.parents]
-    return Entry(
-        _name(kind, folder), folder, record.get("archives"), record.get("options"), used, lock, beside, parents
-    )
+    name, archives, options = _name(kind, folder), record.get("archives"), record.get("options")
+    return Entry(name, folder, archives, options, used, lock, beside, parents)
 
 
-def _images(tar: Path) -> Entry:
-    archives: list[str] | None = None
+def _file(file: Path) -> Entry:
+    """The entry of an index, of the images of a tar.gz, or of an unfinished one of these."""
+    kind, archive, index = "index", None, file
     with contextlib.suppress(OSError, tarfile.TarError):
-        origin = origin_of(tar)
-        archives = None if origin is None else [origin]
-    index = Path(index_path(tar))
-    lock = tar.with_name(f"{tar.name.partition('-')[0]}.tar.lock")
-    used = max(path.stat().st_mtime for path in (tar, index) if path.exists())
-    return Entry(_name("images", tar), tar, archives, {}, used, lock, [index, _lock(index), lock], [])
-
-
-def _index(file: Path) -> Entry:
-    used, archives = file.stat().st_mtime, None
-    with contextlib.suppress(OSError):
-        archives = [archive] if (archive := indexed_archive(file)) else None
-    return Entry(_name("index", file), file, archives, {}, used, _lock(file), [_lock(file)], [])
-
-
-def _unfinished(file: Path) -> Entry:
-    lock = _lock(file.with_name(_UNFINISHED.sub(r"\1\2", file.name)))
-    return Entry(_name("unfinished", file), file, None, {}, file.stat().st_mtime, lock, [lock], [])
-
-
-def _lock(file: Path) -> Path:
-    return file.with_name(f"{file.name}.lock")
+        if file.suffix == ".tmp":
+            kind = "unfinished"
+        elif file.suffix == ".tar":
+            kind, index = "images", Path(index_path(file))
+            archive = origin_of(file)
+        else:
+            archive = indexed_archive(file)
+    used = max(path.stat().st_mtime for path in (file, index) if path.exists())
+    lock = file.with_name(_FILE.sub(r"\1\3.lock", file.name))
+    beside = [lock] if index == file else [index, index.with_name(f"{index.name}.lock"), lock]
+    return Entry(_name(kind, file), file, [archive] if archive else None, {}, used, lock, beside)
 
 
 def _name(kind: str, path: Path) -> str:
@@ -154,18 +125,17 @@ def format_entries(entries: list[Entry]) -> str:
     """
     if not entries:
         return "The caches hold no dataset, index or image of imagenet-subsets."
-    head = "name", "options", "size", "last used", "from"
-    lines = text_table("<<><<", [head, *map(_row, entries)])
+    rows = [("name", "options", "size", "last used", "from")]
+    for entry in entries:
+        day = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d")
+        options = _UNKNOWN
+        if entry.options is not None:
+            options = ", ".join(f"{name}={value!r}" for name, value in entry.options.items()) or "-"
+        archives = " ".join(entry.archives or [_UNKNOWN])
+        rows.append((entry.name, options, format_bytes(entry.size), day, archives))
     total = format_bytes(sum(entry.size for entry in entries))
-    return "\n".join([*lines, "", f"{total} in total. To remove some: imagenet-subsets cache --remove NAME ..."])
-
-
-def _row(entry: Entry) -> tuple[str, ...]:
-    day = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d")
-    options = _UNKNOWN
-    if entry.options is not None:
-        options = ", ".join(f"{name}={value!r}" for name, value in entry.options.items()) or "-"
-    return entry.name, options, format_bytes(entry.size), day, " ".join(entry.archives or [_UNKNOWN])
+    advice = f"{total} in total. To remove some: imagenet-subsets cache --remove NAME ..."
+    return "\n".join([*text_table("<<><<", rows), "", advice])
 
 
 def remove(entries: list[Entry], names: list[str]) -> Iterator[str]:
@@ -181,29 +151,27 @@ def remove(entries: list[Entry], names: list[str]) -> Iterator[str]:
     Raises:
         ValueError: no entry has one of these names; then nothing is removed.
         BlockingIOError: a process is writing one of the entries.
-        OSError: an entry cannot be removed.
+
+    Example:
+
+        >>> list(remove(list_cache(), ["1pct-1f6a2c9d"]))
+        ['1pct-1f6a2c9d: removed, 8.2 GB']
     """
     by_name = {entry.name: entry for entry in entries}
     unknown = [name for name in names if name not in by_name]
     if unknown:
         raise ValueError(f"The caches hold no {shorten(unknown)}. They hold: {shorten(list(by_name)) or 'nothing'}.")
-    for name in dict.fromkeys(names):
-        size = format_bytes(by_name[name].size)
-        _remove(by_name[name])
-        yield f"{name}: removed, {size}"
-
-
-def _remove(entry: Entry) -> None:
-    try:
-        with filelock.FileLock(entry.lock, timeout=0):
-            if entry.path.is_dir():
-                shutil.rmtree(entry.path)
-            else:
-                entry.path.unlink(missing_ok=True)
-            for path in entry.beside:
-                path.unlink(missing_ok=True)
-    except filelock.Timeout:
-        raise BlockingIOError(f"{entry.name} is being written by another process: {entry.path}") from None
-    for parent in entry.parents:
-        with contextlib.suppress(OSError):  # it holds other datasets
-            parent.rmdir()
+    for entry in dict.fromkeys(by_name[name] for name in names):
+        size = format_bytes(entry.size)
+        try:
+            with filelock.FileLock(entry.lock, timeout=0):
+                if entry.path.is_dir():
+                    shutil.rmtree(entry.path)
+                for path in (entry.path, *entry.beside):
+                    path.unlink(missing_ok=True)
+        except filelock.Timeout:
+            raise BlockingIOError(f"{entry.name} is being written by another process: {entry.path}") from None
+        for parent in entry.parents:
+            with contextlib.suppress(OSError):  # it holds other datasets
+                parent.rmdir()
+        yield f"{entry.name}: removed, {size}"

@@ -22,12 +22,11 @@ import imagenet_subsets
 from imagenet_reader.files import write_atomically
 from imagenet_reader.lists import CLASS_SETS, SPLIT_FILES, published_labels, read_wnids
 from imagenet_reader.plan import SHARDS, SplitRows
-from imagenet_reader.rows import REAL_LABELS, Columns, file_names
+from imagenet_reader.rows import REAL_LABELS, file_names
 
 IMAGE_BYTES = b"imagenet_subsets.image_bytes"  # in the metadata of a shard
 
 _ROW_GROUP = 100  # approximate rows per row group: 11 MB of images, the most that one random access reads
-_ROW_GROUPS = SHARDS  # a split has a multiple of this, so that nodes and workers get equal parts
 _TITLE = "ImageNet subsets: 1pct, 10pct and LT"
 _TERMS = "https://image-net.org/download.php"
 _SIZES = ((10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
@@ -36,87 +35,25 @@ _REAL_LABELS_TEXT = """\
 - `real_labels`: the ReaL labels (Beyer et al. 2020) of an official validation image, a list that may be empty; null for
   other images.
 """
-
-_TEXT = """\
-# {title}
-
-{description}
-
-| config | split | images | files |
-| --- | --- | ---: | --- |
-{configs}
-
-The official validation images are stored once: every config that contains them lists the same files.
-
-```python
-import datasets
-
-dataset = datasets.load_dataset("<namespace>/<name>", "{first}")
-```
-
-## Rows
-
-- `image`: a JPEG file, decodes to RGB. It equals the file in the archive, byte for byte, except where benchmarks see
-  other pixels than plain decoding gives: the few files in CMYK or PNG are re-encoded as RGB, and an orientation in the
-  metadata is reset.
-- `label`: 0 to {last_label}, the rank among the sorted WordNet ids{labels}.
-- `file_name`: the name in the archive, such as `n01440764_10026.JPEG`.
-{real_labels}
-Training rows are ordered by the SHA-256 of their file names, so that consecutive rows mix the classes. The other rows
-are sorted by file name.
-
-Of the 20,000 validation images of ImageNet-LT, 1,992 are training images of SimCLR's 10 % and 191 of its 1 %.
-
-## How it was built
-
-By imagenet-subsets {version} with datasets {datasets} and pyarrow {pyarrow}, from ILSVRC2012:
-
-| from | layout | images | bytes | SHA-256 of its contents |
-| --- | --- | ---: | ---: | --- |
-{sources}
-
-The contents are sorted lines `<name> <size in bytes>`, one per image used. The subsets contain the images of these
-{published}lists:
-
-| list | rows | SHA-256 | from |
-| --- | ---: | --- | --- |
-{lists}
-
-## License
-
-{license} Keep this repository private unless you have the right to redistribute the images.
-
-## Citation
-
-```bibtex
-{citation}
-```
-"""
+_TEXT = Path(__file__).with_name("card.md")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
-    """The images of one list, and the files that hold them.
+    """The images of one list, in files of ``folder`` whose names begin with ``split``."""
 
-    Attributes:
-        folder: folder of the files, relative to the output folder.
-        split: prefix of the file names.
-        images: the rows and the locations of their images.
-        features: the features of the rows.
-        shard_bytes: image bytes per file, approximate upper limit.
-    """
-
-    folder: str
+    folder: str  # relative to the output folder
     split: str
     images: SplitRows
     features: datasets.Features
-    shard_bytes: int
+    shard_bytes: int  # image bytes per file, approximate upper limit
 
     @functools.cached_property
     def shards(self) -> dict[str, list[np.ndarray]]:
         """The row groups of each file, by its path in the output folder."""
         rows = self.images.rows
-        count = _ROW_GROUPS * max(1, round(len(rows) / _ROW_GROUP / _ROW_GROUPS))
+        # A split has a multiple of 128 row groups, so that nodes and workers get equal parts.
+        count = SHARDS * max(1, round(len(rows) / _ROW_GROUP / SHARDS))
         groups = np.array_split(rows, min(count, len(rows)))
         passed = np.cumsum([group["size"].sum() for group in groups])
         count = int(-(-passed[-1] // self.shard_bytes))
@@ -131,128 +68,104 @@ class Part:
         """A glob for the files. It contains their number, so that files of another build never match."""
         return f"{self.folder}/{self.split}-*-of-{len(self.shards):05d}.parquet"
 
-    def image_bytes(self, output_dir: Path) -> int:
-        """The bytes of all images in the written files; a few images differ from those in the archive."""
-        return sum(int(pq.read_metadata(output_dir / path).metadata[IMAGE_BYTES]) for path in self.shards)
+    def bytes_in_memory(self, output_dir: Path) -> int:
+        """The size of the rows as Arrow tables, as ``datasets`` measures it when loading them.
+
+        Besides the values: a 4-byte offset per value of variable size, and one bit per row, rounded up to bytes in each
+        row group. The images are measured in the files, since a few differ from those in the archive.
+        """
+        rows, columns = self.images.rows, self.images.reader.columns
+        values = sum(int(pq.read_metadata(output_dir / path).metadata[IMAGE_BYTES]) for path in self.shards)
+        values += 2 * int(np.char.str_len(rows["name"]).sum()) + 8 * len(rows)
+        if columns.real_labels:
+            values += columns.beside(file_names(rows), rows["label"])[REAL_LABELS].nbytes
+        bits = sum(-(-len(group) // 8) for groups in self.shards.values() for group in groups)
+        return values + 3 * 4 * len(rows) + bits
 
 
 Plan = dict[str, dict[str, Part]]  # config -> split -> part
 
 
-def write_card(folder: Path, plan: Plan, own_lists: dict[str, str | None]) -> None:
-    """Write the card of a folder whose shards are complete.
-
-    Args:
-        folder: the folder.
-        plan: the parts of each config's splits.
-        own_lists: option name -> path of the user's own list.
-    """
+def write_card(folder: Path, plan: Plan, own_lists: dict[str, str]) -> None:
+    """Write the card of a folder whose shards are complete; ``own_lists`` are paths of the user's lists, by option."""
+    sizes = {part.pattern: len(part.images.rows) for splits in plan.values() for part in splits.values()}
     data = huggingface_hub.DatasetCardData(
         pretty_name=_TITLE,
         license="other",
         license_name="imagenet-terms-of-access",
         license_link=_TERMS,
         task_categories=["image-classification"],
-        size_categories=[_size_category(plan)],
+        size_categories=[next(name for limit, name in _SIZES if sum(sizes.values()) < limit)],
         tags=["imagenet", "ilsvrc2012", "semi-supervised", "long-tailed"],
     )
-    MetadataConfigs({config: _data_files(config, splits) for config, splits in plan.items()}).to_dataset_card_data(data)
+    files: dict[str, Any] = {
+        config: {"data_files": [{"split": split, "path": part.pattern} for split, part in splits.items()]}
+        for config, splits in plan.items()
+    }
+    files.get(imagenet_subsets.ImagenetSubsets.DEFAULT_CONFIG_NAME, {})["default"] = True
+    MetadataConfigs(files).to_dataset_card_data(data)
     DatasetInfosDict({config: _info(folder, splits) for config, splits in plan.items()}).to_dataset_card_data(data)
     text = f"---\n{data.to_yaml()}\n---\n{_text(plan, own_lists)}"
     with write_atomically(folder / "README.md") as written:
         Path(written).write_text(text, encoding="utf-8", newline="\n")
 
 
-def _data_files(config: str, splits: dict[str, Part]) -> dict[str, Any]:
-    files = {"data_files": [{"split": split, "path": part.pattern} for split, part in splits.items()]}
-    return files | ({"default": True} if config == imagenet_subsets.ImagenetSubsets.DEFAULT_CONFIG_NAME else {})
-
-
 def _info(folder: Path, splits: dict[str, Part]) -> datasets.DatasetInfo:
     """The info of a config: features, rows, bytes of the files and bytes in memory."""
     infos: list[dict[str, Any]] = [
-        {"name": split, "num_bytes": _bytes_in_memory(folder, part), "num_examples": len(part.images.rows)}
+        {"name": split, "num_bytes": part.bytes_in_memory(folder), "num_examples": len(part.images.rows)}
         for split, part in splits.items()
     ]
     return datasets.DatasetInfo(
         features=next(iter(splits.values())).features,
         splits=datasets.SplitDict.from_split_dict(infos),
-        download_size=sum(int((folder / path).stat().st_size) for part in splits.values() for path in part.shards),
+        download_size=sum((folder / path).stat().st_size for part in splits.values() for path in part.shards),
         dataset_size=sum(info["num_bytes"] for info in infos),
     )
 
 
-def _bytes_in_memory(folder: Path, part: Part) -> int:
-    """The size of the rows as Arrow tables, as ``datasets`` measures it when loading them.
-
-    Besides the values: a 4-byte offset per value of variable size, and one bit per row, rounded up to bytes in each row
-    group.
-    """
-    rows, columns = part.images.rows, part.images.reader.columns
-    values = part.image_bytes(folder) + 2 * int(np.char.str_len(rows["name"]).sum()) + 8 * len(rows)
-    bits = sum(-(-len(group) // 8) for groups in part.shards.values() for group in groups)
-    if columns.real_labels:
-        values += columns.beside(file_names(rows), rows["label"])[REAL_LABELS].nbytes
-    return values + 3 * 4 * len(rows) + bits
-
-
-def _size_category(plan: Plan) -> str:
-    total = sum({part.pattern: len(part.images.rows) for part in _parts(plan)}.values())
-    return next(name for limit, name in _SIZES if total < limit)
-
-
-def _parts(plan: Plan) -> list[Part]:
-    return [part for splits in plan.values() for part in splits.values()]
-
-
-def _text(plan: Plan, own_lists: dict[str, str | None]) -> str:
+def _text(plan: Plan, own_lists: dict[str, str]) -> str:
     """The card without its front matter."""
-    lists = {part.images.split_list.name for part in _parts(plan)}
-    return _TEXT.format(
+    places = [(config, split, part) for config, splits in plan.items() for split, part in splits.items()]
+    parts = [part for *_, part in places]
+    columns, names = parts[0].images.reader.columns, parts[0].features["label"].names  # the same in all configs
+    labels = ", which are the names of the classes"
+    if not set(names) <= set(read_wnids()):
+        labels = "; classes are named by their words"
+    if columns.classes is not None:
+        labels = f" of the {len(names):,} classes\n  in this dataset{labels}"
+    without = [
+        f"`{split}` of `{config}`"
+        for config, split, part in places
+        if part.images.split_list.complement or part.images.split_list.name == "test"
+    ]
+    if without:
+        labels += f"; -1 in {', '.join(without)}, which have no labels"
+    lists = {part.images.split_list.name for part in parts}
+    files = lists | {"classes"} | {name for name in CLASS_SETS if published_labels(name) == columns.classes}
+    if columns.real_labels:
+        files.add("real")
+    used = {option: path for option, path in own_lists.items() if option in lists}
+    return _TEXT.read_text(encoding="utf-8").format(
         title=_TITLE,
         description=imagenet_subsets.DESCRIPTION,
         first=next(iter(plan)),
         configs=_table(
             (f"`{config}`", f"`{split}`", f"{len(part.images.rows):,}", f"`{part.pattern}`")
-            for config, splits in plan.items()
-            for split, part in splits.items()
+            for config, split, part in places
         ),
-        last_label=_parts(plan)[0].features["label"].num_classes - 1,
-        labels=_labels(plan),
-        real_labels=_REAL_LABELS_TEXT if _columns(plan).real_labels else "",
-        published="" if lists & own_lists.keys() else "published ",
+        last_label=len(names) - 1,
+        labels=labels,
+        real_labels=_REAL_LABELS_TEXT if columns.real_labels else "",
+        published="" if used else "published ",
         version=imagenet_subsets.__version__,
         datasets=datasets.__version__,
         pyarrow=pa.__version__,
-        sources=_table(_source_rows(_parts(plan))),
-        lists=_table([*_published_rows(lists | _extra_lists(_columns(plan))), *_own_rows(lists, own_lists)]),
+        sources=_table(_source_rows(parts)),
+        lists=_table(_list_rows(files, used)),
         license=imagenet_subsets.LICENSE,
         citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
     )
-
-
-def _labels(plan: Plan) -> str:
-    """Describe the class names, and name the splits without labels."""
-    names = _parts(plan)[0].features["label"].names
-    text = (
-        ", which are the names of the classes"
-        if set(names) <= set(read_wnids())
-        else "; classes are named by their words"
-    )
-    if _columns(plan).classes is not None:
-        text = f" of the {len(names):,} classes\n  in this dataset{text}"
-    without = [
-        f"`{split}` of `{config}`"
-        for config, splits in plan.items()
-        for split, part in splits.items()
-        if part.images.split_list.complement or part.images.split_list.name == "test"
-    ]
-    return f"{text}; -1 in {', '.join(without)}, which have no labels" if without else text
-
-
-def _columns(plan: Plan) -> Columns:
-    """The classes and columns, shared by all configs."""
-    return _parts(plan)[0].images.reader.columns
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> str:
@@ -271,32 +184,15 @@ def _source_rows(parts: list[Part]) -> Iterator[tuple[str, ...]]:
         yield name, layout, f"{len(images):,}", f"{total:,}", f"`{hashlib.sha256(lines).hexdigest()}`"
 
 
-def _published_rows(names: set[str]) -> Iterator[tuple[str, ...]]:
-    """The published texts of the lists, from ``sources.csv``."""
-    files = {f"{name}.parquet" for name in names} | {"classes.parquet"}
+def _list_rows(files: set[str], own_lists: dict[str, str]) -> Iterator[tuple[str, ...]]:
+    """One row per list: the published texts of ``split_files/``, and the user's own lists, unmodified."""
     with open(SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
         for source in csv.DictReader(file):
-            if source["split_file"] in files:
-                yield (
-                    source["published_name"],
-                    f"{int(source['rows']):,}",
-                    f"`{source['sha256']}`",
-                    f"{source['paper']} ({source['address']}, {source['license']})",
-                )
-
-
-def _extra_lists(columns: Columns) -> set[str]:
-    """The names of other files used from ``split_files/``: a published set of these classes, and the ReaL labels."""
-    names = {name for name in CLASS_SETS if published_labels(name) == columns.classes}
-    return names | {"real"} if columns.real_labels else names
-
-
-def _own_rows(names: set[str], own_lists: dict[str, str | None]) -> Iterator[tuple[str, ...]]:
-    """The user's own list files, unmodified."""
-    for name, path in sorted(own_lists.items()):
-        if path is None or name not in names:
-            continue
+            if source["split_file"].removesuffix(".parquet") in files:
+                origin = f"{source['paper']} ({source['address']}, {source['license']})"
+                yield source["published_name"], f"{int(source['rows']):,}", f"`{source['sha256']}`", origin
+    for option, path in sorted(own_lists.items()):
         content = Path(path).read_bytes()
         rows = sum(1 for line in content.splitlines() if line.strip())
         digest = hashlib.sha256(content).hexdigest()
-        yield os.path.basename(path), f"{rows:,}", f"`{digest}`", f"`{name}`, a list supplied by the builder"
+        yield os.path.basename(path), f"{rows:,}", f"`{digest}`", f"`{option}`, a list supplied by the builder"

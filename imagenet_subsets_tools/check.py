@@ -14,17 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_reader import lists
-from imagenet_reader.facts import (
-    MAX_IMAGE,
-    OFFICIAL_SIZES,
-    TEST_IMAGES,
-    TEST_NAME,
-    TRAIN_ARCHIVE,
-    VALIDATION_ARCHIVE,
-    WNID,
-    ArchiveError,
-)
+from imagenet_reader import facts, lists
+from imagenet_reader.facts import ArchiveError
 from imagenet_reader.files import naming
 from imagenet_reader.formats.tar import MEMBERS
 from imagenet_reader.io import Listing, exists, open_python_file, stamp_of
@@ -33,13 +24,13 @@ from imagenet_reader.layouts.base import ALL, IMAGE_SETS, Layout, Request
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.layouts.hints import describe_missing
 from imagenet_reader.log import progress_bar
-from imagenet_reader.reading.batches import DamagedImage, OpenReader, Place, Reader, is_damage, read_checked, reason
+from imagenet_reader.reading.batches import DamagedImage, OpenReader, is_damage, read_checked, reason
 from imagenet_reader.rows import Rows, as_arrays, locate, named_tuples, training_names
 from imagenet_subsets import SUBSETS
 
 OFFICIAL_SHA256 = {
-    TRAIN_ARCHIVE: "b08200a27a8e34218a0e58fde36b0fe8f73bc377f4acea2d91602057c3ca45bb",
-    VALIDATION_ARCHIVE: "c7e06a6c0baccf06d8dbeb6577d71efff84673a5dbdd50633ab44f8ea0456ae0",
+    facts.TRAIN_ARCHIVE: "b08200a27a8e34218a0e58fde36b0fe8f73bc377f4acea2d91602057c3ca45bb",
+    facts.VALIDATION_ARCHIVE: "c7e06a6c0baccf06d8dbeb6577d71efff84673a5dbdd50633ab44f8ea0456ae0",
 }
 
 _HASHED_BYTES = 8 << 20  # per read
@@ -64,19 +55,10 @@ def check_archives(
         num_proc: number of threads that decode, one per core by default.
 
     Returns:
-        ``dict``, ready for JSON; values that were not requested or cannot be determined are ``None``.
-
-        - ``ok``: ``bool``, whether every split of the published lists can be loaded (except ``full``, which few people
-          need) and all other requested checks pass.
-        - ``data_dir``: ``str``.
-        - ``archives``: ``list[dict]``, one per archive or folder, with ``kinds`` (``list[str]`` out of ``train``,
-          ``validation``, ``test``), ``layout`` (in words), ``path``, ``name`` (the end of the path), ``bytes`` and
-          ``official_bytes``, ``images`` (members), ``classes`` (with training images), ``sha256`` and
-          ``official_sha256`` (hex), ``errors`` (``list[str]``), ``damaged`` (``list[dict]`` with ``name``, ``offset``
-          in bytes, ``place`` in words, ``error``), ``ok``.
-        - ``splits``: ``list[dict]`` with ``config``, ``split``, ``archive`` (name), ``listed``, ``found`` and
-          ``damaged`` (images), ``absent`` (``list[str]``, the first three), ``lacking_classes`` (``dict``,
-          wnid -> [found, listed] of each incomplete class), ``ok``.
+        ``dict``, ready for JSON: ``ok``, whether every split of the published lists can be loaded (except ``full``,
+        which few people need) and all other requested checks pass; ``data_dir``; ``archives``, a ``dict`` with the
+        attributes of ``Archive`` per archive or folder; and ``splits``, one with those of ``Split`` per split. Values
+        that were not requested or cannot be determined are ``None``.
 
     Raises:
         ValueError: ``split_files/`` does not hold the published lists.
@@ -89,49 +71,57 @@ def check_archives(
     """
     data_dir = normalize_data_dir(data_dir)
     published = {name: lists.read_split_list(name) for name in lists.LISTS}
+    requests = {"train": ALL} | {
+        kind: Request(images=dict(images))
+        for kind, images in (("validation", published["validation"]), ("test", lists.test_images()))
+    }
     archives: list[Archive] = []
-    splits: dict[str, Split] = {}  # by the list
+    of_lists: dict[str, Split] = {}
     for archive, layout in _find_layouts(data_dir):
-        kinds, table = archive.kinds, None
-        request = _request(kinds, published["validation"])
-        if layout is not None:
-            table = _check_layout(layout, archive, request, full)
-        rows = {name: _locate(images, table) for name, images in published.items() if _kind(name) in kinds}
-        if decode and rows and layout is not None and table is not None:
-            with _recording_errors(archive):
-                reader = _reader_of(layout, request)
-                listed = np.concatenate(list(rows.values()))
-                archive.damaged = _decode_images(layout.path, reader, listed, num_proc or os.cpu_count() or 1)
+        table, request = MEMBERS.empty_table(), requests[archive.kinds[0]]
+        with _recording_errors(archive):
+            if layout is not None:
+                table = _check_layout(layout, archive, request, full)
+        rows = {
+            name: locate(*as_arrays(images), table)
+            for name, images in published.items()
+            if ("validation" if name == "validation" else "train") in archive.kinds
+        }
+        with _recording_errors(archive):
+            if decode and rows and layout is not None and archive.images is not None:
+                threads = num_proc or os.cpu_count() or 1
+                archive.damaged = _decode_images(layout, request, np.concatenate(list(rows.values())), threads)
         archive.ok = not archive.errors and archive.sha256 in (None, archive.official_sha256)
         archives.append(archive)
-        splits |= {name: _check_list(list_rows, archive) for name, list_rows in rows.items()}
-        if "train" in kinds:
-            splits["full"] = _check_all(table, archive)
-    placed = [
-        dataclasses.replace(splits[name], config=config, split=split)
+        of_lists |= {name: _check_list(of_list, archive) for name, of_list in rows.items()}
+        if "train" in archive.kinds:
+            of_lists["full"] = _check_all(table, archive)
+    splits = [
+        dataclasses.replace(of_lists[name], config=config, split=split)
         for config, subset in SUBSETS.items()
         for split, name in subset.items()
     ]
-    ok = all(archive.ok for archive in archives) and all(split.ok for split in placed if split.config != "full")
-    return dataclasses.asdict(Report(ok, data_dir, archives, placed))
+    ok = all(archive.ok for archive in archives) and all(split.ok for split in splits if split.config != "full")
+    reports = {"archives": list(map(dataclasses.asdict, archives)), "splits": list(map(dataclasses.asdict, splits))}
+    return {"ok": ok, "data_dir": data_dir, **reports}
 
 
 @dataclasses.dataclass
 class Archive:
-    """The report on an archive or a folder; for the attributes of these reports, see ``check_archives``."""
+    """The report on an archive or a folder."""
 
-    kinds: list[str]
-    layout: str
+    kinds: list[str]  # out of "train", "validation", "test"
+    layout: str  # in words; empty if there are no such images
     path: str
-    name: str
+    name: str  # the end of the path
     bytes: int | None = None
     official_bytes: int | None = None
-    images: int | None = None
-    classes: int | None = None
-    sha256: str | None = None
+    images: int | None = None  # members
+    classes: int | None = None  # with training images
+    sha256: str | None = None  # hex
     official_sha256: str | None = None
     errors: list[str] = dataclasses.field(default_factory=list)
-    damaged: list[dict[str, Any]] | None = None
+    damaged: list[dict[str, Any]] | None = None  # "name", "offset" in bytes, "place" in words, "error"
     ok: bool = False
 
 
@@ -141,27 +131,13 @@ class Split:
 
     config: str
     split: str
-    archive: str
-    listed: int
+    archive: str  # its name
+    listed: int  # images
     found: int | None
     damaged: int | None
-    absent: list[str]
-    lacking_classes: dict[str, list[int]] | None
+    absent: list[str]  # the first three
+    lacking_classes: dict[str, list[int]] | None  # wnid -> [found, listed] of each incomplete class
     ok: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """The report on a folder."""
-
-    ok: bool
-    data_dir: str
-    archives: list[Archive]
-    splits: list[Split]
-
-
-def _kind(name: str) -> str:
-    return "validation" if name == "validation" else "train"
 
 
 def _find_layouts(data_dir: str) -> list[tuple[Archive, Layout | None]]:
@@ -169,19 +145,14 @@ def _find_layouts(data_dir: str) -> list[tuple[Archive, Layout | None]]:
     listing, found, missing = Listing(), dict[Layout, Archive](), list[tuple[Archive, Layout | None]]()
     for kind, images in IMAGE_SETS.items():
         layout = find_layout(kind, data_dir, listing)
-        if layout is not None and layout in found:
-            found[layout].kinds.append(kind)
-        elif layout is not None:
-            found[layout] = Archive([kind], layout.name, layout.path, os.path.basename(layout.path))
+        if layout is not None:
+            empty = Archive([], layout.name, layout.path, os.path.basename(layout.path))
+            found.setdefault(layout, empty).kinds.append(kind)
         elif kind != "test":  # few people have the test images
             message = describe_missing(find_layout, kind, ["train", "validation"], data_dir, listing)
             archive = images.archives[0]
             missing.append((Archive([kind], "", join(data_dir, archive), archive, errors=[message]), None))
     return [*((archive, layout) for layout, archive in found.items()), *missing]
-
-
-def _has_test_images(table: pa.Table) -> bool:
-    return bool(pc.any(pc.match_substring_regex(table["name"], TEST_NAME.pattern.decode())).as_py())
 
 
 @contextlib.contextmanager
@@ -193,67 +164,57 @@ def _recording_errors(archive: Archive) -> Iterator[None]:
         archive.errors.append(str(error))
 
 
-def _request(kinds: list[str], validation: lists.Images) -> Request:
-    wanted = {"validation": Request(images=dict(validation)), "test": Request(images=dict(lists.test_images()))}
-    return wanted.get(kinds[0], ALL)
-
-
-def _reader_of(layout: Layout, request: Request) -> Reader:
-    if not layout.in_place:
-        raise ArchiveError(f"The images of {layout.path} cannot be decoded in place. Unpack it and check the folder.")
-    return layout.index(layout.snapshot(), request).reader
-
-
-def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool) -> pa.Table | None:
-    """Check an archive or a folder; return a table of its images, ``None`` if it cannot be read."""
-    table = None
-    archive.official_bytes = OFFICIAL_SIZES.get(archive.name)
+def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool) -> pa.Table:
+    """Check an archive or a folder; return a table of its images."""
+    archive.official_bytes = facts.OFFICIAL_SIZES.get(archive.name)
     archive.official_sha256 = OFFICIAL_SHA256.get(archive.name)
-    with _recording_errors(archive):
-        layout.check()
-        table = layout.list_images(request)
-        archive.images = table.num_rows
-        if len(archive.kinds) > 1 and not _has_test_images(table):
-            archive.kinds = [kind for kind in archive.kinds if kind != "test"]
     if exists(layout.path):
         archive.bytes = stamp_of(layout.path).size
-        with _recording_errors(archive), naming(layout.path, "hashing"):
-            archive.sha256 = _sha256(layout.path) if full and archive.official_sha256 else None
+        if full and archive.official_sha256:
+            archive.sha256 = _sha256(layout.path, archive.bytes)
+    layout.check()
+    table = layout.list_images(request)
+    archive.images = table.num_rows
+    is_test_image = pc.match_substring_regex(table["name"], facts.TEST_NAME.pattern.decode())
+    if "test" in archive.kinds[1:] and not pc.any(is_test_image).as_py():
+        archive.kinds.remove("test")
     return table
 
 
-def _sha256(path: str) -> str:
+def _sha256(path: str, size: int) -> str:
     digest = hashlib.sha256()
-    bar = progress_bar(f"Hashing {os.path.basename(path)}", stamp_of(path).size)
-    with open_python_file(path) as file, bar:
+    with (
+        naming(path, "hashing"),
+        open_python_file(path) as file,
+        progress_bar(f"Hashing {os.path.basename(path)}", size) as bar,
+    ):
         while content := file.read(_HASHED_BYTES):
             digest.update(content)
             bar.update(len(content))
     return digest.hexdigest()
 
 
-def _locate(images: lists.Images, table: pa.Table | None) -> Rows:
-    """The rows of a list; those that the loader would reject have size 0."""
-    rows = locate(*as_arrays(images), MEMBERS.empty_table() if table is None else table)
-    rows["size"][rows["size"] > MAX_IMAGE] = 0
-    return rows
-
-
-def _check_all(table: pa.Table | None, archive: Archive) -> Split:
+def _check_all(table: pa.Table, archive: Archive) -> Split:
     """The report on all training images."""
     found, listed = None, lists.TRAIN_IMAGES
-    if table is not None:
-        wnids = pc.utf8_slice_codeunits(training_names(table), WNID.start, WNID.stop)
+    if archive.images is not None:
+        wnids = pc.utf8_slice_codeunits(training_names(table), facts.WNID.start, facts.WNID.stop)
         wnids = wnids.filter(pc.is_in(wnids, value_set=pa.array(lists.read_wnids())))
         found, archive.classes = len(wnids), len(wnids.unique())
     return Split("", "", archive.name, listed, found, None, [], None, found == listed)
 
 
+def _present(rows: Rows) -> np.ndarray:
+    """Which images exist, and are not of a size that the loader rejects."""
+    return (rows["size"] > 0) & (rows["size"] <= facts.MAX_IMAGE)
+
+
 def _check_list(rows: Rows, archive: Archive) -> Split:
     """The report on a list."""
-    wnids, present, readable = lists.read_wnids(), rows["size"] > 0, archive.images is not None
-    listed, found = (np.bincount(labels, minlength=len(wnids)) for labels in (rows["label"], rows["label"][present]))
-    lacking = np.flatnonzero(found < listed).tolist() if readable else []
+    labels, present, readable = rows["label"], _present(rows), archive.images is not None
+    counts = zip(
+        lists.read_wnids(), np.bincount(labels[present], minlength=1000).tolist(), np.bincount(labels).tolist()
+    )
     damaged = None
     if archive.damaged is not None:
         damaged = len({image["name"].encode() for image in archive.damaged}.intersection(rows["name"].tolist()))
@@ -265,60 +226,52 @@ def _check_list(rows: Rows, archive: Archive) -> Split:
         found=int(present.sum()) if readable else None,
         damaged=damaged,
         absent=[name.decode() for name in rows["name"][~present][:3].tolist()] if readable else [],
-        lacking_classes={wnids[label]: [int(found[label]), int(listed[label])] for label in lacking},
+        lacking_classes={wnid: [found, listed] for wnid, found, listed in counts if found < listed and readable},
         ok=not archive.errors and bool(present.all()) and not damaged,
     )
 
 
-def _decode_images(path: str, reader: Reader, rows: Rows, threads: int) -> list[dict[str, Any]]:
+def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -> list[dict[str, Any]]:
     """Decode images, each once, and describe the damaged ones in archive order."""
-    rows = np.unique(rows[rows["size"] > 0])
+    if not layout.in_place:
+        raise ArchiveError(f"The images of {layout.path} cannot be decoded in place. Unpack it and check the folder.")
+    reader = layout.index(layout.snapshot(), request).reader
+    rows = np.unique(rows[_present(rows)])
     rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_IMAGES] for start in range(0, len(rows), _DECODED_IMAGES)]
     with (
-        progress_bar(f"Decoding {os.path.basename(path)}", len(rows), unit=" images") as bar,
+        progress_bar(f"Decoding {os.path.basename(layout.path)}", len(rows), unit=" images") as bar,
         warnings.catch_warnings(),
         concurrent.futures.ThreadPoolExecutor(threads) as pool,
         reader.opened() as opened,  # at its end, threads stop reading
     ):
         warnings.simplefilter("ignore")  # Pillow warns about odd EXIF data, which affects no pixel
-        futures = {pool.submit(_decode_part, reader, opened, part): len(part) for part in parts}
+        futures = {pool.submit(_decode_part, opened, part): len(part) for part in parts}
         try:
             for future in concurrent.futures.as_completed(futures):
                 future.result()
                 bar.update(futures[future])
         finally:
-            for future in futures:
-                future.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
     return [image for future in futures for image in future.result()]
 
 
-def _decode_part(reader: Reader, opened: OpenReader, part: Rows) -> list[dict[str, Any]]:
+def _decode_part(opened: OpenReader, part: Rows) -> list[dict[str, Any]]:
     damaged, rows = [], list(named_tuples(part))
     for row, place in zip(rows, opened.places(rows)):
         if opened.stop.is_set():
             break
-        error = _damage(place, row.size)
-        if error is not None:
+        try:
+            image = read_checked(place, memoryview(bytearray(row.size)))
+            _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
+        except Exception as error:  # Pillow's errors have no common base
+            if not isinstance(error, ArchiveError) and not is_damage(error):
+                raise
             offset = getattr(row, "offset", None)  # extracted images have none
-            damaged.append({"name": row.name.decode(), "offset": offset, "place": reader.describe(row), "error": error})
+            text = error.reason if isinstance(error, DamagedImage) else reason(error)
+            where = {"offset": offset, "place": opened.reader.describe(row)}
+            damaged.append({"name": row.name.decode(), **where, "error": text})
     return damaged
-
-
-def _damage(place: Place, size: int) -> str | None:
-    """The reason why an image counts as damaged; ``None`` if it does not."""
-    try:
-        image = read_checked(place, memoryview(bytearray(size)))
-        _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
-    except DamagedImage as error:
-        return error.reason
-    except ArchiveError as error:
-        return reason(error)
-    except Exception as error:  # Pillow's errors have no common base
-        if not is_damage(error):
-            raise
-        return reason(error)
-    return None
 
 
 # ---------------------------------------------------------------------------------------- text report
@@ -334,21 +287,17 @@ def format_report(report: dict[str, Any]) -> str:
         >>> print(format_report(check_archives("/data/imagenet")).splitlines()[-1])
         Every config can be loaded: imagenet_subsets.load_dataset("1pct", data_dir="/data/imagenet")
     """
-    if not any(archive["layout"] for archive in report["archives"]):
-        return str(report["archives"][0]["errors"][0])
-    found = list(map(_found_row, report["archives"]))
     there = [archive for archive in report["archives"] if archive["layout"]]
-    head = "archive", "bytes", "official size", "images", "classes", "SHA-256", ""
-    archives = [head, *map(_archive_row, there)]
-    names = {archive["name"] for archive in there}
-    rows = [_split_row(split, split["archive"] in names) for split in report["splits"]]
-    splits = [("config", "split", "found", "incomplete classes", ""), *rows]
-    remarks = [line for archive in report["archives"] for line in _remarks(archive)]
+    if not there:
+        return str(report["archives"][0]["errors"][0])
+    found = [(" and ".join(archive["kinds"]) + ":", archive["layout"], archive["path"]) for archive in there]
+    archives = [("archive", "bytes", "official size", "images", "classes", "SHA-256", ""), *map(_archive_row, there)]
+    splits = [("config", "split", "found", "incomplete classes", ""), *map(_split_row, report["splits"])]
     blocks = [
         text_table("<<<", found),
         text_table("<><>><<", archives),
         text_table("<<>><", splits),
-        remarks,
+        [line for archive in report["archives"] for line in _remarks(archive)],
         _conclusion(report),
     ]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
@@ -361,25 +310,20 @@ def text_table(sides: str, rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cells).rstrip() for cells in padded]
 
 
-def _found_row(archive: dict[str, Any]) -> tuple[str, str, str]:
-    kinds = f"{' and '.join(archive['kinds'])}:"
-    return (kinds, archive["layout"], archive["path"]) if archive["layout"] else (kinds, "none", "")
-
-
 def _archive_row(archive: dict[str, Any]) -> tuple[str, ...]:
-    numbers = {key: "-" if archive[key] is None else f"{archive[key]:,}" for key in ("bytes", "images", "classes")}
-    size = "-"
-    if archive["bytes"] is not None and archive["official_bytes"] is not None:
-        size = "yes" if archive["bytes"] == archive["official_bytes"] else "no"
+    name, size, official = archive["name"], archive["bytes"], archive["official_bytes"]
+    is_official = "-" if None in (size, official) else "yes" if size == official else "no"
+    size, images, classes = (
+        "-" if archive[key] is None else f"{archive[key]:,}" for key in ("bytes", "images", "classes")
+    )
     digest = {archive["official_sha256"]: "official", None: "-"}.get(archive["sha256"], "differs")
-    result = "ok" if archive["ok"] else "see below"
-    return archive["name"], numbers["bytes"], size, numbers["images"], numbers["classes"], digest, result
+    return name, size, is_official, images, classes, digest, "ok" if archive["ok"] else "see below"
 
 
-def _split_row(split: dict[str, Any], exists: bool) -> tuple[str, ...]:
+def _split_row(split: dict[str, Any]) -> tuple[str, ...]:
     place = split["config"], split["split"]
     if split["found"] is None:
-        return *place, "-", "-", f"{split['archive']} cannot be read" if exists else "no images"
+        return *place, "-", "-", "see below"
     wrong, absent = [], split["listed"] - split["found"]
     if absent > 0:
         examples = f", such as {', '.join(split['absent'])}" if split["absent"] else ""
@@ -387,8 +331,8 @@ def _split_row(split: dict[str, Any], exists: bool) -> tuple[str, ...]:
     if split["damaged"]:
         wrong.append(f"{split['damaged']:,} damaged")
     found = f"{split['found']:,} of {split['listed']:,}"
-    short = "-" if split["lacking_classes"] is None else f"{len(split['lacking_classes']):,}"
-    return *place, found, short, "; ".join(wrong) or ("ok" if split["ok"] else "see below")
+    incomplete = "-" if split["lacking_classes"] is None else f"{len(split['lacking_classes']):,}"
+    return *place, found, incomplete, "; ".join(wrong) or ("ok" if split["ok"] else "see below")
 
 
 def _remarks(archive: dict[str, Any]) -> Iterator[str]:
@@ -396,13 +340,10 @@ def _remarks(archive: dict[str, Any]) -> Iterator[str]:
     yield from archive["errors"]
     if archive["official_bytes"] is not None and archive["bytes"] not in (None, archive["official_bytes"]):
         yield f"{name}: the official one has {archive['official_bytes']:,} bytes; this is a stand-in, or incomplete."
-    if archive["kinds"] == ["test"] and archive["images"] not in (None, TEST_IMAGES):
-        yield f"{name} has {archive['images']:,} of the {TEST_IMAGES:,} test images."
     if archive["sha256"] not in (None, archive["official_sha256"]):
         yield f"{name}: its SHA-256, {archive['sha256']}, is not the official one."
         yield "Download it again, unless it is a stand-in."
-    for image in damaged[:10]:
-        yield f"{image['place']} is damaged: {image['error']}"
+    yield from (f"{image['place']} is damaged: {image['error']}" for image in damaged[:10])
     if damaged[10:]:
         yield f"{name}: {len(damaged) - 10:,} more images are damaged; --json lists them."
 
@@ -418,14 +359,14 @@ def _conclusion(report: dict[str, Any]) -> list[str]:
         rest = f"full would need all {lists.TRAIN_IMAGES:,} training images."
         return [f"Every config but full can be loaded: {call}", rest]
     loadable = []
-    for config, subset in SUBSETS.items():
+    for config in SUBSETS:
         complete = [split["split"] for split in splits if split["config"] == config and split["ok"]]
         if complete:
-            loadable.append(config if len(complete) == len(subset) else f"{config} with splits={complete}")
+            loadable.append(f"{config} with splits={complete}" if config in short else config)
     lines = [f"Can be loaded: {'; '.join(loadable) or 'nothing'}."]
     if any(split["damaged"] or split["absent"] for split in splits):
-        lines.append(
-            "If the absent or damaged images should be there, unpack them again, or download their files again."
-        )
-        lines.append('To load a split without missing or truncated images, pass splits=[...] and on_missing="skip".')
+        lines += [
+            "If the absent or damaged images should be there, unpack them again, or download their files again.",
+            'To load a split without missing or truncated images, pass splits=[...] and on_missing="skip".',
+        ]
     return lines

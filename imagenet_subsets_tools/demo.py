@@ -18,55 +18,39 @@ _ROWS = 3  # shown per split
 def run_demo() -> None:
     """Make stand-ins of the two archives, load config ``1pct`` from them and print some rows.
 
-    Everything is written to a temporary folder (0.2 GB) and removed at the end, including the indexes of
-    the archives in the user's cache.
-
-    Raises:
-        OSError: the disk of the temporary folder has too little space.
-
-    Example:
-
-        $ python -c "from imagenet_subsets_tools.demo import run_demo; run_demo()"
+    Everything is written to a temporary folder (0.2 GB) and removed at the end, with the indexes of the archives in the
+    user's cache. Raises ``OSError`` if that disk has too little space.
     """
     with tempfile.TemporaryDirectory(prefix="imagenet-subsets-demo-") as folder:
         archives = make_standins(Path(folder, "archives"), configs=[_CONFIG])
         print(f"Two stand-in archives, drawn images under the official names, are in {archives}.")
         options: dict[str, Any] = {"data_dir": str(archives), "label_names": "words", "cache_dir": f"{folder}/cache"}
-        call = _as_text("imagenet_subsets", (_CONFIG,), options)
-        print(f"They are loaded like the official ones:\n\n{call}\n")
+        print(f"They are loaded like the official ones:\n\n{_call('imagenet_subsets', _CONFIG, **options)}\n")
         try:
             dataset = imagenet_subsets.load_dataset(_CONFIG, **options)
             print(f"{dataset}\n")
             _print_rows(dataset)
         finally:
-            _remove_indexes(archives)
+            for archive in archives.iterdir():
+                index = Path(imagenet_subsets.index_path(archive))
+                for file in index.parent.glob(f"{index.name}*"):  # the index and its lock
+                    file.unlink()
     options = {"data_dir": "/path/to/the/folder", "label_names": "words"}
     print(
         f"\nThe stand-ins have been removed. To load ImageNet, put the official {TRAIN_ARCHIVE}\n"
         f"and {VALIDATION_ARCHIVE} (https://image-net.org/download-images.php)\n"
         "into one folder, as downloaded, and pass it as data_dir, without cache_dir:\n\n"
-        + _as_text("imagenet_subsets", (_CONFIG,), options)
+        + _call("imagenet_subsets", _CONFIG, **options)
     )
-    if _datasets_runs_scripts():
+    if tuple(map(int, datasets.__version__.split(".")[:2])) < (2, 20):  # runs a local script without asking
         print(
             "\nOr as a loading script, which the installed version of datasets can run:\n\n"
-            + _as_text("datasets", (imagenet_subsets.__file__, _CONFIG), options)
+            + _call("datasets", imagenet_subsets.__file__, _CONFIG, **options)
         )
 
 
-def _datasets_runs_scripts() -> bool:
-    """Whether the installed ``datasets`` runs a local script without asking."""
-    return tuple(map(int, datasets.__version__.split(".")[:2])) < (2, 20)
-
-
-def _remove_indexes(archives: Path) -> None:
-    for archive in archives.iterdir():
-        index = Path(imagenet_subsets.index_path(archive))
-        for file in index.parent.glob(f"{index.name}*"):  # the index and its lock
-            file.unlink()
-
-
-def _as_text(module: str, arguments: tuple[str, ...], options: dict[str, Any]) -> str:
+def _call(module: str, *arguments: str, **options: Any) -> str:
+    """A call of ``load_dataset`` as text."""
     values = [*map(repr, arguments), *(f"{name}={value!r}" for name, value in options.items())]
     call = f"dataset = {module}.load_dataset(\n" + "".join(f"    {value},\n" for value in values) + ")"
     return textwrap.indent(f"import {module}\n\n{call}", "    ")

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from imagenet_reader.index.beside import write_beside
 from imagenet_reader.index.kept import index_path
@@ -17,17 +16,11 @@ from imagenet_reader.text import format_bytes
 
 @dataclasses.dataclass(frozen=True)
 class Indexed:
-    """An indexed archive.
-
-    Attributes:
-        path: the archive, or the pattern or folder of the files.
-        images: the number of its images.
-        index: the path of its index; ``None`` if it could not be cached.
-    """
+    """An indexed archive, or the pattern or folder of the files, and the number of its images."""
 
     path: str
     images: int
-    index: str | None
+    index: str | None  # its path; None if it could not be cached
 
 
 def index_archives(
@@ -47,18 +40,18 @@ def index_archives(
         OSError: a file cannot be read or written.
     """
     layouts = [layout for path in paths for layout in _layouts(path)]
-    if output is not None and len(layouts) > 1 and os.path.isfile(output):
-        raise FileExistsError(f"{output} is a file, but there are {len(layouts)} archives: pass a folder.")
+    in_folder = output is not None and (len(layouts) > 1 or os.path.isdir(output))
+    if output is not None and in_folder:
+        os.makedirs(output, exist_ok=True)
     for layout in layouts:
         layout.check()
         if size := layout.bytes_to_index():
             announce(f"{layout.path} has no index: {format_bytes(size)} are read once to make it.")
-        table = layout.make_index()
-        index: str | None = index_path(layout.path)
+        table, index = layout.make_index(), index_path(layout.path)
         if output is not None:
-            index = _output(output, layout, len(layouts))
+            index = os.path.join(output, layout.index_url.rpartition("/")[2]) if in_folder else os.fspath(output)
             write_beside(table, layout.files, index)
-        yield Indexed(layout.path, len(table), index if os.path.exists(index or "") else None)
+        yield Indexed(layout.path, len(table), index if os.path.exists(index) else None)
 
 
 def _layouts(path: str) -> list[Layout]:
@@ -75,11 +68,3 @@ def _layouts(path: str) -> list[Layout]:
             f"{path} holds no official archives, class tars, WebDataset tars or TFDS records; only these have an index."
         )
     return indexable
-
-
-def _output(output: str | os.PathLike[str], layout: Layout, count: int) -> str:
-    """The path to write an index to."""
-    if count == 1 and not os.path.isdir(output):
-        return os.fspath(output)
-    Path(output).mkdir(parents=True, exist_ok=True)
-    return os.path.join(output, layout.index_url.rpartition("/")[2])

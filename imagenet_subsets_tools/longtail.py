@@ -13,42 +13,32 @@ from imagenet_reader.lists import LISTS, published_labels, read_split_list, read
 from imagenet_subsets import SUBSETS
 
 MANY_MORE_THAN, FEW_FEWER_THAN = 100, 20  # training images per class
+_LISTED = {(config, split): of for config, lists in SUBSETS.items() for split, of in lists.items() if of in LISTS}
 
 
 def images_per_class(config: str, split: str = "train", classes: Any = None) -> np.ndarray:
     """The number of images of each class in a split.
 
     Args:
-        config: ``"1pct"``, ``"10pct"``, ``"lt"``, or another config whose split has a published list.
-        split: a split of the config.
+        config, split: a split that has a published list, such as ``"lt"``, ``"train"``.
         classes: the option that the dataset was loaded with, as for ``imagenet_subsets.load_dataset``.
 
     Returns:
         ``np.ndarray``, int64 ``[1000]``, or as long as ``classes``: numbers of images, in label order.
 
     Raises:
-        ValueError: the split has no list, ``classes`` is invalid, or ``split_files/`` does not hold the published list.
+        ValueError: the split has no list, or ``classes`` is invalid.
 
     Example:
 
         >>> images_per_class("lt")[:5]
         array([ 50, 250, 516, 352, 143])
     """
-    known = _listed_splits()
-    if (config, split) not in known:
-        raise ValueError(
-            f"the images per class of {config!r}, split {split!r}, are unknown, because no list has them. "
-            f"Known: {', '.join(f'{config} {split}' for config, split in known)}."
-        )
-    chosen = published_labels(classes)
-    count = _count(known[config, split])
+    if (config, split) not in _LISTED:
+        known = ", ".join(" ".join(place) for place in _LISTED)
+        raise ValueError(f"No list says how many images per class {config!r} {split!r} has. Known: {known}.")
+    chosen, count = published_labels(classes), _count(_LISTED[config, split])
     return count.copy() if chosen is None else count[list(chosen)]
-
-
-def _listed_splits() -> dict[tuple[str, str], str]:
-    """(config, split) -> the list of its images, for all splits that have one."""
-    splits = {(config, split): of for config, lists in SUBSETS.items() for split, of in lists.items()}
-    return {place: of for place, of in splits.items() if of in LISTS}
 
 
 @functools.cache  # evaluation loops call this after every epoch
@@ -61,12 +51,10 @@ def shot_groups(config: str = "lt", classes: Any = None) -> dict[str, np.ndarray
     """The classes with many, a medium number of, and few training images.
 
     Args:
-        config: the config whose training images are counted.
-        classes: as for ``images_per_class``.
+        config, classes: as for ``images_per_class``.
 
     Returns:
-        ``dict[str, np.ndarray]``: the labels (int64, ascending) of ``"many"`` (more than 100 training images),
-        ``"medium"`` (20 to 100) and ``"few"`` (fewer than 20). Each label is in exactly one group.
+        ``dict[str, np.ndarray]``: the labels (int64, ascending) of ``"many"``, ``"medium"`` and ``"few"``.
 
     Raises:
         ValueError: as ``images_per_class``.
@@ -87,8 +75,7 @@ def shot_accuracy(predicted: Any, labels: Any, config: str = "lt", classes: Any 
     The mean is over images; in the test splits, which have 50 images per class, it is also the mean over classes.
 
     Args:
-        predicted: the predicted labels, ``[n]``, integers from 0 to 999: a list, an array, or a tensor on the CPU.
-        labels: the true labels, in the same form.
+        predicted, labels: integers from 0 to 999, ``[n]``: lists, arrays, or tensors on the CPU.
         config: the config whose training images count.
         classes: as for ``images_per_class``; labels are then from 0 to their number - 1.
 
@@ -97,14 +84,11 @@ def shot_accuracy(predicted: Any, labels: Any, config: str = "lt", classes: Any 
         and ``"few"``; ``nan`` for a group without images.
 
     Raises:
-        ValueError: the two differ in length, or are not integers ``[n]`` from 0 to 999 (a label of -1 marks an image of
-            unknown class); or as ``images_per_class``.
+        ValueError: the two differ in length, or are not such integers; or as ``images_per_class``.
 
     Example:
 
-        >>> labels = [1, 1, 1, 1, 0, 0, 15, 15]  # 1 has many training images, 0 a medium number, 15 few
-        >>> predicted = [1, 1, 1, 0, 0, 1, 1, 1]
-        >>> shot_accuracy(predicted, labels)
+        >>> shot_accuracy([1, 1, 1, 0, 0, 1, 1, 1], [1, 1, 1, 1, 0, 0, 15, 15])
         {'overall': 0.5, 'many': 0.75, 'medium': 0.5, 'few': 0.0}
     """
     groups = shot_groups(config, classes)
@@ -119,10 +103,8 @@ def shot_accuracy(predicted: Any, labels: Any, config: str = "lt", classes: Any 
 
 def _as_labels(name: str, values: Any, classes: int) -> np.ndarray:
     labels = np.asarray(values)
-    if labels.ndim != 1:
-        raise ValueError(f"{name} has the shape {labels.shape}; expected one label per image, [n]")
-    if len(labels) and labels.dtype.kind not in "iu":
-        raise ValueError(f"{name} holds {labels.dtype}; expected integers")
+    if labels.ndim != 1 or (len(labels) and labels.dtype.kind not in "iu"):
+        raise ValueError(f"{name}: {labels.dtype} of shape {labels.shape}; expected an integer per image")
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"{name} are from {labels.min()} to {labels.max()}; expected 0 to {classes - 1}")
     return labels

@@ -13,15 +13,15 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageOps
 
 import imagenet_subsets
-from imagenet_reader.lists import label_names, read_classes
+from imagenet_reader.lists import label_names, read_classes, read_wnids
 from imagenet_subsets_tools.longtail import images_per_class, shot_groups
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH, _PIXELS = 900, 2  # units, the pixels of a README, and real pixels for each
-_TEXT: dict[str, Any] = {"family": "DejaVu Sans", "fontsize": 9.5, "color": "#1b1f24"}
-_GREY, _LINE = "#59636e", "#d1d9e0"
+_BLACK, _GREY, _LINE = "#1b1f24", "#59636e", "#d1d9e0"
+_TEXT: dict[str, Any] = {"family": "DejaVu Sans", "fontsize": 9.5, "color": _BLACK}
 _COLUMNS, _LEFT, _TOP, _STEP, _ROW, _TILE = 5, 24, 92, 173, 181, (160, 120)  # of the grid, in units
 _CURVES = {"1pct": "#1a7f37", "10pct": "#0969da", "lt": "#a84300"}  # in the order of drawing
 _LABEL_AT = {"1pct": (40, 16.5), "10pct": (590, 165), "lt": (60, 700)}  # rank, images: free space beside the curve
@@ -40,18 +40,15 @@ def draw_grid(config: str, data_dir: str, split: str = "train", examples: int = 
     The rows are streamed, so nothing is built; the rows of every split mix the classes.
 
     Args:
-        config: ``"1pct"``, ``"10pct"``, ``"lt"``, ``"full"`` or ``"custom"``.
-        data_dir: the folder with ImageNet, as for ``imagenet_subsets.load_dataset``.
+        config, data_dir, options: as for ``imagenet_subsets.load_dataset``.
         split: a split of the config.
         examples: maximum number of examples, 1 or more.
-        **options: other options of ``imagenet_subsets.load_dataset``, such as ``train_list``.
 
     Returns:
         ``matplotlib.figure.Figure``, 1,800 pixels wide, five examples per row.
 
     Raises:
-        ValueError: ``examples`` is less than 1, or the config or split does not exist.
-        FileNotFoundError, ArchiveError: as ``imagenet_subsets.load_dataset``.
+        OSError, ValueError: as ``imagenet_subsets.load_dataset``.
         ModuleNotFoundError: matplotlib is not installed.
 
     Example:
@@ -79,11 +76,10 @@ def draw_grid(config: str, data_dir: str, split: str = "train", examples: int = 
         tile.putalpha(corners)
         axes.imshow(tile, extent=(left, left + _TILE[0], top + _TILE[1], top))
         name, _, others = class_of[row["label"]].partition(", ")
-        lines = _wrap(name, 2)
-        colours = ["#1b1f24"] * len(lines) + [_GREY] * 2
-        for line, text in enumerate((lines + _wrap(others, 1))[:2]):
+        lines = [(text, _BLACK) for text in _wrap(name, 2)] + [(text, _GREY) for text in _wrap(others, 1)]
+        for line, (text, colour) in enumerate(lines[:2]):
             place = left, top + _TILE[1] + 15 + 19 * line
-            axes.text(*place, text, **_TEXT | {"color": colours[line]}, va="center_baseline", parse_math=False)
+            axes.text(*place, text, **_TEXT | {"color": colour}, va="center_baseline", parse_math=False)
     axes.set(xlim=(0, _WIDTH), ylim=(height, 0), aspect="auto")
     return figure
 
@@ -103,8 +99,7 @@ def _new_figure(title: str, subtitle: str, height: int) -> "Figure":
 
 def _class_names(names: list[str]) -> dict[int, str]:
     """{label: words} for the class names of a dataset, which may be wnids or words."""
-    classes = read_classes()
-    words = {wnid: name for (wnid, _), name in zip(classes, label_names(classes, "words"))}
+    words = dict(zip(read_wnids(), label_names(read_classes(), "words")))
     return {-1: "unlabeled"} | {label: words.get(name, name) for label, name in enumerate(names)}
 
 
@@ -116,14 +111,10 @@ def _wrap(text: str, lines: int) -> list[str]:
 def draw_images_per_class() -> "Figure":
     """Draw how many training images each class has in 1pct, 10pct and lt, from the split lists alone.
 
-    The classes of each config are sorted from most to fewest images, on a logarithmic axis. The background shows the
-    shot groups of lt.
-
     Returns:
-        ``matplotlib.figure.Figure``, 1,800 pixels wide.
+        ``matplotlib.figure.Figure``, 1,800 pixels wide; the background shows the shot groups of lt.
 
     Raises:
-        ValueError: ``split_files/`` does not hold the published lists.
         ModuleNotFoundError: matplotlib is not installed.
 
     Example:
@@ -147,9 +138,9 @@ def draw_images_per_class() -> "Figure":
         between = "or" if np.ptp(count) == 1 else "to"
         text = f"{config}: {count.sum():,} images, {count.min():,} {between} {count.max():,} per class"
         axes.text(*_LABEL_AT[config], text, **_TEXT | {"fontsize": 10, "color": colour}, va="center")
-    axes.set(xlim=(0, 1000), yscale="log", ylim=(4, 1_600))
-    axes.set_xticks(range(0, 1001, 200), [f"{rank:,}" for rank in range(0, 1001, 200)])
-    axes.set_yticks(_IMAGE_TICKS, [f"{images:,}" for images in _IMAGE_TICKS])
+    axes.set(xlim=(0, 1000), yscale="log", ylim=(4, 1_600), xticks=range(0, 1001, 200), yticks=_IMAGE_TICKS)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:,.0f}")
     axes.minorticks_off()
     axes.grid(axis="y", color=_LINE, linewidth=0.7)
     axes.set_axisbelow(True)
@@ -163,10 +154,7 @@ def draw_images_per_class() -> "Figure":
 
 
 class ThumbnailFrame(pd.DataFrame):  # type: ignore[misc]  # pandas is not typed
-    """A ``pandas.DataFrame`` whose cells with images notebooks show as pictures, as in frames derived from it.
-
-    The images are ``PIL.Image.Image``. ``pandas.DataFrame(frame)`` makes an ordinary frame of it.
-    """
+    """A ``pandas.DataFrame`` whose cells with images notebooks show as pictures, as in frames derived from it."""
 
     @property
     def _constructor(self) -> type["ThumbnailFrame"]:
@@ -174,17 +162,9 @@ class ThumbnailFrame(pd.DataFrame):  # type: ignore[misc]  # pandas is not typed
 
     def _repr_html_(self) -> str:
         frame = pd.DataFrame(self).rename(index=_as_html, columns=_as_html)
-        shortened = len(frame) > pd.get_option("display.max_rows")
+        formatters, rows = [_as_html] * len(frame.columns), pd.get_option("display.max_rows")
         with pd.option_context("display.max_colwidth", None):  # images are long texts in HTML
-            return str(
-                frame.to_html(
-                    formatters={name: _as_html for name, kind in frame.dtypes.items() if kind.kind not in "iuf"},
-                    escape=False,  # _as_html escapes texts
-                    notebook=True,
-                    max_rows=pd.get_option("display.min_rows") if shortened else None,
-                    show_dimensions=shortened,
-                )
-            )
+            return str(frame.to_html(formatters=formatters, escape=False, max_rows=rows))  # _as_html escapes texts
 
 
 def _as_html(cell: object) -> str:
@@ -208,28 +188,24 @@ def as_dataframe(dataset: Any, rows: int = 20) -> ThumbnailFrame:
         (int64, -1 if unlabeled), ``class`` (words, ``"unlabeled"`` for -1) and ``file_name``.
 
     Raises:
-        ValueError: ``dataset`` is not a split with these columns (except ``class``), or ``rows`` is negative.
+        ValueError: ``dataset`` is not a split with these columns (except ``class``).
 
     Example:
 
         >>> frame = as_dataframe(imagenet_subsets.load_dataset("1pct", data_dir="/data/imagenet", split="train"))
         >>> frame[frame.label < 300].head()  # the last line of a notebook cell
     """
-    columns = {"image", "label", "file_name"}
     features = getattr(dataset, "features", None) or {}
-    if not columns <= set(features):
-        raise ValueError(f"expected one split, such as dataset['train'], with the columns {sorted(columns)}")
+    if not {"image", "label", "file_name"} <= set(features):
+        raise ValueError("expected one split, such as dataset['train'], with the columns file_name, image and label")
     class_of = _class_names(features["label"].names)
     if isinstance(dataset, datasets.Dataset):
         dataset = dataset.with_format(None)  # others give arrays or tensors instead of images
-    table: dict[str, list[Any]] = {"image": [], "label": [], "class": [], "file_name": []}
+    shown = []
     for row in itertools.islice(dataset, rows):
         thumbnail = row["image"].convert("RGB")
         thumbnail.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
-        cells = thumbnail, row["label"], class_of[row["label"]], row["file_name"]
-        for column, cell in zip(table.values(), cells):
-            column.append(cell)
-    images = pd.Series(table.pop("image"), dtype=object)
-    frame = ThumbnailFrame({"image": images, **table})
+        shown.append((thumbnail, row["label"], class_of[row["label"]], row["file_name"]))
+    frame = ThumbnailFrame(shown, columns=["image", "label", "class", "file_name"])
     frame["label"] = frame["label"].astype(np.int64)
     return frame

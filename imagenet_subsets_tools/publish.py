@@ -4,13 +4,11 @@ ImageNet's terms forbid redistributing the images: repositories are created priv
 anything is sent. All files are in one atomic commit, so a failed push leaves the previous revision unchanged.
 """
 
-import fnmatch
 import os
 from pathlib import Path
 
 import huggingface_hub
 import pyarrow.parquet as pq
-from huggingface_hub.utils import RepositoryNotFoundError  # type: ignore[attr-defined]  # .errors is newer than 0.23
 
 from imagenet_subsets_tools.build import FOLDERS, SPLITS
 
@@ -29,15 +27,14 @@ def push_to_hub(
 ) -> str:
     """Upload a built folder to the Hub.
 
-    Files that the Hub already has are not sent again, whether unchanged or from a failed push. The same commit removes
-    shards of earlier pushes that are not in the folder; other files in the repository are left alone.
+    Files that the Hub already has are not sent again. The same commit removes shards of earlier pushes that are not in
+    the folder; other files in the repository are left alone.
 
     Args:
         folder: the folder that ``build_parquet`` wrote.
         repo_id: the repository, ``"<namespace>/<name>"``; it is created, private, if it does not exist.
         token: as in ``huggingface_hub``; by default that of ``hf auth login`` or ``HF_TOKEN``.
-        public_i_have_the_right_to_distribute: allow an existing public repository. Leave this out
-            unless ImageNet has granted you the right to distribute the images publicly.
+        public_i_have_the_right_to_distribute: allow an existing public repository.
 
     Returns:
         ``str``: the revision that holds the files, for ``load_dataset(..., revision=...)``.
@@ -67,13 +64,12 @@ def push_to_hub(
     except PermissionError:
         raise
     except Exception as error:  # the client's errors have no common base
-        reason = str(error) or type(error).__name__
-        if isinstance(error, RuntimeError) and error.__cause__ is not None:  # it names the file, its cause the reason
-            reason = f"{reason.rstrip('.')}: {error.__cause__}"
+        cause = f": {error.__cause__}" if isinstance(error, RuntimeError) and error.__cause__ else ""
+        reason = " ".join(f"{str(error).rstrip('.') or type(error).__name__}{cause}".split()).rstrip(".")
         raise PushError(
-            f"Could not push {folder} to {repo_id}: {' '.join(reason.split()).rstrip('.'):.1000}. The repository holds "
-            "the previous revision or the complete new one. Check that the token (of `hf auth login`, or HF_TOKEN) has "
-            "the right to write there, and push again: files that have arrived are not sent again."
+            f"Could not push {folder} to {repo_id}: {reason:.1000}. The repository holds the previous revision or the "
+            "complete new one. Check that the token (of `hf auth login`, or HF_TOKEN) has the right to write there, "
+            "and push again: files that have arrived are not sent again."
         ) from error
     return commit.oid
 
@@ -86,37 +82,29 @@ def load_calls(folder: str | os.PathLike[str], repo_id: str) -> list[str]:
 
 def _files(folder: Path) -> list[str]:
     """The patterns of the files of a finished build; files that the card does not list are not sent."""
+    again = f"run `imagenet-subsets build` with --output-dir {folder} to completion; finished shards are kept."
     if not (folder / "README.md").is_file():
-        raise FileNotFoundError(
-            f"{folder} has no README.md, which a build writes last: run `imagenet-subsets build` with "
-            f"--output-dir {folder} to completion."
-        )
+        raise FileNotFoundError(f"{folder} has no README.md, which a build writes last: {again}")
     data = huggingface_hub.DatasetCard.load(folder / "README.md").data
     infos = data.dataset_info if isinstance(data.dataset_info, list) else [data.dataset_info]
     rows = {(info["config_name"], split["name"]): split["num_examples"] for info in infos for split in info["splits"]}
-    shards = {path.relative_to(folder).as_posix(): path for path in folder.glob("*/*.parquet")}
     patterns = ["README.md"]
     for config in data.configs:
         for part in config["data_files"]:
-            names = fnmatch.filter(shards, part["path"])
-            found = sum(pq.read_metadata(shards[name]).num_rows for name in names)
-            listed = rows[config["config_name"], part["split"]]
+            shards, listed = list(folder.glob(part["path"])), rows[config["config_name"], part["split"]]
+            found = sum(pq.read_metadata(shard).num_rows for shard in shards)
             if found != listed:
-                raise FileNotFoundError(
-                    f"{folder / part['path']} has {found:,} rows in {len(names)} files; the card says {listed:,}. Run "
-                    f"`imagenet-subsets build` with --output-dir {folder} again; finished shards are kept."
-                )
+                place = f"{folder / part['path']} has {found:,} rows in {len(shards)} files"
+                raise FileNotFoundError(f"{place}; the card says {listed:,}: {again}")
             patterns.append(part["path"])
     return patterns
 
 
 def _refuse_public(api: huggingface_hub.HfApi, repo_id: str, may_be_public: bool) -> None:
     """Make the repository, private, if it does not exist; refuse a public one."""
-    try:
-        info = api.dataset_info(repo_id)
-    except RepositoryNotFoundError:
+    if not api.repo_exists(repo_id, repo_type="dataset"):
         api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
-        info = api.dataset_info(repo_id)
+    info = api.dataset_info(repo_id)
     if not info.private and not may_be_public:
         raise PermissionError(
             f"{repo_id} is public, and ImageNet's terms forbid redistributing the images. Nothing was sent. Make it "

@@ -20,37 +20,25 @@ CRC_FOLLOWS, FOLLOWS_MAGIC = 8, b"PK\7\x08"  # flag: the CRC-32 follows the memb
 
 
 class Where(NamedTuple):
-    """Where one image is.
-
-    Attributes:
-        file: the path of the file that holds it.
-        stamp: the stamp of this file when it was indexed.
-        name: the image's official file name.
-        offset: the offset of the image, or of its header, in the file, in bytes.
-        size: the size of the image in bytes.
-        packed: its size in the file in bytes, smaller than ``size`` if it is compressed.
-    """
+    """Where one image is: in ``file``, which had this ``stamp`` when it was indexed; offset and sizes are in bytes."""
 
     file: str
     stamp: Stamp
-    name: bytes
-    offset: int
+    name: bytes  # its official file name
+    offset: int  # of the image, or of its header, in the file
     size: int
-    packed: int
+    packed: int  # its size in the file, smaller than ``size`` if it is compressed
 
 
 class Format(ABC):
-    """How one image is stored in a file.
+    """How one image is stored in a file."""
 
-    ``shared`` says whether one file holds many images; ``header`` is the size of what precedes an image, in bytes.
-    """
-
-    header: ClassVar[int] = 0
-    shared: ClassVar[bool] = True
+    header: ClassVar[int] = 0  # bytes that precede an image
+    shared: ClassVar[bool] = True  # whether one file holds many images
 
     def where(self, file: str, stamp: Stamp, row: Any) -> Where:
         """Where the image of a row is; the row has the attributes ``name``, ``size`` and the columns of the index."""
-        return Where(file, stamp, row.name, row.offset, row.size, row.size)
+        return Where(file, stamp, row.name, row.offset, row.size, getattr(row, "packed", row.size))
 
     def file_name(self, name: bytes, label: int) -> bytes:
         """The last part of an image's address: its official file name, or the name of its file."""
@@ -87,10 +75,7 @@ class Tar(Format):
 
 
 class Zip(Format):
-    """A zip member, stored or deflated; ``offset`` is that of its header. The row has a column ``packed``."""
-
-    def where(self, file: str, stamp: Stamp, row: Any) -> Where:
-        return Where(file, stamp, row.name, row.offset, row.size, row.packed)
+    """A zip member, stored or deflated; ``offset`` is that of its header."""
 
     def read(self, file: File, where: Where, buffer: memoryview) -> None:
         member = file.read(where.offset, ZIP_HEADER.size + ZIP_NAME_BYTES + where.packed)
@@ -115,7 +100,6 @@ class WholeFile(Format):
     shared = False
 
     def where(self, file: str, stamp: Stamp, row: Any) -> Where:
-        """Where the image of a row is: a file in the folder ``file``, with a stamp made from the row."""
         path = os.path.join(file, os.fsdecode(self.file_name(row.name, row.label)))
         return Where(path, Stamp(row.size, row.changed), row.name, 0, row.size, row.size)
 
@@ -132,24 +116,14 @@ class HubFile(WholeFile):
     """An extracted image whose name ends with its class, such as ``n01440764_10026_n01440764.JPEG``."""
 
     def file_name(self, name: bytes, label: int) -> bytes:
-        """The Hub's name of an image; test images, which have no label, keep their official names."""
-        if TRAIN_NAME.fullmatch(name):
-            wnid = name[WNID]
-        elif label >= 0:
-            wnid = read_wnids()[label].encode()
-        else:
-            return name
+        if label < 0 and not TRAIN_NAME.fullmatch(name):
+            return name  # of a test image
+        wnid = name[WNID] if TRAIN_NAME.fullmatch(name) else read_wnids()[label].encode()
         return name.removesuffix(b".JPEG") + b"_" + wnid + b".JPEG"
 
 
 # By the names in indexes and addresses.
-FORMATS: dict[str, Format] = {
-    "tar": Tar(),
-    "zip": Zip(),
-    "file": WholeFile(),
-    "hub_file": HubFile(),
-    "range": ByteRange(),
-}
+FORMATS = {"tar": Tar(), "zip": Zip(), "range": ByteRange(), "file": WholeFile(), "hub_file": HubFile()}
 
 
 def _is_header_of(header: bytes, where: Where) -> bool:

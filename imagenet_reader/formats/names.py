@@ -28,16 +28,10 @@ _NAME = re.compile(PATTERN, re.ASCII)
 # A stem ends at the first dot: https://github.com/webdataset/webdataset, "The WebDataset Format".
 MEMBER = r"^(?P<stem>[^.]+)\.(?P<kind>.*)$"
 IMAGES = pa.array([b"jpg", b"jpeg", b"JPEG"])
-JSON, FILENAME = b"json", "filename"
-CURE = "Download it again, or remove it if it belongs to another dataset"
 
 
 def official_name(path: str) -> str | None:
-    """The official file name in a path, such as ``n01440764_10026.JPEG``; ``None`` if the path has none.
-
-    The path may have folders, an added wnid, and any extension or none. A training image with the wnid of another class
-    added has no official name.
-    """
+    """The official file name in a path; ``None`` if it has none, or the wnid of another class added."""
     match = _NAME.fullmatch(path.rpartition("/")[2])
     if match is None or (match["wnid"] and match["added"] not in (None, match["wnid"])):
         return None
@@ -65,7 +59,7 @@ def name_samples(members: pa.Table, file: File) -> pa.Table:
     stems = [os.fsdecode(stem) for stem in images["stem"].to_pylist()]
     names = list(map(official_name, stems))
     if None in names:
-        jsons = members.filter(pc.equal(kinds, JSON)).to_pylist()
+        jsons = members.filter(pc.equal(kinds, b"json")).to_pylist()
         places = {os.fsdecode(row["stem"]): (row["offset"] + BLOCK, row["size"]) for row in jsons}
         names = [name or _name_in_json(stem, places.get(stem), file) for stem, name in zip(stems, names)]
     official = pa.array(names, pa.string()).cast(pa.binary())
@@ -73,22 +67,20 @@ def name_samples(members: pa.Table, file: File) -> pa.Table:
 
 
 def _name_in_json(stem: str, place: tuple[int, int] | None, file: File) -> str:
-    if place is None:
-        raise _unnamed(file, stem, f"the tar has no {stem}.json")
-    content = file.read(*place)
-    try:
-        value = json.loads(content)
-    except ValueError as error:
-        raise _unnamed(file, stem, f"{stem}.json is not valid JSON ({error})") from None
-    filename = value.get(FILENAME) if isinstance(value, dict) else None
+    value, found = None, f"the tar has no {stem}.json"
+    if place is not None:
+        content = file.read(*place)
+        found = f"{stem}.json contains {content[:200].decode(errors='replace')}"
+        try:
+            value = json.loads(content)
+        except ValueError as error:
+            found = f"{stem}.json is not valid JSON ({error})"
+    filename = value.get("filename") if isinstance(value, dict) else None
     name = official_name(filename) if isinstance(filename, str) else None
     if name is None:
-        raise _unnamed(file, stem, f"{stem}.json contains {content[:200].decode(errors='replace')}")
+        raise ArchiveError(
+            f"{file.path}: {stem} is not the name of an ImageNet image, and {found}; expected the name in its field "
+            'filename, such as {"filename": "n01440764/n01440764_10026.JPEG"}. Download it again, or remove it if it '
+            "belongs to another dataset."
+        )
     return name
-
-
-def _unnamed(file: File, stem: str, found: str) -> ArchiveError:
-    return ArchiveError(
-        f"{file.path}: {stem} is not the name of an ImageNet image, and {found}; expected the name in its field "
-        f'{FILENAME}, such as {{"{FILENAME}": "n01440764/n01440764_10026.JPEG"}}. {CURE}.'
-    )

@@ -5,11 +5,10 @@ The names are read first. Then threads read the image bytes of those row groups 
 
 import collections
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,7 +17,6 @@ from imagenet_reader.facts import ArchiveError
 from imagenet_reader.formats.names import official_names
 from imagenet_reader.io import open_python_file
 from imagenet_reader.io.paths import is_url
-from imagenet_reader.rows import fixed_width
 
 PATH, BYTES = "image.path", "image.bytes"
 THREADS = 3  # each uses about four times the memory of a row group
@@ -26,28 +24,19 @@ AHEAD = 64 << 20  # bytes of wanted images in row groups that are read ahead
 BATCH = 2 << 20  # bytes of images that a thread decodes at once, however large a row group is
 BUFFER = 1 << 20  # bytes that a thread reads at once
 CURE = "Download it again"
+Image = tuple[str, bytes]  # official file name, content
 
 
 class RowGroup(NamedTuple):
-    """A row group that holds wanted images.
-
-    Attributes:
-        file: the path of the Parquet file.
-        number: its number in the file, counted from 0.
-        rows: the wanted rows in it, ascending, counted from 0.
-        names: their official file names.
-        size: the stored size of all its images, in bytes.
-        wanted_size: the size of the wanted images in bytes, an estimate.
-        batch: the number of rows to decode at once.
-    """
+    """A row group that holds wanted images; sizes are in bytes."""
 
     file: str
-    number: int
-    rows: list[int]
-    names: list[str]
-    size: int
-    wanted_size: int
-    batch: int
+    number: int  # in the file, counted from 0
+    rows: list[int]  # the wanted rows in it, ascending, counted from 0
+    names: list[str]  # their official file names
+    size: int  # as all its images are stored
+    wanted_size: int  # of the wanted images, an estimate
+    batch: int  # rows to decode at once
 
 
 def find_row_groups(files: tuple[str, ...], is_wanted: Callable[[str], bool]) -> list[RowGroup]:
@@ -55,36 +44,35 @@ def find_row_groups(files: tuple[str, ...], is_wanted: Callable[[str], bool]) ->
     with ThreadPoolExecutor(THREADS) as pool:
         found = pool.map(lambda file: _find_in_file(file, is_wanted), files)
         groups = [group for of_file in found for group in of_file]
-    names = np.sort(fixed_width(pa.array([name.encode() for group in groups for name in group.names], pa.binary())))
-    twice = names[1:][names[1:] == names[:-1]]
-    if len(twice):
-        name = twice[0].decode()
-        holders = [group.file for group in groups for found_name in group.names if found_name == name]
-        raise ArchiveError(
-            f"{name} is in {len(holders)} rows, of {' and of '.join(holders[:2])}; expected each image once. Remove "
-            "duplicates or files of another download."
-        )
+    counts = collections.Counter(name for group in groups for name in group.names)
+    for name, count in counts.most_common(1):
+        if count > 1:
+            holders = [group.file for group in groups for found_name in group.names if found_name == name]
+            raise ArchiveError(
+                f"{name} is in {count} rows, of {' and of '.join(holders[:2])}; expected each image once. Remove "
+                "duplicates or files of another download."
+            )
     return groups
 
 
-def read_images(groups: list[RowGroup], advance: Callable[[int], object]) -> Iterator[tuple[str, bytes]]:
-    """Yield the wanted images, (official file name, bytes), in the order of their rows."""
-    left, reading = collections.deque(groups), collections.deque[tuple[RowGroup, Future[Any]]]()
+def read_images(groups: list[RowGroup], advance: Callable[[int], object]) -> Iterator[Image]:
+    """Yield the wanted images in the order of their rows."""
+    left, reading = collections.deque(groups), collections.deque[tuple[RowGroup, Future[list[Image]]]]()
     pool = ThreadPoolExecutor(THREADS)
     try:
         while left or reading:
             held = sum(group.wanted_size for group, _ in reading)
             if left and len(reading) <= THREADS and held + left[0].wanted_size <= AHEAD:
-                group = left.popleft()
-                reading.append((group, pool.submit(_read_row_group, group)))
-            elif reading:
+                reading.append((left[0], pool.submit(list, _images(left.popleft()))))
+                continue
+            if reading:
                 group, future = reading.popleft()
-                yield from future.result()
-                advance(group.size)
+                images: Iterable[Image] = future.result()
             else:  # a row group larger than AHEAD
                 group = left.popleft()
-                yield from _images(group)
-                advance(group.size)
+                images = _images(group)
+            yield from images
+            advance(group.size)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -115,10 +103,8 @@ def _find_in_file(file: str, is_wanted: Callable[[str], bool]) -> list[RowGroup]
         start += count
         rows = [row for row, name in enumerate(here) if name and is_wanted(name)]
         if rows:
-            unpacked = images.total_uncompressed_size
-            batch = max(1, BATCH * count // max(1, unpacked))
-            named = [here[row] for row in rows]
-            wanted_size = unpacked * len(rows) // count
+            unpacked, named = images.total_uncompressed_size, [here[row] for row in rows]
+            wanted_size, batch = unpacked * len(rows) // count, max(1, BATCH * count // max(1, unpacked))
             groups.append(RowGroup(file, number, rows, named, images.total_compressed_size, wanted_size, batch))
     return groups
 
@@ -143,19 +129,13 @@ def _read_names(file: str) -> tuple[pq.FileMetaData, int, pa.ChunkedArray]:
     return metadata, columns.index(BYTES), names
 
 
-def _read_row_group(group: RowGroup) -> list[tuple[str, bytes]]:
-    return list(_images(group))
-
-
-def _images(group: RowGroup) -> Iterator[tuple[str, bytes]]:
+def _images(group: RowGroup) -> Iterator[Image]:
     """Yield the wanted images of a row group, decoding it batch by batch."""
     with _open_parquet(group.file) as parquet:
         start, wanted = 0, dict(zip(group.rows, group.names))
         for batch in parquet.iter_batches(group.batch, [group.number], [BYTES], use_threads=False):
             column = batch["image"].field("bytes")
-            for row in range(start, start + len(batch)):
-                if row not in wanted:
-                    continue
+            for row in filter(wanted.__contains__, range(start, start + len(batch))):
                 content = column[row - start].as_py()
                 if content is None:
                     raise ArchiveError(

@@ -5,7 +5,6 @@ POSIX ustar and GNU tar agree on the fields that are used; numbers are octal dig
 
 import functools
 import itertools
-import operator
 import os
 import re
 import time
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 
 from imagenet_reader.facts import CLASS_TAR, TRAIN_NAME, ArchiveError
 from imagenet_reader.io import READ_AHEAD, open_file
-from imagenet_reader.io.local import File, FilePool, Pieces
+from imagenet_reader.io.local import File, Pieces, file_pool
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.log import progress_bar, warn
 from imagenet_reader.rows import fixed_width
@@ -28,20 +27,16 @@ ZERO_BLOCK = bytes(BLOCK)
 NAME = slice(0, 100)
 SIZE = slice(124, 136)
 CHECKSUM = slice(148, 156)
-TYPE = 156
+TYPE, FILE = 156, ord("0")
 REGULAR = b"0\x007"
 WITHOUT_PAYLOAD = b"123456"  # links, devices, folders, pipes: tar ignores their size
 EXTENSIONS = b"LSxgX"  # GNU long names and sparse files, PAX records: they can override the header
 PAX_OVERRIDES = re.compile(rb"\d (?:path|size|GNU\.sparse\.[a-z]+)=")
 MAX_PAX = 1 << 16  # bytes
-# Nearly all headers are simple: that of a regular file, whose size is 11 octal digits and a NUL.
-FILE = ord("0")
-OCTAL, NUL = slice(124, 135), 135
 DIGITS = b"01234567"
 CHUNK = 1024  # headers checked together
 NO_HEADER = "no tar header"
 APPLE_DOUBLE = b"._"  # macOS's tar stores attributes in such a member before each member (RFC 1740)
-A_CLASS = 2000  # names: a class of ImageNet has up to 1,300
 
 THREADS = 16
 STREAM_BYTES = 8 << 20
@@ -51,8 +46,8 @@ SLICE = 1.0  # seconds between two updates of the progress bar
 # The name without folders, the offset of the header in the archive and the size of the image, in bytes.
 MEMBERS = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64()})
 
-Read = Callable[[int, int], bytes]
 GoOn = Callable[[int], bool]
+Open = Callable[[str], File]
 
 
 # ------------------------------------------------------------------------------------------------- headers
@@ -84,21 +79,11 @@ def _number(field: bytes) -> int:
     return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
 
 
-def _first_wrong_checksum(headers: Sequence[bytes]) -> int | None:
-    """The position in ``headers``, of 512 bytes each, of the first wrong checksum; ``None`` if all are correct."""
-    sums = np.frombuffer(b"".join(headers), np.uint8).reshape(-1, BLOCK).sum(axis=1, dtype=np.uint32)
-    wrong = np.flatnonzero(sums != [_stated_sum(header[CHECKSUM]) for header in headers])
-    return int(wrong[0]) if len(wrong) else None
-
-
 @functools.lru_cache(1 << 14)  # an archive has some thousands of different checksums
 def _stated_sum(field: bytes) -> int:
-    """The sum of a header's bytes that this checksum field states; -1 if the field has no number.
-
-    The field itself counts as spaces, but the caller's sum includes its bytes, so they are added.
-    """
+    """The sum of a header's bytes that this checksum field states; -1 if the field has no number."""
     try:
-        total = _number(field) - sum(b" " * 8) + sum(field)
+        total = _number(field) - sum(b" " * 8) + sum(field)  # it states the sum with spaces in its own place
     except ValueError:
         return -1
     return total if 0 <= total <= 255 * BLOCK else -1
@@ -110,34 +95,23 @@ def _stated_sum(field: bytes) -> int:
 class _Walk:
     """A walk from header to header over one tar, which can pause.
 
-    Args:
-        path: the file that holds the tar.
-        position: the offset of the tar in the file.
-        end: the offset of the tar's end.
-        prefix: the name prefix of the members to list.
-
-    Attributes:
-        position: the offset of the next header.
-        headers: the number of headers passed.
-        done: whether the walk has reached the end.
-        error: the ``ArchiveError`` or ``OSError`` that ended the walk, or ``None``.
+    The tar lies in a file between ``position``, the offset of the next header, and ``end``; members whose names begin
+    with ``prefix`` are listed. The walk ends when it is ``done``, or with an ``error``.
     """
 
     def __init__(self, path: str, position: int, end: int, prefix: bytes = b""):
         self.path, self.prefix = path, prefix
         self.position, self.end = position, end
-        self.headers, self.done = 0, False
+        self.headers, self.done = 0, False  # how many were passed; whether it has reached the end
         self.error: Exception | None = None
         self._tables: list[pa.Table] = []
-        self._headers: list[bytes] = []  # of regular members, not checked yet
-        self._offsets: list[int] = []
-        self._sizes: list[int] = []
+        self._unchecked: list[tuple[bytes, int, int]] = []  # header, offset and size of regular members
 
-    def advance(self, read: Read, go_on: GoOn = lambda offset: True) -> None:
-        """Pass headers up to the end or an error, or until ``go_on`` returns false."""
-        while not self.done and self.error is None and go_on(self.position):
+    def advance(self, file: File, go_on: GoOn = lambda offset: True) -> None:
+        """Pass headers up to the end or an error, or until ``go_on`` returns false; what is in memory is used up."""
+        while not self.done and self.error is None and (file.holds(self.position) or go_on(self.position)):
             try:
-                self._pass_headers(read, go_on)
+                self._pass_headers(file, go_on)
             except (ArchiveError, OSError) as error:
                 self.error = error
             self._check_headers()  # which may find an earlier error
@@ -149,30 +123,30 @@ class _Walk:
         tables, self._tables = [MEMBERS.empty_table(), *self._tables], []
         return pa.concat_tables(tables).combine_chunks()
 
-    def _pass_headers(self, read: Read, go_on: GoOn) -> None:
-        headers, offsets, sizes, last = self._headers, self._offsets, self._sizes, self.end - BLOCK
-        position = self.position
+    def _pass_headers(self, file: File, go_on: GoOn) -> None:
+        unchecked, last, position = self._unchecked, self.end - BLOCK, self.position
         for _ in range(CHUNK):
-            if not go_on(position):
+            if not (file.holds(position) or go_on(position)):
                 return
-            header = read(position, BLOCK) if position <= last else ZERO_BLOCK  # like tar, accept missing end blocks
+            header = (
+                file.read(position, BLOCK) if position <= last else ZERO_BLOCK
+            )  # like tar, accept missing end blocks
             # A call per header would take as long as reading it, so simple headers are handled here.
-            digits = header[OCTAL]
-            simple = len(header) == BLOCK and header[TYPE] == FILE and header[NUL] == 0 and not digits.strip(DIGITS)
+            # Nearly all are: those of a regular file, whose size is 11 octal digits and a NUL.
+            digits = header[124:135]
+            simple = len(header) == BLOCK and header[TYPE] == FILE and header[135] == 0 and not digits.strip(DIGITS)
             if simple and (size := int(digits, 8)) <= last - position:
-                headers.append(header)
-                offsets.append(position)
-                sizes.append(size)
+                unchecked.append((header, position, size))
             elif header == ZERO_BLOCK:
                 self.done = True
                 return
             else:
-                size = self._pass_other(read, position, header)
+                size = self._pass_other(file, position, header)
             position += BLOCK + (size + BLOCK - 1 & -BLOCK)
             self.position = position
             self.headers += 1
 
-    def _pass_other(self, read: Read, position: int, header: bytes) -> int:
+    def _pass_other(self, file: File, position: int, header: bytes) -> int:
         """Handle any other header; return the size of its payload."""
         try:
             size = payload_size(header)
@@ -186,32 +160,30 @@ class _Walk:
             raise self._error(position, f"{found}: the archive is cut off or damaged")
         kind = header[TYPE]
         if kind in REGULAR:
-            self._headers.append(header)
-            self._offsets.append(position)
-            self._sizes.append(size)
+            self._unchecked.append((header, position, size))
         elif kind in EXTENSIONS and (
-            kind in b"LS" or size > MAX_PAX or PAX_OVERRIDES.search(read(position + BLOCK, padded(size)))
+            kind in b"LS" or size > MAX_PAX or PAX_OVERRIDES.search(file.read(position + BLOCK, padded(size)))
         ):
-            found = "a header for long names or sparse files, which no ImageNet archive has"
-            raise self._error(position, found)
+            raise self._error(position, "a header for long names or sparse files, which no ImageNet archive has")
         return size
 
     def _check_headers(self) -> None:
         """Check the passed headers and keep their members; the first error replaces any later one."""
-        if not self._headers:
+        if not self._unchecked:
             return
-        wrong = _first_wrong_checksum(self._headers)
-        if wrong is not None:
-            self.error = self._error(self._offsets[wrong], NO_HEADER)
-        names = pa.array([base_name(header[NAME]) for header in self._headers[:wrong]], pa.binary())
-        columns = [names, *(pa.array(column[:wrong], pa.int64()) for column in (self._offsets, self._sizes))]
-        table = pa.table(columns, schema=MEMBERS)
-        for column in (self._headers, self._offsets, self._sizes):
-            column.clear()
+        (headers, offsets, sizes), self._unchecked = zip(*self._unchecked), []
+        sums = np.frombuffer(b"".join(headers), np.uint8).reshape(-1, BLOCK).sum(axis=1, dtype=np.uint32)
+        wrong = np.flatnonzero(sums != [_stated_sum(header[CHECKSUM]) for header in headers])
+        end = int(wrong[0]) if len(wrong) else len(sums)
+        if len(wrong):
+            self.error = self._error(offsets[end], NO_HEADER)
+        names = pa.array([base_name(header[NAME]) for header in headers[:end]], pa.binary())
+        table = pa.table([names, offsets[:end], sizes[:end]], schema=MEMBERS)
         own = pc.starts_with(names, self.prefix)
-        for name, offset in zip(*(table.filter(pc.invert(own))[column].to_pylist() for column in ("name", "offset"))):
-            if TRAIN_NAME.fullmatch(name):
-                self.error = self._error(offset, f"{name.decode()} in the class tar of {self.prefix[:-1].decode()}")
+        for member in table.filter(pc.invert(own)).to_pylist():
+            if TRAIN_NAME.fullmatch(member["name"]):
+                found = f"{member['name'].decode()} in the class tar of {self.prefix[:-1].decode()}"
+                self.error = self._error(member["offset"], found)
                 break
         self._tables.append(table.filter(pc.and_(own, pc.greater(pc.binary_length(names), 0))))
 
@@ -221,13 +193,10 @@ class _Walk:
 
 
 def first_member(file: File) -> bytes:
-    """The name of the first regular member of a tar, without folders; empty if the tar has none.
-
-    AppleDouble members are skipped.
-    """
+    """The name of a tar's first regular member, without folders; AppleDouble members are skipped; empty if none."""
     walk = _Walk(file.path, 0, file.stamp().size)
     while not walk.done:
-        walk.advance(file.read, functools.partial(operator.eq, walk.position))  # by one header
+        walk.advance(file, walk.position.__eq__)  # by one header
         for name in walk.take_members()["name"].to_pylist():
             if not name.startswith(APPLE_DOUBLE):
                 return bytes(name)
@@ -237,7 +206,7 @@ def first_member(file: File) -> bytes:
 def walk_tar(file: File) -> pa.Table:
     """The regular members of an open tar, ``MEMBERS``, each name once."""
     walk = _Walk(file.path, 0, file.stamp().size)
-    walk.advance(file.read)
+    walk.advance(file)
     return last_of_each_name(walk.take_members(), file.path)
 
 
@@ -246,31 +215,27 @@ def walk_archive(path: str) -> pa.Table:
     with open_file(path) as file:
         walks = [_Walk(path, 0, file.stamp().size)]
         if CLASS_TAR.fullmatch(first_member(file)):
-            walks = list(_class_tars(path, walk_tar(file)))
+            tars = [member for member in walk_tar(file).to_pylist() if CLASS_TAR.fullmatch(member["name"])]
+            starts = [tar["offset"] + BLOCK for tar in tars]
+            walks = [_Walk(path, at, at + tar["size"], _prefix(tar["name"])) for tar, at in zip(tars, starts)]
     return pa.concat_tables([MEMBERS.empty_table(), *_finish(walks, os.path.basename(path))])
 
 
 def walk_class_tars(paths: Sequence[str], sizes: Iterable[int]) -> list[pa.Table]:
     """As ``walk_tar``, the images in each of several class tars."""
-    prefixes = (f"{os.path.basename(path).removesuffix('.tar')}_".encode() for path in paths)
-    walks = [_Walk(path, 0, size, prefix) for path, size, prefix in zip(paths, sizes, prefixes)]
+    walks = [_Walk(path, 0, size, _prefix(os.path.basename(path).encode())) for path, size in zip(paths, sizes)]
     return list(_finish(walks, os.path.dirname(paths[0])))
 
 
-def _class_tars(path: str, members: pa.Table) -> Iterator[_Walk]:
-    for member in members.to_pylist():
-        if CLASS_TAR.fullmatch(member["name"]):
-            start = member["offset"] + BLOCK
-            yield _Walk(path, start, start + member["size"], member["name"].removesuffix(b".tar") + b"_")
+def _prefix(class_tar: bytes) -> bytes:
+    """How the names of the images in a class tar begin."""
+    return class_tar.removesuffix(b".tar") + b"_"
 
 
 def last_of_each_name(table: pa.Table, path: str) -> pa.Table:
     """Keep only the last member of each name, as unpacking would, with a warning."""
-    if len(table) <= A_CLASS:  # Arrow counts four times as fast as NumPy sorts, but takes ten times the memory
-        distinct = len(table["name"].unique())
-    else:
-        names = np.sort(fixed_width(table["name"]))
-        distinct = 1 + int((names[1:] != names[:-1]).sum())
+    names = np.sort(fixed_width(table["name"]))
+    distinct = len(names) - int((names[1:] == names[:-1]).sum())
     if distinct == len(table):
         return table
     last = {name: row for row, name in enumerate(table["name"].to_pylist())}
@@ -289,17 +254,14 @@ def _finish(walks: Sequence[_Walk], what: str) -> Iterator[pa.Table]:
     """
     total = sum(walk.end - walk.position for walk in walks)
     with progress_bar(f"Indexing {what}", total) as bar, ThreadPoolExecutor(THREADS) as pool:
-        stream = functools.partial(_stream, walks)
-        if walks and is_url(walks[0].path):
-            fastest: Callable[[float], None] = stream
-        else:
-            files = FilePool()
-            hop = functools.partial(_hop, walks, files)
-            ways = [hop, functools.partial(_hop_by_threads, walks, files, pool), stream]
-            fastest = max(ways, key=functools.partial(_pace, walks))
+        advance = functools.partial(_advance, walks, pool, functools.lru_cache(1)(_open_pieces), 1)
+        if not walks or not is_url(walks[0].path):
+            files = file_pool()
+            hops = [functools.partial(_advance, walks, pool, files, threads) for threads in (1, THREADS)]
+            advance = max([*hops, advance], key=functools.partial(_pace, walks))
         while _unfinished(walks):
             before = sum(walk.position for walk in walks)
-            fastest(time.perf_counter() + SLICE)
+            advance(time.perf_counter() + SLICE)
             bar.update(sum(walk.position for walk in walks) - before)
         bar.update(total - bar.n)
     return (last_of_each_name(walk.take_members(), walk.path) for walk in walks)
@@ -311,48 +273,34 @@ def _unfinished(walks: Iterable[_Walk]) -> list[_Walk]:
     return [walk for walk in sound if not walk.done]
 
 
-def _pace(walks: Sequence[_Walk], way: Callable[[float], None]) -> float:
+def _pace(walks: Sequence[_Walk], advance: Callable[[float], None]) -> float:
     """How many headers a way passes per second: what remains consists of headers, so they are the measure."""
     began, before = time.perf_counter(), sum(walk.headers for walk in walks)
-    way(began + TRIAL)
+    advance(began + TRIAL)
     return (sum(walk.headers for walk in walks) - before) / (time.perf_counter() - began)
 
 
-def _hop(walks: Iterable[_Walk], files: FilePool, deadline: float) -> None:
-    """Advance one walk after the other, reading header by header."""
-    _hop_along(iter(_unfinished(walks)), files, [deadline])
+def _open_pieces(path: str) -> Pieces:
+    return Pieces(open_file(path), READ_AHEAD if is_url(path) else STREAM_BYTES)
 
 
-def _hop_by_threads(walks: Iterable[_Walk], files: FilePool, pool: ThreadPoolExecutor, deadline: float) -> None:
-    """As ``_hop``, in several walks at once."""
-    shared, until = iter(_unfinished(walks)), [deadline]
-    futures = [pool.submit(_hop_along, shared, files, until) for _ in range(THREADS)]
+def _advance(walks: Iterable[_Walk], pool: ThreadPoolExecutor, opened: Open, threads: int, deadline: float) -> None:
+    """Advance some walks at once, each by a thread."""
+    shared, until = iter(_unfinished(walks)), deadline
+
+    def has_time(_: object) -> bool:
+        return time.perf_counter() < until
+
+    def advance() -> None:
+        for walk in itertools.takewhile(has_time, shared):
+            walk.advance(opened(walk.path), has_time)
+
+    if threads == 1:
+        advance()
+        return
+    futures = [pool.submit(advance) for _ in range(threads)]
     try:
         for future in futures:
             future.result()
     finally:
-        until[0] = float("-inf")  # after an interrupt, no thread continues
-
-
-def _hop_along(walks: Iterator[_Walk], files: FilePool, until: list[float]) -> None:
-    def has_time(offset: int) -> bool:
-        return time.perf_counter() < until[0]
-
-    for walk in walks:
-        if not has_time(walk.position):
-            break
-        walk.advance(files.get(walk.path).read, has_time)
-
-
-def _stream(walks: Iterable[_Walk], deadline: float) -> None:
-    """Advance one walk after the other, reading all bytes in large pieces."""
-    pieces: Pieces | None = None
-    for walk in _unfinished(walks):
-        if pieces is None or pieces.path != walk.path:
-            pieces = Pieces(open_file(walk.path), READ_AHEAD if is_url(walk.path) else STREAM_BYTES)
-        walk.advance(pieces.read, functools.partial(_has_time, pieces, deadline))
-
-
-def _has_time(pieces: Pieces, deadline: float, offset: int) -> bool:
-    """Whether to pass another header: a piece is always used up, so that no read is wasted."""
-    return pieces.holds(offset) or time.perf_counter() < deadline
+        until = 0.0  # after an interrupt, no thread continues

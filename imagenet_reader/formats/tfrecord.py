@@ -13,14 +13,13 @@ A map entry has its key in field 1 and its value in field 2. Features have any o
 the image. The image's bytes are skipped: this takes about one read per record, which extends into the next record.
 """
 
-import functools
 import struct
 from collections.abc import Iterator
 
 import pyarrow as pa
 
 from imagenet_reader.facts import ArchiveError
-from imagenet_reader.io.local import File
+from imagenet_reader.io.local import File, Pieces
 
 NAME, IMAGE = b"file_name", b"image"  # keys of the features to find
 WINDOW = 512  # bytes per read: the end of a record, and the beginning of the next one
@@ -29,14 +28,17 @@ CHECKSUM = 4  # bytes, after the data
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 CURE = "Prepare or copy this file again"
 POLYNOMIAL = 0x82F63B78  # of CRC-32C (Castagnoli), reflected; see RFC 3720, B.4
+_CRC_TABLE = list(range(256))
+for _ in range(8):
+    _CRC_TABLE = [(value >> 1) ^ (POLYNOMIAL if value & 1 else 0) for value in _CRC_TABLE]
 MASK = 0xA282EAD8  # see TensorFlow's lib/hash/crc32c.h
 
 
 def list_examples(file: File) -> pa.Table:
     """The images in a TFRecord file."""
     names, offsets, sizes = [], [], []
-    window = _Window(file)
-    for start, end in _records(window, file.path):
+    window = Pieces(file, WINDOW)
+    for start, end in _records(window):
         try:
             name, (offset, image_end) = _name_and_image(window, start, end)
         except _UnexpectedData as problem:
@@ -54,18 +56,10 @@ def list_examples(file: File) -> pa.Table:
 
 def crc32c(data: bytes) -> int:
     """The CRC-32C of ``data``, at about 50 ns per byte: meant for a few bytes."""
-    crc, table = 0xFFFFFFFF, _crc_table()
+    crc = 0xFFFFFFFF
     for byte in data:
-        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+        crc = _CRC_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
     return crc ^ 0xFFFFFFFF
-
-
-@functools.cache
-def _crc_table() -> tuple[int, ...]:
-    values = list(range(256))
-    for _ in range(8):
-        values = [(value >> 1) ^ (POLYNOMIAL if value & 1 else 0) for value in values]
-    return tuple(values)
 
 
 def masked_crc32c(data: bytes) -> int:
@@ -78,58 +72,40 @@ class _UnexpectedData(ValueError):
     """The data of a record is not as expected; the message completes a sentence about the record."""
 
 
-class _Window:
-    """The part of a file that was read last, ``content``, which begins at byte ``start``."""
-
-    def __init__(self, file: File):
-        self.file, self.start, self.content, self.size = file, 0, b"", file.stamp().size
-
-    def bytes_at(self, at: int, count: int) -> bytes:
-        """Return ``count`` bytes from byte ``at`` on, fewer only at the end of the file."""
-        first = at - self.start
-        if first < 0 or first + count > len(self.content):
-            self.content = self.file.read(at, max(count, WINDOW))
-            self.start, first = at, 0
-        return self.content[first : first + count]
-
-    def varint(self, at: int, end: int) -> tuple[int, int]:
-        """Return the varint at an offset (7-bit groups, least significant first), and the offset after it."""
-        first = at - self.start
-        if 0 <= first < len(self.content) and at < end and (byte := self.content[first]) < 128:
-            return byte, at + 1  # most numbers have one byte
-        value = 0
-        for place, byte in enumerate(self.bytes_at(at, min(10, end - at))):
-            value |= (byte & 127) << 7 * place
-            if byte < 128:
-                return value, at + place + 1
-        raise _UnexpectedData("has a number that does not end")
-
-
-def _records(window: _Window, path: str) -> Iterator[tuple[int, int]]:
+def _records(window: Pieces) -> Iterator[tuple[int, int]]:
     """Yield the offsets of the beginning and the end of each record's data."""
-    at = 0
-    while at < window.size:
-        header = window.bytes_at(at, LENGTH.size)
+    at, size = 0, window.stamp().size
+    truncated = f"{window.path} is truncated: its {size:,} bytes end in the"
+    while at < size:
+        header, record = window.read(at, LENGTH.size), f"record at byte {at:,}"
         if len(header) < LENGTH.size:
-            raise _truncated(path, window.size, f"in the length of the record at byte {at:,}")
+            raise ArchiveError(f"{truncated} length of the {record}. {CURE}.")
         length, checksum = LENGTH.unpack(header)
         if masked_crc32c(header[:8]) != checksum:
             raise ArchiveError(
-                f"{path}: found {header.hex(' ')} at byte {at:,}; expected the length of a TFRecord and its checksum. "
-                f"The file is damaged or not a TFRecord file. {CURE}."
+                f"{window.path}: found {header.hex(' ')} at byte {at:,}; expected the length of a TFRecord and its "
+                f"checksum. The file is damaged or not a TFRecord file. {CURE}."
             )
         start = at + LENGTH.size
         at = start + length + CHECKSUM
-        if at > window.size:
-            raise _truncated(path, window.size, f"in the record at byte {start - LENGTH.size:,}, which ends at {at:,}")
+        if at > size:
+            raise ArchiveError(f"{truncated} {record}, which ends at {at:,}. {CURE}.")
         yield start, start + length
 
 
-def _truncated(path: str, size: int, where: str) -> ArchiveError:
-    return ArchiveError(f"{path} is truncated: its {size:,} bytes end {where}. {CURE}.")
+def _varint(window: Pieces, at: int, end: int) -> tuple[int, int]:
+    """The varint at an offset (7-bit groups, least significant first), and the offset after it."""
+    content, value = window.read(at, min(10, end - at)), 0
+    if content and content[0] < 128:
+        return content[0], at + 1  # most numbers have one byte
+    for place, byte in enumerate(content):
+        value |= (byte & 127) << 7 * place
+        if byte < 128:
+            return value, at + place + 1
+    raise _UnexpectedData("has a number that does not end")
 
 
-def _name_and_image(window: _Window, start: int, end: int) -> tuple[bytes, tuple[int, int]]:
+def _name_and_image(window: Pieces, start: int, end: int) -> tuple[bytes, tuple[int, int]]:
     """The name in the data of a record, and the byte range of its image; stops reading once both are known."""
     found, keys = {}, []
     for key, *feature in _features(window, start, end):
@@ -138,48 +114,49 @@ def _name_and_image(window: _Window, start: int, end: int) -> tuple[bytes, tuple
             found[key] = _only_bytes(window, *feature)
         if len(found) == 2:
             first, last = found[NAME]
-            return window.bytes_at(first, last - first), found[IMAGE]
+            return window.read(first, last - first), found[IMAGE]
     raise _UnexpectedData(f"has the features {', '.join(sorted(keys)[:20])[:200] or 'of none'}")
 
 
-def _features(window: _Window, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def _features(window: Pieces, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield the key of each feature, and the byte range of its value."""
-    for features, features_end in _messages(window, start, end, 1):
-        for entry, entry_end in _messages(window, features, features_end, 1):
-            key, value = b"", None
-            for number, first, last in _fields(window, entry, entry_end):
-                if number == 1:
-                    key = window.bytes_at(first, min(last - first, WINDOW))
-                elif number == 2:
-                    value = first, last
-            if value is not None:
-                yield key, *value
+    for entry in _nested(window, start, end):
+        key, value = b"", None
+        for number, first, last in _fields(window, *entry):
+            if number == 1:
+                key = window.read(first, min(last - first, WINDOW))
+            elif number == 2:
+                value = first, last
+        if value is not None:
+            yield key, *value
 
 
-def _only_bytes(window: _Window, start: int, end: int) -> tuple[int, int]:
+def _only_bytes(window: Pieces, start: int, end: int) -> tuple[int, int]:
     """The byte range of the first value in a bytes feature."""
-    for first, last in _messages(window, start, end, 1):
-        for value in _messages(window, first, last, 1):
-            return value
+    for value in _nested(window, start, end):
+        return value
     raise _UnexpectedData("has a feature without bytes")
 
 
-def _messages(window: _Window, start: int, end: int, wanted: int) -> Iterator[tuple[int, int]]:
-    return ((first, last) for number, first, last in _fields(window, start, end) if number == wanted)
+def _nested(window: Pieces, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The byte ranges of field 1 in field 1 of a message."""
+    for number, *field in _fields(window, start, end):
+        if number == 1:
+            yield from ((first, last) for inner, first, last in _fields(window, *field) if inner == 1)
 
 
-def _fields(window: _Window, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+def _fields(window: Pieces, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Yield the number and byte range of each length-delimited field in a message."""
     at = start
     while at < end:
-        tag, at = window.varint(at, end)
+        tag, at = _varint(window, at, end)
         kind = tag & 7
         first = at
         if kind == BYTES:
-            size, first = window.varint(at, end)
+            size, first = _varint(window, at, end)
             at = first + size
         elif kind == VARINT:
-            at = window.varint(at, end)[1]
+            at = _varint(window, at, end)[1]
         elif kind in (FIXED64, FIXED32):
             at += 8 if kind == FIXED64 else 4
         else:

@@ -13,6 +13,7 @@ import datasets
 from imagenet_reader.lists import CLASS_SETS
 
 OTHER_NAMES = {"1": "1pct", "10": "10pct", "imagenet": "full", "imagenet1k": "full"}
+ALLOWED = {"label_names": ("wnid", "words"), "on_missing": ("error", "skip"), "image_bytes": ("benchmark", "archive")}
 BUILT_ON_DEMAND = {"test": "splits=['train', 'validation', 'test']", "unlabeled": "unlabeled=True"}
 
 
@@ -72,3 +73,24 @@ def check_names(config_class: type, names: Iterable[str]) -> None:
             nearest = difflib.get_close_matches(name, own, n=1)
             advice = f"Did you mean {nearest[0]!r}?" if nearest else f"The options are {', '.join(own)}."
             raise ValueError(f"{config_class.__name__} doesn't have a {name!r} key. {advice}")
+
+
+def check_options(config: Any, possible_splits: list[str]) -> None:
+    """Raise ``ValueError`` if a config has options that it cannot have."""
+    for name, allowed in ALLOWED.items():
+        if getattr(config, name) not in allowed:
+            raise ValueError(f"{name}={getattr(config, name)!r:.200} is not known; choose one of {list(allowed)}.")
+    custom, has_list = config.name == "custom", bool(config.train_list)
+    only_described = config.data_dir is None and not config.validation_list  # as by datasets.get_dataset_infos
+    if (has_list and not custom) or (not has_list and (config.validation_list or (custom and not only_described))):
+        raise ValueError(
+            "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
+        )
+    if config.real_labels not in (True, False):
+        raise ValueError(f"real_labels={config.real_labels!r:.200}: expected True or False.")
+    splits = config.splits
+    if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(possible_splits)):
+        also = " 'unlabeled' is one with unlabeled=True." if "unlabeled" in str(splits) else ""
+        raise ValueError(
+            f"splits={splits!r:.200}: expected a list out of {possible_splits}, those of {config.name!r}.{also}"
+        )

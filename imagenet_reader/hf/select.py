@@ -19,6 +19,7 @@ from imagenet_reader.formats.names import official_name, official_names
 from imagenet_reader.hf.builder import info_of
 from imagenet_reader.hf.options import check_split
 from imagenet_reader.plan import Plan
+from imagenet_reader.rows import Columns
 
 SHOWN = 3  # missing images named in a message
 BATCH_ROWS = 100
@@ -173,12 +174,11 @@ def _select_rows(dataset: Any, plan: Plan, info: datasets.DatasetInfo) -> datase
                 parts.append(_Part(of_dataset))
         except ValueError as error:  # which matters only if images are missing
             nameless = error
-    splits = {}
+    held, splits = pa.chunked_array([part.names for part in parts], pa.string()).combine_chunks(), {}
     for split in plan.subset if parts else ():
-        names, labels = plan.listed(split, lambda: _train_names(parts))
-        rows = [_rows_of(part, names) for part in parts]
-        needed = _needed(rows)
-        found = np.max([rows[k] for k in needed], axis=0) >= 0
+        names, labels = plan.listed(split, lambda: _train_names(held))
+        rows = _first_rows(held, names)
+        found = rows >= 0
         count, expected = int(found.sum()), max(plan.count(split) or 0, len(names))
         if not count and not isinstance(dataset, dict):
             continue  # the dataset has another set of images
@@ -186,62 +186,57 @@ def _select_rows(dataset: Any, plan: Plan, info: datasets.DatasetInfo) -> datase
             raise nameless
         if not count or (plan.on_missing == "error" and count < expected):
             raise _absent(plan, split, names.filter(pa.array(~found)), expected - count, expected)
+        images = rows[found], names.filter(pa.array(found)), labels[found]
         columns = plan.columns_of(split)
-        chosen = [rows[k][found] for k in needed]
-        names, labels = names.filter(pa.array(found)), labels[found]
-        beside = columns.beside(names, labels)
-        splits[split] = _join([parts[k] for k in needed], chosen, names, labels, beside, info_of(info, columns), split)
+        splits[split] = _join(parts, *images, columns, info_of(info, columns), split)
     if not splits:
         raise nameless or ArchiveError(f"The dataset has no image of {' or '.join(plan.subset)} of {plan.config}.")
     plan.warn_of_missing({split: len(rows) for split, rows in splits.items()})
     return datasets.DatasetDict(splits)
 
 
-def _train_names(parts: list[_Part]) -> pa.Array:
-    """The distinct file names of all training images in these datasets, ``string [n]``."""
-    names = pa.chunked_array([part.names for part in parts]).unique()
-    return names.filter(pc.is_in(pc.utf8_slice_codeunits(names, 0, WNID.stop), value_set=pa.array(lists.read_wnids())))
+def _train_names(names: pa.Array) -> pa.Array:
+    """The distinct names of training images among these."""
+    wnids = pc.utf8_slice_codeunits(names, 0, WNID.stop)
+    return names.filter(pc.is_in(wnids, value_set=pa.array(lists.read_wnids()))).unique()
 
 
-def _rows_of(part: _Part, names: pa.Array) -> Numbers:
-    """The first row of a dataset with each of these file names, ``int64 [n]``; -1 for names without a row."""
-    held = pc.indices_nonzero(pc.is_in(part.names, value_set=names))  # a small table of wanted names is faster
-    rows = held.take(pc.index_in(names, value_set=part.names.take(held)))
-    found: Numbers = pc.fill_null(rows.cast(pa.int64()), -1).to_numpy()
+def _first_rows(held: pa.Array, names: pa.Array) -> Numbers:
+    """The first row with each of these file names, ``int64 [n]``; -1 for names without a row."""
+    rows = pc.indices_nonzero(pc.is_in(held, value_set=names))  # a small table of wanted names is faster
+    found: Numbers = pc.fill_null(
+        rows.take(pc.index_in(names, value_set=held.take(rows))).cast(pa.int64()), -1
+    ).to_numpy()
     return found
-
-
-def _needed(rows: list[Numbers]) -> list[int]:
-    """The numbers of the datasets that are needed: the one that has most, and any that has images which it lacks."""
-    best = max(range(len(rows)), key=lambda k: (rows[k] >= 0).sum())
-    return [k for k in range(len(rows)) if k == best or (rows[k][rows[best] < 0] >= 0).any()]
 
 
 def _join(
     parts: list[_Part],
-    rows: list[Numbers],
+    rows: Numbers,
     names: pa.Array,
     labels: Numbers,
-    beside: dict[str, pa.Array],
+    columns: Columns,
     info: datasets.DatasetInfo,
     split: str,
 ) -> datasets.Dataset:
-    """A dataset of the images in some rows of each part; they remain in their files."""
-    number = np.full(sum(len(part.dataset.data) for part in parts), -1, np.int64)  # of its image, per row of all tables
-    table_rows, start = np.full(len(names), -1, np.int64), 0
-    for part, of_part in zip(parts, rows):
-        new = (of_part >= 0) & (table_rows < 0)
-        part.check_labels(of_part[new], names.filter(pa.array(new)), labels[new])
-        table_rows[new] = start + part.table_rows[of_part[new]]
-        start += len(part.dataset.data)
-    number[table_rows] = np.arange(len(table_rows))
+    """A dataset of the images in some rows of all parts together; they remain in their files."""
+    images, table_rows, start, length = [], np.empty_like(rows), 0, 0
+    for part in parts:
+        own = (rows >= start) & (rows < start + len(part.names))
+        if own.any():
+            part.check_labels(rows[own] - start, names.filter(pa.array(own)), labels[own])
+            table_rows[own] = length + part.table_rows[rows[own] - start]
+            images.append(part.images(info.features["image"]))
+            length += len(images[-1])
+        start += len(part.names)
+    number = np.full(length, -1, np.int64)  # of the image in each row of the tables
+    number[table_rows] = np.arange(len(rows))
     taken = pa.array(number, mask=number < 0)
-    columns = {name: column.take(taken) for name, column in beside.items()}  # rows that are not selected are empty
-    columns["file_name"] = pc.fill_null(columns["file_name"], "")
-    schema = datasets.Features({name: info.features[name] for name in columns}).arrow_schema
-    images = datasets.concatenate_datasets([part.images(info.features["image"]) for part in parts])
-    others = datasets.Dataset(InMemoryTable(pa.table(columns, schema)))
-    joined = datasets.concatenate_datasets([images, others], axis=1, info=info.copy(), split=datasets.NamedSplit(split))
+    beside = {name: column.take(taken) for name, column in columns.beside(names, labels).items()}
+    beside["file_name"] = pc.fill_null(beside["file_name"], "")  # rows that are not selected are empty
+    schema = datasets.Features({name: info.features[name] for name in beside}).arrow_schema
+    tables = [datasets.concatenate_datasets(images), datasets.Dataset(InMemoryTable(pa.table(beside, schema)))]
+    joined = datasets.concatenate_datasets(tables, axis=1, info=info.copy(), split=datasets.NamedSplit(split))
     return joined.select(table_rows)
 
 

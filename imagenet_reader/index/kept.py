@@ -65,11 +65,7 @@ def real_path(path: str | os.PathLike[str]) -> str:
 def load_index(path: str, identity: str) -> pa.Table | None:
     """The cached index of what is at ``path``; ``None`` if there is none of this identity, or it cannot be read."""
     file = index_path(path)
-    try:
-        with open(file, "rb") as stream:
-            table = read_index_file(stream.read())
-    except OSError:
-        return None
+    table = _read_cached(file)
     if table is None or (table.schema.metadata or {}).get(b"identity") != identity.encode():
         return None
     logger.info("Index of %s: taken from %s", path, file)
@@ -78,10 +74,7 @@ def load_index(path: str, identity: str) -> pa.Table | None:
 
 
 def kept_index(path: str, identity: str, find: Callable[[], pa.Table]) -> pa.Table:
-    """The cached index of what is at ``path``; if there is none, ``find()`` makes it.
-
-    Where it cannot be cached, a warning says so, and the next load makes it again.
-    """
+    """The cached index of what is at ``path``; if there is none, ``find()`` makes it."""
     table = load_index(path, identity)
     if table is None:
         with locked_index(path):
@@ -95,11 +88,9 @@ def kept_index(path: str, identity: str, find: Callable[[], pa.Table]) -> pa.Tab
 def locked_index(path: str) -> Iterator[None]:
     """Context in which no other process makes the index of what is at ``path``: the others wait for it."""
     with contextlib.ExitStack() as locked:
-        try:
+        with _warning_if_not_kept():
             os.makedirs(index_folder(), exist_ok=True)
             locked.enter_context(filelock.FileLock(f"{index_path(path)}.lock"))
-        except OSError as error:
-            _warn_not_kept(error)
         yield
 
 
@@ -107,25 +98,30 @@ def store_index(path: str, identity: str, table: pa.Table) -> pa.Table:
     """Cache the index of what is at ``path``, or warn that this is impossible; return it as it is cached."""
     logger.info("Index of %s: made, %d images", path, len(table))
     table = table.replace_schema_metadata({"identity": identity, "archive": os.fsencode(real_path(path))})
-    try:
+    with _warning_if_not_kept():
         write_index_file(table, index_path(path))
-    except OSError as error:
-        _warn_not_kept(error)
     return table
 
 
-def doubt(folder: str, names: Collection[bytes]) -> None:
-    """Note in the index of a folder of extracted images that these are damaged or have changed.
+@contextlib.contextmanager
+def _warning_if_not_kept() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # The same words for every archive: Python then shows them once.
+        warn(
+            f"The indexes of archives cannot be kept in {index_folder()} ({error.strerror or error}), so that each "
+            "load walks through the archives again. Set HF_HOME to a folder that can be written."
+        )
 
-    A changed image that has overwritten another changes no folder. From now on, loads look it up again: see
-    ``layouts.folders``.
-    """
+
+def doubt(folder: str, names: Collection[bytes]) -> None:
+    """Have loads look up these extracted images of a folder, which are damaged or have changed: folders hide this."""
     file = index_path(folder)
     if not folder or not os.path.exists(file):
         return
     with contextlib.suppress(OSError, KeyError), locked_index(folder):
-        with open(file, "rb") as stream:
-            table = read_index_file(stream.read())
+        table = _read_cached(file)
         if table is not None:
             named = pc.is_in(table["name"], value_set=pa.array(names, pa.binary()))
             damaged = pc.and_(named, pc.equal(table[DOUBTED], SOUND))
@@ -134,39 +130,30 @@ def doubt(folder: str, names: Collection[bytes]) -> None:
             write_index_file(table.set_column(column, DOUBTED, doubted), file)
 
 
-def _warn_not_kept(error: OSError) -> None:
-    # The same words for every archive: Python then shows them once.
-    warn(
-        f"The indexes of archives cannot be kept in {index_folder()} ({error.strerror or error}), so that each load "
-        "walks through the archives again. Set HF_HOME to a folder that can be written."
-    )
-
-
 def indexed_archive(file: str | os.PathLike[str]) -> str | None:
     """The path of the archive whose index is kept in a file; ``None`` if the file is damaged or does not say."""
-    with open(file, "rb") as stream:
-        content = _undamaged(stream.read())
-    metadata = (content and pq.read_schema(pa.BufferReader(content)).metadata) or {}
+    table = _read_cached(file)
+    metadata = {} if table is None else table.schema.metadata or {}
     return os.fsdecode(metadata[b"archive"]) if b"archive" in metadata else None
 
 
 def read_index_file(content: bytes) -> pa.Table | None:
     """The table in the content of an index file; ``None`` if it is damaged."""
-    parquet = _undamaged(content)
-    return None if parquet is None else read_table(pa.BufferReader(parquet))
+    digest, parquet = content[:32], memoryview(content)[32:]
+    return read_table(pa.BufferReader(parquet)) if hashlib.sha256(parquet).digest() == digest else None
 
 
-def _undamaged(content: bytes) -> memoryview | None:
-    """The Parquet file in the content of an index file; ``None`` if it is damaged."""
-    digest, rest = content[:32], memoryview(content)[32:]
-    return rest if hashlib.sha256(rest).digest() == digest else None
+def _read_cached(file: str | os.PathLike[str]) -> pa.Table | None:
+    with contextlib.suppress(OSError), open(file, "rb") as stream:
+        return read_index_file(stream.read())
+    return None
 
 
 def write_index_file(table: pa.Table, file: str) -> None:
     """Write a table of members, with its metadata, to a file, which then is complete or as it was."""
     encodings = dict.fromkeys(table.column_names, "DELTA_BINARY_PACKED") | {"name": "DELTA_BYTE_ARRAY"}
-    content = io.BytesIO()
     options = {"compression": "zstd", "use_dictionary": False, "column_encoding": encodings}
+    content = io.BytesIO()
     pq.write_table(table, content, row_group_size=ROW_GROUP, **options)
     with write_atomically(file) as written, open(written, "wb") as stream:
         stream.write(hashlib.sha256(content.getvalue()).digest() + content.getvalue())

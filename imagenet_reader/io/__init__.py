@@ -1,11 +1,6 @@
-"""The bytes of a file, wherever it is: the only code that asks for them.
-
-A path of this machine is read with ``preadv``, see ``local``; any other URL is read through ``fsspec``, see ``remote``.
-"""
+"""The bytes of a file, wherever it is: at a path of this machine, see ``local``, or at another URL, see ``remote``."""
 
 import contextlib
-import functools
-import io
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -13,7 +8,7 @@ from typing import IO
 
 from imagenet_reader.io.local import File, LocalFile, Stamp, stamp_of_status
 from imagenet_reader.io.paths import is_url
-from imagenet_reader.io.remote import RawFile, RemoteFile, remote_names, remote_stamp, remote_stamps
+from imagenet_reader.io.remote import PythonFile, RemoteFile, remote_names, remote_stamp, remote_stamps
 
 READ_AHEAD = 32 << 20  # bytes of a remote file that are fetched together, by several requests
 
@@ -26,7 +21,7 @@ def open_file(url: str) -> File:
 @contextlib.contextmanager
 def open_python_file(url: str, buffer: int = READ_AHEAD) -> Iterator[IO[bytes]]:
     """Context of a file of Python at a path or URL; of a remote one, ``buffer`` bytes are fetched together."""
-    with open(url, "rb") if not is_url(url) else io.BufferedReader(RawFile(RemoteFile(url)), buffer) as file:
+    with PythonFile(RemoteFile(url), buffer) if is_url(url) else open(url, "rb") as file:
         yield file
 
 
@@ -42,13 +37,10 @@ def stamps_of(urls: Sequence[str]) -> tuple[Stamp, ...]:
 
 def exists(url: str) -> bool:
     """Whether there is a file at a path or URL."""
-    if not is_url(url):
-        return os.path.isfile(url)
     try:
-        remote_stamp(url)
+        return remote_stamp(url).size >= 0 if is_url(url) else os.path.isfile(url)
     except (FileNotFoundError, IsADirectoryError):
         return False
-    return True
 
 
 class Listing:
@@ -71,9 +63,4 @@ class Listing:
         if folder not in self._lines:
             self._lines[folder] = "\n".join(["", *(name for name in self.names(folder) if "\n" not in name), ""])
         # One search in all names takes a tenth of the time of one per name.
-        return sorted(_line(pattern).findall(self._lines[folder]))
-
-
-@functools.cache
-def _line(pattern: str) -> re.Pattern[str]:
-    return re.compile(rf"\n({pattern})(?=\n)")
+        return sorted(re.findall(rf"\n({pattern})(?=\n)", self._lines[folder]))

@@ -1,6 +1,7 @@
 """Files that are read by position, and those of this machine."""
 
 import functools
+import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -10,19 +11,16 @@ from imagenet_reader.files import naming
 
 
 class Stamp(NamedTuple):
-    """What changes when a file is replaced: its size in bytes, and its modification time in ns (remote: an ETag)."""
+    """What changes when a file is replaced."""
 
-    size: int
-    version: int | str
+    size: int  # in bytes
+    version: int | str  # its modification time in ns; of a remote one, its ETag
 
 
 class File(ABC):
-    """An open file that is read by position, by several threads at once.
+    """An open file, read by position, by several threads at once; all methods raise ``OSError`` that names it."""
 
-    ``path`` is what it was opened by. All methods raise ``OSError`` that names the file.
-    """
-
-    path: str
+    path: str  # by which it was opened, or a URL
 
     @abstractmethod
     def read(self, offset: int, size: int) -> bytes:
@@ -34,17 +32,16 @@ class File(ABC):
 
     def read_into(self, offset: int, *buffers: memoryview) -> int:
         """Fill buffers one after the other, from byte ``offset`` on; return how many bytes were read."""
-        content = memoryview(self.read(offset, sum(map(len, buffers))))
-        done = 0
-        for buffer in buffers:
-            part = content[done : done + len(buffer)]
-            buffer[: len(part)] = part
-            done += len(part)
-        return done
+        stream = io.BytesIO(self.read(offset, sum(map(len, buffers))))
+        return sum(stream.readinto(buffer) for buffer in buffers)
 
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of ranges ``(offset, size)``, in their order; remote ones are fetched at once."""
         return [self.read(offset, size) for offset, size in ranges]
+
+    def holds(self, offset: int) -> bool:
+        """Whether a byte is in memory."""
+        return False
 
     def __enter__(self) -> "File":
         return self
@@ -57,11 +54,12 @@ class File(ABC):
 
 
 class LocalFile(File):
-    """An open file of this machine."""
+    """An open file of this machine; ``version`` tells files apart that were at the same path."""
 
-    def __init__(self, path: str):
-        self.path = path
-        self.fd = os.open(path, os.O_RDONLY)
+    fd = -1
+
+    def __init__(self, path: str, version: int = 0):
+        self.path, self.fd = path, os.open(path, os.O_RDONLY)
 
     def read(self, offset: int, size: int) -> bytes:
         with naming(self.path, "reading"):
@@ -79,9 +77,7 @@ class LocalFile(File):
         if fd >= 0:
             close(fd)
 
-    def __del__(self) -> None:
-        if hasattr(self, "fd"):  # it could be opened
-            self.close()
+    __del__ = close
 
 
 class Pieces(File):
@@ -92,18 +88,18 @@ class Pieces(File):
         self._start, self._piece = 0, b""
 
     def read(self, offset: int, size: int) -> bytes:
-        if not self.holds(offset, size):
+        begin = offset - self._start
+        if begin < 0 or begin + size > len(self._piece):
             end = self._start + len(self._piece)
             # The next piece continues this one if it then contains what is asked for.
             self._start = end if end <= offset <= end + self._size - size else offset
             self._piece = b""  # free the memory before reading
             self._piece = self._file.read(self._start, max(size, self._size))
-        begin = offset - self._start
+            begin = offset - self._start
         return self._piece[begin : begin + size]
 
-    def holds(self, offset: int, size: int = 1) -> bool:
-        """Whether the last piece has these bytes."""
-        return self._start <= offset and offset + size <= self._start + len(self._piece)
+    def holds(self, offset: int) -> bool:
+        return self._start <= offset < self._start + len(self._piece)
 
     def stamp(self) -> Stamp:
         return self._file.stamp()
@@ -114,12 +110,6 @@ def stamp_of_status(status: os.stat_result) -> Stamp:
     return Stamp(status.st_size, status.st_mtime_ns)
 
 
-class FilePool:
-    """Open files, the ``most`` used last; a dropped file is closed as soon as no thread reads it any more."""
-
-    def __init__(self, most: int = 32):
-        self._open = functools.lru_cache(most)(lambda path, version: LocalFile(path))
-
-    def get(self, path: str, version: int = 0) -> LocalFile:
-        """The open file at a path; another ``version`` of it, such as an inode, is opened again."""
-        return self._open(path, version)
+def file_pool(most: int = 32) -> Callable[..., LocalFile]:
+    """``LocalFile`` that keeps the ``most`` last ones open; others are closed once no thread reads them any more."""
+    return functools.lru_cache(most)(LocalFile)

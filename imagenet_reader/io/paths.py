@@ -5,8 +5,6 @@ import re
 
 from imagenet_reader.text import redact
 
-_LOCAL = "file://", "local://"
-
 
 def is_url(path: str) -> bool:
     """Whether ``path`` is a URL to be read through ``fsspec``, and not a path of this machine."""
@@ -21,8 +19,7 @@ def is_http(url: str) -> bool:
 def normalize_data_dir(path: str | os.PathLike[str]) -> str:
     """A folder, however it is written, as an absolute path or a URL without a slash at its end."""
     path = os.path.expanduser(os.fspath(path))
-    for scheme in _LOCAL:
-        path = path.removeprefix(scheme)
+    path = path.removeprefix("file://").removeprefix("local://")
     if "::" in path:
         raise ValueError(f"data_dir={redact(path)!r}: in '::', datasets sees two paths. Pass a link to the folder.")
     if not is_url(path):

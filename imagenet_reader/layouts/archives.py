@@ -67,11 +67,9 @@ class OfficialTar(Layout):
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "OfficialTar | None":
-        """The archive of an official name."""
         return next((cls.at(path) for name in images.archives if exists(path := join(data_dir, name))), None)
 
     def list_members(self) -> pa.Table:
-        """Walk over the archive."""
         return walk_archive(self.path)
 
     def check(self) -> None:
@@ -151,7 +149,6 @@ class ClassTars(Layout):
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "ClassTars | None":
-        """The folder that holds most classes, if some of them are class tars."""
         found = fullest(images, data_dir, listing)
         if found is None or found.is_flat or not found.class_tars:
             return None
@@ -159,7 +156,6 @@ class ClassTars(Layout):
         return cls(found.path, tuple(path for path in paths if is_url(path) or os.path.isfile(path)))
 
     def list_members(self) -> pa.Table:
-        """Walk over all class tars."""
         sizes = [stamp.size for stamp in stamps_of(self.files)]
         return join_tables(walk_class_tars(self.files, sizes), self.files)
 
@@ -183,19 +179,18 @@ class ClassTars(Layout):
         return f"{len(absent):,} class tars are missing: {shorten(absent)}. Unpack the training archive again."
 
 
-class _KaggleArchive(Layout):
+class KaggleArchive(Layout):
     """One of Kaggle's archives: the newest, since "..._patched2019" comes last."""
 
     pattern: ClassVar[str]
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "Layout | None":
-        """The last archive of Kaggle's name."""
         found = listing.matching(data_dir, cls.pattern)
         return cls(path := join(data_dir, found[-1]), (path,)) if found else None
 
 
-class KaggleZip(_KaggleArchive):
+class KaggleZip(KaggleArchive):
     """Kaggle's zip of all images."""
 
     name: ClassVar = "Kaggle's zip"
@@ -206,7 +201,6 @@ class KaggleZip(_KaggleArchive):
         return "zip"
 
     def list_members(self) -> pa.Table:
-        """Read the central directory."""
         try:
             with zipfile.ZipFile(self.path) as archive:
                 images = [info for info in archive.infolist() if info.filename.endswith(".JPEG")]
@@ -223,13 +217,12 @@ class KaggleZip(_KaggleArchive):
         return last_of_each_name(table, self.path)
 
 
-class KaggleTar(_KaggleArchive):
+class KaggleTar(KaggleArchive):
     """Kaggle's .tar.gz after gunzip; its annotations and lists are left out."""
 
     name: ClassVar = "Kaggle's tar"
     pattern: ClassVar = r"imagenet_object_localization.*\.tar"
 
     def list_members(self) -> pa.Table:
-        """Walk over the tar."""
         table = walk_archive(self.path)
         return table.filter(pc.ends_with(table["name"], ".JPEG"))

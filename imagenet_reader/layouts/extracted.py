@@ -26,9 +26,9 @@ from imagenet_reader.formats.names import official_name
 from imagenet_reader.formats.parquet import find_row_groups, read_images
 from imagenet_reader.formats.tar import walk_archive
 from imagenet_reader.index.kept import archive_identity, index_folder, index_path, kept_index, real_path
-from imagenet_reader.io import Listing, open_python_file, stamps_of
-from imagenet_reader.io.paths import join
-from imagenet_reader.layouts.base import ALL, ImageSet, Index, Layout, Request, Snapshot, changed_since
+from imagenet_reader.io import open_python_file, stamps_of
+from imagenet_reader.layouts.archives import KaggleArchive
+from imagenet_reader.layouts.base import ALL, Index, Layout, Request, Snapshot, changed_since
 from imagenet_reader.layouts.shards import Sharded
 from imagenet_reader.log import logger, progress_bar, warn
 from imagenet_reader.reading.batches import Reader
@@ -71,7 +71,6 @@ class Extracted(Layout):
         """The images of a request."""
 
     def list_members(self) -> pa.Table:
-        """All images, which reads all files to their ends."""
         stream, sizes = self.stream(ALL), {}
         with progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar:
             for name, image in stream.members(bar.update):
@@ -211,7 +210,6 @@ class _TarGz(Extracted):
     """.tar.gz files, which are read to their ends, where their checksums are."""
 
     def stream(self, request: Request) -> Stream:
-        """The images in the order of the files."""
         size = sum(stamp.size for stamp in stamps_of(self.files))
         needed = size if request.all else min(size, IMAGE_BYTES * request.most)
         return Stream(size, needed, functools.partial(self._members, request))
@@ -243,16 +241,11 @@ def _read_tar_gz(path: str, request: Request, advance: Advance) -> Iterator[Memb
         raise ArchiveError(f"{path} is cut off or damaged ({error}). Download it again.") from error
 
 
-class KaggleTarGz(_TarGz):
+class KaggleTarGz(KaggleArchive, _TarGz):
     """Kaggle's .tar.gz of all images."""
 
     name: ClassVar = "Kaggle's .tar.gz"
-
-    @classmethod
-    def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "KaggleTarGz | None":
-        """The last .tar.gz of Kaggle's name: "..._patched2019"."""
-        found = listing.matching(data_dir, r"imagenet_object_localization.*\.tar\.gz")
-        return cls(path := join(data_dir, found[-1]), (path,)) if found else None
+    pattern: ClassVar = r"imagenet_object_localization.*\.tar\.gz"
 
 
 class HubTarGz(Sharded, _TarGz):
@@ -266,7 +259,7 @@ class HubTarGz(Sharded, _TarGz):
         "validation": "val_images.tar.gz",
         "test": "test_images.tar.gz",
     }
-    counts: ClassVar = {"train": 5}
+    counts: ClassVar = {"train_images_*.tar.gz": 5}
 
 
 class HubParquet(Sharded, Extracted):
@@ -279,14 +272,12 @@ class HubParquet(Sharded, Extracted):
     patterns: ClassVar = {name: f"{name}-*-of-*.parquet" for name in ("train", "validation", "test")}
 
     def list_members(self) -> pa.Table:
-        """All images, of which only the names are read; sizes are estimates."""
         groups = find_row_groups(self.files, ALL.covers)
         sizes = [max(1, group.wanted_size // len(group.names)) for group in groups for _ in group.names]
         names = [name.encode() for group in groups for name in group.names]
         return pa.table({"name": pa.array(names, pa.binary()), "size": pa.array(sizes, pa.int64())})
 
     def stream(self, request: Request) -> Stream:
-        """The images in the order of the files; names are read first."""
         groups = find_row_groups(self.files, request.covers)
         needed = sum(group.wanted_size for group in groups)
         return Stream(sum(group.size for group in groups), needed, functools.partial(read_images, groups))

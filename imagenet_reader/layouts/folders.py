@@ -138,7 +138,6 @@ class Folder(Layout):
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "Folder | None":
-        """The folder that holds most of the images, in class folders or side by side."""
         found = None if is_url(data_dir) else fullest(images, data_dir, listing)
         if found is None or (found.class_tars and not found.is_flat):
             return None
@@ -153,7 +152,6 @@ class Folder(Layout):
         return "hub_file" if self.hub_names else "file"
 
     def list_members(self) -> pa.Table:
-        """Look up all images."""
         return self.list_images(ALL)
 
     def snapshot(self) -> Snapshot:

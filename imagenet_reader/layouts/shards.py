@@ -29,7 +29,7 @@ class Sharded(Layout):
 
     Attributes:
         patterns: name of a set of images -> pattern of its files.
-        counts: name of a set of images -> how many files there are, if their names do not say it.
+        counts: pattern -> how many files there are, if their names do not say it.
     """
 
     patterns: ClassVar[dict[str, str]] = {}
@@ -37,7 +37,6 @@ class Sharded(Layout):
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "Sharded | None":
-        """The files of the pattern, in the first folder that has some."""
         pattern = cls.patterns[images.name]
         for folder in cls.folders(data_dir, listing):
             found = listing.matching(folder, re.escape(pattern).replace(r"\*", ".*"))
@@ -58,30 +57,19 @@ class Sharded(Layout):
             yield join(snapshot, "data")
 
     def explain(self, missing: Images) -> str:
-        """Say which files are absent."""
-        absent = self._absent()
+        """Say which files of the series are absent."""
+        names = [os.path.basename(file) for file in self.files]
+        number = re.fullmatch(r"(.*?)(\d+)(-of-(\d+).*|\.tar.*)", names[0])
+        if number is None:
+            return super().explain(missing)
+        count = int(number[4] or self.counts.get(os.path.basename(self.path), 0))
+        absent = sorted({f"{number[1]}{k:0{len(number[2])}d}{number[3]}" for k in range(count)} - {*names})
         if not absent:
             return super().explain(missing)
         return (
-            f"{len(absent):,} of {len(absent) + len(self.files):,} files are absent from "
-            f"{os.path.dirname(self.files[0])}: {shorten(absent)}. Download them, too."
+            f"{len(absent):,} of {len(absent) + len(names):,} files are absent from {os.path.dirname(self.files[0])}: "
+            f"{shorten(absent)}. Download them, too."
         )
-
-    def _absent(self) -> list[str]:
-        """The names of the files that are absent from the series."""
-        name = os.path.basename(self.files[0])
-        numbers = list(re.finditer(r"\d+", name))
-        number = next(
-            (match for match in numbers if re.match(r"-of-\d", name[match.end() :])), numbers[-1:] and numbers[-1]
-        )
-        if not number:
-            return []
-        total = re.match(r"-of-(\d+)", name[number.end() :])
-        sets = {pattern: images for images, pattern in self.patterns.items()}
-        count = int(total[1]) if total else self.counts.get(sets.get(os.path.basename(self.path), ""), 0)
-        width = len(number.group())
-        expected = {f"{name[: number.start()]}{k:0{width}d}{name[number.end() :]}" for k in range(count)}
-        return sorted(expected - set(map(os.path.basename, self.files)))
 
 
 def _current(data_dir: str, snapshots: list[str]) -> str:
@@ -104,7 +92,6 @@ class _IndexedShards(Sharded):
         return "range"
 
     def list_members(self) -> pa.Table:
-        """List all files, by threads."""
         with (
             progress_bar(f"Indexing {self.path}", len(self.files), unit=" files") as bar,
             ThreadPoolExecutor(REMOTE_THREADS if is_url(self.path) else THREADS) as pool,
@@ -134,7 +121,7 @@ class WebDataset(_IndexedShards):
         "validation": "imagenet1k-validation-*.tar",
         "test": "imagenet1k-test-*.tar",
     }
-    counts: ClassVar = {"train": 1024, "validation": 64}
+    counts: ClassVar = {"imagenet1k-train-*.tar": 1024, "imagenet1k-validation-*.tar": 64}
 
     @classmethod
     def folders(cls, data_dir: str, listing: Listing) -> Iterator[str]:

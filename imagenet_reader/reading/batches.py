@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 from imagenet_reader.facts import ArchiveError, ChangedFile
 from imagenet_reader.formats.images import FORMATS, Format, Where
 from imagenet_reader.index.kept import doubt
-from imagenet_reader.io.local import File, FilePool, LocalFile, Stamp
+from imagenet_reader.io.local import File, LocalFile, Stamp, file_pool
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.io.remote import fetch
 from imagenet_reader.log import warn
@@ -42,43 +42,38 @@ Place = tuple[Format, File, Where]  # how an image lies in its file, the open fi
 
 
 class DamagedImage(ArchiveError):
-    """An image cannot be decoded.
+    """An image cannot be decoded; ``place`` says where it is, ``reason`` what is wrong with it."""
 
-    Attributes:
-        place: where it is, in words.
-        reason: what is wrong with it.
-    """
+    advice = "Download the archive again."
 
-    def __init__(self, place: str, reason: str, advice: str = "Download the archive again."):
-        super().__init__(place, reason, advice)
-        self.place, self.reason, self.advice = place, reason, advice
+    def __init__(self, place: str, reason: str):
+        super().__init__(place, reason)
+        self.place, self.reason = place, reason
 
     def __str__(self) -> str:
         return f"{self.place} is damaged ({self.reason}). {self.advice}"
 
 
-def read_checked(place: Place, buffer: memoryview) -> memoryview | bytes:
-    """As ``_read_unconfirmed``; then confirm that the file is still the one that was indexed."""
-    image = _read_unconfirmed(place, buffer)
-    _confirm(place)
-    return image
+def read_checked(place: Place, buffer: memoryview, confirm: bool = True) -> memoryview | bytes:
+    """Read an image into a buffer, and check it and its file; return what is decoded, see ``as_benchmark``.
 
-
-def _read_unconfirmed(place: Place, buffer: memoryview) -> memoryview | bytes:
-    """Read an image and check it. Before it is used, the file must be confirmed, see ``_confirm``."""
+    Without ``confirm``, it is the caller who confirms that the file is the one that was indexed, before it is used.
+    """
     image_format, file, where = place
     try:
         image_format.read(file, where, buffer)
-        return as_benchmark(buffer)
+        image = as_benchmark(buffer)
     except Exception as error:  # Pillow's errors have no common base
         if not is_damage(error):
             raise
         _confirm(place)
         raise DamagedImage(image_format.describe(where), reason(error)) from error
+    if confirm:
+        _confirm(place)
+    return image
 
 
 def _confirm(place: Place) -> None:
-    """Raise ``ChangedFile`` if an open file is not the one that was indexed."""
     _, file, where = place
     if file.stamp() != where.stamp:
         raise ChangedFile(f"{where.file} has changed since it was indexed. Load again once the file is complete.")
@@ -99,22 +94,13 @@ def reason(error: Exception) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """Reads the images of an index.
+    """Reads the images of an index."""
 
-    Attributes:
-        format: how they lie in the files, a key of ``FORMATS``.
-        files: paths of the files; folders, if each image is a file. A row's ``file`` is a number in it, 0 if absent.
-        stamps: the stamp of each file when it was indexed; none for folders, whose rows have stamps.
-        origin: what the files were made from, for messages; empty if they are originals.
-        folder: the folder of extracted images, in whose index changed and damaged ones are doubted; else empty.
-        columns: the columns of the rows.
-    """
-
-    format: str
-    files: tuple[str, ...]
-    stamps: tuple[Stamp, ...] = ()
-    origin: str = ""
-    folder: str = ""
+    format: str  # how they lie in the files, a key of ``FORMATS``
+    files: tuple[str, ...]  # of whose numbers a row has one, 0 if absent; folders, if each image is a file
+    stamps: tuple[Stamp, ...] = ()  # of each file when it was indexed; none for folders, whose rows have stamps
+    origin: str = ""  # what the files were made from, for messages; empty if they are originals
+    folder: str = ""  # of extracted images, in whose index changed and damaged ones are doubted; else empty
     columns: Columns = PUBLISHED
 
     def where(self, row: Any) -> Where:
@@ -142,9 +128,9 @@ class Reader:
         return np.lexsort([rows[column] for column in (within, "file") if column in columns_of(rows)])
 
     @contextlib.contextmanager
-    def opened(self, stop: threading.Event | None = None) -> Iterator["OpenReader"]:
-        """Context in which images are read; ``stop`` interrupts the reading, and is set at the end."""
-        opened = OpenReader(self, stop or threading.Event())
+    def opened(self) -> Iterator["OpenReader"]:
+        """Context in which images are read; at its end, threads stop reading."""
+        opened = OpenReader(self)
         try:
             yield opened
         finally:
@@ -152,21 +138,19 @@ class Reader:
 
 
 class OpenReader:
-    """A reader whose files stay open; several threads may read at once."""
+    """A reader whose files stay open; several threads may read at once, until ``stop`` is set."""
 
-    def __init__(self, reader: Reader, stop: threading.Event):
-        self.reader, self.stop = reader, stop
-        self._format, self._pool = FORMATS[reader.format], FilePool()
+    def __init__(self, reader: Reader):
+        self.reader, self.stop = reader, threading.Event()
+        self._format = FORMATS[reader.format]
+        self._open = file_pool() if self._format.shared else LocalFile
 
-    def places(self, rows: Sequence[Any]) -> Iterable[Place]:
+    def places(self, rows: Sequence[Any]) -> Iterator[Place]:
         """Where to read each of the rows, in this order; of remote files, all that they need is fetched at once."""
         places = [(self._format, self.reader.where(row)) for row in rows]
         remote = is_url(self.reader.files[0])
-        files = fetch_images(places, self.stop) if remote else (self._open(where) for _, where in places)
-        return ((image_format, file, where) for (image_format, where), file in zip(places, files))
-
-    def _open(self, where: Where) -> File:
-        return self._pool.get(where.file) if self._format.shared else LocalFile(where.file)
+        files = fetch_images(places, self.stop) if remote else (self._open(where.file) for _, where in places)
+        return ((self._format, file, where) for (_, where), file in zip(places, files))
 
 
 def fetch_images(places: Sequence[tuple[Format, Where]], stop: threading.Event | None = None) -> Sequence[File]:
@@ -178,37 +162,23 @@ def fetch_images(places: Sequence[tuple[Format, Where]], stop: threading.Event |
 
 
 class Batch:
-    """Rows and their images; ``table`` has them as they are written.
-
-    Attributes:
-        rows: structured array ``[n]``, see ``rows``.
-        columns: those of the table.
-        buffer: ``uint8``, the images as they were read, one after the other.
-        begins: ``int32 [n + 1]``, the offset of each image in the buffer, and the end.
-        changed: row number -> the bytes to use instead of the buffer's.
-        left_out: row number -> what is wrong with a damaged image that is left out.
-    """
+    """Rows and their images, which are read into ``buffer`` one after the other."""
 
     def __init__(self, rows: Rows, buffer: npt.NDArray[np.uint8], columns: Columns):
         self.rows, self.columns = rows, columns
         self.begins = np.concatenate([[0], np.cumsum(rows["size"])]).astype(np.int32)
         self.buffer = buffer if len(buffer) >= self.begins[-1] else np.empty(self.begins[-1], np.uint8)
-        self.changed: dict[int, memoryview | bytes] = {}
-        self.left_out: dict[int, str] = {}
-
-    def view(self, k: int) -> memoryview:
-        """The bytes of row ``k`` in the buffer."""
-        return memoryview(self.buffer.data)[self.begins[k] : self.begins[k + 1]]
+        view = memoryview(self.buffer.data)
+        self.images: list[memoryview | bytes] = [view[begin:end] for begin, end in itertools.pairwise(self.begins)]
+        self.changed = False  # whether some are no longer in the buffer
+        self.left_out: dict[int, str] = {}  # row number -> what is wrong with a damaged image that is left out
 
     def table(self) -> pa.Table:
-        """The rows without damaged ones, as ``rows.Columns`` has them.
-
-        It shares the buffer, without a copy, if no image was changed.
-        """
+        """The rows without damaged ones, as ``rows.Columns`` has them; a copy only if an image was changed."""
         kept, rows = self._kept()
         # A table of one row is copied: datasets 5 keeps those to write them later, when the buffer has other images.
         if self.changed or self.left_out or len(kept) == 1:
-            images = pa.array([bytes(self.changed.get(k, self.view(k))) for k in kept], pa.binary())
+            images = pa.array([bytes(self.images[k]) for k in kept], pa.binary())
         else:
             buffers = [None, pa.py_buffer(self.begins), pa.py_buffer(self.buffer)]
             images = pa.Array.from_buffers(pa.binary(), len(rows), buffers)
@@ -220,8 +190,7 @@ class Batch:
         names = file_names(rows)
         columns = self.columns.beside(names, rows["label"])
         for k, name, *values in zip(kept, names.to_pylist(), *(column.to_pylist() for column in columns.values())):
-            image = {"bytes": bytes(self.changed.get(k, self.view(k))), "path": name}
-            yield {"image": image, **dict(zip(columns, values))}
+            yield {"image": {"bytes": bytes(self.images[k]), "path": name}, **dict(zip(columns, values))}
 
     def _kept(self) -> tuple[list[int], Rows]:
         """The numbers of the rows that are not left out, and these rows."""
@@ -261,34 +230,29 @@ def read_batches(
     most, ahead = threads or THREADS, 1  # reading begins with few, so that the first batch comes soon
     reading: collections.deque[tuple[Batch, Future[None]]] = collections.deque()
     buffers: list[npt.NDArray[np.uint8]] = []
-
-    def finish() -> Iterator[Batch]:
-        batch, future = reading.popleft()
+    windows = _windows(rows)
+    # The reader is closed first, so that Ctrl-C does not wait for slow storage.
+    with ThreadPoolExecutor(most) as pool, reader.opened() as opened:
         try:
-            future.result()
-        except ChangedFile:
-            doubt(reader.folder, batch.rows["name"].tolist())
-            raise
-        if batch.left_out:
-            doubt(reader.folder, [batch.rows["name"][k] for k in batch.left_out])
-        if damage is not None:
-            damage.add(batch)
-        yield batch
-        buffers.append(batch.buffer)
-
-    with reader.opened() as opened, ThreadPoolExecutor(most) as pool:
-        try:
-            for window in _windows(rows):
-                batch = Batch(window, buffers.pop() if buffers else np.empty(0, np.uint8), reader.columns)
-                reading.append((batch, pool.submit(_read, opened, image_bytes, damage is not None, batch)))
-                if len(reading) > ahead:
-                    yield from finish()
-                    ahead = min(ahead + 1, most)
-            while reading:
-                yield from finish()
+            while True:
+                for window in itertools.islice(windows, ahead + 1 - len(reading)):
+                    batch = Batch(window, buffers.pop() if buffers else np.empty(0, np.uint8), reader.columns)
+                    reading.append((batch, pool.submit(_read, opened, image_bytes, damage is not None, batch)))
+                if not reading:
+                    break
+                batch, future = reading.popleft()
+                try:
+                    future.result()
+                except ChangedFile:
+                    doubt(reader.folder, batch.rows["name"].tolist())
+                    raise
+                if damage is not None and batch.left_out:
+                    doubt(reader.folder, [batch.rows["name"][k] for k in batch.left_out])
+                    damage.add(batch)
+                yield batch
+                buffers.append(batch.buffer)
+                ahead = min(ahead + 1, most)
         finally:
-            opened.stop.set()  # do not make Ctrl-C wait for slow storage
-            pool.shutdown(cancel_futures=True)
             if damage is not None:
                 damage.warn()
 
@@ -309,16 +273,16 @@ def _read(opened: OpenReader, image_bytes: str, skip: bool, batch: Batch) -> Non
         if opened.stop.is_set():
             break
         read[place[2].file] = place
-        buffer = batch.view(k)
         try:
-            image = _read_unconfirmed(place, buffer)
+            image = read_checked(place, memoryview(batch.images[k]), confirm=False)
         except DamagedImage as error:
             if not skip:
-                raise DamagedImage(error.place, error.reason, SKIP_ADVICE) from error
+                error.advice = SKIP_ADVICE
+                raise
             batch.left_out[k] = f"{error.place} is damaged ({error.reason})."
         else:
-            if image is not buffer and image_bytes == "benchmark":
-                batch.changed[k] = image
+            if isinstance(image, bytes) and image_bytes == "benchmark":
+                batch.images[k], batch.changed = image, True
     # Each file is confirmed once: threads would wait for each other, since each question releases Python's lock.
     for place in read.values():
         _confirm(place)

@@ -18,13 +18,13 @@ from fsspec import AbstractFileSystem
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.formats.images import Format, Where
 from imagenet_reader.index.kept import doubt
-from imagenet_reader.io.local import File, FilePool, LocalFile, stamp_of_status
+from imagenet_reader.io.local import File, LocalFile, file_pool, stamp_of_status
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.batches import fetch_images, read_checked
 
 THREADS = 16
-OPEN_ARCHIVES = 8  # at most, per process; a config reads from three
+_open_shared = file_pool(8)  # a config reads from three archives
 
 
 class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -37,16 +37,6 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
     """
 
     protocol = addresses.SCHEME
-
-    @classmethod
-    def _strip_protocol(cls, path: Any) -> Any:
-        if isinstance(path, list):
-            return [cls._strip_protocol(part) for part in path]
-        return os.fspath(path).removeprefix(addresses.PREFIX)
-
-    def unstrip_protocol(self, name: str) -> str:
-        """The path with the scheme."""
-        return addresses.PREFIX + str(self._strip_protocol(name))
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> io.BytesIO:
         if mode != "rb":
@@ -61,11 +51,21 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
         """As in ``fsspec``: the bytes of one image, or ``{path: bytes}`` of several, which are read at once."""
         if isinstance(path, str):
             return self.cat_file(path)
-        remote = [name for name in path if is_url(addresses.parse(name).where.file)]
-        files = _fetch(remote, on_error)
+        files: dict[str, File] = {}
+        if on_error == "raise":  # else each is read by itself
+            remote = {name: address for name in path if is_url((address := addresses.parse(name)).where.file)}
+            files = dict(zip(remote, fetch_images([(at.format, at.where) for at in remote.values()])))
+
+        def read(name: str) -> Any:
+            try:
+                return read_image(name, files.get(name))
+            except (OSError, ValueError) as error:
+                if on_error == "raise":
+                    raise
+                return error if on_error == "return" else None
+
         with ThreadPoolExecutor(THREADS) as pool:
-            images = pool.map(lambda name: _read_or_error(name, on_error, files.get(name)), path)
-            return {name: image for name, image in zip(path, images) if image is not None}
+            return {name: image for name, image in zip(path, pool.map(read, path)) if image is not None}
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """Name, size in bytes and type of an image."""
@@ -79,13 +79,6 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
         info = self.info(path)
         return [info] if detail else [info["name"]]
 
-    def modified(self, path: str) -> float:
-        """The modification time of the file of an image, in seconds."""
-        version = addresses.parse(path).where.stamp.version
-        if isinstance(version, str):
-            raise NotImplementedError("a remote file has an ETag instead of a time")
-        return version / 1e9
-
 
 class _ImageFile(io.BytesIO):
     """An image in memory. Unlike those of ``BytesIO``, its methods can be replaced, as ``datasets`` does."""
@@ -96,34 +89,8 @@ class _ImageFile(io.BytesIO):
         return len(self.getbuffer())
 
 
-def _fetch(paths: list[str], on_error: str) -> dict[str, File]:
-    """The parts of remote files that hold images; none if that fails, so that each is read by itself."""
-    places = [addresses.parse(path) for path in paths]
-    try:
-        return dict(zip(paths, fetch_images([(place.format, place.where) for place in places]) if places else ()))
-    except OSError:
-        if on_error == "raise":
-            raise
-        return {}
-
-
-def _read_or_error(path: str, on_error: str, file: File | None = None) -> Any:
-    try:
-        return read_image(path, file)
-    except (OSError, ValueError) as error:
-        if on_error == "raise":
-            raise
-        return error if on_error == "return" else None
-
-
-_FILES = FilePool(OPEN_ARCHIVES)
-
-
 def read_image(path: str, file: File | None = None) -> bytes:
-    """The bytes of an image, read from its file, or from ``file``, which holds it; raises as ``ImagenetFileSystem``.
-
-    Safe to call from several threads and after a fork: no read depends on a file position.
-    """
+    """The bytes of an image, read from its file, or from ``file``, which holds it; raises as ``ImagenetFileSystem``."""
     image_format, where, pixels = addresses.parse(path)
     buffer = memoryview(bytearray(where.size))
     if file is None:
@@ -148,5 +115,4 @@ def _open_unchanged(where: Where, image_format: Format) -> LocalFile:
             f"{where.file} has changed since this in-place dataset was built. "
             "Load the dataset again once the file is complete."
         )
-    # The inode is part of the key, so that another file of this name is opened, too.
-    return _FILES.get(where.file, status.st_ino) if image_format.shared else LocalFile(where.file)
+    return (_open_shared if image_format.shared else LocalFile)(where.file, status.st_ino)

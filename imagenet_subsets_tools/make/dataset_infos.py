@@ -17,22 +17,16 @@ import imagenet_subsets
 
 
 def write_dataset_infos(path: str | os.PathLike[str]) -> None:
-    """Write the infos of all configs to ``path``, one per line, as ``{config: DatasetInfo as a dict}``.
-
-    Example:
-
-        >>> write_dataset_infos("dataset_infos.json")
-    """
+    """Write the infos of all configs to ``path``, one per line, as ``{config: DatasetInfo as a dict}``."""
     lines = [f"{json.dumps(name)}: {json.dumps(_as_dict(name))}" for name in imagenet_subsets.SUBSETS]
     Path(path).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def _as_dict(name: str) -> dict[str, Any]:
     info = asdict(imagenet_subsets.ImagenetSubsets(config_name=name).info)
-    info["splits"] = {
-        split: {"name": split, "num_examples": facts["num_examples"], "dataset_name": info["dataset_name"]}
-        for split, facts in info["splits"].items()
-    }
+    for split, facts in info["splits"].items():
+        count, dataset = facts["num_examples"], info["dataset_name"]
+        info["splits"][split] = {"name": split, "num_examples": count, "dataset_name": dataset}
     return {key: value for key, value in info.items() if value is not None}
 
 

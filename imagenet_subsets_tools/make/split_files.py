@@ -59,18 +59,7 @@ SOURCE_COLUMNS = ("split_file", "published_name", "rows", "bytes", "sha256", "ad
 def published_lines(split_files: Path, split_file: str, line: str) -> list[str]:
     """The lines of a published text, rebuilt from ``split_files/`` alone, in the order of the split file.
 
-    Args:
-        split_files: the folder.
-        split_file: a file in it, such as ``"lt_train.parquet"``.
-        line: the line format, from ``SOURCES``: ``{wnid}``, ``{words}``, ``{number}``, ``{label}``; or ``JSON``.
-
-    Returns:
-        ``list[str]`` of lines without line ends; for ``JSON``, a single string.
-
-    Raises:
-        FileNotFoundError: ``split_files`` has no such file.
-
-    Example:
+    ``line`` is the line format, from ``SOURCES``; for ``JSON``, there is a single line.
 
         >>> published_lines(Path("split_files"), "classes.parquet", "{wnid} {words}")[0]
         'n01440764 tench, Tinca tinca'
@@ -92,15 +81,9 @@ def published_text(split_files: Path, split_file: str, line: str) -> str:
 
 
 def make_split_files(texts: Path, split_files: Path) -> None:
-    """Write ``split_files/`` from a folder of published texts.
+    """Write ``split_files/`` from a folder with the published texts that ``SOURCES`` names.
 
-    Args:
-        texts: folder with the texts that ``SOURCES`` names.
-        split_files: folder to write; created if it does not exist.
-
-    Raises:
-        FileNotFoundError: a text does not exist.
-        ValueError: a line of a text does not have the format in ``SOURCES``, or the texts contradict each other.
+    Raises ``ValueError`` if a line does not have the format in ``SOURCES``, or if the texts contradict each other.
     """
     classes = [line.split(" ", 1) for line in _lines(texts / "synset_words.txt")]
     label_of = {wnid: label for label, (wnid, _) in enumerate(classes)}
@@ -116,8 +99,15 @@ def make_split_files(texts: Path, split_files: Path) -> None:
         _write(split_files / name, label=pa.array(chosen, pa.int16()))
     real = json.loads((texts / "real.json").read_text(encoding="utf-8"))
     _write(split_files / "real.parquet", labels=pa.array(real, pa.list_(pa.int16())))
-    _check_against(texts, split_files)
-    _write_sources(texts, split_files / "sources.csv")
+    for split_file, name, line, *_ in SOURCES:
+        if sorted(published_lines(split_files, split_file, line)) != sorted(_lines(texts / name)):
+            raise ValueError(f"{split_file} does not reproduce the lines of {texts / name}")
+    with (split_files / "sources.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(SOURCE_COLUMNS)
+        for split_file, name, _, *origin in SOURCES:
+            content, rows = (texts / name).read_bytes(), pq.read_metadata(split_files / split_file).num_rows
+            writer.writerow((split_file, name, rows, len(content), hashlib.sha256(content).hexdigest(), *origin))
 
 
 def _lines(path: Path) -> list[str]:
@@ -137,23 +127,6 @@ def _write(path: Path, **columns: list[str] | pa.Array) -> None:
     encodings = {name: "DELTA_BINARY_PACKED" for name in ("label", "number") if name in columns}
     options = {"compression": "zstd", "compression_level": 19, "use_dictionary": False, "column_encoding": encodings}
     pq.write_table(pa.table(columns), path, **options)
-
-
-def _check_against(texts: Path, split_files: Path) -> None:
-    for split_file, name, line, *_ in SOURCES:
-        if sorted(published_lines(split_files, split_file, line)) != sorted(_lines(texts / name)):
-            raise ValueError(f"{split_file} does not reproduce the lines of {texts / name}")
-
-
-def _write_sources(texts: Path, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(SOURCE_COLUMNS)
-        for split_file, name, _, address, paper, license_name in SOURCES:
-            text = (texts / name).read_bytes()
-            digest = hashlib.sha256(text).hexdigest()
-            rows = pq.read_metadata(path.parent / split_file).num_rows
-            writer.writerow((split_file, name, rows, len(text), digest, address, paper, license_name))
 
 
 if __name__ == "__main__":

@@ -5,14 +5,12 @@ archives that anyone may make. The same call always makes the same bytes, and no
 of each JPEG is a comment with the file name (in the only PNG, it is the text ``Comment``).
 """
 
-import contextlib
 import functools
 import itertools
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.files import check_space
@@ -26,9 +24,9 @@ from imagenet_subsets_tools.standins.names import by_class, label_of, wnids
 LISTS = {"1pct": ("1pct",), "10pct": ("10pct",), "lt": ("lt_train", "lt_validation")}
 ARCHIVES = "archives"
 
-_FILE_BYTES = 5_120  # maximum size of an image on disk, as a file
-_MEMBER_BYTES = 1_536  # and as a member of an archive
+_FILE_BYTES, _MEMBER_BYTES = 5_120, 1_536  # maximum size of an image on disk: as a file, and as a member of an archive
 _UNLISTED = 3  # images per class that are in no published list
+_UNFINISHED = ".standins-"  # begins the name of the folder that is written
 
 
 def make_standins(
@@ -56,11 +54,8 @@ def make_standins(
 
     Example:
 
-        >>> import tarfile
-        >>> folder = make_standins("standins", configs=["1pct"])
-        >>> with tarfile.open(folder / "ILSVRC2012_img_val.tar") as archive:
-        ...     print(archive.next().name)
-        ILSVRC2012_val_00000001.JPEG
+        >>> make_standins("standins", configs=["1pct"])
+        PosixPath('standins')
     """
     directory = Path(directory)
     configs = [configs] if isinstance(configs, str) else list(configs)
@@ -71,10 +66,12 @@ def make_standins(
     _check_absent(directory, layout)
     names = [*itertools.chain(*training_names(configs)), *(name for name, _ in read_split_list("validation"))]
     check_space(directory, len(names) * (_MEMBER_BYTES if layout == ARCHIVES else _FILE_BYTES), "the stand-ins")
-    with _created(directory), tempfile.TemporaryDirectory(dir=directory, prefix=".standins-") as temporary:
+    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    with tempfile.TemporaryDirectory(dir=existing, prefix=_UNFINISHED) as temporary:
         with progress_bar("Making stand-ins", len(names), unit=" images") as progress:
             write_form(layout, DrawnFiles(names, Images(), progress.update), Path(temporary))
-        _check_absent(directory, layout, os.path.basename(temporary))  # writing took a while
+        _check_absent(directory, layout)  # writing took a while
+        directory.mkdir(parents=True, exist_ok=True)
         for name in sorted(os.listdir(temporary)):
             os.rename(Path(temporary, name), directory / name)
     return directory
@@ -83,7 +80,7 @@ def make_standins(
 class DrawnFiles(Mapping[str, bytes]):
     """File name -> content of images, drawn on access."""
 
-    def __init__(self, names: Iterable[str], images: Images, advance: Any = lambda: None) -> None:
+    def __init__(self, names: Iterable[str], images: Images, advance: Callable[[], object] = lambda: None) -> None:
         self.names, self.images, self.advance = dict.fromkeys(names), images, advance
 
     def __getitem__(self, name: str) -> bytes:
@@ -97,33 +94,19 @@ class DrawnFiles(Mapping[str, bytes]):
         return len(self.names)
 
 
-def _check_absent(directory: Path, layout: str, temporary: str = "") -> None:
-    """Raise ``FileExistsError`` if the directory has anything to preserve, other than ``temporary``."""
-    present = sorted({*os.listdir(directory)} - {temporary}) if directory.exists() else []
+def _check_absent(directory: Path, layout: str) -> None:
+    """Raise ``FileExistsError`` if the directory has anything to preserve."""
+    present = sorted(os.listdir(directory)) if directory.exists() else []
     for name in present:
-        if layout != ARCHIVES:
-            raise FileExistsError(f"{directory} has {name}; pass a new or empty folder")
-        if name in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
+        if layout == ARCHIVES and name in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
             raise FileExistsError(f"{directory / name} exists; it may be the official archive and is not overwritten")
-
-
-@contextlib.contextmanager
-def _created(directory: Path) -> Iterator[None]:
-    """Create the folder; if the body fails, remove what was created of it."""
-    new = list(itertools.takewhile(lambda path: not path.exists(), (directory, *directory.parents)))
-    directory.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):  # another process put a file there
-            for path in new:
-                path.rmdir()
-        raise
+        if layout != ARCHIVES and not name.startswith(_UNFINISHED):
+            raise FileExistsError(f"{directory} has {name}; pass a new or empty folder")
 
 
 def training_names(configs: Iterable[str], unlisted: int = _UNLISTED) -> list[list[str]]:
     """The names of the training images of each class, sorted as in the official archive."""
-    chosen = by_class({*_names_in(itertools.chain(*(LISTS[config] for config in configs))), *CMYK_IMAGES, PNG_IMAGE})
+    chosen = by_class(_listed(*configs))
     return [
         sorted((*chosen.get(wnid, ()), *itertools.islice(unlisted_names(label), unlisted)))
         for label, wnid in enumerate(wnids())
@@ -133,14 +116,13 @@ def training_names(configs: Iterable[str], unlisted: int = _UNLISTED) -> list[li
 def unlisted_names(label: int) -> Iterator[str]:
     """Names of images of a class that are in no published list, 30,000 of them."""
     # Steps modulo a prime never repeat a number; ImageNet's numbers have the same magnitude.
+    published = _listed(*LISTS)
     names = (f"{wnids()[label]}_{1 + (7919 * step + 31 * label) % 30_011}.JPEG" for step in itertools.count())
-    return (name for name in names if name not in _published())
+    return (name for name in names if name not in published)
 
 
 @functools.cache
-def _published() -> set[str]:
-    return {*_names_in(itertools.chain(*LISTS.values())), *CMYK_IMAGES, PNG_IMAGE}
-
-
-def _names_in(lists: Iterable[str]) -> Iterator[str]:
-    return (name for file in lists for name, _ in read_split_list(file))
+def _listed(*configs: str) -> set[str]:
+    """The images that the configs list, and those that are no RGB JPEGs."""
+    lists = itertools.chain(*(LISTS[config] for config in configs))
+    return {name for file in lists for name, _ in read_split_list(file)} | CMYK_IMAGES | {PNG_IMAGE}

@@ -8,7 +8,7 @@ import itertools
 import json
 import struct
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from imagenet_subsets_tools.standins.names import (
     wnid_of,
     wnids,
 )
-from imagenet_subsets_tools.standins.tars import inner_tar, write_end, write_member, write_tar, write_tar_gz
+from imagenet_subsets_tools.standins.tars import inner_tar, write_end, write_member, write_tar
 
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 ZIP, TAR_GZ = "imagenet-object-localization-challenge.zip", "imagenet_object_localization_patched2019.tar.gz"
@@ -44,57 +44,51 @@ EXTRAS = {
 PARQUET_FILES = {"train": 294, "validation": 14, "test": 28}
 ROW_GROUP = 100  # rows
 IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-HUB_TARS = {"train": [f"train_images_{k}.tar.gz" for k in range(5)]} | {
-    split: [f"{FOLDERS[split]}_images.tar.gz"] for split in ("validation", "test")
-}
 SHARDS = {"train": 1024, "validation": 64, "test": 128}
 DIGITS = {"train": 4, "validation": 2, "test": 3}  # of the number of a WebDataset shard
 NAME, VERSION = "imagenet2012", "5.1.0"
-FEATURES = "tensorflow_datasets.core.features"
 
 
 def write_archives(images: ImageFiles, target: Path) -> None:
     """Write ``ILSVRC2012_img_train.tar``, a tar of class tars, and the flat archives of validation and test images."""
-    classes, splits = by_class(images), by_split(images)
-    if classes:
-        with open(_made(target) / TRAIN_ARCHIVE, "wb", buffering=1 << 20) as file:
+    target.mkdir(parents=True, exist_ok=True)
+    if classes := by_class(images):
+        with open(target / TRAIN_ARCHIVE, "wb", buffering=1 << 20) as file:
             for wnid, names in classes.items():
                 with inner_tar(file, f"{wnid}.tar"):
                     for name in names:
                         write_member(file, name, images[name])
             write_end(file, 0)
     for split, archive in (("validation", VALIDATION_ARCHIVE), ("test", TEST_ARCHIVES[0])):
-        if split in splits:
-            write_tar(_made(target) / archive, ((name, images[name]) for name in splits[split]))
+        if names := by_split(images).get(split, []):
+            write_tar(target / archive, ((name, images[name]) for name in names))
 
 
-def write_class_tars(images: ImageFiles, target: Path, train: str = "train") -> None:
+def write_class_tars(images: ImageFiles, target: Path) -> None:
     """Write ``train/n01440764.tar`` and so on, and the other images as files, in ``val/`` and ``test/``."""
-    folder = _made(target / train)
     for wnid, names in by_class(images).items():
-        write_tar(folder / f"{wnid}.tar", ((name, images[name]) for name in names))
-    others = {name: f"{FOLDERS[split_of(name)]}/{name}" for name in images if split_of(name) != "train"}
-    _write_files(images, target, others)
+        write_tar(_made(target / "train") / f"{wnid}.tar", ((name, images[name]) for name in names))
+    _write_files({name: f"{_folder(name)}/{name}" for name in images if split_of(name) != "train"}, images, target)
 
 
-def write_folders(images: ImageFiles, target: Path, by_class: bool = False) -> None:
-    """Write ``train/<wnid>/*.JPEG``, ``val/*.JPEG`` (``by_class``: ``val/<wnid>/*.JPEG``) and ``test/*.JPEG``."""
-    classes = {"train", "validation"} if by_class else {"train"}
-    _write_files(images, target, {name: f"{_folder(name, classes)}/{name}" for name in images})
+def write_folders(images: ImageFiles, target: Path) -> None:
+    """Write ``train/<wnid>/*.JPEG``, ``val/*.JPEG`` and ``test/*.JPEG``."""
+    _write_files({name: f"{_folder(name, 'train')}/{name}" for name in images}, images, target)
 
 
 def write_hub_folders(images: ImageFiles, target: Path, by_class: bool = False) -> None:
     """Write the extracted ``tar.gz`` files of the Hub, flat or by class, with the file names used there."""
-    classes = {"train", "validation"} if by_class else set()
-    _write_files(images, target, {name: f"{_folder(name, classes)}/{hub_name(name)}" for name in images})
+    classes = ("train", "validation") if by_class else ()
+    _write_files({name: f"{_folder(name, *classes)}/{hub_name(name)}" for name in images}, images, target)
 
 
-def _folder(name: str, classes: Collection[str]) -> str:
+def _folder(name: str, *by_class: str) -> str:
+    """The folder of an image: that of its split, or of its class in the splits that are sorted by class."""
     split = split_of(name)
-    return f"{FOLDERS[split]}/{wnid_of(name)}" if split in classes else FOLDERS[split]
+    return f"{FOLDERS[split]}/{wnid_of(name)}" if split in by_class else FOLDERS[split]
 
 
-def _write_files(images: ImageFiles, target: Path, paths: Mapping[str, str]) -> None:
+def _write_files(paths: Mapping[str, str], images: ImageFiles, target: Path) -> None:
     for folder in {path.rpartition("/")[0] for path in paths.values()}:
         _made(target / folder)
     for name, path in paths.items():
@@ -109,7 +103,7 @@ def _made(folder: Path) -> Path:
 
 def write_kaggle_folders(images: ImageFiles, target: Path) -> None:
     """Write the extracted folders below ``ILSVRC/Data/CLS-LOC``, and the other files of the competition."""
-    _write_files(EXTRAS, target, {path: path for path in EXTRAS})
+    _write_files({path: path for path in EXTRAS}, EXTRAS, target)
     write_folders(images, target / DATA)
 
 
@@ -122,7 +116,7 @@ def write_kaggle_zip(images: ImageFiles, target: Path) -> None:
 
 def write_kaggle_tar_gz(images: ImageFiles, target: Path) -> None:
     """Write ``imagenet_object_localization_patched2019.tar.gz``."""
-    write_tar_gz(_made(target) / TAR_GZ, kaggle_members(images))
+    write_tar(_made(target) / TAR_GZ, kaggle_members(images))
 
 
 def kaggle_members(images: ImageFiles) -> Iterator[tuple[str, bytes]]:
@@ -131,7 +125,7 @@ def kaggle_members(images: ImageFiles) -> Iterator[tuple[str, bytes]]:
     yield from EXTRAS.items()
     for split in ("test", "train", "validation"):
         for name in splits.get(split, ()):
-            yield f"{DATA}/{_folder(name, {'train'})}/{name}", images[name]
+            yield f"{DATA}/{_folder(name, 'train')}/{name}", images[name]
 
 
 def write_hub_parquet(
@@ -143,71 +137,95 @@ def write_hub_parquet(
     features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     schema = pa.schema({"image": IMAGE, "label": pa.int64()}, metadata=metadata)
-    for split, names_of_split in by_split(images).items():
-        for number, shard in enumerate(shuffled_shards(names_of_split, shards[split])):
-            path = _made(target / folder) / f"{split}-{number:05d}-of-{shards[split]:05d}.parquet"
-            with pq.ParquetWriter(path, schema) as writer:  # with the defaults, Snappy and dictionary pages
-                for start in range(0, len(shard), ROW_GROUP):
-                    group = shard[start : start + ROW_GROUP]
-                    rows = [{"bytes": images[name], "path": hub_name(name)} for name in group]
-                    columns = [pa.array(rows, IMAGE), pa.array(map(label_of, group), pa.int64())]
-                    writer.write_table(pa.table(columns, schema), len(group))
+    for split, number, shard in _shards(images, shards):
+        path = _made(target / folder) / f"{split}-{number:05d}-of-{shards[split]:05d}.parquet"
+        with pq.ParquetWriter(path, schema) as writer:  # with the defaults, Snappy and dictionary pages
+            for start in range(0, len(shard), ROW_GROUP):
+                group = shard[start : start + ROW_GROUP]
+                rows = [{"bytes": images[name], "path": hub_name(name)} for name in group]
+                columns = [pa.array(rows, IMAGE), pa.array(map(label_of, group), pa.int64())]
+                writer.write_table(pa.table(columns, schema), len(group))
+
+
+def _shards(images: ImageFiles, counts: Mapping[str, int]) -> Iterator[tuple[str, int, list[str]]]:
+    """(split, number, names) of each shard."""
+    for split, names in by_split(images).items():
+        for number, shard in enumerate(shuffled_shards(names, counts[split])):
+            yield split, number, shard
 
 
 def write_hub_tar_gz(images: ImageFiles, target: Path, folder: str = "data") -> None:
     """Write ``data/train_images_0.tar.gz`` to ``_4``, ``val_images.tar.gz`` and ``test_images.tar.gz``, all flat."""
-    for split, names in by_split(images).items():
-        for file, shard in zip(HUB_TARS[split], shuffled_shards(names, len(HUB_TARS[split]))):
-            write_tar_gz(_made(target / folder) / file, ((hub_name(name), images[name]) for name in shard))
+    for split, number, shard in _shards(images, {"train": 5, "validation": 1, "test": 1}):
+        file = f"train_images_{number}.tar.gz" if split == "train" else f"{FOLDERS[split]}_images.tar.gz"
+        write_tar(_made(target / folder) / file, ((hub_name(name), images[name]) for name in shard))
 
 
 def write_webdataset(
-    images: ImageFiles,
-    target: Path,
-    shards: Mapping[str, int] = SHARDS,
-    by_name: bool = True,
-    folders: bool = False,
+    images: ImageFiles, target: Path, shards: Mapping[str, int] = SHARDS, by_name: bool = True, folders: bool = False
 ) -> None:
     """Write ``imagenet1k-train-0000.tar`` and so on, as in ``timm/imagenet-1k-wds``.
 
     ``by_name``: the stems are the names of the images; otherwise numbers, and only the JSON has the names.
     ``folders``: the shards of a split are in a folder named after it.
     """
-    for split, names in by_split(images).items():
-        folder, first = _made(target / split if folders else target), 0
-        for number, shard in enumerate(shuffled_shards(names, shards[split])):
-            stems = [name.removesuffix(".JPEG") if by_name else f"{first + k:08d}" for k, name in enumerate(shard)]
-            path = folder / f"imagenet1k-{split}-{number:0{DIGITS[split]}d}.tar"
-            write_tar(path, _samples(images, stems, shard))
-            first += len(shard)
+    count = dict.fromkeys(shards, 0)
+    for split, number, shard in _shards(images, shards):
+        stems = [name.removesuffix(".JPEG") if by_name else f"{count[split] + k:08d}" for k, name in enumerate(shard)]
+        path = _made(target / split if folders else target) / f"imagenet1k-{split}-{number:0{DIGITS[split]}d}.tar"
+        write_tar(path, (member for stem, name in zip(stems, shard) for member in _sample(images, stem, name)))
+        count[split] += len(shard)
 
 
-def _samples(images: ImageFiles, stems: list[str], names: list[str]) -> Iterator[tuple[str, bytes]]:
-    for stem, name in zip(stems, names):
-        label, wnid = label_of(name), wnid_of(name)
-        yield f"{stem}.cls", str(label).encode()
-        yield f"{stem}.jpg", images[name]
-        filename = name if wnid is None else f"{wnid}/{name}"
-        yield f"{stem}.json", json.dumps({"filename": filename, "label": label}).encode()
+def _sample(images: ImageFiles, stem: str, name: str) -> Iterator[tuple[str, bytes]]:
+    """The members of an image."""
+    label, wnid = label_of(name), wnid_of(name)
+    filename = name if wnid is None else f"{wnid}/{name}"
+    yield f"{stem}.cls", str(label).encode()
+    yield f"{stem}.jpg", images[name]
+    yield f"{stem}.json", json.dumps({"filename": filename, "label": label}).encode()
 
 
 def write_tfds(
     images: ImageFiles, target: Path, shards: Mapping[str, int] = SHARDS, folder: str = f"{NAME}/{VERSION}"
 ) -> None:
     """Write ``imagenet2012/5.1.0/imagenet2012-train.tfrecord-00000-of-01024`` and so on, without TensorFlow."""
-    directory, splits = _made(target / folder), []
-    for split, names in by_split(images).items():
-        count, size, lengths = shards[split], 0, []
-        for number, shard in enumerate(shuffled_shards(names, count)):
-            with open(directory / f"{NAME}-{split}.tfrecord-{number:05d}-of-{count:05d}", "wb") as file:
-                for name in shard:
-                    data = example(name, images[name], label_of(name))
-                    file.write(record(data))
-                    size += len(data)
-            lengths.append(str(len(shard)))
-        template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-        splits.append({"filepathTemplate": template, "name": split, "numBytes": str(size), "shardLengths": lengths})
-    _write_metadata(directory, splits)
+    directory, lengths, sizes = _made(target / folder), dict[str, list[str]](), dict.fromkeys(shards, 0)
+    for split, number, shard in _shards(images, shards):
+        with open(directory / f"{NAME}-{split}.tfrecord-{number:05d}-of-{shards[split]:05d}", "wb") as file:
+            for name in shard:
+                data = example(name, images[name], label_of(name))
+                file.write(record(data))
+                sizes[split] += len(data)
+        lengths.setdefault(split, []).append(str(len(shard)))
+    template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+    info = {
+        "description": "Stand-ins for ILSVRC 2012.",
+        "fileFormat": "tfrecord",
+        "location": {"urls": ["https://www.image-net.org/"]},
+        "moduleName": "tensorflow_datasets.image_classification.imagenet2012.imagenet2012",
+        "name": NAME,
+        "splits": [
+            {"filepathTemplate": template, "name": split, "numBytes": str(sizes[split]), "shardLengths": of_shards}
+            for split, of_shards in lengths.items()
+        ],
+        "supervisedKeys": {"tuple": {"items": [{"featureKey": "image"}, {"featureKey": "label"}]}},
+        "version": VERSION,
+    }
+    image = {"dtype": "uint8", "encodingFormat": "jpeg", "shape": {"dimensions": ["-1", "-1", "3"]}}
+    features = {
+        "file_name": _class_of_tfds("text_feature.Text", text={}),
+        "image": _class_of_tfds("image_feature.Image", image=image),
+        "label": _class_of_tfds("class_label_feature.ClassLabel", classLabel={"numClasses": str(len(wnids()))}),
+    }
+    described = _class_of_tfds("features_dict.FeaturesDict", featuresDict={"features": features})
+    (directory / "dataset_info.json").write_text(json.dumps(info, indent=2))
+    (directory / "features.json").write_text(json.dumps(described, indent=4))
+    (directory / "label.labels.txt").write_text("".join(f"{wnid}\n" for wnid in wnids()))
+
+
+def _class_of_tfds(name: str, **settings: Any) -> dict[str, Any]:
+    return {"pythonClassName": f"tensorflow_datasets.core.features.{name}", **settings}
 
 
 def record(data: bytes) -> bytes:
@@ -218,16 +236,13 @@ def record(data: bytes) -> bytes:
 
 def example(name: str, image: bytes, label: int) -> bytes:
     """A ``tf.train.Example`` of an image. In half of them, the name follows the image: features have no order."""
-    features = [
-        _feature(b"file_name", _field(1, _field(1, name.encode()))),
-        _feature(b"image", _field(1, _field(1, image))),
-        _feature(b"label", _field(3, _field(1, _varint(label % (1 << 64))))),
-    ]
+    values = {
+        b"file_name": _field(1, _field(1, name.encode())),
+        b"image": _field(1, _field(1, image)),
+        b"label": _field(3, _field(1, _varint(label % (1 << 64)))),
+    }
+    features = [_field(1, _field(1, key) + _field(2, value)) for key, value in values.items()]
     return _field(1, b"".join(features[:: -1 if sum(name.encode()) % 2 else 1]))
-
-
-def _feature(key: bytes, value: bytes) -> bytes:
-    return _field(1, _field(1, key) + _field(2, value))
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -243,33 +258,7 @@ def _varint(number: int) -> bytes:
     return bytes([*groups, number])
 
 
-def _write_metadata(directory: Path, splits: list[dict[str, Any]]) -> None:
-    """Write the metadata with which TensorFlow Datasets finds the records."""
-    info = {
-        "description": "Stand-ins for ILSVRC 2012.",
-        "fileFormat": "tfrecord",
-        "location": {"urls": ["https://www.image-net.org/"]},
-        "moduleName": "tensorflow_datasets.image_classification.imagenet2012.imagenet2012",
-        "name": NAME,
-        "splits": splits,
-        "supervisedKeys": {"tuple": {"items": [{"featureKey": "image"}, {"featureKey": "label"}]}},
-        "version": VERSION,
-    }
-    image = {"dtype": "uint8", "encodingFormat": "jpeg", "shape": {"dimensions": ["-1", "-1", "3"]}}
-    label = {"numClasses": str(len(wnids()))}
-    features = {
-        "file_name": {"pythonClassName": f"{FEATURES}.text_feature.Text", "text": {}},
-        "image": {"pythonClassName": f"{FEATURES}.image_feature.Image", "image": image},
-        "label": {"pythonClassName": f"{FEATURES}.class_label_feature.ClassLabel", "classLabel": label},
-    }
-    kind = f"{FEATURES}.features_dict.FeaturesDict"
-    described = {"pythonClassName": kind, "featuresDict": {"features": features}}
-    (directory / "dataset_info.json").write_text(json.dumps(info, indent=2))
-    (directory / "features.json").write_text(json.dumps(described, indent=4))
-    (directory / "label.labels.txt").write_text("".join(f"{wnid}\n" for wnid in wnids()))
-
-
-FORMS = {
+FORMS: dict[str, Callable[[ImageFiles, Path], None]] = {
     "archives": write_archives,
     "class-tars": write_class_tars,
     "folders": write_folders,

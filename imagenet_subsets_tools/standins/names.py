@@ -3,7 +3,7 @@
 import functools
 import itertools
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from imagenet_reader.facts import WNID
 from imagenet_reader.lists import label_of_wnid, read_split_list, read_wnids
@@ -21,9 +21,9 @@ def split_of(name: str) -> str:
 def label_of(name: str) -> int:
     """The label of an image: 0 to 999 by the sorted wnids; -1 in the test set."""
     split = split_of(name)
-    if split == "train":
-        return label_of_wnid()[name[WNID]]
-    return -1 if split == "test" else _validation_labels()[name]
+    if split == "validation":
+        return _validation_labels()[name]
+    return label_of_wnid()[name[WNID]] if split == "train" else -1
 
 
 def wnid_of(name: str) -> str | None:
@@ -43,20 +43,16 @@ def _validation_labels() -> dict[str, int]:
     return dict(read_split_list("validation"))
 
 
-def by_split(names: Iterable[str]) -> dict[str, list[str]]:
+def by_split(names: Collection[str]) -> dict[str, list[str]]:
     """The names in each split that is not empty, in their order."""
-    found: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for name in names:
-        found[split_of(name)].append(name)
-    return {split: names for split, names in found.items() if names}
+    return {split: found for split in SPLITS if (found := [name for name in names if split_of(name) == split])}
 
 
-def by_class(names: Iterable[str]) -> dict[str, list[str]]:
+def by_class(names: Collection[str]) -> dict[str, list[str]]:
     """The names of the training images of each class, in their order."""
     found: dict[str, list[str]] = {}
-    for name in names:
-        if split_of(name) == "train":
-            found.setdefault(name[WNID], []).append(name)
+    for name in by_split(names).get("train", ()):
+        found.setdefault(name[WNID], []).append(name)
     return found
 
 

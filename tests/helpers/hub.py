@@ -15,22 +15,19 @@ import threading
 import urllib.parse
 
 _AT = r"/api/datasets/(?P<repo>[^/]+/[^/]+)"
-_STORAGE = r"/storage/(?P<repo>[^/]+/[^/]+)/(?P<oid>[0-9a-f]{64})"
 _ROUTES = {  # name -> method and path
     "whoami": "GET /api/whoami-v2",
     "validate": "POST /api/validate-yaml",
     "create": "POST /api/repos/create",
-    "preupload": f"POST {_AT}/preupload/(?P<revision>[^/]+)",
-    "commit": f"POST {_AT}/commit/(?P<revision>[^/]+)",
+    "preupload": f"POST {_AT}/preupload/main",
+    "commit": f"POST {_AT}/commit/main",
     "tree": rf"GET {_AT}/tree/(?P<revision>[^/]+)(/(?P<path>.*))?",
     "paths_info": f"POST {_AT}/paths-info/(?P<revision>[^/]+)",
     "info": rf"GET {_AT}(/revision/(?P<revision>[^/]+))?",
     "batch": r"POST /datasets/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch",
-    "upload": f"PUT {_STORAGE}",
-    "verify": f"POST {_STORAGE}/verify",
+    "upload": r"PUT /storage/(?P<repo>[^/]+/[^/]+)/(?P<oid>[0-9a-f]{64})",
     "resolve": "(GET|HEAD) /datasets/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)",
 }
-_WRITING = "create", "preupload", "commit", "batch"
 
 
 @dataclasses.dataclass
@@ -49,9 +46,8 @@ class File:
     def entry(self, path):
         """As in a listing."""
         entry = {"type": "file", "path": path, "size": len(self.content), "oid": File(self.content, False).oid}
-        return entry | (
-            {"lfs": {"oid": self.oid, "size": len(self.content), "pointerSize": 134}} if self.is_lfs else {}
-        )
+        lfs = {"oid": self.oid, "size": len(self.content), "pointerSize": 134}
+        return entry | ({"lfs": lfs} if self.is_lfs else {})
 
 
 class Repo:
@@ -72,20 +68,10 @@ class Repo:
         return self.revisions[-1][0]
 
 
-@dataclasses.dataclass
-class Request:
-    """A request: its route, see ``_ROUTES``, the bytes of its body, and the status, 0 if the connection was dropped."""
-
-    route: str
-    received: int = 0
-    status: int = 0
-
-
 class Hub:
-    """The server, running inside ``with``: ``repos`` by id, and ``requests`` in the order of their arrival.
+    """The server, running inside ``with``: ``repos`` by id, and the routes of ``requests`` in order of their arrival.
 
-    Args:
-        tokens: token -> ``"read"`` or ``"write"``.
+    ``tokens``: token -> ``"read"`` or ``"write"``.
     """
 
     def __init__(self, tokens):
@@ -121,7 +107,7 @@ class Hub:
 
     def count(self, route):
         """The number of requests of a route."""
-        return sum(request.route == route for request in self.requests)
+        return self.requests.count(route)
 
 
 class _Refused(Exception):
@@ -135,30 +121,27 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Say nothing: ``Hub.requests`` is the log."""
 
     def _handle(self):
-        hub, (path, _, query) = self.server.hub, self.path.partition("?")
+        self.hub, (path, _, query) = self.server.hub, self.path.partition("?")
         self.query = urllib.parse.parse_qs(query)
         matches = {name: re.fullmatch(route, f"{self.command} {path}") for name, route in _ROUTES.items()}
-        route = next((name for name, match in matches.items() if match), "unknown")
-        request = Request(route)
-        hub.requests.append(request)
-        with hub.lock:
-            planned = next((failure for failure in hub.failures if failure[0] == route), (route, None))
-            if planned in hub.failures:
-                hub.failures.remove(planned)
+        route, match = next(((name, match) for name, match in matches.items() if match), ("unknown", None))
+        self.hub.requests.append(route)
+        with self.hub.lock:
+            planned = next((failure for failure in self.hub.failures if failure[0] == route), (route, None))
+            if planned in self.hub.failures:
+                self.hub.failures.remove(planned)
         self.how = planned[1]
         if self.how == "hold":
-            hub.released.wait()
+            self.hub.released.wait()
         size = int(self.headers.get("Content-Length", 0))
         self.body = self.rfile.read(size // 2 if self.how == "drop" else size)
-        request.received = len(self.body)
-        headers, self.close_connection = {}, self.how in ("drop", "lose")
+        self.close_connection = self.how in ("drop", "lose")
         if self.how == "drop":
             return
         try:
-            if isinstance(self.how, int):
-                raise _Refused(self.how, "the stand-in was told to fail", "")
-            arguments = matches[route].groupdict() if route in matches else {}
-            arguments = {name: urllib.parse.unquote(value) for name, value in arguments.items() if value}
+            if isinstance(self.how, int) or match is None:
+                raise _Refused(self.how or 404, f"no {self.command} {self.path}", "EntryNotFound" * (match is None))
+            arguments = {name: urllib.parse.unquote(value) for name, value in match.groupdict().items() if value}
             self._authorize(route, arguments.get("repo"))
             answer = getattr(self, f"_{route}")(**arguments)
             status, headers, content = answer if isinstance(answer, tuple) else (200, {}, json.dumps(answer).encode())
@@ -168,7 +151,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             content = json.dumps({"error": message}).encode()
         if self.how == "lose":
             return
-        request.status = status
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", "Content-Length": len(content), **headers}.items():
             self.send_header(name, str(value))
@@ -180,27 +162,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = _handle
 
     def _authorize(self, route, repo):
-        hub, token = self.server.hub, (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-        if route in ("validate", "upload", "verify"):  # need no token: the addresses of the storage are secret
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if route in ("validate", "upload"):  # need no token: the addresses of the storage are secret
             return
-        if token not in hub.tokens and (token or repo not in hub.repos or hub.repos[repo].private):
+        if token not in self.hub.tokens and (token or repo not in self.hub.repos or self.hub.repos[repo].private):
             raise _Refused(401, "Invalid credentials in Authorization header", "")
-        if repo is not None and repo not in hub.repos:
+        if repo is not None and repo not in self.hub.repos:
             raise _Refused(404, "Repository not found", "RepoNotFound")
-        if route in _WRITING and hub.tokens.get(token) != "write":
+        if route in ("create", "preupload", "commit", "batch") and self.hub.tokens.get(token) != "write":
             raise _Refused(403, "you must use a write token", "")
 
-    def _revision(self, repo, name):
-        revisions = self.server.hub.repos[repo].revisions
+    def _revision(self, repo, name="main"):
+        revisions = self.hub.repos[repo].revisions
         found = revisions[-1:] if name == "main" else [revision for revision in revisions if revision[0] == name]
         if not found:
             raise _Refused(404, f"Invalid rev id: {name}", "RevisionNotFound")
         return found[0]
 
     # Each route returns a value for JSON, or (status, headers, content).
-
-    def _unknown(self):
-        raise _Refused(404, f"the stand-in knows no {self.command} {self.path}", "EntryNotFound")
 
     def _whoami(self):
         return {"type": "user", "name": "someone", "fullname": "Someone", "orgs": [{"name": "team"}]}
@@ -211,30 +190,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _create(self):
         asked = json.loads(self.body)
         repo = f"{asked.get('organization') or 'someone'}/{asked['name']}"
-        answer = {"url": f"{self.server.hub.url}/datasets/{repo}", "name": repo, "id": repo}
-        if repo in self.server.hub.repos:
+        answer = {"url": f"{self.hub.url}/datasets/{repo}", "name": repo, "id": repo}
+        if repo in self.hub.repos:
             return 409, {}, json.dumps(answer).encode()
         private = bool(asked.get("private")) or asked.get("visibility") == "private"
-        self.server.hub.repos[repo] = Repo(private and self.how != "public")
+        self.hub.repos[repo] = Repo(private and self.how != "public")
         return answer
 
     def _info(self, repo, revision="main"):
         oid, files = self._revision(repo, revision)
-        siblings = [{"rfilename": path} for path in sorted(files)]
-        private = self.server.hub.repos[repo].private
-        return {
-            "id": repo,
-            "sha": oid,
-            "private": private,
-            "tags": [],
-            "downloads": 0,
-            "likes": 0,
-            "siblings": siblings,
-        }
+        facts = {"id": repo, "sha": oid, "private": self.hub.repos[repo].private, "tags": [], "downloads": 0}
+        return {**facts, "likes": 0, "siblings": [{"rfilename": path} for path in sorted(files)]}
 
-    def _preupload(self, repo, revision):
-        _, files = self._revision(repo, revision)
-        answers = []
+    def _preupload(self, repo):
+        files, answers = self.hub.repos[repo].files, []
         for path in (asked["path"] for asked in json.loads(self.body)["files"]):
             mode, oid = "lfs" if path.endswith(".parquet") else "regular", files[path].oid if path in files else None
             answers.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
@@ -243,22 +212,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _batch(self, repo):
         objects = json.loads(self.body)["objects"]
         for asked in objects:
-            if asked["oid"] not in self.server.hub.repos[repo].objects:
-                address = f"{self.server.hub.url}/storage/{repo}/{asked['oid']}"
-                asked["actions"] = {"upload": {"href": address}, "verify": {"href": f"{address}/verify"}}
+            if asked["oid"] not in self.hub.repos[repo].objects:
+                asked["actions"] = {"upload": {"href": f"{self.hub.url}/storage/{repo}/{asked['oid']}"}}
         return {"transfer": "basic", "objects": objects}
 
     def _upload(self, repo, oid):
         if hashlib.sha256(self.body).hexdigest() != oid:
             raise _Refused(400, "BadDigest", "")
-        self.server.hub.repos[repo].objects[oid] = self.body
+        self.hub.repos[repo].objects[oid] = self.body
         return 200, {"ETag": f'"{oid}"'}, b""
 
-    def _verify(self, repo, oid):
-        return {"size": len(self.server.hub.repos[repo].objects[oid])}
-
-    def _commit(self, repo, revision):
-        files, objects = dict(self._revision(repo, revision)[1]), self.server.hub.repos[repo].objects
+    def _commit(self, repo):
+        files, objects = dict(self.hub.repos[repo].files), self.hub.repos[repo].objects
         for line in self.body.splitlines():
             key, value = (item := json.loads(line))["key"], item["value"]
             if key == "file":
@@ -267,28 +232,32 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 files[value["path"]] = File(objects[value["oid"]], is_lfs=True)
             elif key == "deletedFile":
                 del files[value["path"]]
-        oid = self.server.hub.repos[repo].commit(files)
-        return {"commitUrl": f"{self.server.hub.url}/datasets/{repo}/commit/{oid}", "commitOid": oid}
+        oid = self.hub.repos[repo].commit(files)
+        return {"commitUrl": f"{self.hub.url}/datasets/{repo}/commit/{oid}", "commitOid": oid}
+
+    def _entries(self, repo, revision):
+        """{path: entry} of all files and folders of a revision."""
+        entries = {}
+        for path, file in self._revision(repo, revision)[1].items():
+            entries[path] = file.entry(path)
+            for folder in (path.rsplit("/", depth)[0] for depth in range(1, path.count("/") + 1)):
+                oid = hashlib.sha1(folder.encode()).hexdigest()
+                entries[folder] = {"type": "directory", "path": folder, "size": 0, "oid": oid}
+        return entries
 
     def _tree(self, repo, revision, path=""):
-        _, files = self._revision(repo, revision)
         folder = f"{path.rstrip('/')}/" if path else ""
-        inside = {name: file for name, file in files.items() if name.startswith(folder)}
-        if not inside:
+        entries = {key: value for key, value in self._entries(repo, revision).items() if key.startswith(folder)}
+        if not entries:
             raise _Refused(404, f"{path} does not exist on {revision}", "EntryNotFound")
-        entries = [file.entry(name) for name, file in inside.items()] + [_entry(name) for name in _folders(inside)]
-        if self.query.get("recursive", ["false"])[0].lower() not in ("true", "1"):
-            entries = [entry for entry in entries if "/" not in entry["path"][len(folder) :]]
-        return sorted((entry for entry in entries if entry["path"] != path), key=lambda entry: entry["path"])
+        recursive = self.query.get("recursive", ["false"])[0].lower() in ("true", "1")
+        return [entries[key] for key in sorted(entries) if recursive or "/" not in key[len(folder) :]]
 
     def _paths_info(self, repo, revision):
-        _, files = self._revision(repo, revision)
         is_json, text = "json" in self.headers.get("Content-Type", ""), self.body.decode()
         asked = (json.loads(text) if is_json else urllib.parse.parse_qs(text))["paths"]
-        known = {name: _entry(name) for name in _folders(files)} | {
-            name: file.entry(name) for name, file in files.items()
-        }
-        return [known[name] for name in asked if name in known]
+        entries = self._entries(repo, revision)
+        return [entries[path] for path in asked if path in entries]
 
     def _resolve(self, repo, revision, path):
         oid, files = self._revision(repo, revision)
@@ -298,20 +267,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         headers = {"ETag": etag, "X-Repo-Commit": oid, "Accept-Ranges": "bytes", "Content-Type": "binary/octet-stream"}
         if files[path].is_lfs:
             headers |= {"X-Linked-Size": len(content), "X-Linked-ETag": etag}
-        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if asked is None:
             return 200, headers, content
-        first, last = asked.groups()
-        start = int(first) if first else len(content) - int(last)
-        piece = content[start : int(last) + 1 if first and last else len(content)]
+        start = int(asked[1])
+        piece = content[start : int(asked[2]) + 1 if asked[2] else None]
         if not piece:
             raise _Refused(416, "Range Not Satisfiable", "")
         return 206, headers | {"Content-Range": f"bytes {start}-{start + len(piece) - 1}/{len(content)}"}, piece
-
-
-def _folders(files):
-    return {name.rsplit("/", depth)[0] for name in files for depth in range(1, name.count("/") + 1)}
-
-
-def _entry(folder):
-    return {"type": "directory", "path": folder, "size": 0, "oid": hashlib.sha1(folder.encode()).hexdigest()}

@@ -11,10 +11,13 @@ TOKEN = "hf_writer"
 SETTINGS = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN}
 
 
-def shard(repo):
-    """The rows of a repository of one shard."""
-    (content,) = (file.content for name, file in repo.files.items() if name.endswith(".parquet"))
-    return pq.read_table(io.BytesIO(content))
+def pushed(program, argument, tmp_path):
+    """{repository: its rows}, as pushed by a program; each has one shard."""
+    with Hub({TOKEN: "write"}) as hub:
+        output(program, argument, cwd=tmp_path, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "home"), **SETTINGS)
+        assert all(repo.private for repo in hub.repos.values())
+        files = {(name, path): file.content for name, repo in hub.repos.items() for path, file in repo.files.items()}
+    return {name: pq.read_table(io.BytesIO(files[name, path])) for name, path in files if path.endswith(".parquet")}
 
 
 def images_in(rows):
@@ -22,19 +25,12 @@ def images_in(rows):
 
 
 def test_pushed_rows_have_their_images(val_tar, images, tmp_path):
-    with Hub({TOKEN: "write"}) as hub:
-        home = str(tmp_path / "home")
-        output("push_in_place", val_tar.parent, cwd=tmp_path, HF_ENDPOINT=hub.url, HF_HOME=home, **SETTINGS)
-        assert hub.repos["team/in-place"].private
-        in_place, copied = (shard(hub.repos[f"team/{name}"]) for name in ("in-place", "copied"))
-    assert in_place.equals(copied)
-    assert images_in(in_place) == images
+    rows = pushed("push_in_place", val_tar.parent, tmp_path)
+    assert rows["team/in-place"].equals(rows["team/copied"])
+    assert images_in(rows["team/in-place"]) == images
 
 
 def test_selected_rows_are_pushed_with_their_images(images, tmp_path):
     hub_parquet(images, tmp_path)
-    with Hub({TOKEN: "write"}) as hub:
-        pattern, home = tmp_path / "data" / "validation-*.parquet", str(tmp_path / "home")
-        output("push_selected", pattern, cwd=tmp_path, HF_ENDPOINT=hub.url, HF_HOME=home, **SETTINGS)
-        assert hub.repos["team/selected"].private
-        assert images_in(shard(hub.repos["team/selected"])) == images
+    rows = pushed("push_selected", tmp_path / "data" / "validation-*.parquet", tmp_path)
+    assert images_in(rows["team/selected"]) == images

@@ -46,34 +46,28 @@ def copy(hub_folder, tmp_path):
 # ------------------------------------------------------------------------------------- build
 
 
-def test_layout(hub_folder):
-    """Shards have the Hub's names and about the requested size; the only other file is the card."""
+def test_shards_have_the_names_and_sizes_of_the_hub_and_suit_random_access(hub_folder):
+    """Row groups of about 100 rows, a multiple of 128 per split; images not compressed; page index; features inside."""
     files = sorted(digests(hub_folder))
     assert files == [
         *[f"1pct/train-{k:05d}-of-00004.parquet" for k in range(4)],
         "README.md",
         *[f"ilsvrc2012_validation/validation-{k:05d}-of-00013.parquet" for k in range(13)],
     ]
-    sizes = [(hub_folder / file).stat().st_size for file in files if file.endswith(".parquet")]
-    assert 2_000_000 < min(sizes) < max(sizes) < 4_500_000
-
-
-def test_shards_suit_random_access_and_compress_only_compressible_columns(hub_folder):
-    """Row groups of about 100 rows, a multiple of 128 per split; images not compressed; page index; features inside."""
     features = imagenet_subsets.ImagenetSubsets(config_name="1pct").info.features
     groups = {"1pct": 0, "ilsvrc2012_validation": 0}
     for path in hub_folder.glob("*/*.parquet"):
+        assert 2_000_000 < path.stat().st_size < 4_500_000
         found = pq.read_metadata(path)
         groups[path.parent.name] += found.num_row_groups
         assert datasets.Features.from_arrow_schema(pq.read_schema(path)) == features
         for k in range(found.num_row_groups):
             assert 95 <= found.row_group(k).num_rows <= 101
             columns = {(c := found.row_group(k).column(i)).path_in_schema: c for i in range(found.num_columns)}
-            assert {name: column.compression for name, column in columns.items()} == {
+            packed = {name: column.compression for name, column in columns.items()}
+            assert packed == {
                 "image.bytes": "UNCOMPRESSED",
-                "image.path": "ZSTD",
-                "label": "ZSTD",
-                "file_name": "ZSTD",
+                **dict.fromkeys(("image.path", "label", "file_name"), "ZSTD"),
             }
             assert all(column.has_offset_index for column in columns.values())
             assert columns["label"].has_column_index
@@ -101,19 +95,6 @@ def test_lt_gives_the_rows_of_the_loader(all_folder, standins_all):
     assert list(loaded) == list(ours) == ["train", "validation", "test"]
     for split in ours:
         assert streamed(loaded[split].take(200)) == streamed(ours[split].take(200))
-
-
-@pytest.mark.once
-def test_official_validation_images_are_stored_once(all_folder):
-    """1pct validation, 10pct validation and lt test are the same file."""
-    files = {
-        (config, split): [os.path.relpath(file, all_folder.resolve()) for file in files]
-        for config in ("1pct", "10pct", "lt")
-        for split, files in datasets.load_dataset_builder(str(all_folder), config).config.data_files.items()
-    }
-    shared = ["ilsvrc2012_validation/validation-00000-of-00001.parquet"]
-    assert files["1pct", "validation"] == files["10pct", "validation"] == files["lt", "test"] == shared
-    assert sorted(digests(all_folder)) == sorted({file for some in files.values() for file in some} | {"README.md"})
 
 
 def test_same_input_gives_the_same_bytes(hub_folder, standins_1pct, small_shards, tmp_path):
@@ -177,11 +158,7 @@ def test_failed_build_is_not_treated_as_finished(copy, standins_1pct, small_shar
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=r"No space left on device.*train-00002-of-00004\.parquet"):
         build_parquet(copy, standins_1pct, ["1pct"])
-    assert sorted(path.name for path in (copy / "1pct").iterdir()) == [
-        "train-00000-of-00004.parquet",
-        "train-00001-of-00004.parquet",
-        "train-00003-of-00004.parquet",
-    ]
+    assert sorted(path.name[6:11] for path in (copy / "1pct").iterdir()) == ["00000", "00001", "00003"]
     assert main(["push", str(copy), "team/imagenet-subsets"]) == 1
     assert "has no README.md" in capsys.readouterr().err
 
@@ -202,23 +179,6 @@ def test_folder_of_other_configs_is_refused(all_folder, standins_all):
     with pytest.raises(FileExistsError, match="holds 10pct, lt from an earlier build"):
         build_parquet(all_folder, standins_all, ["1pct"])
     assert digests(all_folder) == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [({"configs": ["5pct"]}, "5pct"), ({"configs": []}, "one or more of"), ({"num_proc": 0}, "expected 1 or more")],
-)
-def test_wrong_arguments(arguments, message, standins_1pct, tmp_path):
-    """The error says what is expected, and nothing is written."""
-    with pytest.raises(ValueError, match=message):
-        build_parquet(tmp_path / "hub", standins_1pct, **arguments)
-    assert not (tmp_path / "hub").exists()
-
-
-def test_a_folder_that_datasets_cannot_load(standins_1pct, tmp_path):
-    with pytest.raises(ValueError, match=r"hub\[1\]/a.*Rename the folder"):
-        build_parquet(tmp_path / "hub[1]" / "a", standins_1pct, configs=["1pct"])
-    assert not (tmp_path / "hub[1]").exists()
 
 
 def test_build_from_the_command_line(copy, standins_1pct, small_shards, tmp_path, capsys):
@@ -250,20 +210,16 @@ def test_front_matter_describes_the_dataset(card):
     assert {"imagenet", "long-tailed", "semi-supervised"} <= set(data["tags"])
     assert data["pretty_name"]
     named = {config["config_name"]: config["data_files"] for config in data["configs"]}
+    shared = {
+        "10pct": ["validation"],
+        "1pct": ["validation"],
+        "lt": ["test"],
+    }  # official validation images: stored once
+    own = {"10pct": ["train"], "1pct": ["train"], "lt": ["train", "validation"]}
     assert named == {
-        "10pct": [
-            {"split": "train", "path": "10pct/train-*-of-00001.parquet"},
-            {"split": "validation", "path": VALIDATION},
-        ],
-        "1pct": [
-            {"split": "train", "path": "1pct/train-*-of-00001.parquet"},
-            {"split": "validation", "path": VALIDATION},
-        ],
-        "lt": [
-            {"split": "train", "path": "lt/train-*-of-00001.parquet"},
-            {"split": "validation", "path": "lt/validation-*-of-00001.parquet"},
-            {"split": "test", "path": VALIDATION},
-        ],
+        config: [{"split": split, "path": f"{config}/{split}-*-of-00001.parquet"} for split in own[config]]
+        + [{"split": split, "path": VALIDATION} for split in shared[config]]
+        for config in own
     }
 
 
@@ -273,8 +229,6 @@ def test_features_and_sizes_of_the_card_are_correct(card, all_folder, tmp_path):
     infos = DatasetInfosDict.from_dataset_card_data(card.data)
     for config, info in infos.items():
         assert info.features == imagenet_subsets.ImagenetSubsets(config_name=config).info.features
-        assert info.features["image"].mode == "RGB"
-        assert len(info.features["label"].names) == 1000
     loaded = datasets.load_dataset(str(all_folder), "1pct", cache_dir=str(tmp_path))["train"].info
     said = infos["1pct"]
     for split, found in loaded.splits.items():

@@ -76,18 +76,14 @@ def test_every_split_has_the_rows_of_the_loader(folder, archives, own_lists, tmp
     assert 0 < len(loaded["train"]) < 128  # fewer rows than a split has row groups
 
 
-def test_test_images_are_stored_once(folder):
-    """For all configs, as the official validation images are."""
+def test_card_lists_the_splits(folder, own_lists):
+    """Which split has which files (test images are stored once), which have no labels, and the lists of the images."""
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")) == [
         "1pct/train-00000-of-00001.parquet",
         "1pct/unlabeled-00000-of-00001.parquet",
         "custom/train-00000-of-00001.parquet",
         "ilsvrc2012_test/test-00000-of-00001.parquet",
     ]
-
-
-def test_card_lists_the_splits(folder, own_lists):
-    """Which split has which files, which have no labels, and the lists that the images are from."""
     card = huggingface_hub.DatasetCard.load(folder / "README.md")
     named = {config["config_name"]: config["data_files"] for config in card.data.to_dict()["configs"]}
     test = {"split": "test", "path": "ilsvrc2012_test/test-*-of-00001.parquet"}
@@ -125,6 +121,11 @@ def test_each_config_gets_its_splits(archives, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"configs": ["5pct"]}, "5pct"),
+        ({"configs": []}, "one or more of"),
+        ({"num_proc": 0}, "expected 1 or more"),
+        ({"num_proc": 2, "executor": object()}, "pass only one of them"),
+        ({"output_dir": "hub[1]/a"}, r"hub\[1\]/a.*Rename the folder"),
         ({"unlabeled": True}, r"unlabeled=True is for \['1pct', '10pct'\]"),
         ({"train_list": "my.txt"}, "are for the config 'custom'"),
         ({"configs": ["custom"]}, "needs train_list"),
@@ -133,14 +134,12 @@ def test_each_config_gets_its_splits(archives, tmp_path):
         ({"label_names": "numbers"}, "choose one of"),
     ],
 )
-def test_wrong_options(arguments, message, archives, tmp_path):
+def test_wrong_options(arguments, message, archives, tmp_path, monkeypatch):
     """The error says what is expected, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message):
-        build_parquet(tmp_path / "hub", archives, **{"configs": ["lt"], **arguments})
-    assert not (tmp_path / "hub").exists()
-
-
-# ---------------------------------------------------------------------------------- the folder of the archives
+        build_parquet(**{"output_dir": "hub", "data_dir": archives, "configs": ["lt"], **arguments})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_folder_of_the_archives_is_refused(data_dir, tmp_path, monkeypatch, capsys):
@@ -149,20 +148,18 @@ def test_the_folder_of_the_archives_is_refused(data_dir, tmp_path, monkeypatch, 
     (tmp_path / "link").symlink_to(data_dir)
     monkeypatch.chdir(data_dir)
     for output_dir in (data_dir, tmp_path / "link", "."):
-        with pytest.raises(FileExistsError, match="is, or is in, the folder that the images are read from"):
-            build_parquet(output_dir, data_dir, ["1pct"])
-    assert main(["build", "1pct", "--data-dir", str(data_dir), "--output-dir", str(data_dir)]) == 1
-    assert "Build into another folder" in capsys.readouterr().err
+        assert main(["build", "1pct", "--data-dir", str(data_dir), "--output-dir", str(output_dir)]) == 1
+        assert "is, or is in, the folder that the images are read from" in capsys.readouterr().err
     assert sorted(path.name for path in data_dir.iterdir()) == before
     assert build_parquet(data_dir / "hub", data_dir, ["1pct"], splits=["train"]) == data_dir / "hub"
 
 
-@pytest.mark.parametrize("output_dir", ["train", "train/hub", "train/n01440764", "."])
-def test_a_folder_of_extracted_images_is_refused(output_dir, small_images, tmp_path):
+def test_a_folder_of_extracted_images_is_refused(small_images, tmp_path):
     """And the folders in it."""
     folder = tmp_path / "data"
     extracted(small_images, folder)
     before = sorted(folder.rglob("*"))
-    with pytest.raises(FileExistsError, match="is, or is in, the folder"):
-        build_parquet(folder / output_dir, folder, ["1pct"])
+    for output_dir in ("train", "train/hub", "train/n01440764", "."):
+        with pytest.raises(FileExistsError, match="is, or is in, the folder"):
+            build_parquet(folder / output_dir, folder, ["1pct"])
     assert sorted(folder.rglob("*")) == before
