@@ -22,8 +22,6 @@ MODULES = {
 }
 CONTRIBUTING = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ROWS = dict(re.findall(r"^\| (`.*`) \| (.*) \|$", CONTRIBUTING, re.MULTILINE))
-
-
 BUDGETS = {"imagenet_reader": (40, 4_800), "imagenet_subsets_tools": (20, 2_500), "imagenet_subsets": (1, 420)}
 
 
