@@ -71,10 +71,8 @@ def check_archives(
     """
     data_dir = normalize_data_dir(data_dir)
     published = {name: lists.read_split_list(name) for name in lists.LISTS}
-    requests = {"train": ALL} | {
-        kind: Request(images=dict(images))
-        for kind, images in (("validation", published["validation"]), ("test", lists.test_images()))
-    }
+    of_validation, of_test = dict(published["validation"]), dict(lists.test_images())
+    requests = {"train": ALL, "validation": Request(images=of_validation), "test": Request(images=of_test)}
     archives: list[Archive] = []
     of_lists: dict[str, Split] = {}
     for archive, layout in _find_layouts(data_dir):
@@ -82,11 +80,8 @@ def check_archives(
         with _recording_errors(archive):
             if layout is not None:
                 table = _check_layout(layout, archive, request, full)
-        rows = {
-            name: locate(*as_arrays(images), table)
-            for name, images in published.items()
-            if ("validation" if name == "validation" else "train") in archive.kinds
-        }
+        names = [name for name in published if ("validation" if name == "validation" else "train") in archive.kinds]
+        rows = {name: locate(*as_arrays(published[name]), table) for name in names}
         with _recording_errors(archive):
             if decode and rows and layout is not None and archive.images is not None:
                 threads = num_proc or os.cpu_count() or 1
@@ -178,11 +173,8 @@ def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool
 
 def _sha256(path: str, size: int) -> str:
     digest = hashlib.sha256()
-    with (
-        naming(path, "hashing"),
-        open_python_file(path) as file,
-        progress_bar(f"Hashing {os.path.basename(path)}", size) as bar,
-    ):
+    bar = progress_bar(f"Hashing {os.path.basename(path)}", size)
+    with naming(path, "hashing"), open_python_file(path) as file, bar:
         while content := file.read(_HASHED_BYTES):
             digest.update(content)
             bar.update(len(content))
@@ -205,9 +197,8 @@ def _present(rows: Rows) -> np.ndarray:
 
 def _check_list(rows: Rows, archive: Archive) -> Split:
     labels, present, readable = rows["label"], _present(rows), archive.images is not None
-    counts = zip(
-        lists.read_wnids(), np.bincount(labels[present], minlength=1000).tolist(), np.bincount(labels).tolist()
-    )
+    found, due = np.bincount(labels[present], minlength=1000), np.bincount(labels, minlength=1000)
+    counts = zip(lists.read_wnids(), found.tolist(), due.tolist())
     damaged = None
     if archive.damaged is not None:
         damaged = len({image["name"].encode() for image in archive.damaged}.intersection(rows["name"].tolist()))

@@ -178,9 +178,8 @@ def _show(arguments: argparse.Namespace) -> None:
         arguments.wrong_usage("custom needs --train-list and accepts --validation-list; other configs accept neither")
     from imagenet_subsets_tools.pictures import draw_grid, draw_images_per_class
 
-    figures = {}
+    figures, options = {}, _chosen(arguments, "train_list", "validation_list", "classes")
     if config is not None:
-        options = _chosen(arguments, "train_list", "validation_list", "classes")
         grid = draw_grid(config, arguments.data_dir, arguments.split, **options)
         figures[f"{config}-{arguments.split}.png"] = grid
     if arguments.histogram:
@@ -217,7 +216,7 @@ def _index(arguments: argparse.Namespace) -> int:
         index = "the index was not cached" if indexed.index is None else f"index {indexed.index}"
         print(f"{indexed.path}: {indexed.images:,} images, {index}")
         failed = failed or indexed.index is None
-    return 1 if failed else 0
+    return int(failed)
 
 
 @_command(
