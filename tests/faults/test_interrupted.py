@@ -34,7 +34,9 @@ class Session:
     def __init__(self, program, *arguments, folder, **variables):
         (folder / "tmp").mkdir(exist_ok=True)
         (folder / "home").mkdir(exist_ok=True)
-        home = {"HF_HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
+        self.temporary = Path(f"/tmp/{time.monotonic_ns()}")  # short, for the sockets in it have paths of 107 bytes
+        self.temporary.symlink_to(folder / "tmp")
+        home = {"HF_HOME": str(folder / "home"), "TMPDIR": str(self.temporary)}
         self.before = 0  # lines of stderr, when the signal is sent
         self.output, self.errors = (folder / f"{time.monotonic_ns()}.{kind}" for kind in ("out", "err"))
         self.process = subprocess.Popen(
@@ -96,6 +98,7 @@ class Session:
         """Kill all that still run."""
         for left in self.processes():
             os.kill(left, SIGKILL)
+        self.temporary.unlink(missing_ok=True)
 
 
 @pytest.fixture
