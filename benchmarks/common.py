@@ -8,7 +8,7 @@ import imagenet_subsets
 from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.formats.tar import BLOCK
 from imagenet_reader.lists import read_split_list
-from imagenet_reader.rows import locate
+from imagenet_reader.rows import as_arrays, locate
 from imagenet_subsets import SUBSETS
 
 
@@ -50,7 +50,7 @@ def plan_of(folder, config, splits=None):
     for split, images in images_of(config).items():
         if splits is None or split in splits:
             path = archive_of(folder, split)
-            rows = locate(images, imagenet_subsets.read_index(path))
+            rows = locate(*as_arrays(images), imagenet_subsets.read_index(path))
             plan[path] = list(zip((rows["offset"] + BLOCK).tolist(), rows["size"].tolist()))
     return plan
 

@@ -4,8 +4,7 @@ import datasets
 
 import imagenet_subsets
 from benchmarks.in_place import timed
-from imagenet_reader.facts import TRAIN_IMAGES
-from imagenet_reader.lists import LISTS, read_split_list, read_wnids
+from imagenet_reader.lists import LISTS, TRAIN_IMAGES, read_split_list, read_wnids
 from imagenet_subsets_tools.standins import DrawnFiles
 from imagenet_subsets_tools.standins.images import Images
 from imagenet_subsets_tools.standins.layouts import write_hub_parquet

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageChops
 
-from imagenet_reader.facts import TRAIN_ARCHIVE, TRAIN_IMAGES
-from imagenet_reader.lists import read_split_list
+from imagenet_reader.facts import TRAIN_ARCHIVE
+from imagenet_reader.lists import TRAIN_IMAGES, read_split_list
 from imagenet_subsets_tools.standins import DrawnFiles, make_standins, training_names, unlisted_names
 from imagenet_subsets_tools.standins.images import Images, jpeg_segment, name_hash
 from imagenet_subsets_tools.standins.layouts import write_archives
