@@ -173,7 +173,8 @@ def test_a_command_ends(moment, number, request, standins_1pct, tmp_path):
     assert [name for name in files(tmp_path / "home") if not name.endswith(".lock")] == kept
     assert not files(tmp_path / "tmp")
     assert not (tmp_path / "standins").exists()
-    assert {path.suffix for path in tmp_path.glob("hub/**/*.*") if path.is_file()} <= {".lock"}
+    # Finished shards are kept for the next build.
+    assert {path.suffix for path in tmp_path.glob("hub/**/*.*") if path.is_file()} <= {".lock", ".parquet"}
 
 
 @pytest.mark.once
