@@ -81,7 +81,7 @@ class Plan:
         columns: Columns = PUBLISHED,
     ):
         self.config, self.subset, self.on_missing, self.columns = config, subset, on_missing, columns
-        self._own_lists, self._read = own_lists, dict[str, lists.Images | None]()
+        self._own_lists, self._read = own_lists, dict[str, lists.Images]()
         sets = list(dict.fromkeys(map(self.image_set, subset)))
         self._layouts = {} if data_dir is None else find_layouts(sets, data_dir)
         for name, layout in self._layouts.items():

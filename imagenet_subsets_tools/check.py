@@ -190,13 +190,8 @@ def _check_all(table: pa.Table, archive: Archive) -> Split:
     return Split("", "", archive.name, listed, found, None, [], None, found == listed)
 
 
-def _present(rows: Rows) -> np.ndarray:
-    """Which images exist, and are not of a size that the loader rejects."""
-    return (rows["size"] > 0) & (rows["size"] <= facts.MAX_IMAGE)
-
-
 def _check_list(rows: Rows, archive: Archive) -> Split:
-    labels, present, readable = rows["label"], _present(rows), archive.images is not None
+    labels, present, readable = rows["label"], rows["size"] > 0, archive.images is not None
     found, due = np.bincount(labels[present], minlength=1000), np.bincount(labels, minlength=1000)
     counts = zip(lists.read_wnids(), found.tolist(), due.tolist())
     damaged = None
@@ -220,7 +215,7 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
     if not layout.in_place:
         raise ArchiveError(f"The images of {layout.path} cannot be decoded in place. Unpack it and check the folder.")
     reader = layout.index(layout.snapshot(), request).reader
-    rows = np.unique(rows[_present(rows)])
+    rows = np.unique(rows[rows["size"] > 0])
     rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_IMAGES] for start in range(0, len(rows), _DECODED_IMAGES)]
     with (

@@ -128,9 +128,8 @@ class _Walk:
         for _ in range(CHUNK):
             if not (file.holds(position) or go_on(position)):
                 return
-            header = (
-                file.read(position, BLOCK) if position <= last else ZERO_BLOCK
-            )  # like tar, accept missing end blocks
+            # Like tar, accept missing end blocks.
+            header = file.read(position, BLOCK) if position <= last else ZERO_BLOCK
             # A call per header would take as long as reading it, so simple headers are handled here.
             # Nearly all are: those of a regular file, whose size is 11 octal digits and a NUL.
             digits = header[124:135]

@@ -85,7 +85,8 @@ def _describe_deeper(find: Find, set_name: str, needed: list[str], data_dir: str
                 layouts = {name: find(name, place, listing) for name in {set_name, *needed}}
                 if None not in layouts.values():
                     return f"But {place} has such images: pass data_dir={place!r}."
-                parts += [layout.path for name, layout in layouts.items() if layout is not None and name == set_name]
+                if (layout := layouts[set_name]) is not None:
+                    parts.append(layout.path)
     goal = os.path.join(data_dir, IMAGE_SETS[set_name].folders[0])
     return f"But {shorten(parts, 3, 400)} has such images: move them to {goal}." if parts else ""
 
