@@ -17,13 +17,12 @@ import pyarrow.parquet as pq
 
 from imagenet_reader.files import note_use, write_atomically
 from imagenet_reader.io import open_file
+from imagenet_reader.io.local import samples
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.lists import read_table
 from imagenet_reader.log import logger, warn
 
 INDEX_VERSION = "1"  # part of every identity: raised when indexes change
-SAMPLES = 16  # of an archive's bytes, which are part of its identity
-SAMPLE_BYTES = 4096
 ROW_GROUP = 1 << 17
 # The column of an index of extracted images that says which to look up again: SOUND, or the sum of modification time
 # and size that an image had when it was doubted.
@@ -38,12 +37,6 @@ def archive_identity(path: str) -> str:
         for sample in file.read_many(samples(size)):
             digest.update(sample)
     return digest.hexdigest()
-
-
-def samples(size: int) -> list[tuple[int, int]]:
-    """The ranges (offset, size) of the samples of a file's bytes, at even distances."""
-    last = max(0, size - SAMPLE_BYTES)
-    return [(last * k // (SAMPLES - 1), SAMPLE_BYTES) for k in range(SAMPLES)]
 
 
 def index_folder() -> str:
