@@ -8,11 +8,10 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from imagenet_reader.facts import TRAIN_ARCHIVE
-from imagenet_reader.lists import TRAIN_IMAGES, read_split_list
+from imagenet_reader.lists import TRAIN_IMAGES, read_split_list, read_wnids
 from imagenet_subsets_tools.standins import DrawnFiles, make_standins, training_names, unlisted_names
 from imagenet_subsets_tools.standins.images import Images, jpeg_segment, name_hash
 from imagenet_subsets_tools.standins.layouts import write_archives
-from imagenet_subsets_tools.standins.names import wnids
 from imagenet_subsets_tools.standins.tars import BLOCK, header, inner_tar, write_end, write_member
 
 __all__ = ["PhotoImages", "make_extracted", "make_flat", "make_full", "make_many", "make_photos", "varied_size"]
@@ -99,7 +98,7 @@ def make_full(folder: Path) -> None:
             count = TRAIN_IMAGES // 1000 + (label < TRAIN_IMAGES % 1000)
             holes = itertools.islice(unlisted_names(label), count - len(listed))
             drawn = set(listed)
-            with inner_tar(file, f"{wnids()[label]}.tar"):
+            with inner_tar(file, f"{read_wnids()[label]}.tar"):
                 for name in sorted((*listed, *holes)):
                     if name in drawn:
                         write_member(file, name, images.content(name, label))

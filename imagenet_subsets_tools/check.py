@@ -57,8 +57,8 @@ def check_archives(
     Returns:
         ``dict``, ready for JSON: ``ok``, whether every split of the published lists can be loaded (except ``full``,
         which few people need) and all other requested checks pass; ``data_dir``; ``archives``, a ``dict`` with the
-        attributes of ``Archive`` per archive or folder; and ``splits``, one with those of ``Split`` per split. Values
-        that were not requested or cannot be determined are ``None``.
+        attributes of ``Archive`` per archive or folder; and ``splits``, one with ``config``, ``split`` and those of
+        ``Split`` per split. Values that were not requested or cannot be determined are ``None``.
 
     Raises:
         ValueError: ``data_dir`` is no path or URL that can be read.
@@ -92,13 +92,12 @@ def check_archives(
         if "train" in archive.kinds:
             of_lists["full"] = _check_all(table, archive)
     splits = [
-        dataclasses.replace(of_lists[name], config=config, split=split)
+        {"config": config, "split": split, **dataclasses.asdict(of_lists[name])}
         for config, subset in SUBSETS.items()
         for split, name in subset.items()
     ]
-    ok = all(archive.ok for archive in archives) and all(split.ok for split in splits if split.config != "full")
-    reports = {"archives": list(map(dataclasses.asdict, archives)), "splits": list(map(dataclasses.asdict, splits))}
-    return {"ok": ok, "data_dir": data_dir, **reports}
+    ok = all(archive.ok for archive in archives) and all(split["ok"] for split in splits if split["config"] != "full")
+    return {"ok": ok, "data_dir": data_dir, "archives": list(map(dataclasses.asdict, archives)), "splits": splits}
 
 
 @dataclasses.dataclass
@@ -120,8 +119,6 @@ class Archive:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    config: str
-    split: str
     archive: str  # its name
     listed: int  # images
     found: int | None
@@ -187,19 +184,17 @@ def _check_all(table: pa.Table, archive: Archive) -> Split:
         wnids = pc.utf8_slice_codeunits(training_names(table), facts.WNID.start, facts.WNID.stop)
         wnids = wnids.filter(pc.is_in(wnids, value_set=pa.array(lists.read_wnids())))
         found, archive.classes = len(wnids), len(wnids.unique())
-    return Split("", "", archive.name, listed, found, None, [], None, found == listed)
+    return Split(archive.name, listed, found, None, [], None, found == listed)
 
 
 def _check_list(rows: Rows, archive: Archive) -> Split:
     labels, present, readable = rows["label"], rows["size"] > 0, archive.images is not None
-    found, due = np.bincount(labels[present], minlength=1000), np.bincount(labels, minlength=1000)
-    counts = zip(lists.read_wnids(), found.tolist(), due.tolist())
+    found, due = (np.bincount(some, minlength=1000).tolist() for some in (labels[present], labels))
+    counts = zip(lists.read_wnids(), found, due)
     damaged = None
     if archive.damaged is not None:
         damaged = len({image["name"].encode() for image in archive.damaged}.intersection(rows["name"].tolist()))
     return Split(
-        config="",
-        split="",
         archive=archive.name,
         listed=len(rows),
         found=int(present.sum()) if readable else None,

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.files import check_space
-from imagenet_reader.lists import read_split_list
+from imagenet_reader.lists import read_split_list, read_wnids
 from imagenet_reader.log import progress_bar
 from imagenet_subsets_tools.standins.images import CMYK_IMAGES, PNG_IMAGE, Images
-from imagenet_subsets_tools.standins.layouts import FORMS, write_form
-from imagenet_subsets_tools.standins.names import by_class, label_of, wnids
+from imagenet_subsets_tools.standins.layouts import FORMS
+from imagenet_subsets_tools.standins.names import by_class, label_of
 
 # Config -> the lists of its training images.
 LISTS = {"1pct": ("1pct",), "10pct": ("10pct",), "lt": ("lt_train", "lt_validation")}
@@ -69,7 +69,7 @@ def make_standins(
     existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     with tempfile.TemporaryDirectory(dir=existing, prefix=_UNFINISHED) as temporary:
         with progress_bar("Making stand-ins", len(names), unit=" images") as progress:
-            write_form(layout, DrawnFiles(names, Images(), progress.update), Path(temporary))
+            FORMS[layout](DrawnFiles(names, Images(), progress.update), Path(temporary))
         _check_absent(directory, layout)  # writing took a while
         directory.mkdir(parents=True, exist_ok=True)
         for name in sorted(os.listdir(temporary)):
@@ -108,7 +108,7 @@ def training_names(configs: Iterable[str], unlisted: int = _UNLISTED) -> list[li
     chosen = by_class(_listed(*configs))
     return [
         sorted((*chosen.get(wnid, ()), *itertools.islice(unlisted_names(label), unlisted)))
-        for label, wnid in enumerate(wnids())
+        for label, wnid in enumerate(read_wnids())
     ]
 
 
@@ -116,7 +116,7 @@ def unlisted_names(label: int) -> Iterator[str]:
     """Names of images of a class that are in no published list, 30,000 of them."""
     # Steps modulo a prime never repeat a number; ImageNet's numbers have the same magnitude.
     published = _listed(*LISTS)
-    names = (f"{wnids()[label]}_{1 + (7919 * step + 31 * label) % 30_011}.JPEG" for step in itertools.count())
+    names = (f"{read_wnids()[label]}_{1 + (7919 * step + 31 * label) % 30_011}.JPEG" for step in itertools.count())
     return (name for name in names if name not in published)
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.formats.tfrecord import masked_crc32c
-from imagenet_reader.lists import read_classes
+from imagenet_reader.lists import read_classes, read_wnids
 from imagenet_subsets_tools.standins.names import (
     ImageFiles,
     by_class,
@@ -27,7 +27,6 @@ from imagenet_subsets_tools.standins.names import (
     shuffled_shards,
     split_of,
     wnid_of,
-    wnids,
 )
 from imagenet_subsets_tools.standins.tars import inner_tar, write_end, write_member, write_tar
 
@@ -197,22 +196,14 @@ def write_tfds(
                 sizes[split] += len(data)
         lengths.setdefault(split, []).append(str(len(shard)))
     template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-    info = {
-        "description": "Stand-ins for ILSVRC 2012.",
-        "fileFormat": "tfrecord",
-        "location": {"urls": ["https://www.image-net.org/"]},
-        "moduleName": "tensorflow_datasets.image_classification.imagenet2012.imagenet2012",
-        "name": NAME,
-        "splits": [
-            {"filepathTemplate": template, "name": split, "numBytes": str(sizes[split]), "shardLengths": of_shards}
-            for split, of_shards in lengths.items()
-        ],
-        "supervisedKeys": {"tuple": {"items": [{"featureKey": "image"}, {"featureKey": "label"}]}},
-        "version": VERSION,
-    }
+    info = json.loads(Path(__file__).with_name("dataset_info.json").read_text())
+    info["splits"] = [
+        {"filepathTemplate": template, "name": split, "numBytes": str(sizes[split]), "shardLengths": of_shards}
+        for split, of_shards in lengths.items()
+    ]
     (directory / "dataset_info.json").write_text(json.dumps(info, indent=2))
     shutil.copyfile(Path(__file__).with_name("features.json"), directory / "features.json")
-    (directory / "label.labels.txt").write_text("".join(f"{wnid}\n" for wnid in wnids()))
+    (directory / "label.labels.txt").write_text("".join(f"{wnid}\n" for wnid in read_wnids()))
 
 
 def record(data: bytes) -> bytes:
@@ -256,7 +247,3 @@ FORMS: dict[str, Callable[[ImageFiles, Path], None]] = {
     "webdataset": write_webdataset,
     "tfds": write_tfds,
 }
-
-
-def write_form(name: str, images: ImageFiles, target: Path) -> None:
-    FORMS[name](images, target)

@@ -19,21 +19,15 @@ def split_of(name: str) -> str:
 
 def label_of(name: str) -> int:
     """The label of an image: 0 to 999 by the sorted wnids; -1 in the test set."""
-    split = split_of(name)
-    if split == "validation":
-        return _validation_labels()[name]
-    return label_of_wnid()[name[WNID]] if split == "train" else -1
+    if split_of(name) == "train":
+        return label_of_wnid()[name[WNID]]
+    return _validation_labels().get(name, -1)
 
 
 def wnid_of(name: str) -> str | None:
     """The wnid of an image's class; ``None`` in the test set."""
     label = label_of(name)
-    return None if label == -1 else wnids()[label]
-
-
-@functools.cache
-def wnids() -> list[str]:
-    return read_wnids()
+    return None if label == -1 else read_wnids()[label]
 
 
 @functools.cache
