@@ -69,18 +69,15 @@ class Part:
         return f"{self.folder}/{self.split}-*-of-{len(self.shards):05d}.parquet"
 
     def bytes_in_memory(self, output_dir: Path) -> int:
-        """The size of the rows as Arrow tables, as ``datasets`` measures it when loading them.
-
-        Besides the values: a 4-byte offset per value of variable size, and one bit per row, rounded up to bytes in each
-        row group. The images are measured in the files, since a few differ from those in the archive.
-        """
+        """The size of the rows as Arrow tables, as ``datasets`` measures it when loading them."""
         rows, columns = self.images.rows, self.images.reader.columns
+        # A few images differ from those in the archive.
         values = sum(int(pq.read_metadata(output_dir / path).metadata[IMAGE_BYTES]) for path in self.shards)
         values += 2 * int(np.char.str_len(rows["name"]).sum()) + 8 * len(rows)
         if columns.real_labels:
             values += columns.beside(file_names(rows), rows["label"])[REAL_LABELS].nbytes
-        bits = sum(-(-len(group) // 8) for groups in self.shards.values() for group in groups)
-        return values + 3 * 4 * len(rows) + bits
+        bits = sum(-(-len(group) // 8) for groups in self.shards.values() for group in groups)  # one bit per row
+        return values + 3 * 4 * len(rows) + bits  # and three values per row have an offset of 4 bytes
 
 
 Plan = dict[str, dict[str, Part]]  # config -> split -> part

@@ -26,14 +26,13 @@ TRAIN_NAME = "{wnid}_{number}.JPEG"
 VALIDATION_NAME = "ILSVRC2012_val_{number:08d}.JPEG"
 JSON = "JSON"  # instead of a line format: the text is a list of lists of labels
 
-LT_LINE, LT_TEST = f"train/{{wnid}}/{TRAIN_NAME} {{label}}", f"val/{{wnid}}/{VALIDATION_NAME} {{label}}"
-
+LT_LINE = f"train/{{wnid}}/{TRAIN_NAME} {{label}}"
 LINES = {  # published text -> line format
     "1percent.txt": TRAIN_NAME,
     "10percent.txt": TRAIN_NAME,
     "ImageNet_LT_train.txt": LT_LINE,
     "ImageNet_LT_val.txt": LT_LINE,
-    "ImageNet_LT_test.txt": LT_TEST,
+    "ImageNet_LT_test.txt": f"val/{{wnid}}/{VALIDATION_NAME} {{label}}",
     "validation_labels.txt": "{wnid}",
     "labels.txt": "{wnid}",
     "synset_words.txt": "{wnid} {words}",
@@ -43,18 +42,10 @@ LINES = {  # published text -> line format
 with open(SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
     # (split file, published text, line format)
     SOURCES = [(row["split_file"], row["published_name"], LINES[row["published_name"]]) for row in csv.DictReader(file)]
-# Split files whose texts have one wnid per line: the labels of the validation images, and sets of classes.
-WNIDS = {"validation.parquet": "validation_labels.txt", "imagenet100.parquet": "imagenet100.txt"}
 
 
 def published_lines(split_files: Path, split_file: str, line: str) -> list[str]:
-    """The lines of a published text, rebuilt from ``split_files/`` alone, in the order of the split file.
-
-    ``line`` is the line format, from ``LINES``; for ``JSON``, there is a single line.
-
-        >>> published_lines(Path("split_files"), "classes.parquet", "{wnid} {words}")[0]
-        'n01440764 tench, Tinca tinca'
-    """
+    """The lines of a published text in the order of the split file; ``line`` is their format, from ``LINES``."""
     if line == JSON:
         return [json.dumps(pq.read_table(Path(split_files) / split_file)["labels"].to_pylist())]
     classes = pq.read_table(Path(split_files) / "classes.parquet").to_pylist()
@@ -66,16 +57,13 @@ def published_lines(split_files: Path, split_file: str, line: str) -> list[str]:
 
 
 def published_text(split_files: Path, split_file: str, line: str) -> str:
-    """A published text with its line ends, see ``published_lines``; JSON has none."""
+    """A published text with its line ends; JSON has none."""
     lines = published_lines(split_files, split_file, line)
     return lines[0] if line == JSON else "".join(f"{line}\n" for line in lines)
 
 
 def make_split_files(texts: Path, split_files: Path) -> None:
-    """Write ``split_files/`` from a folder with the published texts.
-
-    Raises ``ValueError`` if a line does not have the format in ``LINES``, or if the texts contradict each other.
-    """
+    """Write ``split_files/``; ``ValueError`` if a line has another format, or if the texts contradict each other."""
     classes = [line.split(" ", 1) for line in _lines(texts / "synset_words.txt")]
     label_of = {wnid: label for label, (wnid, _) in enumerate(classes)}
     split_files.mkdir(parents=True, exist_ok=True)
@@ -85,9 +73,9 @@ def make_split_files(texts: Path, split_files: Path) -> None:
             images = sorted(_image(label_of, text) for text in _lines(texts / name))
             labels, numbers = zip(*images)
             _write(split_files / split_file, label=pa.array(labels, pa.int16()), number=pa.array(numbers, pa.int32()))
-    for name, text in WNIDS.items():
-        chosen = [label_of[wnid] for wnid in _lines(texts / text)]
-        _write(split_files / name, label=pa.array(chosen, pa.int16()))
+        elif line == "{wnid}" and split_file != "classes.parquet":
+            chosen = [label_of[wnid] for wnid in _lines(texts / name)]
+            _write(split_files / split_file, label=pa.array(chosen, pa.int16()))
     real = json.loads((texts / "real.json").read_text(encoding="utf-8"))
     _write(split_files / "real.parquet", labels=pa.array(real, pa.list_(pa.int16())))
     for split_file, name, line in SOURCES:

@@ -17,8 +17,7 @@ from imagenet_reader.files import check_space
 from imagenet_reader.lists import read_split_list, read_wnids
 from imagenet_reader.log import progress_bar
 from imagenet_subsets_tools.standins.images import CMYK_IMAGES, PNG_IMAGE, Images
-from imagenet_subsets_tools.standins.layouts import FORMS
-from imagenet_subsets_tools.standins.names import by_class, label_of
+from imagenet_subsets_tools.standins.layouts import FORMS, by_class, label_of
 
 # Config -> the lists of its training images.
 LISTS = {"1pct": ("1pct",), "10pct": ("10pct",), "lt": ("lt_train", "lt_validation")}

@@ -4,32 +4,26 @@ Each writer takes ``images``, a mapping of official file name -> bytes for train
 ``target``, the folder to write, a ``data_dir``. Absent images are left out.
 """
 
+import functools
 import itertools
 import json
+import random
 import shutil
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE, WNID
 from imagenet_reader.formats.tfrecord import masked_crc32c
-from imagenet_reader.lists import read_classes, read_wnids
-from imagenet_subsets_tools.standins.names import (
-    ImageFiles,
-    by_class,
-    by_split,
-    hub_name,
-    label_of,
-    shuffled_shards,
-    split_of,
-    wnid_of,
-)
+from imagenet_reader.lists import label_of_wnid, read_classes, read_split_list, read_wnids
 from imagenet_subsets_tools.standins.tars import inner_tar, write_end, write_member, write_tar
 
+ImageFiles = Mapping[str, bytes]  # official file name -> content; stand-ins are drawn on access
+PREFIXES = {"ILSVRC2012_val_": "validation", "ILSVRC2012_test_": "test"}
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 ZIP, TAR_GZ = "imagenet-object-localization-challenge.zip", "imagenet_object_localization_patched2019.tar.gz"
 DATA = "ILSVRC/Data/CLS-LOC"
@@ -48,11 +42,51 @@ DIGITS = {"train": 4, "validation": 2, "test": 3}  # of the number of a WebDatas
 NAME, VERSION = "imagenet2012", "5.1.0"
 
 
+def split_of(name: str) -> str:
+    return next((split for prefix, split in PREFIXES.items() if name.startswith(prefix)), "train")
+
+
+def label_of(name: str) -> int:
+    """The label of an image: 0 to 999 by the sorted wnids; -1 in the test set."""
+    if split_of(name) == "train":
+        return label_of_wnid()[name[WNID]]
+    return _validation_labels().get(name, -1)
+
+
+def wnid_of(name: str) -> str | None:
+    """The wnid of an image's class; ``None`` in the test set."""
+    label = label_of(name)
+    return None if label == -1 else read_wnids()[label]
+
+
+@functools.cache
+def _validation_labels() -> dict[str, int]:
+    return dict(read_split_list("validation"))
+
+
+def by_split(names: Collection[str]) -> dict[str, list[str]]:
+    """The names in each split that is not empty, in their order."""
+    return {split: found for split in FOLDERS if (found := [name for name in names if split_of(name) == split])}
+
+
+def by_class(names: Collection[str]) -> dict[str, list[str]]:
+    """The names of the training images of each class, in their order."""
+    found: dict[str, list[str]] = {}
+    for name in by_split(names).get("train", ()):
+        found.setdefault(name[WNID], []).append(name)
+    return found
+
+
+def hub_name(name: str) -> str:
+    """The name that an image has on the Hub, such as ``n01440764_10026_n01440764.JPEG``."""
+    wnid = wnid_of(name)
+    return name if wnid is None else f"{name.removesuffix('.JPEG')}_{wnid}.JPEG"
+
+
 def write_archives(images: ImageFiles, target: Path) -> None:
     """Write ``ILSVRC2012_img_train.tar``, a tar of class tars, and the flat archives of validation and test images."""
-    target.mkdir(parents=True, exist_ok=True)
     if classes := by_class(images):
-        with open(target / TRAIN_ARCHIVE, "wb", buffering=1 << 20) as file:
+        with open(_made(target) / TRAIN_ARCHIVE, "wb", buffering=1 << 20) as file:
             for wnid, names in classes.items():
                 with inner_tar(file, f"{wnid}.tar"):
                     for name in names:
@@ -60,7 +94,7 @@ def write_archives(images: ImageFiles, target: Path) -> None:
             write_end(file, 0)
     for split, archive in (("validation", VALIDATION_ARCHIVE), ("test", TEST_ARCHIVES[0])):
         if names := by_split(images).get(split, []):
-            write_tar(target / archive, ((name, images[name]) for name in names))
+            write_tar(_made(target) / archive, ((name, images[name]) for name in names))
 
 
 def write_class_tars(images: ImageFiles, target: Path) -> None:
@@ -147,9 +181,12 @@ def write_hub_parquet(
 
 
 def _shards(images: ImageFiles, counts: Mapping[str, int]) -> Iterator[tuple[str, int, list[str]]]:
+    """(split, number, names) per shard; names are shuffled, always in the same way, and divided evenly."""
     for split, names in by_split(images).items():
-        for number, shard in enumerate(shuffled_shards(names, counts[split])):
-            yield split, number, shard
+        names = random.Random(0).sample(sorted(names), len(names))
+        ends = [len(names) * shard // counts[split] for shard in range(counts[split] + 1)]
+        for number, (start, end) in enumerate(itertools.pairwise(ends)):
+            yield split, number, names[start:end]
 
 
 def write_hub_tar_gz(images: ImageFiles, target: Path, folder: str = "data") -> None:
