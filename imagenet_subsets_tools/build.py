@@ -2,9 +2,7 @@
 
 There is one folder per config, such as ``1pct/train-00000-of-00003.parquet``, and one each for the official validation
 and test images, shared by all configs. ``README.md``, the card, is written last: a folder without it is unfinished.
-
-The rows of each shard depend only on the lists and the sizes of the images, so the same archives give the same bytes,
-whichever threads and hosts write them. A shard is written under a temporary name and renamed once it is on disk.
+The same archives give the same bytes, whichever threads and hosts write them.
 """
 
 import contextlib
@@ -99,8 +97,7 @@ def build_parquet(
         num_proc: number of threads that write shards, 1 by default.
         executor: a ``concurrent.futures.Executor`` that writes the shards, instead of ``num_proc``. Its workers may run
             on other hosts, which need this package and both folders at the same paths. It is not shut down.
-        label_names, classes: as for ``load_dataset``.
-        splits, unlabeled: the same; each config gets those that it has.
+        label_names, splits, unlabeled, classes: as for ``load_dataset``; each config gets the splits that it has.
         train_list, validation_list: paths of lists, for ``custom``.
         real_labels: as for ``load_dataset``, but training splits have this column, too, without values.
 
@@ -182,9 +179,6 @@ def _refuse_folder(output_dir: Path, data_dir: str, configs: list[str]) -> None:
             "would leave out of the card. List all configs that the folder should have (finished shards are kept), or "
             f"remove {output_dir / others[0]}."
         )
-
-
-# ---------------------------------------------------------------------------------------------- the folder
 
 
 @contextlib.contextmanager
@@ -273,9 +267,6 @@ def _wait_until_visible(shards: list["Shard"], output_dir: Path) -> None:
                     "system at this path: run the build again on such hosts."
                 )
             time.sleep(0.5)
-
-
-# -------------------------------------------------------------------------------------------------- shards
 
 
 @dataclasses.dataclass(frozen=True)

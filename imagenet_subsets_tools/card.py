@@ -27,8 +27,6 @@ from imagenet_reader.rows import REAL_LABELS, file_names
 IMAGE_BYTES = b"imagenet_subsets.image_bytes"  # in the metadata of a shard
 
 _ROW_GROUP = 100  # approximate rows per row group: 11 MB of images, the most that one random access reads
-_TITLE = "ImageNet subsets: 1pct, 10pct and LT"
-_TERMS = "https://image-net.org/download.php"
 _SIZES = ((10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 
 _REAL_LABELS_TEXT = """\
@@ -86,25 +84,17 @@ Plan = dict[str, dict[str, Part]]  # config -> split -> part
 def write_card(folder: Path, plan: Plan, own_lists: dict[str, str]) -> None:
     """Write the card of a folder whose shards are complete; ``own_lists`` are paths of the user's lists, by option."""
     sizes = {part.pattern: len(part.images.rows) for splits in plan.values() for part in splits.values()}
-    data = huggingface_hub.DatasetCardData(
-        pretty_name=_TITLE,
-        license="other",
-        license_name="imagenet-terms-of-access",
-        license_link=_TERMS,
-        task_categories=["image-classification"],
-        size_categories=[next(name for limit, name in _SIZES if sum(sizes.values()) < limit)],
-        tags=["imagenet", "ilsvrc2012", "semi-supervised", "long-tailed"],
-    )
+    card = huggingface_hub.DatasetCard(_text(plan, own_lists))
+    card.data.size_categories = [next(name for limit, name in _SIZES if sum(sizes.values()) < limit)]
     files: dict[str, Any] = {
         config: {"data_files": [{"split": split, "path": part.pattern} for split, part in splits.items()]}
         for config, splits in plan.items()
     }
     files.get(imagenet_subsets.ImagenetSubsets.DEFAULT_CONFIG_NAME, {})["default"] = True
-    MetadataConfigs(files).to_dataset_card_data(data)
-    DatasetInfosDict({config: _info(folder, splits) for config, splits in plan.items()}).to_dataset_card_data(data)
-    text = f"---\n{data.to_yaml()}\n---\n{_text(plan, own_lists)}"
+    MetadataConfigs(files).to_dataset_card_data(card.data)
+    DatasetInfosDict({config: _info(folder, splits) for config, splits in plan.items()}).to_dataset_card_data(card.data)
     with write_atomically(folder / "README.md") as written:
-        Path(written).write_text(text, encoding="utf-8", newline="\n")
+        Path(written).write_text(f"---\n{card.data.to_yaml()}\n---\n{card.text}", encoding="utf-8", newline="\n")
 
 
 def _info(folder: Path, splits: dict[str, Part]) -> datasets.DatasetInfo:
@@ -142,7 +132,6 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
         files.add("real")
     used = {option: path for option, path in own_lists.items() if option in lists}
     return _TEXT.read_text(encoding="utf-8").format(
-        title=_TITLE,
         description=imagenet_subsets.DESCRIPTION,
         first=next(iter(plan)),
         configs=_table(

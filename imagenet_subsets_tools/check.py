@@ -248,9 +248,6 @@ def _decode_part(opened: OpenReader, part: Rows) -> list[dict[str, Any]]:
     return damaged
 
 
-# ---------------------------------------------------------------------------------------- text report
-
-
 def format_report(report: dict[str, Any]) -> str:
     """Format a report of ``check_archives`` as text: layouts, two tables, problems and advice.
 

@@ -69,8 +69,6 @@ def _on_signals(at_once: bool) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-# ------------------------------------------------------------------------------------------------ the commands
-
 _Argument = tuple[str, dict[str, Any]]  # the name, and the options of ``ArgumentParser.add_argument``
 _Command = Callable[[argparse.Namespace], int | None]
 COMMANDS: list[tuple[_Command, str, str, Sequence[_Argument]]] = []  # see ``_command``

@@ -16,7 +16,7 @@ _CONFIG = "1pct"
 
 
 def run_demo() -> None:
-    """Make stand-ins in a temporary folder (0.2 GB), load ``1pct``, print some rows, and remove all that was cached."""
+    """Make stand-ins in a temporary folder (0.2 GB), load ``1pct``, print rows, and remove everything, also indexes."""
     with tempfile.TemporaryDirectory(prefix="imagenet-subsets-demo-") as folder:
         archives = make_standins(Path(folder, "archives"), configs=[_CONFIG])
         print(f"Two stand-in archives, drawn images under the official names, are in {archives}.")

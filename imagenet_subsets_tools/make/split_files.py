@@ -5,10 +5,9 @@ rebuilt byte for byte:
 
     python -m imagenet_subsets_tools.make.split_files FOLDER_OF_TEXTS split_files
 
-A training list holds one row per image, ``label`` (0 to 999, the rank of the sorted wnids) and
-``number``: the file name is ``<wnid>_<number>.JPEG``. ``validation.parquet`` holds only
-``label``: its row k, counted from 1, is ``ILSVRC2012_val_<k, eight digits>.JPEG``. ``real.parquet`` holds the
-list ``labels`` of each of these images. A set of classes holds one row per class, ``label``, in published order.
+A training list has columns ``label`` (0 to 999, the rank of the sorted wnids) and ``number``, for the image
+``<wnid>_<number>.JPEG``. ``validation.parquet`` has the ``label``, and ``real.parquet`` the ``labels``, of
+``ILSVRC2012_val_<k, eight digits>.JPEG`` in row k, from 1. A set of classes has their ``label``, in published order.
 """
 
 import argparse
@@ -25,20 +24,7 @@ from imagenet_reader.lists import SPLIT_FILES
 TRAIN_NAME = "{wnid}_{number}.JPEG"
 VALIDATION_NAME = "ILSVRC2012_val_{number:08d}.JPEG"
 JSON = "JSON"  # instead of a line format: the text is a list of lists of labels
-
-LT_LINE = f"train/{{wnid}}/{TRAIN_NAME} {{label}}"
-LINES = {  # published text -> line format
-    "1percent.txt": TRAIN_NAME,
-    "10percent.txt": TRAIN_NAME,
-    "ImageNet_LT_train.txt": LT_LINE,
-    "ImageNet_LT_val.txt": LT_LINE,
-    "ImageNet_LT_test.txt": f"val/{{wnid}}/{VALIDATION_NAME} {{label}}",
-    "validation_labels.txt": "{wnid}",
-    "labels.txt": "{wnid}",
-    "synset_words.txt": "{wnid} {words}",
-    "imagenet100.txt": "{wnid}",
-    "real.json": JSON,
-}
+LINES = json.loads(Path(__file__).with_name("lines.json").read_text())  # published text -> line format
 with open(SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
     # (split file, published text, line format)
     SOURCES = [(row["split_file"], row["published_name"], LINES[row["published_name"]]) for row in csv.DictReader(file)]

@@ -9,15 +9,15 @@ import functools
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.files import check_space
 from imagenet_reader.lists import read_split_list, read_wnids
 from imagenet_reader.log import progress_bar
-from imagenet_subsets_tools.standins.images import CMYK_IMAGES, PNG_IMAGE, Images
-from imagenet_subsets_tools.standins.layouts import FORMS, by_class, label_of
+from imagenet_subsets_tools.standins.images import CMYK_IMAGES, PNG_IMAGE, DrawnImages
+from imagenet_subsets_tools.standins.layouts import FORMS, by_class
 
 # Config -> the lists of its training images.
 LISTS = {"1pct": ("1pct",), "10pct": ("10pct",), "lt": ("lt_train", "lt_validation")}
@@ -68,29 +68,12 @@ def make_standins(
     existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     with tempfile.TemporaryDirectory(dir=existing, prefix=_UNFINISHED) as temporary:
         with progress_bar("Making stand-ins", len(names), unit=" images") as progress:
-            FORMS[layout](DrawnFiles(names, Images(), progress.update), Path(temporary))
+            FORMS[layout](DrawnImages(names, progress.update), Path(temporary))
         _check_absent(directory, layout)  # writing took a while
         directory.mkdir(parents=True, exist_ok=True)
         for name in sorted(os.listdir(temporary)):
             os.rename(Path(temporary, name), directory / name)
     return directory
-
-
-class DrawnFiles(Mapping[str, bytes]):
-    """File name -> content of images, drawn on access."""
-
-    def __init__(self, names: Iterable[str], images: Images, advance: Callable[[], object] = lambda: None) -> None:
-        self.names, self.images, self.advance = dict.fromkeys(names), images, advance
-
-    def __getitem__(self, name: str) -> bytes:
-        self.advance()
-        return self.images.content(name, label_of(name))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 def _check_absent(directory: Path, layout: str) -> None:

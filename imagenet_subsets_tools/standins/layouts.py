@@ -27,12 +27,8 @@ PREFIXES = {"ILSVRC2012_val_": "validation", "ILSVRC2012_test_": "test"}
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 ZIP, TAR_GZ = "imagenet-object-localization-challenge.zip", "imagenet_object_localization_patched2019.tar.gz"
 DATA = "ILSVRC/Data/CLS-LOC"
-EXTRAS = {
-    "ILSVRC/Annotations/CLS-LOC/train/n01440764/n01440764_10040.xml": b"<annotation></annotation>\n",
-    "ILSVRC/Annotations/CLS-LOC/val/ILSVRC2012_val_00000001.xml": b"<annotation></annotation>\n",
-    "ILSVRC/ImageSets/CLS-LOC/train_cls.txt": b"n01440764/n01440764_10026 1\n",
-    "LOC_val_solution.csv": b"ImageId,PredictionString\nILSVRC2012_val_00048981,n03995372 85 1 499 272\n",
-    "LOC_synset_mapping.txt": b"n01440764 tench, Tinca tinca\n",
+EXTRAS = {  # other files of the competition, by path
+    path: text.encode() for path, text in json.loads(Path(__file__).with_name("kaggle.json").read_text()).items()
 }
 PARQUET_FILES = {"train": 294, "validation": 14, "test": 28}
 ROW_GROUP = 100  # rows
