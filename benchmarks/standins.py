@@ -12,8 +12,7 @@ from imagenet_reader.facts import TRAIN_ARCHIVE
 from imagenet_reader.lists import TRAIN_IMAGES, read_split_list, read_wnids
 from imagenet_subsets_tools.standins import make_standins, training_names, unlisted_names
 from imagenet_subsets_tools.standins.images import DrawnImages, jpeg_segment, name_hash
-from imagenet_subsets_tools.standins.layouts import write_archives
-from imagenet_subsets_tools.standins.tars import BLOCK, header, inner_tar, write_end, write_member
+from imagenet_subsets_tools.standins.layouts import BLOCK, header, inner_tar, write_archives, write_end, write_member
 
 __all__ = ["PhotoImages", "make_extracted", "make_flat", "make_full", "make_many", "make_photos", "varied_size"]
 

@@ -242,8 +242,7 @@ def _write_missing(
                 future.cancel()
             if executor is None:
                 pool.shutdown()
-    if executor is not None:
-        _wait_until_visible(missing, output_dir)
+    _wait_until_visible(missing, output_dir)
 
 
 def _naming_shard(error: Exception, path: str, output_dir: str) -> OSError | ValueError:

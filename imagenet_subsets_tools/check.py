@@ -1,7 +1,6 @@
 """Check which configs can be loaded from a folder: ``check_archives`` checks, ``format_report`` formats the report."""
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -77,18 +76,18 @@ def check_archives(
     of_lists: dict[str, Split] = {}
     for archive, layout in _find_layouts(data_dir):
         table, request = MEMBERS.empty_table(), requests[archive.kinds[0]]
-        with _recording_errors(archive):
+        names = [name for name in published if ("validation" if name == "validation" else "train") in archive.kinds]
+        try:
             if layout is not None:
                 table = _check_layout(layout, archive, request, full)
-        names = [name for name in published if ("validation" if name == "validation" else "train") in archive.kinds]
-        rows = {name: locate(*as_arrays(published[name]), table) for name in names}
-        with _recording_errors(archive):
-            if decode and rows and layout is not None and archive.images is not None:
-                threads = num_proc or os.cpu_count() or 1
-                archive.damaged = _decode_images(layout, request, np.concatenate(list(rows.values())), threads)
+                if decode and names:
+                    listed = np.concatenate([locate(*as_arrays(published[name]), table) for name in names])
+                    archive.damaged = _decode_images(layout, request, listed, num_proc or os.cpu_count() or 1)
+        except (ArchiveError, OSError) as error:
+            archive.errors.append(str(error))
         archive.ok = not archive.errors and archive.sha256 in (None, archive.official_sha256)
         archives.append(archive)
-        of_lists |= {name: _check_list(of_list, archive) for name, of_list in rows.items()}
+        of_lists |= {name: _check_list(locate(*as_arrays(published[name]), table), archive) for name in names}
         if "train" in archive.kinds:
             of_lists["full"] = _check_all(table, archive)
     splits = [
@@ -141,14 +140,6 @@ def _find_layouts(data_dir: str) -> list[tuple[Archive, Layout | None]]:
             archive = images.archives[0]
             missing.append((Archive([kind], "", join(data_dir, archive), archive, errors=[message]), None))
     return [*((archive, layout) for layout, archive in found.items()), *missing]
-
-
-@contextlib.contextmanager
-def _recording_errors(archive: Archive) -> Iterator[None]:
-    try:
-        yield
-    except (ArchiveError, OSError) as error:
-        archive.errors.append(str(error))
 
 
 def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool) -> pa.Table:

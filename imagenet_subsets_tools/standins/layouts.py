@@ -4,15 +4,19 @@ Each writer takes ``images``, a mapping of official file name -> bytes for train
 ``target``, the folder to write, a ``data_dir``. Absent images are left out.
 """
 
+import contextlib
 import functools
+import gzip
 import itertools
 import json
 import random
 import shutil
 import struct
+import tarfile
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +24,6 @@ import pyarrow.parquet as pq
 from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE, WNID
 from imagenet_reader.formats.tfrecord import masked_crc32c
 from imagenet_reader.lists import label_of_wnid, read_classes, read_split_list, read_wnids
-from imagenet_subsets_tools.standins.tars import inner_tar, write_end, write_member, write_tar
 
 ImageFiles = Mapping[str, bytes]  # official file name -> content; stand-ins are drawn on access
 PREFIXES = {"ILSVRC2012_val_": "validation", "ILSVRC2012_test_": "test"}
@@ -36,6 +39,10 @@ IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 SHARDS = {"train": 1024, "validation": 64, "test": 128}
 DIGITS = {"train": 4, "validation": 2, "test": 3}  # of the number of a WebDataset shard
 NAME, VERSION = "imagenet2012", "5.1.0"
+BLOCK, RECORD = 512, 10_240  # bytes
+TarFile = IO[bytes] | gzip.GzipFile
+_EMPTY_HEADER = tarfile.TarInfo("").tobuf(tarfile.GNU_FORMAT)
+_EMPTY_CHECKSUM = int(_EMPTY_HEADER[148:154], 8) - sum(_EMPTY_HEADER[124:135])
 
 
 def split_of(name: str) -> str:
@@ -265,6 +272,47 @@ def _varint(number: int) -> bytes:
         groups.append(number & 127 | 128)
         number >>= 7
     return bytes([*groups, number])
+
+
+def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """Write a tar of members, (name, content); compressed, if the name ends in ``.gz``."""
+    gz = path.suffix == ".gz"
+    with gzip.open(path, "wb", compresslevel=1) if gz else path.open("wb", buffering=1 << 20) as file:
+        for name, content in members:
+            write_member(file, name, content)
+        write_end(file, 0)
+
+
+@contextlib.contextmanager
+def inner_tar(file: IO[bytes], name: str) -> Iterator[None]:
+    """Context in which the members of a tar within a tar are written; its header is written at the end."""
+    start = file.tell()
+    file.write(bytes(BLOCK))
+    yield
+    write_end(file, start + BLOCK)
+    end = file.tell()
+    file.seek(start)
+    file.write(header(name, end - start - BLOCK))
+    file.seek(end)
+
+
+def write_member(file: TarFile, name: str, content: bytes) -> None:
+    file.write(header(name, len(content)))
+    file.write(content)
+    file.write(bytes(-len(content) % BLOCK))
+
+
+def write_end(file: TarFile, start: int) -> None:
+    """End the tar that begins at ``start``: two zero blocks, and zeros up to a full record."""
+    length = file.tell() - start
+    file.write(bytes(2 * BLOCK + -(length + 2 * BLOCK) % RECORD))
+
+
+def header(name: str, size: int) -> bytes:
+    """The header of a file of ``size`` bytes, 20 times as fast as ``TarInfo.tobuf``, for up to 1.3 million files."""
+    field, digits, empty = name.encode(), b"%011o" % size, _EMPTY_HEADER
+    checksum = b"%06o" % (_EMPTY_CHECKSUM + sum(field) + sum(digits))
+    return b"".join((field.ljust(100, b"\0"), empty[100:124], digits, empty[135:148], checksum, empty[154:]))
 
 
 FORMS: dict[str, Callable[[ImageFiles, Path], None]] = {

@@ -24,6 +24,9 @@ from imagenet_subsets_tools.standins.layouts import (
     kaggle_members,
     label_of,
     split_of,
+    write_end,
+    write_member,
+    write_tar,
     write_tfds,
     write_webdataset,
 )
@@ -32,7 +35,6 @@ from imagenet_subsets_tools.standins.layouts import ZIP as KAGGLE_ZIP
 from imagenet_subsets_tools.standins.layouts import write_archives as official_tars
 from imagenet_subsets_tools.standins.layouts import write_hub_folders as hub_folders
 from imagenet_subsets_tools.standins.layouts import write_kaggle_folders as kaggle_tree
-from imagenet_subsets_tools.standins.tars import write_end, write_member, write_tar
 
 __all__ = ["hub_folders", "kaggle_tree", "label_of", "official_tars"]
 

@@ -18,8 +18,7 @@ from imagenet_reader.formats.names import official_name, official_names
 from imagenet_reader.formats.tfrecord import crc32c, list_examples
 from imagenet_reader.io import open_file
 from imagenet_subsets_tools.cli import main
-from imagenet_subsets_tools.standins.layouts import FORMS, example, record
-from imagenet_subsets_tools.standins.tars import write_tar
+from imagenet_subsets_tools.standins.layouts import FORMS, example, record, write_tar
 
 pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:.*read once", "ignore:.*left out")]
 
