@@ -1,9 +1,11 @@
 """Stand-ins as large as ImageNet: images of photo size, and an archive with as many members, most of them holes."""
 
+import contextlib
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageChops
@@ -12,7 +14,7 @@ from imagenet_reader.facts import TRAIN_ARCHIVE
 from imagenet_reader.lists import TRAIN_IMAGES, read_split_list, read_wnids
 from imagenet_subsets_tools.standins import make_standins, training_names, unlisted_names
 from imagenet_subsets_tools.standins.images import DrawnImages, jpeg_segment, name_hash
-from imagenet_subsets_tools.standins.layouts import BLOCK, header, inner_tar, write_archives, write_end, write_member
+from imagenet_subsets_tools.standins.layouts import BLOCK, header, write_archives, write_end, write_member
 
 __all__ = ["PhotoImages", "make_extracted", "make_flat", "make_full", "make_many", "make_photos", "varied_size"]
 
@@ -98,7 +100,7 @@ def make_full(folder: Path) -> None:
             count = TRAIN_IMAGES // 1000 + (label < TRAIN_IMAGES % 1000)
             holes = itertools.islice(unlisted_names(label), count - len(listed))
             drawn = set(listed)
-            with inner_tar(file, f"{read_wnids()[label]}.tar"):
+            with _inner_tar(file, f"{read_wnids()[label]}.tar"):
                 for name in sorted((*listed, *holes)):
                     if name in drawn:
                         write_member(file, name, images[name])
@@ -107,3 +109,16 @@ def make_full(folder: Path) -> None:
                         file.write(header(name, size))
                         file.seek(size + -size % BLOCK, os.SEEK_CUR)
         write_end(file, 0)
+
+
+@contextlib.contextmanager
+def _inner_tar(file: IO[bytes], name: str) -> Iterator[None]:
+    """Context in which the members of a tar within a tar are written; its header is written at the end."""
+    start = file.tell()
+    file.write(bytes(BLOCK))
+    yield
+    write_end(file, start + BLOCK)
+    end = file.tell()
+    file.seek(start)
+    file.write(header(name, end - start - BLOCK))
+    file.seek(end)

@@ -7,7 +7,6 @@ The same archives give the same bytes, whichever threads and hosts write them.
 
 import contextlib
 import dataclasses
-import errno
 import functools
 import hashlib
 import inspect
@@ -360,7 +359,7 @@ def _write(shard: Shard, path: Path, stop: threading.Event) -> None:
     with write_atomically(path) as written, pq.ParquetWriter(written, schema, **_WRITING) as writer:
         for table in _tables(shard.part, shard.groups):
             if stop.is_set():
-                raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+                raise InterruptedError("the build was interrupted")
             writer.write_table(table)
             image_bytes += pc.sum(pc.binary_length(pc.struct_field(table["image"], "bytes"))).as_py()
         writer.add_key_value_metadata({_MARK: shard.mark, IMAGE_BYTES: str(image_bytes)})

@@ -33,7 +33,6 @@ _REAL_LABELS_TEXT = """\
 - `real_labels`: the ReaL labels (Beyer et al. 2020) of an official validation image, a list that may be empty; null for
   other images.
 """
-_TEXT = Path(__file__).with_name("card.md")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,24 +130,29 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
     if columns.real_labels:
         files.add("real")
     used = {option: path for option, path in own_lists.items() if option in lists}
-    return _TEXT.read_text(encoding="utf-8").format(
-        description=imagenet_subsets.DESCRIPTION,
-        first=next(iter(plan)),
-        configs=_table(
-            (f"`{config}`", f"`{split}`", f"{len(part.images.rows):,}", f"`{part.pattern}`")
-            for config, split, part in places
-        ),
-        last_label=len(names) - 1,
-        labels=labels,
-        real_labels=_REAL_LABELS_TEXT if columns.real_labels else "",
-        published="" if used else "published ",
-        version=imagenet_subsets.__version__,
-        datasets=datasets.__version__,
-        pyarrow=pa.__version__,
-        sources=_table(_source_rows(parts)),
-        lists=_table(_list_rows(files, used)),
-        license=imagenet_subsets.LICENSE,
-        citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
+    return (
+        Path(__file__)
+        .with_name("card.md")
+        .read_text(encoding="utf-8")
+        .format(
+            description=imagenet_subsets.DESCRIPTION,
+            first=next(iter(plan)),
+            configs=_table(
+                (f"`{config}`", f"`{split}`", f"{len(part.images.rows):,}", f"`{part.pattern}`")
+                for config, split, part in places
+            ),
+            last_label=len(names) - 1,
+            labels=labels,
+            real_labels=_REAL_LABELS_TEXT if columns.real_labels else "",
+            published="" if used else "published ",
+            version=imagenet_subsets.__version__,
+            datasets=datasets.__version__,
+            pyarrow=pa.__version__,
+            sources=_table(_source_rows(parts)),
+            lists=_table(_list_rows(files, used)),
+            license=imagenet_subsets.LICENSE,
+            citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
+        )
     )
 
 

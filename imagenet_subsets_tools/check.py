@@ -43,8 +43,7 @@ def check_archives(
     """Check which configs can be loaded from a folder.
 
     In any layout, all images are indexed, which checks the structure of archives, and all listed images are looked up.
-    An unofficial size is reported but is no failure: only the contents count. Unreadable archives are reported,
-    too, and the others are still checked.
+    Unreadable archives are reported, and the others still checked. An unofficial size is reported but is no failure.
 
     Args:
         data_dir: the folder that holds the images, as for ``imagenet_subsets.load_dataset``.

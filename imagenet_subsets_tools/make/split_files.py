@@ -10,10 +10,10 @@ A training list has columns ``label`` (0 to 999, the rank of the sorted wnids) a
 ``ILSVRC2012_val_<k, eight digits>.JPEG`` in row k, from 1. A set of classes has their ``label``, in published order.
 """
 
-import argparse
 import csv
 import json
 import re
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -89,7 +89,4 @@ def _write(path: Path, **columns: list[str] | pa.Array) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Make split_files/ from the published texts.")
-    parser.add_argument("texts", type=Path, help="folder with the published texts")
-    parser.add_argument("split_files", type=Path, help="folder to write")
-    make_split_files(**vars(parser.parse_args()))
+    make_split_files(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,8 +1,7 @@
 """Stand-ins for ImageNet: the official layouts and names, with drawn images.
 
-Only people who accepted its terms may download ImageNet, so tests, demos and continuous integration need similar
-archives that anyone may make. The same call always makes the same bytes, and no two images are equal: the first segment
-of each JPEG is a comment with the file name (in the only PNG, it is the text ``Comment``).
+Tests and demos use them, since only people who accepted its terms may download ImageNet. The same call always makes the
+same bytes, and no two images are equal: each has its file name in a comment.
 """
 
 import functools
@@ -46,8 +45,7 @@ def make_standins(
         ``Path``: the directory.
 
     Raises:
-        FileExistsError: the directory has one of the archives or, for another layout, any file; nothing is ever
-            overwritten.
+        FileExistsError: the directory has one of the archives or, for another layout, any file. Nothing is written.
         OSError: the disk has too little space.
         ValueError: a config or ``layout`` is invalid.
 

@@ -4,9 +4,9 @@ Each writer takes ``images``, a mapping of official file name -> bytes for train
 ``target``, the folder to write, a ``data_dir``. Absent images are left out.
 """
 
-import contextlib
 import functools
 import gzip
+import io
 import itertools
 import json
 import random
@@ -89,21 +89,23 @@ def hub_name(name: str) -> str:
 def write_archives(images: ImageFiles, target: Path) -> None:
     """Write ``ILSVRC2012_img_train.tar``, a tar of class tars, and the flat archives of validation and test images."""
     if classes := by_class(images):
-        with open(_made(target) / TRAIN_ARCHIVE, "wb", buffering=1 << 20) as file:
-            for wnid, names in classes.items():
-                with inner_tar(file, f"{wnid}.tar"):
-                    for name in names:
-                        write_member(file, name, images[name])
-            write_end(file, 0)
+        tars = ((f"{wnid}.tar", _class_tar(images, names)) for wnid, names in classes.items())
+        write_tar(_made(target) / TRAIN_ARCHIVE, tars)
     for split, archive in (("validation", VALIDATION_ARCHIVE), ("test", TEST_ARCHIVES[0])):
         if names := by_split(images).get(split, []):
             write_tar(_made(target) / archive, ((name, images[name]) for name in names))
 
 
+def _class_tar(images: ImageFiles, names: list[str]) -> bytes:
+    file = io.BytesIO()
+    write_members(file, ((name, images[name]) for name in names))
+    return file.getvalue()
+
+
 def write_class_tars(images: ImageFiles, target: Path) -> None:
     """Write ``train/n01440764.tar`` and so on, and the other images as files, in ``val/`` and ``test/``."""
     for wnid, names in by_class(images).items():
-        write_tar(_made(target / "train") / f"{wnid}.tar", ((name, images[name]) for name in names))
+        (_made(target / "train") / f"{wnid}.tar").write_bytes(_class_tar(images, names))
     _write_files({name: f"{_folder(name)}/{name}" for name in images if split_of(name) != "train"}, images, target)
 
 
@@ -202,11 +204,7 @@ def write_hub_tar_gz(images: ImageFiles, target: Path, folder: str = "data") -> 
 def write_webdataset(
     images: ImageFiles, target: Path, shards: Mapping[str, int] = SHARDS, by_name: bool = True, folders: bool = False
 ) -> None:
-    """Write ``imagenet1k-train-0000.tar`` and so on, as in ``timm/imagenet-1k-wds``.
-
-    ``by_name``: the stems are the names of the images; otherwise numbers, and only the JSON has the names.
-    ``folders``: the shards of a split are in a folder named after it.
-    """
+    """Write ``imagenet1k-train-0000.tar`` and so on, as in ``timm/imagenet-1k-wds``; stems are names or numbers."""
     count = dict.fromkeys(shards, 0)
     for split, number, shard in _shards(images, shards):
         stems = [name.removesuffix(".JPEG") if by_name else f"{count[split] + k:08d}" for k, name in enumerate(shard)]
@@ -278,22 +276,13 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     """Write a tar of members, (name, content); compressed, if the name ends in ``.gz``."""
     gz = path.suffix == ".gz"
     with gzip.open(path, "wb", compresslevel=1) if gz else path.open("wb", buffering=1 << 20) as file:
-        for name, content in members:
-            write_member(file, name, content)
-        write_end(file, 0)
+        write_members(file, members)
 
 
-@contextlib.contextmanager
-def inner_tar(file: IO[bytes], name: str) -> Iterator[None]:
-    """Context in which the members of a tar within a tar are written; its header is written at the end."""
-    start = file.tell()
-    file.write(bytes(BLOCK))
-    yield
-    write_end(file, start + BLOCK)
-    end = file.tell()
-    file.seek(start)
-    file.write(header(name, end - start - BLOCK))
-    file.seek(end)
+def write_members(file: TarFile, members: Iterable[tuple[str, bytes]]) -> None:
+    for name, content in members:
+        write_member(file, name, content)
+    write_end(file, 0)
 
 
 def write_member(file: TarFile, name: str, content: bytes) -> None:
