@@ -84,7 +84,7 @@ def write_card(folder: Path, plan: Plan, own_lists: dict[str, str]) -> None:
     """Write the card of a folder whose shards are complete; ``own_lists`` are paths of the user's lists, by option."""
     sizes = {part.pattern: len(part.images.rows) for splits in plan.values() for part in splits.values()}
     card = huggingface_hub.DatasetCard(_text(plan, own_lists))
-    card.data.size_categories = [next(name for limit, name in _SIZES if sum(sizes.values()) < limit)]
+    card.data["size_categories"] = [next(name for limit, name in _SIZES if sum(sizes.values()) < limit)]
     files: dict[str, Any] = {
         config: {"data_files": [{"split": split, "path": part.pattern} for split, part in splits.items()]}
         for config, splits in plan.items()
