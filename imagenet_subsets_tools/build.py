@@ -276,7 +276,7 @@ class Recipe:
     shard_bytes: int
     build: str  # a unique id, so that workers do not reuse a plan cached by an earlier build
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019, workers live as long as the recipe
+    @functools.lru_cache(maxsize=2)  # noqa: B019, workers live as long as the recipe
     def _plan(self) -> Plan:
         plan: Plan = {}
         for config, options in self.options.items():
