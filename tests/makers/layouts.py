@@ -17,14 +17,24 @@ import PIL.Image
 from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.lists import read_wnids
 from imagenet_subsets_tools.standins.images import jpeg_segment
-from imagenet_subsets_tools.standins.layouts import DATA, kaggle_members, write_tfds, write_webdataset
+from imagenet_subsets_tools.standins.layouts import (
+    DATA,
+    PREFIXES,
+    by_class,
+    kaggle_members,
+    label_of,
+    split_of,
+    write_end,
+    write_member,
+    write_tar,
+    write_tfds,
+    write_webdataset,
+)
 from imagenet_subsets_tools.standins.layouts import TAR_GZ as KAGGLE_TAR_GZ
 from imagenet_subsets_tools.standins.layouts import ZIP as KAGGLE_ZIP
 from imagenet_subsets_tools.standins.layouts import write_archives as official_tars
 from imagenet_subsets_tools.standins.layouts import write_hub_folders as hub_folders
 from imagenet_subsets_tools.standins.layouts import write_kaggle_folders as kaggle_tree
-from imagenet_subsets_tools.standins.names import PREFIXES, by_class, label_of, split_of
-from imagenet_subsets_tools.standins.tars import write_end, write_member, write_tar
 
 __all__ = ["hub_folders", "kaggle_tree", "label_of", "official_tars"]
 

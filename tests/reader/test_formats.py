@@ -18,8 +18,7 @@ from imagenet_reader.formats.names import official_name, official_names
 from imagenet_reader.formats.tfrecord import crc32c, list_examples
 from imagenet_reader.io import open_file
 from imagenet_subsets_tools.cli import main
-from imagenet_subsets_tools.standins.layouts import FORMS, example, record, write_form
-from imagenet_subsets_tools.standins.tars import write_tar
+from imagenet_subsets_tools.standins.layouts import FORMS, example, record, write_tar
 
 pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:.*read once", "ignore:.*left out")]
 
@@ -267,7 +266,7 @@ FIRST_FILES = {
 
 def test_every_layout_has_the_names_of_its_origin(tmp_path):
     for form, first in FIRST_FILES.items():
-        write_form(form, dict.fromkeys(NAMES, b"an image"), tmp_path / form)
+        FORMS[form](dict.fromkeys(NAMES, b"an image"), tmp_path / form)
         assert (tmp_path / form / first).is_file()
 
 
