@@ -44,6 +44,13 @@ def exists(url: str) -> bool:
         return False
 
 
+def is_unreachable(folder: str, error: OSError) -> bool:
+    """Whether an error says that a folder, or the server of a URL, cannot be reached: the folder may be unmounted."""
+    if is_url(folder):
+        return not isinstance(error, ABSENT)
+    return not os.path.isdir(folder) or not os.listdir(folder)
+
+
 class Listing:
     """The names in folders, at paths or URLs, each of which is listed once."""
 

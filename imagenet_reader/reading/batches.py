@@ -241,13 +241,15 @@ def _windows(rows: Rows) -> Iterator[Rows]:
 def _read(opened: OpenReader, image_bytes: str, skip: bool, batch: Batch) -> None:
     """Read the images of a batch into its buffer."""
     order = opened.reader.reading_order(batch.rows).tolist()
-    read: dict[str, Place] = {}  # one of each file
+    read: dict[str, Place] = {}  # one of each file of many images
     for k, place in zip(order, opened.places(list(named_tuples(batch.rows[order])))):
         if opened.stop.is_set():
             break
-        read[place[2].file] = place
+        shared = place[0].shared
+        if shared:
+            read[place[2].file] = place
         try:
-            image = read_checked(place, memoryview(batch.images[k]), confirm=False)
+            image = read_checked(place, memoryview(batch.images[k]), confirm=not shared)
         except DamagedImage as error:
             if not skip:
                 raise
