@@ -116,13 +116,13 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
             raise
         except (OSError, DatasetGenerationError) as error:
             system = error if isinstance(error, OSError) else error.__cause__
-            if isinstance(system, OSError) and system.errno is not None and system.filename is None:
+            if not isinstance(system, OSError):
+                raise
+            if system.errno is not None and system.filename is None:
                 message = f"{os.strerror(system.errno)}, while writing the dataset"
-                self._system_error = OSError(system.errno, message, self._output_dir)
-                raise self._system_error from error
-            if isinstance(error, OSError):
-                self._system_error = error
-            raise
+                system = OSError(system.errno, message, self._output_dir)
+            self._system_error = system
+            raise system from error
 
 
 def read_record(folder: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -123,6 +123,10 @@ class Layout(ABC):
             return Snapshot(archive_identity(self.path), stamps)
         return Snapshot(digest([(os.path.basename(file), *stamp) for file, stamp in zip(self.files, stamps)]), stamps)
 
+    def is_unchanged(self, snapshot: Snapshot) -> bool:
+        """Whether the files are still as they were."""
+        return stamps_of(self.files) == snapshot.stamps
+
     def list_images(self, request: Request) -> pa.Table:
         """All images, or of a folder those that are requested, with ``name`` and ``size``; nothing is extracted."""
         return self.index(self.snapshot(), request).table

@@ -84,7 +84,7 @@ class Extracted(Layout):
                 if missing:
                     self._extract(missing, snapshot)
             tars = self._tars(snapshot.identity)
-        return Index(_list_tars(tars), Reader(self.format, tuple(tars), stamps_of(tars), origin=self.path))
+        return Index(_list_tars(tars), Reader(self.format, tuple(tars), stamps_of(tars)))
 
     def explain(self, missing: list[tuple[str, int]]) -> str:
         """Say that what was extracted may be removed."""

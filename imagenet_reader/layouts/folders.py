@@ -145,6 +145,9 @@ class Folder(Layout):
     def list_members(self) -> pa.Table:
         return self.list_images(ALL)
 
+    def is_unchanged(self, snapshot: Snapshot) -> bool:
+        return self.snapshot() == snapshot
+
     def snapshot(self) -> Snapshot:
         """The state of the folders, and of the images that were found empty or damaged before."""
         identity = self._identity()
@@ -233,7 +236,7 @@ class Folder(Layout):
         absent = sorted(os.path.basename(folder) for folder in folders if not os.path.isdir(folder))
         if absent:
             return f"{len(absent):,} class folders are missing: {shorten(absent)}. Unpack these classes again."
-        return _explain_unusable(paths) or "Unpack the archive again."
+        return _explain_unusable(paths) or _explain_deeper(paths) or "Unpack the archive again."
 
 
 def _are_hub_names(names: list[str]) -> bool:
@@ -250,3 +253,12 @@ def _explain_unusable(paths: list[str]) -> str:
         f"{len(found):,} of them are empty files, broken links or no files, such as {found[0]}{target}: unpack them "
         "again; a disk that was full leaves empty files."
     )
+
+
+def _explain_deeper(paths: list[str]) -> str:
+    names, listing = set(map(os.path.basename, paths)), Listing()
+    for folder in dict.fromkeys(map(os.path.dirname, paths)):
+        for deeper in (os.path.join(folder, name) for name in listing.matching(folder, r"[^.@\n].*")):
+            if names.intersection(listing.names(deeper)):
+                return f"There is a folder {deeper}: move what is in such folders one level up."
+    return ""

@@ -100,7 +100,7 @@ def test_error_in_every_line_is_reported_once(form, fault):
     lines = [form.format(f"n01440764_{k}.JPEG") for k in range(12_811)]
     message = message_of(lines)
     assert message.count(fault) == 1 and ", 12,811 in total: line 1 " in message
-    assert ", line 20 " in message and "line 21 " not in message and "; and 12,791 more." in message
+    assert ", line 20 " in message and "line 21 " not in message and " and 12,791 more." in message
 
 
 TENCH, GOLDFISH, FIRST = "n01440764_190.JPEG", "n01443537_2.JPEG", "ILSVRC2012_val_00000001.JPEG"

@@ -144,7 +144,6 @@ def test_class_tars_under_wrong_names(data_dir):
         ("1%", {}, "Did you mean '1pct'?"),
         ("ImageNet-LT", {}, "Did you mean 'lt'?"),
         ("ImageNet-100", {}, "pass classes='imagenet100'"),
-        ("ILSVRC/imagenet-1k", {}, "pass what datasets.load_dataset returns to imagenet_subsets.select"),
         ("1pct", {"split": "val"}, "Unknown split \"val\". Should be one of ['train', 'validation']."),
         ("1pct", {"split": "test"}, "pass splits=['train', 'validation', 'test']"),
         ("10pct", {"split": datasets.Split("unlabeled")}, "pass unlabeled=True"),

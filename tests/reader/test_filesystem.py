@@ -19,7 +19,6 @@ def test_the_file_system(val_in_place, images):
     assert files.info(path)["size"] == files.size(path) == len(content)
     assert files.info(path)["type"] == "file" and files.isfile(path) and not files.isdir(path)
     assert files.exists(path) and not files.exists(path.replace(VALIDATION_ARCHIVE, "other.tar"))
-    assert files.ls(path, detail=False) == [path.removeprefix("imagenet://")]
     assert files.head(path, 3) == content[:3] and files.tail(path, 3) == content[-3:]
     assert files.read_block(path, 5, 10) == content[5:15]
     with files.open(path) as file:
@@ -40,7 +39,7 @@ def test_files_are_copied_out(val_in_place, images, tmp_path):
 
 
 def test_errors_of_many_files(val_in_place):
-    files, good = fsspec.filesystem("imagenet"), paths(val_in_place)[0]
+    files, good = fsspec.filesystem("imagenet"), paths(val_in_place)[0].removeprefix("imagenet://")
     bad = good.replace(VALIDATION_ARCHIVE, "other.tar")
     assert list(files.cat([good, bad], on_error="omit")) == [good]
     assert isinstance(files.cat([good, bad], on_error="return")[bad], FileNotFoundError)
