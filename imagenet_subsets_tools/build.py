@@ -24,7 +24,6 @@ from typing import Any
 import filelock
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import imagenet_subsets
@@ -38,7 +37,7 @@ from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.log import progress_bar
 from imagenet_reader.reading.batches import read_batches
 from imagenet_reader.rows import Rows
-from imagenet_subsets_tools.card import IMAGE_BYTES, Part, Plan, write_card
+from imagenet_subsets_tools.card import Part, Plan, write_card
 
 SHARD_BYTES = 500_000_000  # of images per shard, approximate upper limit
 VISIBLE_WITHIN = 60  # seconds that a network file system may take to show what another host has written
@@ -355,14 +354,13 @@ def write_shard(recipe: Recipe, path: str, mark: str, output_dir: str, stop: thr
 
 def _write(shard: Shard, path: Path, stop: threading.Event) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    schema, image_bytes = shard.part.features.arrow_schema, 0
+    schema = shard.part.features.arrow_schema
     with write_atomically(path) as written, pq.ParquetWriter(written, schema, **_WRITING) as writer:
         for table in _tables(shard.part, shard.groups):
             if stop.is_set():
                 raise InterruptedError("the build was interrupted")
             writer.write_table(table)
-            image_bytes += pc.sum(pc.binary_length(pc.struct_field(table["image"], "bytes"))).as_py()
-        writer.add_key_value_metadata({_MARK: shard.mark, IMAGE_BYTES: str(image_bytes)})
+        writer.add_key_value_metadata({_MARK: shard.mark})
 
 
 def _tables(part: Part, groups: list[Rows]) -> Iterator[pa.Table]:

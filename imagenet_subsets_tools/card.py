@@ -22,9 +22,6 @@ import imagenet_subsets
 from imagenet_reader.files import write_atomically
 from imagenet_reader.lists import CLASS_SETS, SPLIT_FILES, published_labels, read_wnids
 from imagenet_reader.plan import SHARDS, SplitRows
-from imagenet_reader.rows import REAL_LABELS, file_names
-
-IMAGE_BYTES = b"imagenet_subsets.image_bytes"  # in the metadata of a shard
 
 _ROW_GROUP = 100  # approximate rows per row group: 11 MB of images, the most that one random access reads
 _SIZES = ((10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
@@ -65,16 +62,10 @@ class Part:
         """A glob for the files. It contains their number, so that files of another build never match."""
         return f"{self.folder}/{self.split}-*-of-{len(self.shards):05d}.parquet"
 
-    def bytes_in_memory(self, output_dir: Path) -> int:
-        """The size of the rows as Arrow tables, as ``datasets`` measures it when loading them."""
-        rows, columns = self.images.rows, self.images.reader.columns
-        # A few images differ from those in the archive.
-        values = sum(int(pq.read_metadata(output_dir / path).metadata[IMAGE_BYTES]) for path in self.shards)
-        values += 2 * int(np.char.str_len(rows["name"]).sum()) + 8 * len(rows)
-        if columns.real_labels:
-            values += columns.beside(file_names(rows), rows["label"])[REAL_LABELS].nbytes
-        bits = sum(-(-len(group) // 8) for groups in self.shards.values() for group in groups)  # one bit per row
-        return values + 3 * 4 * len(rows) + bits  # and three values per row have an offset of 4 bytes
+    def unpacked_bytes(self, output_dir: Path) -> int:
+        """The size of the rows, uncompressed."""
+        files = [pq.read_metadata(output_dir / path) for path in self.shards]
+        return sum(file.row_group(k).total_byte_size for file in files for k in range(file.num_row_groups))
 
 
 Plan = dict[str, dict[str, Part]]  # config -> split -> part
@@ -98,7 +89,7 @@ def write_card(folder: Path, plan: Plan, own_lists: dict[str, str]) -> None:
 
 def _info(folder: Path, splits: dict[str, Part]) -> datasets.DatasetInfo:
     infos: list[dict[str, Any]] = [
-        {"name": split, "num_bytes": part.bytes_in_memory(folder), "num_examples": len(part.images.rows)}
+        {"name": split, "num_bytes": part.unpacked_bytes(folder), "num_examples": len(part.images.rows)}
         for split, part in splits.items()
     ]
     return datasets.DatasetInfo(

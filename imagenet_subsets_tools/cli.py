@@ -111,15 +111,11 @@ _SAMPLED = "configs to make images for (default: 1pct 10pct lt)"
 )
 def _sample(arguments: argparse.Namespace) -> None:
     """Make stand-ins for ImageNet with drawn images, in any layout."""
-    from imagenet_subsets_tools.standins import ARCHIVES, make_standins
+    from imagenet_subsets_tools.standins import make_standins
 
     folder = make_standins(arguments.directory, configs=arguments.configs, layout=arguments.layout)
-    if arguments.layout == ARCHIVES:
-        archives = sorted(folder.glob("ILSVRC2012_img_*.tar"))
-        print(f"{folder}: " + ", ".join(f"{path.name} ({path.stat().st_size / 1e6:.0f} MB)" for path in archives))
-        return
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-    print(f"{folder}: {arguments.layout}, {len(sizes):,} files ({sum(sizes) / 1e6:.0f} MB)")
+    print(f"{folder}: {arguments.layout}, files: {len(sizes):,} ({sum(sizes) / 1e6:.0f} MB)")
 
 
 @_command("", "")

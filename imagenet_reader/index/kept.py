@@ -4,10 +4,13 @@ A file begins with the SHA-256 of the rest, a Parquet file whose metadata has th
 """
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import io
 import os
 from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import filelock
 import huggingface_hub
@@ -82,9 +85,21 @@ def locked_index(path: str) -> Iterator[None]:
     """Context in which no other process makes the index of what is at ``path``: the others wait for it."""
     with contextlib.ExitStack() as locked:
         with _warning_if_not_kept():
-            os.makedirs(index_folder(), exist_ok=True)
-            locked.enter_context(filelock.FileLock(f"{index_path(path)}.lock"))
+            locked.enter_context(acquire_lock(f"{index_path(path)}.lock"))
         yield
+
+
+def acquire_lock(path: str) -> contextlib.AbstractContextManager[Any]:
+    """Wait for a lock, which the returned context holds; on a disk without locks, warn and go on without it."""
+    os.makedirs(index_folder(), exist_ok=True)
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # some versions of filelock would try for ever
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+                warn(f"{index_folder()} is on a disk without locks ({error.strerror}): start one load at a time.")
+                return contextlib.nullcontext()
+    return filelock.FileLock(path).acquire()
 
 
 def store_index(path: str, identity: str, table: pa.Table) -> pa.Table:

@@ -72,7 +72,6 @@ class _PassingError(RemoteError):
     """A file cannot be read, for a reason that may pass."""
 
     pause = 0.0  # seconds that the server asks to wait
-    busy = False  # whether the server has too many requests
 
 
 ABSENT = FileNotFoundError, IsADirectoryError, PermissionError, WebPageError  # of what may be absent, all the same
@@ -170,15 +169,10 @@ def _explained(error: BaseException, url: str) -> OSError:
     text = redact(str(error)).replace(url, redact(url))[:500]
     failure = kind(f"reading {redact(url)} failed: {type(error).__name__}: {text}")
     if isinstance(failure, _PassingError):
-        failure.pause, failure.busy = _retry_after(error), status in (429, 503)
+        headers = getattr(error, "headers", None) or getattr(getattr(error, "response", None), "headers", None) or {}
+        asked = str(headers.get("Retry-After", ""))
+        failure.pause = min(LONGEST_PAUSE, float(asked)) if asked.isdigit() else 0.0
     return failure
-
-
-def _retry_after(error: BaseException) -> float:
-    """The seconds in the header Retry-After of the answer that is an error."""
-    headers = getattr(error, "headers", None) or getattr(getattr(error, "response", None), "headers", None) or {}
-    value = str(headers.get("Retry-After", ""))
-    return min(LONGEST_PAUSE, float(value)) if value.isdigit() else 0.0
 
 
 def _status(error: BaseException | None) -> int:
@@ -223,13 +217,10 @@ def _stamp_in(url: str, info: dict[str, Any]) -> Stamp:
     version = next((said[key] for key in (*_VERSIONS, *_DATES) if key in said), "")
     if "etag" in said:
         version = re.sub('^"?([^"]*)"?$', r'"\1"', version)  # Azure's list has no quotes
-    return Stamp(info["size"], version or _sampled(url, info["size"]))
-
-
-def _sampled(url: str, size: int) -> str:
-    """The SHA-256 of 16 samples of a file whose server reports neither an ETag nor a date."""
-    file = RemoteFile(url, Stamp(size, ""))
-    return hashlib.sha256(b"".join(file.read_many(samples(size)))).hexdigest()
+    if not version:
+        some = RemoteFile(url, Stamp(info["size"], "")).read_many(samples(info["size"]))
+        version = hashlib.sha256(b"".join(some)).hexdigest()
+    return Stamp(info["size"], version)
 
 
 def remote_names(folder: str) -> list[str]:
@@ -351,8 +342,7 @@ def _fetch(pieces: list[_Piece]) -> list[bytes]:
             if isinstance(result, bytes):
                 result = EOFError(f"the answer has {len(result):,} bytes, expected {size:,}: was the file replaced?")
             failures.append(_explained(result, pieces[k].file.path))
-        if any(isinstance(failure, _PassingError) and failure.busy for failure in failures):
-            at_once = max(1, at_once // 4)
+        at_once = max(1, at_once // 4)  # from the second time on: the server may have too many requests
         if failures:  # one that cannot pass comes first, then the longest pause
             raise max(failures, key=lambda failure: failure.pause if isinstance(failure, _PassingError) else math.inf)
 

@@ -233,7 +233,7 @@ def test_features_and_sizes_of_the_card_are_correct(card, all_folder, tmp_path):
     said = infos["1pct"]
     for split, found in loaded.splits.items():
         assert said.splits[split].num_examples == found.num_examples
-        assert said.splits[split].num_bytes == pytest.approx(found.num_bytes, rel=1e-4)
+        assert said.splits[split].num_bytes == pytest.approx(found.num_bytes, rel=0.05)
     assert said.dataset_size == sum(split.num_bytes for split in said.splits.values())
     files = [*all_folder.glob("1pct/*.parquet"), *all_folder.glob("ilsvrc2012_validation/*.parquet")]
     assert said.download_size == sum(path.stat().st_size for path in files)

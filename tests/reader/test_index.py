@@ -12,7 +12,7 @@ from helpers.faults import VAL_OPTIONS, images_of, load
 from makers.tars import write_tar
 
 from imagenet_reader.facts import VALIDATION_ARCHIVE
-from imagenet_reader.index.kept import SAMPLE_BYTES, SAMPLES
+from imagenet_reader.io.local import SAMPLE_BYTES, SAMPLES
 from imagenet_subsets import ArchiveError, index_path, read_index
 
 pytestmark = pytest.mark.once
