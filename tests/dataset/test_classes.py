@@ -18,7 +18,6 @@ from imagenet_reader.layouts.extracted import origin_of
 from imagenet_reader.lists import incompleteness
 from imagenet_subsets import ArchiveError
 from imagenet_subsets_tools.cli import main
-from imagenet_subsets_tools.pictures import draw_grid
 
 pytestmark = pytest.mark.oldest_and_newest
 
@@ -144,11 +143,6 @@ def test_wrong_classes(classes, message):
         imagenet_subsets.select(datasets.DatasetDict(), "1pct", classes=classes)
 
 
-def test_test_images_have_no_classes():
-    with pytest.raises(ValueError, match="test images have no labels, so classes="):
-        imagenet_subsets.load_dataset("1pct", data_dir="/nowhere", classes=FISHES, splits=["test"])
-
-
 @pytest.mark.parametrize("make", [extracted, hub_folders])
 def test_class_folders_of_validation_images(make, tmp_path):
     due = expected_rows("1pct", "validation", FISHES)
@@ -177,17 +171,6 @@ def test_parquet_for_the_hub(standins_1pct, tmp_path):
     assert "`label`: 0 to 2" in card and "the 3 classes" in card and "| real.json | 50,000 |" in card
     infos = DatasetInfosDict.from_dataset_card_data(DatasetCard(card).data)["1pct"]
     assert {split: info.num_examples for split, info in infos.splits.items()} == {"train": 38, "validation": 150}
-
-
-def test_a_picture_of_some_classes(standins_1pct, tmp_path):
-    pytest.importorskip("matplotlib")
-    drawn = draw_grid("1pct", str(standins_1pct), classes=FISHES[:1])
-    assert {text.get_text() for text in drawn.axes[0].texts} == {"goldfish", "Carassius auratus"}
-    drawn.savefig(tmp_path / "drawn.png", dpi=drawn.dpi)
-    show = ["show", "1pct", "--data-dir", str(standins_1pct), "--output-dir", str(tmp_path)]
-    assert main([*show, "--classes", FISHES[0]]) == 0
-    assert (tmp_path / "1pct-train.png").read_bytes() == (tmp_path / "drawn.png").read_bytes()
-    assert main([*show, "--classes", "imagenet101"]) == 1
 
 
 def tar_names(path):

@@ -15,14 +15,12 @@ import datasets
 import pytest
 from helpers.pages import PAGES, PROJECT, block, blocks
 from helpers.remote import served
-from makers.hub_parquet import hub_parquet
-from makers.layouts import official_tars, train_images, unlabelled_images, validation_images
+from helpers.rows import VERSION
+from makers.layouts import hub_parquet, official_tars, train_images, unlabelled_images, validation_images
 
 import imagenet_subsets
 from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.lists import read_real_labels
-
-VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 
 LOAD, SCRIPT, MORE_SPLITS = 'print(dataset["train"][0])', '"./imagenet_subsets.py"', "unlabeled=True"
 SELECT, BUILD, DASK = "imagenet_subsets.select(imagenet", "push_to_hub(", "client.get_executor()"
@@ -315,7 +313,6 @@ def test_the_accuracy_to_compare_with():
 
 @pytest.mark.engines
 def test_ddp(run, tmp_path):
-    """Two processes load at once into an empty cache."""
     skip_without("torch", "torchvision")
     by = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     printed = run(block(DDP), WITHOUT_OPERATORS, by=by, HF_DATASETS_CACHE=str(tmp_path / "cache"))
@@ -353,7 +350,6 @@ publish.push_to_hub = mock.create_autospec(publish.push_to_hub)
 
 @pytest.mark.engines
 def test_dask(run, standins_1pct, tmp_path):
-    """With a separate cluster and a smaller config."""
     skip_without("distributed")
     from distributed import LocalCluster
 

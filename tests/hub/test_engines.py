@@ -20,9 +20,7 @@ def train(hub_folder):
     return pq.read_table(hub_folder / "1pct", columns=["file_name", "label"])
 
 
-@pytest.mark.skipif(
-    not hasattr(datasets.IterableDataset, "reshard"), reason="this datasets cannot share row groups out"
-)
+@pytest.mark.skipif(not hasattr(datasets.IterableDataset, "reshard"), reason="it cannot share row groups out")
 def test_nodes_and_workers_share_the_rows(hub_folder, train):
     """8 nodes with 4 workers each: each row once; all read equally many row groups, and no row group twice."""
     data = pytest.importorskip("torch.utils.data")
@@ -62,7 +60,6 @@ def ray():
 
 
 def test_ray_data_reads_the_shards(ray, hub_folder, train):
-    """Every row once, and images that decode."""
 
     def decoded(row):  # inside, so that Ray sends it along: its processes do not know this module
         with PIL.Image.open(io.BytesIO(row["image"]["bytes"])) as image:

@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.layout_rows import contents, message_of_reading, stream
-from makers.hub_parquet import hub_parquet
 from makers.images import numbered_jpeg
-from makers.layouts import tfds
+from makers.layouts import hub_parquet, tfds
 
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.formats.names import official_name, official_names
@@ -220,7 +219,7 @@ def test_samples_without_a_name_are_refused(tmp_path, described, found):
 
 
 def test_only_row_groups_that_hold_wanted_images_are_read(images, tmp_path, hf_home, before_reads):
-    hub_parquet({name: images[name] + bytes(20_000) for name in TRAIN}, tmp_path, {"train": 1})
+    hub_parquet({name: images[name] + bytes(20_000) for name in TRAIN}, tmp_path, shards={"train": 1})
     [file] = (tmp_path / "data").iterdir()
     group = pq.ParquetFile(file).read_row_group(2, columns=["image.path"])["image"].to_pylist()
     wanted = [official_name(image["path"]) for image in group[3:60:7]]

@@ -10,7 +10,7 @@ import datasets
 import pytest
 from helpers.faults import VAL_OPTIONS, images_of, load
 from helpers.programs import output
-from helpers.rows import published_rows
+from helpers.rows import VERSION, published_rows
 from makers.tars import header
 
 import imagenet_subsets
@@ -19,7 +19,6 @@ from imagenet_reader.reading import batches
 
 pytestmark = pytest.mark.once
 
-VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 BLOCK = 512
 OVERHEAD = 400_000  # bytes: identity, first members, outer headers
 

@@ -12,10 +12,8 @@ import tarfile
 
 import pytest
 from helpers.programs import PROJECT
-from makers.hub_parquet import hub_parquet
-from makers.hub_tar_gz import hub_tar_gz
 from makers.images import numbered_jpeg
-from makers.layouts import kaggle_tar_gz
+from makers.layouts import hub_parquet, hub_tar_gz, kaggle_tar_gz
 
 import imagenet_subsets
 from imagenet_reader import facts, lists
@@ -109,9 +107,6 @@ def row(text, *start):
     return words[len(start) :]
 
 
-# ------------------------------------------------------------------------------- present and absent images
-
-
 def test_complete_archives_give_every_config(standins_all, capsys):
     assert main(["check", str(standins_all)]) == 0
     text = capsys.readouterr().out
@@ -197,19 +192,6 @@ def test_folder_without_images(tmp_path, run_check):
     assert code == 1 and not any(results(report).values())
     assert text == report["archives"][0]["errors"][0]
     assert text.startswith(f"{tmp_path} has no training images in a supported layout")
-
-
-def test_both_swapped_archives_are_reported(folder, run_check):
-    (folder / TRAIN).rename(folder / "other")
-    (folder / VALIDATION).rename(folder / TRAIN)
-    (folder / "other").rename(folder / VALIDATION)
-    code, report, text = run_check(folder)
-    assert code == 1 and not any(results(report).values())
-    assert "found the validation archive, a flat tar of 50,000 images; expected the training" in text
-    assert "found the training archive, a tar of 1,000 class tars; expected the validation" in text
-
-
-# ------------------------------------------------------------------------------------- --full and --decode
 
 
 def test_full_compares_digests(standins_all, run_check, monkeypatch):

@@ -51,24 +51,15 @@ def first_comment(jpeg):
 
 
 @pytest.fixture(scope="module")
-def members(standins_1pct):
-    """[(class tar, name, content)] of all training images of the 1pct stand-in."""
-    return list(train_images(standins_1pct))
+def images(standins_1pct):
+    """{name: content} of all training images of the 1pct stand-in."""
+    return {name: content for _, name, content in train_images(standins_1pct)}
 
 
-@pytest.fixture(scope="module")
-def images(members):
-    """The same as {name: content}."""
-    return {name: content for _, name, content in members}
-
-
-# ------------------------------------------------------------------------------------------ layout
-
-
-def test_train_is_a_tar_of_sorted_class_tars(members, images):
+def test_train_is_a_tar_of_sorted_class_tars(standins_1pct, images):
     """They hold listed, unlisted and special images."""
     names = collections.defaultdict(list)
-    for class_tar, name, _ in members:
+    for class_tar, name, _ in train_images(standins_1pct):
         names[class_tar].append(name)
     assert list(names) == [f"{wnid}.tar" for wnid in WNIDS]
     for class_tar, in_class in names.items():
@@ -106,9 +97,6 @@ def test_headers_and_ends_are_those_of_gnu_tars(standins_1pct):
             assert file.read() == bytes(1024) and file.tell() % 10_240 == 0
 
 
-# ------------------------------------------------------------------------------------------ images
-
-
 def test_each_image_decodes_and_says_its_name(images, standins_1pct):
     """Modes and orientations are those of the official archive."""
     modes, turns = {}, collections.Counter()
@@ -137,9 +125,6 @@ def test_classes_and_images_of_a_class_look_different(images):
     assert len(set.union(*pictures.values())) == sum(map(len, pictures.values()))
     first = [np.frombuffer(sorted(pictures[wnid])[0], np.uint8).astype(int) for wnid in WNIDS[:50]]
     assert all(abs(one - other).mean() > 8 for one, other in itertools.pairwise(first))
-
-
-# ------------------------------------------------------------------------- errors and the command line
 
 
 def run(*arguments, before="pass", **options):
