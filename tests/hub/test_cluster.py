@@ -15,7 +15,6 @@ import time
 
 import pytest
 from helpers.built import digests
-from helpers.programs import output
 
 from imagenet_reader import facts as official
 from imagenet_reader.facts import ArchiveError
@@ -109,11 +108,6 @@ def test_shard_that_fails_finally(archives, single, tmp_path):
     build_parquet(tmp_path / "hub", archives, **TRAIN)
     assert digests(tmp_path / "hub") == single
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
-
-
-def test_dask_is_not_imported_without_need(standins_1pct, tmp_path):
-    arguments = ["build", "1pct", "--splits=train", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
-    output("build_without_dask", *arguments)
 
 
 def test_a_pool_whose_process_is_killed(standins_1pct, single, tmp_path):

@@ -1,11 +1,8 @@
-"""Rows read by training and query engines: nodes and workers, Ray, DuckDB."""
+"""Rows read by training engines: nodes, workers and Ray."""
 
 import collections
-import io
-import shutil
 
 import datasets
-import PIL.Image
 import pyarrow.parquet as pq
 import pytest
 
@@ -59,20 +56,6 @@ def ray():
         ray.shutdown()
 
 
-def test_ray_data_reads_the_shards(ray, hub_folder, train):
-
-    def decoded(row):  # inside, so that Ray sends it along: its processes do not know this module
-        with PIL.Image.open(io.BytesIO(row["image"]["bytes"])) as image:
-            image.load()
-            return {"file_name": row["file_name"], "label": row["label"], "mode": image.mode}
-
-    found = ray.data.read_parquet(str(hub_folder / "1pct")).map(decoded).to_pandas()
-    assert sorted(zip(found["file_name"], found["label"])) == sorted(
-        zip(train["file_name"].to_pylist(), train["label"].to_pylist())
-    )
-    assert set(found["mode"]) == {"RGB", "L"}
-
-
 def test_ray_workers_read_rows_in_place(ray, in_place, dataset_1pct):
     """The workers do not import this package: fsspec finds it by its entry point."""
 
@@ -92,28 +75,3 @@ def test_data_loader_workers_read_rows_in_place(method, in_place, dataset_1pct):
     found = [(row["file_name"], row["image"].tobytes()) for batch in loader for row in batch]
     copied = dataset_1pct["train"].select(range(40))
     assert found == [(row["file_name"], row["image"].tobytes()) for row in copied]
-
-
-@pytest.fixture(scope="module")
-def without_images(hub_folder, tmp_path_factory):
-    """The shards of 1pct train with all image bytes overwritten, so that reading an image raises an error."""
-    folder = shutil.copytree(hub_folder / "1pct", tmp_path_factory.mktemp("without") / "1pct")
-    for path in folder.iterdir():
-        footer = pq.read_metadata(path)
-        with path.open("r+b") as file:
-            for k in range(footer.num_row_groups):
-                images = footer.row_group(k).column(0)
-                assert images.path_in_schema == "image.bytes"
-                file.seek(images.data_page_offset)
-                file.write(b"\xff" * images.total_compressed_size)
-    return folder
-
-
-def test_duckdb_counts_classes_without_the_images(without_images, train):
-    """A histogram over the labels is correct although the images are unreadable; reading them indeed fails."""
-    duckdb = pytest.importorskip("duckdb")
-    shards = str(without_images / "*.parquet")
-    found = duckdb.sql(f"SELECT label, count(*) FROM '{shards}' GROUP BY label").fetchall()
-    assert dict(found) == collections.Counter(train["label"].to_pylist())
-    with pytest.raises(duckdb.Error):
-        duckdb.sql(f"SELECT sum(octet_length(image.bytes)) FROM '{shards}'").fetchall()

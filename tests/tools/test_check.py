@@ -5,12 +5,14 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 
 import pytest
+from helpers.pages import blocks
 from helpers.programs import PROJECT
 from makers.images import numbered_jpeg
 from makers.layouts import hub_parquet, hub_tar_gz, kaggle_tar_gz
@@ -114,17 +116,13 @@ def test_complete_archives_give_every_config(standins_all, capsys):
         count = f"{LISTS[SUBSETS[config][split]][0]:,}"
         assert row(text, config, split) == [count, "of", count, "0", "ok"]
     images = {name for of in LISTS if of != "validation" for name in listed(of)} | CMYK_IMAGES | {PNG_IMAGE}
-    size = f"{(standins_all / TRAIN).stat().st_size:,}"
-    there = f"{len(images) + 3_000:,}"
+    size, there = f"{(standins_all / TRAIN).stat().st_size:,}", f"{len(images) + 3_000:,}"
     assert row(text, TRAIN) == [size, "no", there, "1,000", "-", "ok"]
     absent = f"{1_281_167 - len(images) - 3_000:,}"
     assert row(text, *FULL) == [there, "of", "1,281,167", "-", absent, "absent"]
-    assert row(text, "train:") == ["official", "archive", str(standins_all / TRAIN)]
-    assert row(text, VALIDATION)[2:] == ["50,000", "-", "-", "ok"]
-    call = f'imagenet_subsets.load_dataset("1pct", data_dir="{standins_all}")'
-    conclusion = f"Every config but full can be loaded: {call}\nfull would need all 1,281,167 training images.\n"
-    assert text.endswith(f"\n\n{conclusion}")
-    assert "147,897,477,120 bytes" in text
+    (shown,) = (block for block in blocks("") if block.startswith("train: "))
+    of_pillow = re.compile(r"\.tar +\d[\d,]+")  # versions of it differ in the size of images by some bytes
+    assert of_pillow.sub(".tar", text.replace(str(standins_all), "/home/me/standins")) == of_pillow.sub(".tar", shown)
 
 
 def test_some_images_give_some_configs(standins_1pct, run_check):
