@@ -1,9 +1,8 @@
-"""Rows read by training engines: nodes, workers and Ray."""
+"""Rows read by nodes and by the workers of a DataLoader."""
 
 import collections
 
 import datasets
-import pyarrow.parquet as pq
 import pytest
 
 pytestmark = pytest.mark.engines
@@ -11,14 +10,8 @@ pytestmark = pytest.mark.engines
 NODES, WORKERS = 8, 4
 
 
-@pytest.fixture(scope="module")
-def train(hub_folder):
-    """File names and labels of 1pct train, in row order."""
-    return pq.read_table(hub_folder / "1pct", columns=["file_name", "label"])
-
-
 @pytest.mark.skipif(not hasattr(datasets.IterableDataset, "reshard"), reason="it cannot share row groups out")
-def test_nodes_and_workers_share_the_rows(hub_folder, train):
+def test_nodes_and_workers_share_the_rows(hub_folder, dataset_1pct):
     """8 nodes with 4 workers each: each row once; all read equally many row groups, and no row group twice."""
     data = pytest.importorskip("torch.utils.data")
     from datasets.distributed import split_dataset_by_node
@@ -35,7 +28,7 @@ def test_nodes_and_workers_share_the_rows(hub_folder, train):
         assert set(by_worker) == set(range(WORKERS))
         assert max(by_worker.values()) - min(by_worker.values()) <= 128 / NODES / WORKERS
         seen.append([name for _, name in rows])
-    assert sorted(name for names in seen for name in names) == sorted(train["file_name"].to_pylist())
+    assert sorted(name for names in seen for name in names) == sorted(dataset_1pct["train"]["file_name"][:])
     assert max(map(len, seen)) - min(map(len, seen)) <= 128 / NODES
 
 
@@ -43,28 +36,6 @@ def _with_worker(row):
     from torch.utils.data import get_worker_info
 
     return get_worker_info().id, row["file_name"]
-
-
-@pytest.fixture(scope="module")
-def ray():
-    """Ray, with a local cluster of two workers."""
-    ray = pytest.importorskip("ray")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
-        yield ray
-        ray.shutdown()
-
-
-def test_ray_workers_read_rows_in_place(ray, in_place, dataset_1pct):
-    """The workers do not import this package: fsspec finds it by its entry point."""
-
-    def pixels(rows):
-        return [row["image"].tobytes() for row in rows]
-
-    rows, copied = (dataset["train"].select(range(40)) for dataset in (in_place, dataset_1pct))
-    found = ray.get([ray.remote(pixels).remote(rows.shard(2, k)) for k in range(2)])
-    assert found == [pixels(copied.shard(2, k)) for k in range(2)]
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

@@ -8,6 +8,7 @@ import random
 import re
 import tarfile
 import time
+from pathlib import Path
 
 import pytest
 from helpers.layout_rows import stream
@@ -147,24 +148,20 @@ def test_first_image_may_follow_many_other_members(write_archive):
 
 @pytest.mark.filterwarnings("ignore:.*left out")
 def test_nothing_is_written_outside_the_caches(write_archive, tmp_path, monkeypatch):
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    for variable in ("TMPDIR", "HOME"):
-        monkeypatch.setenv(variable, str(work))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", str(tmp_path / "work"))
     names = ["../../../" + IMAGES[0], "/" + IMAGES[1], "~/" + IMAGES[2], "../link", "../folder"]
     kinds = [b"0", b"0", b"0", b"2", b"5"]
     parts = [member(name.encode(), jpeg("red") * (kind == b"0"), kind) for name, kind in zip(names, kinds)]
     write_archive(*parts, END, name=VALIDATION_ARCHIVE)
-    before = sorted(tmp_path.rglob("*"))
-    index = imagenet_subsets.index_path(tmp_path / VALIDATION_ARCHIVE)
-    kept_before = set(os.listdir(os.path.dirname(index)))
+    before, index = sorted(tmp_path.rglob("*")), Path(imagenet_subsets.index_path(tmp_path / VALIDATION_ARCHIVE))
+    kept = {*index.parent.iterdir()}
     assert list(rows(tmp_path)) == IMAGES[:3]
     assert list(rows(tmp_path, streaming=False, cache_dir=str(tmp_path / "cache"))) == IMAGES[:3]
     assert sorted(path for path in tmp_path.rglob("*") if "cache" not in path.parts) == before
     assert not os.path.exists("/" + IMAGES[1])
-    kept = set(os.listdir(os.path.dirname(index))) - kept_before
-    assert kept <= {os.path.basename(index), os.path.basename(index) + ".lock"}
+    assert {*index.parent.iterdir()} - kept <= {index, Path(f"{index}.lock")}
 
 
 CLASSES = [b"n01440764", b"n01443537", b"n01484850", b"n01491361"]
@@ -232,10 +229,8 @@ def test_invalid_class_tar_is_refused(write_archive):
     good = member(b"n01440764.tar", member(b"n01440764_1.JPEG", b"x") + END)
     invalid = write_archive(good, member(b"n01443537.tar", b"<html>" * 100), END)
     assert NO_HEADER in refusal(invalid, len(good) + BLOCK)
-    too_short = write_archive(
-        good, member(b"n01443537.tar", b"x" * 511), END
-    )  # an empty class, whose images are absent
-    assert len(found(too_short)) == 1
+    too_short = write_archive(good, member(b"n01443537.tar", b"x" * 511), END)
+    assert len(found(too_short)) == 1  # an empty class, whose images are absent
 
 
 def write_class_tars(folder, wnids, changed=None):

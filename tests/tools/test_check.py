@@ -16,6 +16,7 @@ from helpers.pages import blocks
 from helpers.programs import PROJECT
 from makers.images import numbered_jpeg
 from makers.layouts import hub_parquet, hub_tar_gz, kaggle_tar_gz
+from makers.tars import signed
 
 import imagenet_subsets
 from imagenet_reader import facts, lists
@@ -92,10 +93,8 @@ def overwrite(path, position, content):
 
 def rename(path, offset, name):
     """Rename a member and correct the checksum."""
-    header = bytearray(path.read_bytes()[offset : offset + 512])
-    header[:100], header[148:156] = name.ljust(100, b"\0"), b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
-    overwrite(path, offset, header)
+    header = path.read_bytes()[offset : offset + 512]
+    overwrite(path, offset, signed(name.ljust(100, b"\0") + header[100:]))
 
 
 def results(report):

@@ -9,14 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imagenet_reader import lists
-from imagenet_subsets_tools.make.split_files import (
-    JSON,
-    SOURCES,
-    TRAIN_NAME,
-    make_split_files,
-    published_lines,
-    published_text,
-)
+from imagenet_subsets_tools.make.split_files import JSON, SOURCES, make_split_files, published_text
 
 pytestmark = pytest.mark.once
 
@@ -35,10 +28,6 @@ SORTED = {
     "ImageNet_LT_val.txt": "dd2bcf4af2184acb672c7da83ece901f856e7ab97f06f1fdcff2499ab5dc3122",
     "ImageNet_LT_test.txt": "228cdfbc8dd6ef299c9e36bb52b952dacdd470c1e0160c3acdba92ac47ec1603",
 }
-
-
-def names(split_file):
-    return published_lines(lists.SPLIT_FILES, split_file, TRAIN_NAME)
 
 
 @pytest.mark.parametrize(("split_file", "published", "line"), [source[:3] for source in SOURCES])
@@ -61,14 +50,6 @@ def test_sources_of_each_list():
         assert sources[published]["sha256"] == IN_ORDER.get(published, sources[published]["sha256"])
 
 
-def test_overlaps():
-    one, ten = set(names("1pct.parquet")), set(names("10pct.parquet"))
-    lt_train, lt_validation = set(names("lt_train.parquet")), set(names("lt_validation.parquet"))
-    assert one < ten
-    assert not lt_train & lt_validation
-    assert (len(lt_validation & ten), len(lt_validation & one)) == (1992, 191)
-
-
 def test_lists_are_reproducible(tmp_path):
     texts = tmp_path / "texts"
     texts.mkdir()
@@ -82,12 +63,6 @@ def test_lists_are_reproducible(tmp_path):
     (texts / "1percent.txt").write_text("n01440764_10026.jpg\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"n01440764_10026\.jpg"):
         make_split_files(texts, tmp_path / "other")
-
-
-def test_a_set_of_classes_and_the_real_labels():
-    assert lists.read_class_set("imagenet100")[:2] == ["n02869837", "n01749939"]
-    real = lists.read_real_labels()
-    assert (len(real), sum(not labels for labels in real), real[1]) == (50_000, 3163, [970, 795])
 
 
 @pytest.mark.parametrize(
