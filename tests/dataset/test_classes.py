@@ -54,9 +54,8 @@ def test_real_labels_are_in_validation_splits_only(imagenet100):
     validation = imagenet100["validation"]
     assert validation.features["real_labels"].feature.names == validation.features["label"].names
     rank = {lists.label_of_wnid()[wnid]: k for k, wnid in enumerate(validation.features["label"].names)}
-    due = [
-        [rank[label] for label in expected_real_labels(name) if label in rank] for name in validation["file_name"][:]
-    ]
+    names = validation["file_name"][:]
+    due = [[rank[label] for label in expected_real_labels(name) if label in rank] for name in names]
     assert validation["real_labels"][:] == due
     assert {label for labels in due for label in labels} == set(range(100))
 
@@ -103,9 +102,8 @@ def test_all_splits_streamed_as_one_keep_the_column(standins_1pct):
 
 def test_names_of_classes_do_not_change_the_cache(standins_1pct):
     def cache(classes):
-        return imagenet_subsets.ImagenetSubsets(
-            config_name="1pct", data_dir=str(standins_1pct), classes=classes
-        ).cache_dir
+        options = {"data_dir": str(standins_1pct), "classes": classes}
+        return imagenet_subsets.ImagenetSubsets(config_name="1pct", **options).cache_dir
 
     wnids = lists.read_class_set("imagenet100")
     assert cache("imagenet100") == cache(wnids) == cache(sorted(wnids)) != cache(FISHES)
@@ -114,14 +112,13 @@ def test_names_of_classes_do_not_change_the_cache(standins_1pct):
 def test_own_list_and_words(standins_1pct, tmp_path):
     own = [name for name, _ in published_rows("1pct", "train")[:200]]
     options = {"classes": [own[0][:9]], "label_names": "words", "splits": ["train"], "cache_dir": str(tmp_path)}
-    train = imagenet_subsets.load_dataset(
-        "custom", data_dir=str(standins_1pct), train_list=own, split="train", **options
-    )
+    options |= {"train_list": own, "data_dir": str(standins_1pct)}
+    train = imagenet_subsets.load_dataset("custom", split="train", **options)
     assert rows_of(train)[0] == (own[0], 0)
     assert train.features["label"].names == [dict(lists.read_classes())[own[0][:9]]]
     other = next(wnid for wnid in lists.read_wnids() if wnid not in {name[:9] for name in own})
     with pytest.raises(ValueError, match="train_list has no image of the chosen classes"):
-        imagenet_subsets.load_dataset("custom", train_list=own, **{**options, "classes": [other]})
+        imagenet_subsets.load_dataset("custom", **{**options, "classes": [other]})
 
 
 @pytest.mark.parametrize(

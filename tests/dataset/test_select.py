@@ -157,9 +157,8 @@ def test_streaming(files, expected):
 
 def test_some_classes_and_real_labels(files, imagenet, tmp_path):
     options = {"classes": lists.read_wnids()[:40], "real_labels": True, "on_missing": "skip"}
-    loaded = imagenet_subsets.load_dataset(
-        "1pct", data_dir=str(files), image_bytes="archive", cache_dir=str(tmp_path), **options
-    )
+    of_files = {"data_dir": str(files), "image_bytes": "archive", "cache_dir": str(tmp_path)}
+    loaded = imagenet_subsets.load_dataset("1pct", **of_files, **options)
     selected = imagenet_subsets.select(imagenet, "1pct", **options)
     streams = imagenet_subsets.select(of_datasets(files, streaming=True), "1pct", **options)
     for split, expected in loaded.items():

@@ -200,10 +200,8 @@ def test_blocks_of_a_page(page, standins_1pct, standins_all, hub_folder, tmp_pat
         for old, new in paths.items():
             text = text.replace(old, new)
         texts.append((BEFORE.get(phrase, "") + text, textwrap.dedent(after)))
-    call = {"cwd": tmp_path, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
-    result = subprocess.run(
-        [sys.executable, "-c", RUN_ALL], input=json.dumps(texts), text=True, stderr=subprocess.PIPE, **call
-    )
+    call = {"cwd": tmp_path, "env": {**os.environ, "OMP_NUM_THREADS": "1"}, "stderr": subprocess.PIPE, "text": True}
+    result = subprocess.run([sys.executable, "-c", RUN_ALL], input=json.dumps(texts), **call)
     assert result.returncode == 0, result.stderr
 
 
@@ -364,9 +362,8 @@ def test_images_behind_a_url(text, run, small_images, list_options, tmp_path):
         urls = "s3://bucket/imagenet", "hf://datasets/team/archives", "https://server/imagenet"
         lists = ", ".join(f"{name}={path!r}" for name, path in list_options.items())
         replace = {**dict.fromkeys(urls, server.url), '"1pct"': f'"custom", {lists}'}
-        printed = run(
-            block(text), after="print(sum(dataset.num_rows.values()))", replace=replace, HF_HOME=str(tmp_path / "home")
-        )
+        after = "print(sum(dataset.num_rows.values()))"
+        printed = run(block(text), after=after, replace=replace, HF_HOME=str(tmp_path / "home"))
     assert printed == f"{len(small_images)}\n"
 
 

@@ -199,7 +199,7 @@ def test_push_ends(number, hub_folder, tmp_path):
 def test_loading_goes_on_after_an_interrupt(num_proc, indexed, complete_cache, tmp_path):
     """As in a notebook, whose kernel continues."""
     cache, whole = tmp_path / "cache", size(complete_cache, "*.arrow")
-    moments = [lambda part=part: size(cache, "*.arrow") > part * whole for part in (0, 0.1, 0.2)]
+    moments = [lambda part=part: size(cache, "*.arrow") > part * whole for part in (0, 0.05, 0.1)]
     session = Session("faults", "load", indexed, cache, num_proc, len(moments), folder=tmp_path, DELAY="0.005")
     for number, moment in enumerate(moments, start=1):
         session.wait_until(moment)
@@ -279,11 +279,11 @@ def kill_at(moments, size_of, start):
 @pytest.mark.oldest_and_newest
 def test_killed_while_loading(indexed, complete_cache, tmp_path):
     cache, whole = tmp_path / "cache", size(complete_cache, "*.arrow")
-    numbers = iter(["", "4", "2", "", "4"])
+    numbers = iter(["", "4", "8", "", "4"])
     killed = kill_at(
         [part * whole for part in (0, 0.1, 0.2, 0.3, 0.4)],
         lambda: size(cache, "*.arrow"),
-        lambda: Session("faults", "load", indexed, cache, next(numbers), folder=tmp_path, DELAY="0.002"),
+        lambda: Session("faults", "load", indexed, cache, next(numbers), folder=tmp_path, DELAY="0.001"),
     )
     assert killed == 5
     assert Session("faults", "load", indexed, cache, folder=tmp_path).ended()[:2] == (0, ["12811"])

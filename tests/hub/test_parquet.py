@@ -27,9 +27,9 @@ VALIDATION = "ilsvrc2012_validation/validation-*-of-00001.parquet"
 
 
 @pytest.fixture(scope="module")
-def all_folder(standins_all, tmp_path_factory):
+def all_folder(standins_all, shared):
     """Folder of all configs, built with two threads."""
-    return build_parquet(tmp_path_factory.mktemp("hub") / "all", standins_all, num_proc=2)
+    return shared("hub-all", lambda folder: build_parquet(folder, standins_all, num_proc=2))
 
 
 @pytest.fixture

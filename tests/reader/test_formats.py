@@ -193,9 +193,8 @@ def test_any_damage_is_refused_or_leaves_ranges_of_the_file(images, tmp_path):
 def test_samples_may_lack_what_is_not_needed(tmp_path):
     kinds = {"n01440764_1": "jpg", "n01440764_2": "jpeg", "n01440764_3": "JPEG"}
     images = {f"{stem}.{kind}": numbered_jpeg(k) for k, (stem, kind) in enumerate(kinds.items())}
-    write_tar(
-        tmp_path / "imagenet1k-train-0000.tar", [*images.items(), ("readme.txt", b"x"), ("n01440764_1.json", b"?")]
-    )
+    others = [("readme.txt", b"x"), ("n01440764_1.json", b"?")]
+    write_tar(tmp_path / "imagenet1k-train-0000.tar", [*images.items(), *others])
     found = train_of(tmp_path, [f"{stem}.JPEG" for stem in kinds])
     assert found == {f"{stem}.JPEG": images[f"{stem}.{kind}"] for stem, kind in kinds.items()}
 

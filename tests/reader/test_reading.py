@@ -72,8 +72,8 @@ def test_index_has_one_path(data_dir, tmp_path):
     assert not [name for _, _, names in os.walk(tmp_path / "cache") for name in names if name.endswith(".index")]
 
 
-def test_slow_storage_is_read_by_several_threads(data_dir, before_reads):
-    builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
+def test_slow_storage_is_read_by_several_threads(standins_1pct, before_reads):
+    builder = imagenet_subsets.ImagenetSubsets(data_dir=standins_1pct)
     validation = builder.config.plan.splits["validation"]
     rows = validation.rows[:4_000]
     reading, at_once = set(), []
