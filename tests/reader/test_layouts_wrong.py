@@ -228,7 +228,7 @@ def test_a_damaged_directory_of_a_zip_never_gives_wrong_images(tmp_path):
     """Any damage to the last bytes, where the directory is: right images, or an error."""
     kaggle_zip(IMAGES, tmp_path)
     valid, numbers, refused = (tmp_path / KAGGLE_ZIP).read_bytes(), random.Random(0), 0
-    for _ in range(100):
+    for _ in range(60):
         content = bytearray(valid)
         for _ in range(numbers.randint(1, 3)):
             at = len(content) - numbers.randint(1, numbers.choice([22, 98, 400, 4000]))
@@ -243,7 +243,7 @@ def test_a_damaged_directory_of_a_zip_never_gives_wrong_images(tmp_path):
             refused += 1
         else:
             assert rows.items() <= IMAGES.items()
-    assert 20 < refused < 100
+    assert 10 < refused < 60
 
 
 @pytest.mark.parametrize("damage", ["cut off", "not gzip", "another byte"])

@@ -134,7 +134,7 @@ def test_last_duplicate_member_wins_with_one_warning(write_archive, tmp_path):
 
 def test_empty_members_use_little_memory(write_archive):
     """A header has 512 bytes, of which a tenth is kept."""
-    count = 50_000
+    count = 30_000
     path = write_archive(b"".join(member(b"%d" % k) for k in range(count)))
     with in_memory(count * BLOCK * 2 // 3):
         assert read_index(path).num_rows == count
