@@ -1,16 +1,13 @@
 """ImageNet subsets as a Hugging Face dataset, read by byte offset from the official archives or other layouts.
 
 Configs: ``1pct`` and ``10pct`` (SimCLR's semi-supervised training lists), ``lt`` (ImageNet-LT), ``full``, ``custom``.
-``data_dir`` is the folder that holds ``ILSVRC2012_img_train.tar`` and ``ILSVRC2012_img_val.tar``, or the same images
-in another layout, see ``imagenet_reader.layouts``.
 
     datasets.load_dataset("./imagenet_subsets.py", "1pct", data_dir=...)   # datasets 2.19, 3.x
     imagenet_subsets.load_dataset("1pct", data_dir=...)                    # any datasets
 
-This file defines the dataset; ``imagenet_reader`` finds and reads the images.
+This file defines the dataset; ``imagenet_reader`` finds and reads the images, in any of its layouts.
 """
 
-import contextlib
 import dataclasses
 import functools
 import inspect
@@ -30,8 +27,6 @@ __all__ += ["load_dataset", "read_index", "select"]
 def __dir__() -> list[str]:
     return __all__  # what completion shows
 
-
-# ---------------------------------------------------------------------------------------- the facts
 
 __version__ = "3.0.0"
 # Part of the key of every cache: raised when rows, columns or image bytes change, and by nothing else.
@@ -84,15 +79,13 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
             raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
         check_options(self, list(self._possible_subset()))
         own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
-        return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing, self.columns())
-
-    def columns(self) -> "Columns":
-        """The classes and columns of the rows, ``imagenet_reader.rows.Columns``."""
-        return Columns(lists.published_labels(self.classes), self.real_labels)
+        columns = Columns(lists.published_labels(self.classes), self.real_labels)
+        return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing, columns)
 
     def features(self) -> datasets.Features:
         """The columns of the rows, ``datasets.Features``."""
-        names, classes = lists.label_names(lists.read_classes(), self.label_names), self.columns().classes
+        names = lists.label_names(lists.read_classes(), self.label_names)
+        classes = lists.published_labels(self.classes)
         label = datasets.ClassLabel(names=names if classes is None else [names[label] for label in classes])
         features = {"image": datasets.Image(mode="RGB"), "label": label, "file_name": datasets.Value("string")}
         if self.real_labels:
@@ -118,8 +111,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
         key |= self.plan.key
         if self.in_place:
             key["data_dir"] = as_utf_8(self.data_dir)  # rows in place are those of this folder
-        config_id: str = super().create_config_id(key, custom_features)
-        return config_id
+        return str(super().create_config_id(key, custom_features))
 
     def chosen_options(self) -> dict[str, Any]:
         """The non-default options."""
@@ -155,50 +147,25 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
 
 def _clone() -> str | None:
     """The folder of the script that ``datasets`` was asked for, if the package is in it; else ``None``."""
-    frame = inspect.currentframe()
-    while frame is not None:
+    for frame, *_ in inspect.stack(0):
         path = frame.f_locals.get("path")
         if frame.f_globals.get("__name__") == "datasets.load" and isinstance(path, (str, os.PathLike)):
             for folder in (os.path.abspath(path), os.path.dirname(os.path.abspath(path))):
                 if os.path.isdir(os.path.join(folder, "imagenet_reader")):
                     return folder
-        frame = frame.f_back
     return None
 
 
-@contextlib.contextmanager
-def _reader_importable() -> Iterator[None]:
-    # datasets 2 and 3 run a copy of a script, and check its unindented imports first, which would fail in a clone that
-    # is not installed. Only the caller knows where the clone is; the path that datasets notes may be old.
-    clone = _clone()
-    if clone is not None:
-        sys.path.insert(0, clone)
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name != "imagenet_reader":
-            raise
-        advice = "This script needs the package that it is a part of: pip install /path/to/the/clone"
-        raise ModuleNotFoundError(advice, name=error.name) from None
-    finally:
-        if clone is not None:  # spawned processes need it, too, but its other folders must not hide any package
-            sys.path.remove(clone)
-            sys.path.append(clone)
-
-
-with _reader_importable():
+# datasets 2 and 3 run a copy of a script, and check its unindented imports first, which would fail in a clone that is
+# not installed. Only the caller knows where the clone is; the path that datasets notes may be old.
+if (clone := _clone()) is not None:
+    sys.path.insert(0, clone)
+try:
     from imagenet_reader import facts, lists
     from imagenet_reader.facts import ArchiveError
     from imagenet_reader.files import as_utf_8, check_space, unused_cache
     from imagenet_reader.hf.builder import TableBuilder, is_small_dataset, without_empty_columns
-    from imagenet_reader.hf.options import (
-        check_config_name,
-        check_data_dir,
-        check_names,
-        check_num_proc,
-        check_options,
-        check_split,
-    )
+    from imagenet_reader.hf.options import check_config_name, check_data_dir, check_names, check_options, check_split
     from imagenet_reader.hf.select import select_splits
     from imagenet_reader.index.kept import index_path
     from imagenet_reader.io.paths import normalize_data_dir
@@ -211,6 +178,15 @@ with _reader_importable():
     from imagenet_reader.reading.in_place import ImagenetFileSystem
     from imagenet_reader.reading.pixels import as_benchmark
     from imagenet_reader.rows import REAL_LABELS, Columns, Rows
+except ModuleNotFoundError as error:
+    if error.name != "imagenet_reader":
+        raise
+    advice = "This script needs the package that it is a part of: pip install /path/to/the/clone"
+    raise ModuleNotFoundError(advice, name=error.name) from None
+finally:
+    if clone is not None:  # spawned processes need it, too, but its other folders must not hide any package
+        sys.path.remove(clone)
+        sys.path.append(clone)
 
 # In a clone that isn't installed, no entry point does this.
 fsspec.register_implementation(SCHEME, ImagenetFileSystem, clobber=True)
@@ -220,10 +196,7 @@ fsspec.register_implementation(SCHEME, ImagenetFileSystem, clobber=True)
 
 
 class ImagenetSubsets(TableBuilder):
-    """Builder of the subsets. Rows: ``image`` (decodes to RGB), ``label`` (0 to 999), ``file_name``.
-
-    The splits of official validation images also have ``real_labels`` if the config says so.
-    """
+    """Builder of the subsets. Rows: ``image`` (RGB), ``label`` (0 to 999), ``file_name``; perhaps ``real_labels``."""
 
     VERSION = datasets.Version(ROWS_VERSION)
     BUILDER_CONFIG_CLASS = ImagenetSubsetsConfig
@@ -234,15 +207,15 @@ class ImagenetSubsets(TableBuilder):
     def __init__(self, *args: Any, data_dir: Any = None, **kwargs: Any):
         check_names(self.BUILDER_CONFIG_CLASS, kwargs)
         check_config_name(kwargs.get("config_name"), self.builder_configs)
+        check_data_dir(data_dir)
         for option in CUSTOM.values():  # neither an array nor a generator can be compared with a default
             kwargs[option] = as_given(kwargs.get(option))
         self._damage = Damage()  # of all shards that this process reads
         self._source_options = kwargs.get("storage_options") or {}
         kwargs["storage_options"] = dict(self._source_options)  # datasets adds to them
-        check_data_dir(data_dir)
         if data_dir is not None:  # one folder, one cache, however its path is written
             data_dir = normalize_data_dir(data_dir)
-            self._use_source_options(data_dir)
+            set_storage_options(data_dir, self._source_options)
         kwargs["hash"] = ROWS_VERSION  # datasets passes that of a script's text: no comment shall cost a rebuild
         super().__init__(*args, data_dir=data_dir, **kwargs)
 
@@ -258,10 +231,9 @@ class ImagenetSubsets(TableBuilder):
             raise ValueError(f"data_dir is missing: pass the folder of the images. {facts.SUPPORTED_LAYOUTS} {advice}")
         splits, is_streaming = self.config.plan.splits, getattr(dl_manager, "is_streaming", False)
         if self.unfinished_dir is not None and not is_streaming:
-            needed = sum(int(split.rows["size"].sum()) for split in splits.values())
+            needed = 0 if self.config.in_place else sum(int(split.rows["size"].sum()) for split in splits.values())
             advice = " (to write none, pass in_place=True; to write to another disk, pass cache_dir=... or set HF_HOME)"
-            what = f"the images of {self.config.name}"
-            check_space(self.unfinished_dir, 0 if self.config.in_place else needed, what, advice)
+            check_space(self.unfinished_dir, needed, f"the images of {self.config.name}", advice)
             archives = [layout.path for layout in self.config.plan.layouts]
             self.write_record(self.config.name, self.config.chosen_options(), archives)
         # datasets compares what it has written with this, on every version; only reading finds damage that is skipped.
@@ -272,7 +244,7 @@ class ImagenetSubsets(TableBuilder):
 
     def _generate_examples(self, reader: "Reader", shards: "list[Rows]") -> Iterator[Any]:
         for batch in self._read(reader, shards):
-            for row in batch.examples():
+            for row in batch.table().to_pylist():
                 yield row["file_name"], row
 
     def _generate_tables(self, reader: "Reader", shards: "list[Rows]") -> Iterator[Any]:
@@ -283,18 +255,9 @@ class ImagenetSubsets(TableBuilder):
             yield number, batch.table()
 
     def _read(self, reader: "Reader", shards: "list[Rows]") -> "Iterator[Batch]":
-        self._use_source_options(self.config.data_dir)  # a spawned worker does not have them yet
+        set_storage_options(self.config.data_dir, self._source_options)  # a spawned worker does not have them yet
         damage = self._damage if self.config.on_missing == "skip" else None
         return read_batches(reader, np.concatenate(shards), self.config.image_bytes, damage, self.threads)
-
-    def _use_source_options(self, data_dir: str) -> None:
-        if self._source_options:
-            set_storage_options(data_dir, self._source_options)
-
-    @property
-    def resumable(self) -> bool:
-        """Whether streaming can resume by counting rows: not if damaged ones are skipped."""
-        return bool(self.config.on_missing != "skip")
 
     def as_dataset(self, *args: Any, **kwargs: Any) -> Any:
         """As in ``datasets``; warns of images that were skipped."""
@@ -316,9 +279,6 @@ class ImagenetSubsets(TableBuilder):
 
 def _split_infos(rows: dict[str, int]) -> datasets.SplitDict:
     return datasets.SplitDict.from_split_dict([{"name": split, "num_examples": count} for split, count in rows.items()])
-
-
-# ------------------------------------------------------------------------------------- load_dataset
 
 
 def load_dataset(
@@ -351,28 +311,25 @@ def load_dataset(
 
     Args:
         name: ``"1pct"`` (default), ``"10pct"``, ``"lt"``, ``"full"`` or ``"custom"``.
-        data_dir: the folder that holds the images, see ``imagenet_reader.layouts``; a path, or a URL such as
-            ``s3://bucket/imagenet``.
+        data_dir: the folder of the images in any layout, a path or a URL such as ``s3://bucket/imagenet``.
         split, cache_dir, features, download_mode, verification_mode, keep_in_memory, streaming: as for
             ``datasets.load_dataset``.
         num_proc: the number of threads that read ahead, 8 by default; no process is started.
         storage_options: options of the ``fsspec`` file system of ``data_dir``, such as credentials, for this process.
         label_names: ``"wnid"`` (default, ``n01440764``) or ``"words"`` (``tench, Tinca tinca``).
-        splits: names of the splits to build; only the archives that they read are needed. By default all but ``test``
-            of the official test archive (label -1), which ``lt`` cannot have.
+        splits: names of the splits to build; only their archives are needed. By default all but the official ``test``
+            images (label -1), which ``lt`` cannot have.
         on_missing: ``"error"`` (default), or ``"skip"`` to leave out images that are absent or damaged.
         image_bytes: ``"benchmark"`` (default), the images as TFDS and torchvision decode them (see ``as_benchmark``),
             or ``"archive"``, the bytes of the archive.
         unlabeled: of ``1pct`` and ``10pct``: adds the split ``unlabeled``, all other training images (label -1).
         train_list: of ``custom``: the images of ``train``, the path of a text file with one image per line, or such
-            lines as any iterable, see ``imagenet_reader.own_lists.read_image_list``.
+            lines, see ``imagenet_reader.own_lists.read_image_list``.
         validation_list: of ``custom``: those of ``validation``; by default the official validation images.
-        classes: ``"imagenet100"``, the classes of ImageNet-100 (Tian et al. 2020), or a list of wnids: only rows of
-            these classes, whose labels count from 0 in the order of the sorted wnids. As no list has the number of
-            training images of each class, ``full`` and ``unlabeled`` are then checked against the published lists, and
-            the 732 to 1,300 images that each class has.
+        classes: ``"imagenet100"`` (Tian et al. 2020), or a list of wnids: only rows of these classes, whose labels
+            count from 0 in the order of the sorted wnids.
         real_labels: adds the column ``real_labels`` to splits of official validation images: their ReaL labels (Beyer
-            et al. 2020) of the chosen classes, a list per row, which is empty for 3,163 images.
+            et al. 2020), a list per row, which is empty for 3,163 images.
         in_place: leaves the images in the archives: rows store image locations instead of copies.
         trust_remote_code: is accepted and has no effect, as in datasets 4 and later.
 
@@ -394,7 +351,6 @@ def load_dataset(
     options = {option: given[option] for option in ImagenetSubsetsConfig.__annotations__} | unknown
     if streaming and num_proc is not None:
         raise NotImplementedError("A streaming dataset is not prepared, so leave out num_proc with streaming=True.")
-    check_num_proc(num_proc)
     options |= {"config_name": name, "data_dir": data_dir, "features": features, "storage_options": storage_options}
     if streaming:
         with unused_cache() as unused:
@@ -425,18 +381,15 @@ def select(
 ) -> Any:
     """The rows of a config out of an ImageNet that is already loaded, such as ``ILSVRC/imagenet-1k`` from the Hub.
 
-    No image is decoded, and no image byte is copied or written: the rows refer to the Arrow files of ``dataset``. They
-    are those of ``load_dataset``, in the same order and with the same features; the image bytes are those of
-    ``dataset``.
+    They are those of ``load_dataset``, in its order and with its features, but refer to the image bytes in the Arrow
+    files of ``dataset``: none is copied or decoded.
 
     Args:
-        dataset: a ``Dataset`` or ``DatasetDict`` that names its images: in the paths of its column of images, in a
-            column ``file_name``, or in the columns of WebDataset tars; also a filtered or shuffled one, or one of
-            resized images. A streaming one gives a streaming result, in its own order.
-        name: the config, as for ``load_dataset``.
+        dataset: a ``Dataset`` or ``DatasetDict`` that names its images, in the paths of its column of images, in a
+            column ``file_name``, or in the columns of WebDataset tars. A streaming one gives a streaming result, in its
+            own order.
         split: the one split to return.
-        label_names, splits, unlabeled, train_list, validation_list, on_missing, classes, real_labels: as for
-            ``load_dataset``.
+        name and all others: as for ``load_dataset``.
 
     Returns:
         ``DatasetDict``, or the ``Dataset`` of ``split``. A ``Dataset`` gives only splits that it holds images of.

@@ -15,14 +15,11 @@ VALIDATION_NAME = re.compile(rb"ILSVRC2012_val_\d{8}\.JPEG")
 TEST_NAME = re.compile(rb"ILSVRC2012_test_\d{8}\.JPEG")
 WNID = slice(0, 9)  # in the names of training images and of class tars
 # The name of each archive's first member.
-FIRST_MEMBERS = {TRAIN_ARCHIVE: CLASS_TAR, VALIDATION_ARCHIVE: VALIDATION_NAME} | dict.fromkeys(
-    TEST_ARCHIVES, TEST_NAME
-)
+FIRST_MEMBERS = {TRAIN_ARCHIVE: CLASS_TAR, VALIDATION_ARCHIVE: VALIDATION_NAME}
+FIRST_MEMBERS |= dict.fromkeys(TEST_ARCHIVES, TEST_NAME)
 
 DOWNLOAD_PAGE = "https://image-net.org/download-images.php"
 DOWNLOAD_SIZES = {TRAIN_ARCHIVE: "148 GB", VALIDATION_ARCHIVE: "6.7 GB"}
-TEST_DOWNLOAD = f"""\
-The test images are only useful with the evaluation server: download {TEST_ARCHIVES[1]} (13 GB) from {DOWNLOAD_PAGE}."""
 SUPPORTED_LAYOUTS = f"""\
 data_dir may hold the official archives ({TRAIN_ARCHIVE}, {VALIDATION_ARCHIVE}), class tars (train/n01440764.tar), \
 extracted images (train/n01440764/*.JPEG, val/*.JPEG or val/<wnid>/*.JPEG), Kaggle's tree (ILSVRC/Data/CLS-LOC), \
@@ -42,7 +39,8 @@ def download_advice(archives: list[str], folder: str = "") -> str:
     """How to get official archives, into ``folder`` if there is one."""
     sizes = [f"{name} ({DOWNLOAD_SIZES[name]})" for name in archives if name in DOWNLOAD_SIZES]
     if not sizes:
-        return TEST_DOWNLOAD
+        use = "The test images are only useful with the evaluation server"
+        return f"{use}: download {TEST_ARCHIVES[1]} (13 GB) from {DOWNLOAD_PAGE}."
     where = f"into {folder}, and do not unpack it." if folder else "into one folder, do not unpack them, and pass it."
     return (
         f"ImageNet cannot be downloaded by a program: register at {DOWNLOAD_PAGE}, accept the terms, download "

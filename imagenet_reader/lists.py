@@ -41,12 +41,8 @@ Labels = npt.NDArray[np.int64]
 
 
 def read_table(source: Any) -> pa.Table:
-    """Read a Parquet file as ``pa.Table``.
-
-    No threads are used: with them, Arrow may abort a process that exits soon after ("terminate called without an active
-    exception").
-    """
-    return pq.read_table(source, use_threads=False)
+    """Read a Parquet file as ``pa.Table``."""
+    return pq.read_table(source, use_threads=False)  # with threads, Arrow may abort a process that exits soon after
 
 
 @functools.cache
@@ -86,12 +82,7 @@ def read_split_list(name: str) -> Images:
     else:
         images = [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, len(labels) + 1)]
     lines = sorted(f"{wnids[label]}/{image}\n" for image, label in zip(images, labels))
-    found = len(lines), hashlib.sha256("".join(lines).encode()).hexdigest()
-    if found != LISTS[name]:
-        raise ValueError(
-            f"{path} is not the published list: it has {found[0]:,} images, and the SHA-256 of their sorted lines is "
-            f"{found[1]}; expected {LISTS[name][0]:,} and {LISTS[name][1]}. Restore split_files/ from the project."
-        )
+    _check_digest(path, "".join(lines), LISTS[name][1])
     return sorted(zip(images, labels))
 
 
@@ -126,8 +117,8 @@ def _check_digest(path: pathlib.Path, text: str, expected: str) -> None:
     found = hashlib.sha256(text.encode()).hexdigest()
     if found != expected:
         raise ValueError(
-            f"{path} differs from what was published: the SHA-256 of its content as text is {found}; expected "
-            f"{expected}. Restore split_files/ from the project."
+            f"{path} is not the published list: the SHA-256 of its content as text is {found}; expected {expected}. "
+            "Restore split_files/ from the project."
         )
 
 
@@ -173,11 +164,7 @@ def of_classes(images: Images, classes: tuple[int, ...] | None) -> Images:
 
 
 def relabel(labels: Labels, classes: tuple[int, ...] | None) -> Labels:
-    """Convert published labels ``[n]`` to their ranks in ``classes``, ``int64 [n]``.
-
-    The ranks count from 0 in the order of the sorted wnids, as ``ImageFolder`` numbers the folders of these classes.
-    Images without labels keep -1.
-    """
+    """Convert published labels ``[n]`` to their ranks in ``classes``, ``int64 [n]``; images without labels keep -1."""
     if classes is None:
         return labels.astype(np.int64)
     return np.where(labels < 0, -1, np.searchsorted(np.array(classes), labels))
@@ -186,8 +173,7 @@ def relabel(labels: Labels, classes: tuple[int, ...] | None) -> Labels:
 def incompleteness(names: Iterable[str], labels: Labels, classes: tuple[int, ...]) -> str:
     """Say in what way the training images of some classes are incomplete; empty if none is known to be missing.
 
-    No list has the number of images per class. Only the minimum and maximum per class and the images in published lists
-    are known, so other missing images are not noticed.
+    No list has the number of images per class, only their minimum and maximum are known, and the published lists.
     """
     fewest, most = TRAIN_IMAGES_PER_CLASS
     count = np.bincount(labels, minlength=len(read_wnids()))

@@ -3,11 +3,9 @@
 ``datasets.logging.set_verbosity_info()`` shows what is logged.
 """
 
-import contextlib
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import datasets
@@ -29,24 +27,7 @@ def warn(message: str) -> None:
 
 
 def progress_bar(doing: str, size: int, unit: str = "B") -> Any:
-    """Context of a progress bar of ``datasets`` over ``size`` bytes or other units."""
-    return datasets.utils.tqdm(total=size, desc=doing, unit=unit, unit_scale=True, disable=not _bars_are_seen())
-
-
-@contextlib.contextmanager
-def without_bars_in_files() -> Iterator[None]:
-    """Context in which ``datasets`` writes no progress bars to files, which they would fill."""
-    if _bars_are_seen() or datasets.utils.are_progress_bars_disabled():
-        yield
-        return
-    datasets.utils.disable_progress_bars()
-    try:
-        yield
-    finally:
-        datasets.utils.enable_progress_bars()
-
-
-def _bars_are_seen() -> bool:
-    """Whether someone sees progress bars, or has requested them by ``HF_DATASETS_DISABLE_PROGRESS_BARS=0``."""
+    """Context of a progress bar of ``datasets``, over ``size`` bytes or other units, if someone sees or requests it."""
     requested = datasets.config.HF_DATASETS_DISABLE_PROGRESS_BARS is False
-    return requested or "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+    seen = requested or "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+    return datasets.utils.tqdm(total=size, desc=doing, unit=unit, unit_scale=True, disable=not seen)

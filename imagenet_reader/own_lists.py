@@ -5,18 +5,16 @@ import functools
 import os
 import pathlib
 import re
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from imagenet_reader.facts import WNID
 from imagenet_reader.lists import Images, label_of_wnid, read_split_list, read_wnids
+from imagenet_reader.text import shorten
 
 EXAMPLES = 20  # lines shown in a message
-LINE_SHOWN = 50  # characters
 LONGEST_PATH = 4096  # characters, on Linux
 KAGGLE_HEADER = "ImageId,PredictionString"  # of LOC_train_solution.csv and LOC_val_solution.csv
 EXPECTED = "Expected one image per line, such as n01440764_190.JPEG or train/n01440764/n01440764_190.JPEG 0."
-UTF_16 = b"\xff\xfe", b"\xfe\xff"
 
 # Any folders, the last of which may be a class, then the name, and optionally a number.
 _LINE = re.compile(
@@ -48,7 +46,7 @@ def as_given(source: Any) -> str | list[str] | None:
         path = os.fsdecode(source)
         if "\n" in path or len(path) > LONGEST_PATH:
             raise ValueError(
-                f"A list of images was passed as a single string, {_shortened(path)}; expected the path of a text "
+                f"A list of images was passed as a single string, {path!r:.50}; expected the path of a text "
                 "file, or a list of names. Pass text.splitlines()."
             )
         return path
@@ -56,7 +54,7 @@ def as_given(source: Any) -> str | list[str] | None:
         return [line.decode(errors="replace") if isinstance(line, bytes) else str(line) for line in source]
     except TypeError:
         raise ValueError(
-            f"A list of images was passed as {_shortened(source)}; expected the path of a text file, or names, such "
+            f"A list of images was passed as {source!r:.50}; expected the path of a text file, or names, such "
             "as a list, a NumPy array or a pandas Series."
         ) from None
 
@@ -78,10 +76,11 @@ def read_image_list(source: Any) -> Images:
         OSError: the file cannot be read.
         ValueError: a line has another form, or contradicts its image. The message has up to 20 such lines.
     """
-    given = as_given(source)
-    described, lines = (
-        ("The list that was passed", given) if isinstance(given, list) else (given, _read_lines(str(given)))
-    )
+    described = given = as_given(source)
+    if isinstance(given, list):
+        described, lines = "The list that was passed", given
+    else:
+        lines = _read_lines(str(given))
     images: dict[str, int] = {}
     mistakes: dict[str, list[str]] = collections.defaultdict(list)
     for number, line in enumerate(map(str.strip, lines), start=1):
@@ -93,9 +92,11 @@ def read_image_list(source: Any) -> Images:
         if mistake is None:
             images[name] = label
         else:
-            mistakes[mistake.kind].append(f"line {number} {_shortened(line)}{mistake.right}")
+            mistakes[mistake.kind].append(f"line {number} {line!r:.50}{mistake.right}")
     if mistakes:
-        raise ValueError(f"{described} is not a list of images. {' '.join(_told(mistakes))} {EXPECTED}")
+        most = EXAMPLES // len(mistakes)
+        told = [f"Lines that {kind}, {len(of):,} in total: {shorten(of, most)}." for kind, of in mistakes.items()]
+        raise ValueError(f"{described} is not a list of images. {' '.join(told)} {EXPECTED}")
     if not images:
         raise ValueError(f"{described} is not a list of images: it is empty. {EXPECTED}")
     if len({name[:1] for name in images}) > 1:
@@ -109,17 +110,9 @@ def _read_lines(path: str) -> list[str]:
         content = pathlib.Path(path).expanduser().read_bytes()
     except (FileNotFoundError, IsADirectoryError) as error:
         raise type(error)(f"{os.path.abspath(path)}: there is no such text file. {EXPECTED}") from None
-    if content.startswith(UTF_16):
-        raise ValueError(
-            f"{path} is UTF-16 text, which Windows PowerShell writes; expected UTF-8. Convert it with "
-            "iconv -f UTF-16 -t UTF-8, or write it with Out-File -Encoding utf8."
-        )
     if b"\0" in content:
-        raise ValueError(f"{path} is not a text file: it contains NUL bytes. {EXPECTED}")
-    text = content.decode("utf-8-sig", errors="replace")
-    if text.lstrip().startswith(("[", "{")):
-        raise ValueError(f"{path} is JSON; expected a text file. Pass its list instead: json.load(open({path!r})).")
-    lines = text.splitlines()
+        raise ValueError(f"{path} is not a text file in UTF-8: it contains NUL bytes. {EXPECTED}")
+    lines = content.decode("utf-8-sig", errors="replace").splitlines()
     if lines and lines[0].strip() == KAGGLE_HEADER:
         return ["", *(line.partition(",")[0] for line in lines[1:])]  # the second column has bounding boxes
     return lines
@@ -154,16 +147,3 @@ def _misspelling(line: str) -> str:
 @functools.cache
 def _validation_labels() -> dict[str, int]:
     return dict(read_split_list("validation"))
-
-
-def _told(mistakes: dict[str, list[str]]) -> Iterator[str]:
-    """Yield one sentence per kind of mistake, with 20 lines in total."""
-    most = EXAMPLES // len(mistakes)
-    for kind, lines in mistakes.items():
-        more = f"; and {len(lines) - most:,} more" if len(lines) > most else ""
-        yield f"Lines that {kind}, {len(lines):,} in total: {', '.join(lines[:most])}{more}."
-
-
-def _shortened(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= LINE_SHOWN else f"{text[:LINE_SHOWN]}..."

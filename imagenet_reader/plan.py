@@ -28,14 +28,10 @@ Listed = tuple[pa.Array, lists.Labels]  # the file names, ``string [n]``, and pu
 
 
 class SplitList(NamedTuple):
-    """The list that a split is from.
+    """The list that a split is from."""
 
-    ``name`` is a key of ``lists.LISTS``; ``"full"``, all training images; ``"test"``, the official test images; or the
-    name of a user's own list. With ``complement``, the split has all training images not in the list, with label -1.
-    """
-
-    name: str
-    complement: bool = False
+    name: str  # of a published or a user's own list; "full": all training images; "test": the official test images
+    complement: bool = False  # whether the split has all training images that are not in the list, with label -1
 
 
 class SplitRows(NamedTuple):
@@ -55,16 +51,7 @@ class SplitRows(NamedTuple):
 class Plan:
     """The plan of a config. Creating it finds the layouts; ``splits`` reads or builds their indexes.
 
-    Args:
-        config: the name of the config, for messages.
-        subset: split -> list, in the order of the splits.
-        own_lists: name -> the user's own list, as for ``own_lists.read_image_list``.
-        data_dir: the folder of the images; ``None`` if no rows are needed.
-        on_missing: ``"error"``, or ``"skip"`` to leave out missing images.
-        columns: the columns of the rows; the splits have only images of ``columns.classes``.
-
-    Attributes:
-        key: ``dict``, identifies the images and the user's lists, wherever they are: the same key gives the same rows.
+    ``key`` identifies the images and the user's lists, wherever they are: the same key gives the same rows.
 
     Raises:
         OSError: the folder lacks images, or a file cannot be read.
@@ -74,9 +61,9 @@ class Plan:
     def __init__(
         self,
         config: str,
-        subset: dict[str, SplitList],
-        own_lists: dict[str, Any],
-        data_dir: str | None,
+        subset: dict[str, SplitList],  # split -> list, in the order of the splits
+        own_lists: dict[str, Any],  # name -> the user's own list, as for ``own_lists.read_image_list``
+        data_dir: str | None,  # the folder of the images; None if no rows are needed
         on_missing: str,
         columns: Columns = PUBLISHED,
     ):
@@ -154,6 +141,8 @@ class Plan:
         """The rows of each split."""
         for layout in self.layouts:
             layout.check()  # raise errors that are cheap to detect before any work
+            if layout.snapshot() != self._snapshots[layout]:
+                raise ArchiveError(f"{layout.path} has changed since this builder was made. Make a new one.")
         indexes = {layout: layout.index(self._snapshots[layout], self._request(layout)) for layout in self.layouts}
         splits = {}
         for split, split_list in self.subset.items():
@@ -197,15 +186,9 @@ class Plan:
         )
 
     def listed(self, split: str, train_names: Callable[[], pa.Array], layout: Layout | None = None) -> Listed:
-        """The images of a split, in row order.
+        """The images of a split, in row order; ``ArchiveError`` if it has no list, and training images are missing.
 
-        Args:
-            split: the split.
-            train_names: returns the names of all available training images, ``string [n]``, if the split has no list.
-            layout: the layout that has them; ``None`` if it is a loaded dataset.
-
-        Raises:
-            ArchiveError: training images are missing.
+        Then ``train_names()`` gives all that are in ``layout``, ``string [n]``, or else in a loaded dataset.
         """
         images = self._listed(self.subset[split])
         names, labels = as_arrays(images) if images is not None else self._unlisted(split, train_names(), layout)
@@ -228,13 +211,13 @@ class Plan:
             without = pa.array([name for name, _ in self._read_list(self.subset[split].name)], pa.string())
             names = names.filter(pc.invert(pc.is_in(names, value_set=without)))
             numbers = np.full(len(names), -1)
-        if layout is None and wrong:
-            raise ArchiveError(f"The dataset {wrong}. {SKIPPING}")
-        wrong = wrong if layout is None else self._wrong_count(split, len(names)) or wrong
-        if layout is not None and wrong:
+        if layout is None:
+            if wrong:
+                raise ArchiveError(f"The dataset {wrong}. {SKIPPING}")
+        elif wrong := self._wrong_count(split, len(names)) or wrong:
             expected = range(len(wnids)) if classes is None else classes
             absent = [(f"{wnids[label]}_1.JPEG", label) for label in expected if label not in present]
-            raise ArchiveError(f"{layout.path} {wrong}. {layout.explain_incomplete(absent)}")
+            raise ArchiveError(f"{layout.path} {wrong}. {layout.explain(absent)}")
         return names, numbers
 
     def _wrong_count(self, split: str, rows: int) -> str:

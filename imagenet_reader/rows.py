@@ -21,7 +21,6 @@ from imagenet_reader.facts import MAX_IMAGE, TRAIN_NAME, VALIDATION_NAME
 from imagenet_reader.lists import Images, Labels, read_real_labels, relabel
 
 REAL_LABELS = "real_labels"  # the name of a column
-NAMES_AT_ONCE = 1 << 16
 
 Rows = npt.NDArray[Any]  # a structured array, see above
 
@@ -38,15 +37,10 @@ def file_names(rows: Rows) -> pa.StringArray:
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """The columns of a dataset's rows, defined in this one place.
+    """The columns of a dataset's rows, defined in this one place."""
 
-    Attributes:
-        classes: the published labels of the classes, ascending; ``None`` for all 1,000. ``label`` is a rank in them.
-        real_labels: whether the dataset has a column ``real_labels``.
-    """
-
-    classes: tuple[int, ...] | None = None
-    real_labels: bool = False
+    classes: tuple[int, ...] | None = None  # published labels, ascending, in which ``label`` is a rank; None: all 1,000
+    real_labels: bool = False  # whether there is a column ``real_labels``
 
     def table(self, rows: Rows, image_bytes: pa.Array, paths: pa.Array | None = None) -> pa.Table:
         """The table that is written for rows."""
@@ -78,9 +72,9 @@ PUBLISHED = Columns()  # all classes, no optional columns
 def locate(names: pa.Array, labels: Labels, index: pa.Table) -> Rows:
     """The rows of images, ``string [n]`` and ``int64 [n]``, in their order, from the index of a layout."""
     binary, columns = names.cast(pa.binary()), [name for name in index.column_names if name != "name"]
-    places, fixed = pc.index_in(binary, value_set=index["name"]), fixed_width(binary)
-    rows = np.empty(len(fixed), [("name", fixed.dtype), ("label", "i8"), *((column, "i8") for column in columns)])
-    rows["name"], rows["label"] = fixed, labels
+    places, encoded = pc.index_in(binary, value_set=index["name"]), np.array(binary.to_pylist(), bytes)
+    rows = np.empty(len(names), [("name", encoded.dtype), ("label", "i8"), *((column, "i8") for column in columns)])
+    rows["name"], rows["label"] = encoded, labels
     for column in columns:
         rows[column] = pc.fill_null(index[column].take(places), 0)
     rows["size"][rows["size"] > MAX_IMAGE] = 0  # the index is damaged
@@ -111,26 +105,9 @@ def _row_type(fields: tuple[str, ...]) -> Any:
 
 def order_by_digest(names: pa.Array) -> Labels:
     """The order that sorts names, ``string [n]``, by their SHA-256, ``int64 [n]``."""
-    digests = bytearray()
-    for start in range(0, len(names), NAMES_AT_ONCE):
-        some = names[start : start + NAMES_AT_ONCE].to_pylist()
-        digests += b"".join([hashlib.sha256(name.encode()).digest() for name in some])
+    digests = b"".join(hashlib.sha256(name.encode()).digest() for name in names.to_pylist())
     parts = np.frombuffer(digests, ">u8").reshape(-1, 4)
     order = np.argsort(parts[:, 0], kind="stable")
     if (np.diff(parts[order, 0]) == 0).any():  # once in ten million times
         order = np.lexsort(parts.T[::-1])
     return order
-
-
-def fixed_width(names: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bytes_]:
-    """Names, ``binary [n]``, as an array of bytes ``[n]``, without Python's objects; they hold no NUL."""
-    if len(names) == 0:
-        return np.empty(0, "S1")
-    names = names.combine_chunks() if isinstance(names, pa.ChunkedArray) else names
-    ends = np.frombuffer(names.buffers()[1], np.int32)[names.offset : names.offset + len(names) + 1]
-    lengths = np.diff(ends)
-    width = max(lengths.max(), 1)
-    characters = np.zeros((len(names), width), np.uint8)
-    content = np.frombuffer(names.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
-    characters[np.arange(width) < lengths[:, np.newaxis]] = content
-    return characters.view(f"S{width}").ravel()

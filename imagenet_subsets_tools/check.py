@@ -247,7 +247,7 @@ def _decode_part(opened: OpenReader, part: Rows) -> list[dict[str, Any]]:
             if not isinstance(error, ArchiveError) and not is_damage(error):
                 raise
             offset = getattr(row, "offset", None)  # extracted images have none
-            text = error.reason if isinstance(error, DamagedImage) else reason(error)
+            text = reason(error.__cause__ if isinstance(error, DamagedImage) else error)
             where = {"offset": offset, "place": opened.reader.describe(row)}
             damaged.append({"name": row.name.decode(), **where, "error": text})
     return damaged

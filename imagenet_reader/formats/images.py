@@ -133,5 +133,5 @@ FORMATS = {"tar": Tar(), "zip": Zip(), "range": ByteRange(), "file": WholeFile()
 def _not_at_its_offset(where: Where) -> ArchiveError:
     return ArchiveError(
         f"{where.file} does not contain {os.fsdecode(where.name)} ({where.size:,} bytes) at byte {where.offset:,}, as "
-        "its index says: the archive has changed or is truncated. Load again once the file is complete."
+        "its index says: the archive has changed or is truncated. Load the dataset again once it is complete."
     )

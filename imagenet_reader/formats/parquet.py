@@ -5,7 +5,8 @@ The names are read first. Then threads read the image bytes of those row groups 
 
 import collections
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -20,8 +21,7 @@ from imagenet_reader.io.paths import is_url
 
 PATH, BYTES = "image.path", "image.bytes"
 THREADS = 3  # each uses about four times the memory of a row group
-AHEAD = 64 << 20  # bytes of wanted images in row groups that are read ahead
-BATCH = 2 << 20  # bytes of images that a thread decodes at once, however large a row group is
+BATCH_ROWS = 16  # that a thread decodes at once, however large a row group is
 BUFFER = 1 << 20  # bytes that a thread reads at once
 CURE = "Download it again"
 Image = tuple[str, bytes]  # official file name, content
@@ -36,7 +36,6 @@ class RowGroup(NamedTuple):
     names: list[str]  # their official file names
     size: int  # as all its images are stored
     wanted_size: int  # of the wanted images, an estimate
-    batch: int  # rows to decode at once
 
 
 def find_row_groups(files: tuple[str, ...], is_wanted: Callable[[str], bool]) -> list[RowGroup]:
@@ -56,22 +55,17 @@ def find_row_groups(files: tuple[str, ...], is_wanted: Callable[[str], bool]) ->
 
 
 def read_images(groups: list[RowGroup], advance: Callable[[int], object]) -> Iterator[Image]:
-    """Yield the wanted images in the order of their rows."""
-    left, reading = collections.deque(groups), collections.deque[tuple[RowGroup, Future[list[Image]]]]()
+    """Yield the wanted images in the order of their rows; a few row groups are in memory."""
+    left, reading = iter(groups), collections.deque[tuple[RowGroup, Future[list[Image]]]]()
     pool = ThreadPoolExecutor(THREADS)
     try:
-        while left or reading:
-            held = sum(group.wanted_size for group, _ in reading)
-            if left and len(reading) <= THREADS and held + left[0].wanted_size <= AHEAD:
-                reading.append((left[0], pool.submit(list, _images(left.popleft()))))
-                continue
-            if reading:
-                group, future = reading.popleft()
-                images: Iterable[Image] = future.result()
-            else:  # a row group larger than AHEAD
-                group = left.popleft()
-                images = _images(group)
-            yield from images
+        while True:
+            for group in itertools.islice(left, THREADS - len(reading)):
+                reading.append((group, pool.submit(list, _images(group))))
+            if not reading:
+                return
+            group, future = reading.popleft()
+            yield from future.result()
             advance(group.size)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -103,9 +97,9 @@ def _find_in_file(file: str, is_wanted: Callable[[str], bool]) -> list[RowGroup]
         start += count
         rows = [row for row, name in enumerate(here) if name and is_wanted(name)]
         if rows:
-            unpacked, named = images.total_uncompressed_size, [here[row] for row in rows]
-            wanted_size, batch = unpacked * len(rows) // count, max(1, BATCH * count // max(1, unpacked))
-            groups.append(RowGroup(file, number, rows, named, images.total_compressed_size, wanted_size, batch))
+            wanted_size = images.total_uncompressed_size * len(rows) // count
+            named = [here[row] for row in rows]
+            groups.append(RowGroup(file, number, rows, named, images.total_compressed_size, wanted_size))
     return groups
 
 
@@ -133,7 +127,7 @@ def _images(group: RowGroup) -> Iterator[Image]:
     """Yield the wanted images of a row group, decoding it batch by batch."""
     with _open_parquet(group.file) as parquet:
         start, wanted = 0, dict(zip(group.rows, group.names))
-        for batch in parquet.iter_batches(group.batch, [group.number], [BYTES], use_threads=False):
+        for batch in parquet.iter_batches(BATCH_ROWS, [group.number], [BYTES], use_threads=False):
             column = batch["image"].field("bytes")
             for row in filter(wanted.__contains__, range(start, start + len(batch))):
                 content = column[row - start].as_py()

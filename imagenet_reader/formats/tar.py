@@ -20,7 +20,6 @@ from imagenet_reader.io import READ_AHEAD, open_file
 from imagenet_reader.io.local import File, Pieces, file_pool
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.log import progress_bar, warn
-from imagenet_reader.rows import fixed_width
 
 BLOCK = 512
 ZERO_BLOCK = bytes(BLOCK)
@@ -233,12 +232,10 @@ def _prefix(class_tar: bytes) -> bytes:
 
 def last_of_each_name(table: pa.Table, path: str) -> pa.Table:
     """Keep only the last member of each name, as unpacking would, with a warning."""
-    names = np.sort(fixed_width(table["name"]))
-    distinct = len(names) - int((names[1:] == names[:-1]).sum())
-    if distinct == len(table):
-        return table
     last = {name: row for row, name in enumerate(table["name"].to_pylist())}
-    warn(f"{path} has {len(table) - distinct:,} duplicate member names; the last one wins, as in tar.")
+    if len(last) == len(table):
+        return table
+    warn(f"{path} has {len(table) - len(last):,} duplicate member names; the last one wins, as in tar.")
     return table.take(sorted(last.values()))
 
 
@@ -253,11 +250,13 @@ def _finish(walks: Sequence[_Walk], what: str) -> Iterator[pa.Table]:
     """
     total = sum(walk.end - walk.position for walk in walks)
     with progress_bar(f"Indexing {what}", total) as bar, ThreadPoolExecutor(THREADS) as pool:
-        advance = functools.partial(_advance, walks, pool, functools.lru_cache(1)(_open_pieces), 1)
-        if not walks or not is_url(walks[0].path):
+        remote = bool(walks) and is_url(walks[0].path)
+        pieces = functools.lru_cache(1)(lambda path: Pieces(open_file(path), READ_AHEAD if remote else STREAM_BYTES))
+        ways = [functools.partial(_advance, walks, pool, pieces, 1)]
+        if not remote:
             files = file_pool()
-            hops = [functools.partial(_advance, walks, pool, files, threads) for threads in (1, THREADS)]
-            advance = max([*hops, advance], key=functools.partial(_pace, walks))
+            ways = [*(functools.partial(_advance, walks, pool, files, threads) for threads in (1, THREADS)), *ways]
+        advance = max(ways, key=functools.partial(_pace, walks))
         while _unfinished(walks):
             before = sum(walk.position for walk in walks)
             advance(time.perf_counter() + SLICE)
@@ -279,10 +278,6 @@ def _pace(walks: Sequence[_Walk], advance: Callable[[float], None]) -> float:
     return (sum(walk.headers for walk in walks) - before) / (time.perf_counter() - began)
 
 
-def _open_pieces(path: str) -> Pieces:
-    return Pieces(open_file(path), READ_AHEAD if is_url(path) else STREAM_BYTES)
-
-
 def _advance(walks: Iterable[_Walk], pool: ThreadPoolExecutor, opened: Open, threads: int, deadline: float) -> None:
     """Advance some walks at once, each by a thread."""
     shared, until = iter(_unfinished(walks)), deadline
@@ -294,9 +289,6 @@ def _advance(walks: Iterable[_Walk], pool: ThreadPoolExecutor, opened: Open, thr
         for walk in itertools.takewhile(has_time, shared):
             walk.advance(opened(walk.path), has_time)
 
-    if threads == 1:
-        advance()
-        return
     futures = [pool.submit(advance) for _ in range(threads)]
     try:
         for future in futures:

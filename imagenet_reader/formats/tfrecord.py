@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.io.local import File, Pieces
+from imagenet_reader.text import shorten
 
 NAME, IMAGE = b"file_name", b"image"  # keys of the features to find
 WINDOW = 512  # bytes per read: the end of a record, and the beginning of the next one
@@ -108,34 +109,17 @@ def _varint(window: Pieces, at: int, end: int) -> tuple[int, int]:
 def _name_and_image(window: Pieces, start: int, end: int) -> tuple[bytes, tuple[int, int]]:
     """The name in the data of a record, and the byte range of its image; stops reading once both are known."""
     found, keys = {}, []
-    for key, *feature in _features(window, start, end):
-        keys.append(key.decode(errors="replace"))
-        if key in (NAME, IMAGE):
-            found[key] = _only_bytes(window, *feature)
-        if len(found) == 2:
-            first, last = found[NAME]
-            return window.read(first, last - first), found[IMAGE]
-    raise _UnexpectedData(f"has the features {', '.join(sorted(keys)[:20])[:200] or 'of none'}")
-
-
-def _features(window: Pieces, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the key of each feature, and the byte range of its value."""
     for entry in _nested(window, start, end):
-        key, value = b"", None
-        for number, first, last in _fields(window, *entry):
-            if number == 1:
-                key = window.read(first, min(last - first, WINDOW))
-            elif number == 2:
-                value = first, last
-        if value is not None:
-            yield key, *value
-
-
-def _only_bytes(window: Pieces, start: int, end: int) -> tuple[int, int]:
-    """The byte range of the first value in a bytes feature."""
-    for value in _nested(window, start, end):
-        return value
-    raise _UnexpectedData("has a feature without bytes")
+        fields = {number: (first, last) for number, first, last in _fields(window, *entry)}
+        first, last = fields.get(1, (0, 0))
+        keys.append(window.read(first, min(last - first, WINDOW)))
+        if keys[-1] in (NAME, IMAGE) and 2 in fields:
+            found[keys[-1]] = next(_nested(window, *fields[2]), None)
+        name, image = found.get(NAME), found.get(IMAGE)
+        if name is not None and image is not None:
+            return window.read(name[0], name[1] - name[0]), image
+    names = sorted(key.decode(errors="replace") for key in keys)
+    raise _UnexpectedData(f"has the features {shorten(names) or 'of none'}")
 
 
 def _nested(window: Pieces, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -6,8 +6,6 @@ These private names of ``datasets`` are used: a new release may require changes 
 ``_prepare_split_single``              2.19 to 5.x: writes the rows of a split
 ``_download_and_prepare``              2.19 to 5.x: writes all splits into a temporary folder
 ``_output_dir``                        2.19 to 5.x: that folder, whose name ends in ``.incomplete``
-``_get_examples_iterable_for_split``   2.19 to 5.x: the rows of a streaming dataset
-``ExamplesIterable``                   2.19 to 5.x; ``_state_dict`` in it from 2.20 on
 ``is_small_dataset``                   2.19 to 5.x: whether to keep a dataset in memory
 =====================================  ===================================================================
 """
@@ -21,12 +19,10 @@ from typing import Any
 
 import datasets
 from datasets.exceptions import DatasetGenerationError
-from datasets.iterable_dataset import ExamplesIterable
 from datasets.utils.info_utils import is_small_dataset
 
 from imagenet_reader.files import naming, note_use
 from imagenet_reader.hf.options import check_num_proc
-from imagenet_reader.log import without_bars_in_files
 from imagenet_reader.plan import Plan
 from imagenet_reader.rows import REAL_LABELS, Columns
 
@@ -40,16 +36,10 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
     """A builder that streams examples, but prepares tables, which takes half as long; it leaves no files behind.
 
     Subclasses define ``_generate_tables``, as for ``datasets.ArrowBasedBuilder``, and ``_generate_examples`` with the
-    same arguments. The examples are for streaming, which resumes immediately after ``load_state_dict`` if ``resumable``
-    is true: each record of ``shards`` must then yield one example.
+    same arguments, for streaming.
     """
 
     threads: int | None = None  # that read ahead; ``None`` for the usual number
-
-    @property
-    def resumable(self) -> bool:
-        """Whether streaming can resume by counting rows."""
-        return True
 
     @property
     def unfinished_dir(self) -> str | None:
@@ -64,10 +54,8 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
 
     def write_record(self, config: str, options: dict[str, Any], archives: list[str]) -> None:
         """Write a JSON file that says what the dataset is to its folder, which is named by a digest."""
-        recorded = dict(options)
-        for name, value in options.items():
-            if isinstance(value, (list, tuple)) and len(value) > LONGEST:
-                recorded[name] = f"{len(value):,} lines"
+        long = {name for name, of in options.items() if isinstance(of, (list, tuple)) and len(of) > LONGEST}
+        recorded = options | {name: f"{len(options[name]):,} lines" for name in long}
         path = os.path.join(self._output_dir, RECORD)
         record = {"config": config, "options": recorded, "archives": archives}
         with naming(path, "writing the dataset"), open(path, "w", encoding="utf-8") as file:
@@ -83,8 +71,7 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
             os.unlink(left.path)  # a leftover of a killed preparation, which must not become part of this one
         self._system_error: OSError | None = None
         try:
-            with without_bars_in_files():
-                super()._download_and_prepare(*args, **kwargs)
+            super()._download_and_prepare(*args, **kwargs)
         except OSError:
             if self._system_error is None:
                 raise
@@ -113,45 +100,12 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
                 self._system_error = error
             raise
 
-    def _get_examples_iterable_for_split(self, split_generator: Any) -> ExamplesIterable:
-        if not self.resumable:
-            return super()._get_examples_iterable_for_split(split_generator)
-        return _ResumingExamples(self._generate_examples, split_generator.gen_kwargs)
-
-
-class _ResumingExamples(ExamplesIterable):  # type: ignore[misc]  # datasets is not typed
-    """Examples that resume from a ``state_dict()`` immediately; ``datasets`` would reread the shard up to there."""
-
-    def __iter__(self) -> Iterator[Any]:
-        state = getattr(self, "_state_dict", None)  # absent in datasets 2.19
-        if not state:
-            yield from super().__iter__()
-            return
-        for shard in self.kwargs["shards"][state["shard_idx"] :]:
-            rest = {**self.kwargs, "shards": [shard[state["shard_example_idx"] :]]}
-            for example in self.generate_examples_fn(**rest):
-                state["shard_example_idx"] += 1
-                yield example
-            state["shard_idx"] += 1
-            state["shard_example_idx"] = 0
-
-    def shard_data_sources(self, *args: Any, **kwargs: Any) -> Any:
-        return self._resuming(super().shard_data_sources(*args, **kwargs))
-
-    def shuffle_data_sources(self, *args: Any, **kwargs: Any) -> Any:
-        return self._resuming(super().shuffle_data_sources(*args, **kwargs))
-
-    def _resuming(self, examples: Any) -> Any:
-        plain = type(examples) is ExamplesIterable
-        return type(self)(examples.generate_examples_fn, examples.kwargs) if plain else examples
-
 
 def read_record(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
     """The record in a folder, with the arguments of ``write_record``; ``None`` if the folder has none."""
     try:
         with open(os.path.join(folder, RECORD), encoding="utf-8") as file:
-            record: dict[str, Any] = json.load(file)
-            return record
+            return dict(json.load(file))
     except (FileNotFoundError, ValueError):  # absent or incomplete
         return None
 

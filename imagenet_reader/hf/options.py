@@ -10,8 +10,6 @@ from typing import Any
 
 import datasets
 
-from imagenet_reader.lists import CLASS_SETS
-
 OTHER_NAMES = {"1": "1pct", "10": "10pct", "imagenet": "full", "imagenet1k": "full"}
 ALLOWED = {"label_names": ("wnid", "words"), "on_missing": ("error", "skip"), "image_bytes": ("benchmark", "archive")}
 BUILT_ON_DEMAND = {"test": "splits=['train', 'validation', 'test']", "unlabeled": "unlabeled=True"}
@@ -42,15 +40,8 @@ def check_config_name(name: str | None, known: Iterable[str]) -> None:
 
 def _meant(name: str, known: Iterable[str]) -> str:
     """What somebody may have meant by the name of a config, as a sentence after a space; empty if that is unclear."""
-    if "/" in name:
-        return (
-            " A folder is passed as data_dir=...; for a dataset on the Hub, pass what datasets.load_dataset returns to "
-            "imagenet_subsets.select."
-        )
     folded = re.sub(r"[^a-z0-9]", "", name.lower())
     folded = OTHER_NAMES.get(folded, folded)
-    if folded in CLASS_SETS:
-        return f" To choose these classes from one of them, pass classes={folded!r}."
     near = [config for config in known if folded.endswith(config)] or difflib.get_close_matches(folded, known, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 

@@ -115,11 +115,7 @@ def _published(names: list[str]) -> Numbers | None:
 
 
 class _Part:
-    """A dataset, and the official file names of its rows, ``string [n]``, which are read without its images.
-
-    Raises:
-        ValueError: it has no image column, or its images have no names.
-    """
+    """A dataset, and the official file names of its rows, ``string [n]``, which are read without its images."""
 
     def __init__(self, dataset: datasets.Dataset):
         self.dataset, self.own = dataset, _OwnLabels(dataset.features)
@@ -131,22 +127,21 @@ class _Part:
 
     def _table_names(self) -> pa.Array:
         """The official names of the rows of the table, from the first source that has some."""
-        table, found = self.dataset.data.table, {}
+        table, sources = self.dataset.data.table, {}
         for column, field in ((self.image_column, "path"), ("file_name", ""), (KEY, ""), (JSON, FILENAME)):
             values = table[column] if column in table.column_names else None
-            if values is not None and field:
-                has_field = pa.types.is_struct(values.type) and values.type.get_field_index(field) >= 0
-                values = pc.struct_field(values, field) if has_field else None
-            if values is None:
-                continue
+            if values is not None and not field:
+                sources[column] = values
+            elif values is not None and pa.types.is_struct(values.type) and values.type.get_field_index(field) >= 0:
+                sources[f"{field}s of {column}"] = pc.struct_field(values, field)
+        for values in sources.values():
             if any(is_text(values.type) for is_text in TEXT):
                 names = official_names(values.cast(pa.string()).combine_chunks())
                 if names.null_count < len(names):
                     return names
-            found[f"{field}s of {column}" if field else column] = values[:3].to_pylist()
         raise ValueError(
-            f"{_nameless(found)} in the columns {', '.join(self.dataset.features):.500}. Re-encoded images without "
-            "their names cannot be identified."
+            f"{_nameless({source: values[:3].to_pylist() for source, values in sources.items()})} in the columns "
+            f"{', '.join(self.dataset.features):.500}. Re-encoded images without their names cannot be identified."
         )
 
     def check_labels(self, rows: Numbers, names: pa.Array, labels: Numbers) -> None:
@@ -204,10 +199,8 @@ def _train_names(names: pa.Array) -> pa.Array:
 def _first_rows(held: pa.Array, names: pa.Array) -> Numbers:
     """The first row with each of these file names, ``int64 [n]``; -1 for names without a row."""
     rows = pc.indices_nonzero(pc.is_in(held, value_set=names))  # a small table of wanted names is faster
-    found: Numbers = pc.fill_null(
-        rows.take(pc.index_in(names, value_set=held.take(rows))).cast(pa.int64()), -1
-    ).to_numpy()
-    return found
+    first = rows.take(pc.index_in(names, value_set=held.take(rows)))
+    return np.asarray(pc.fill_null(first.cast(pa.int64()), -1))
 
 
 def _join(

@@ -54,8 +54,9 @@ class _PassingError(RemoteError):
 
 
 def set_storage_options(url: str, options: dict[str, Any]) -> None:
-    """Use ``options`` for all URLs of the server or bucket of ``url``, in this process and in those forked from it."""
-    _options[_server(url)] = dict(options)
+    """Use ``options``, if any, for all URLs of the server or bucket of ``url``, in this process and its forks."""
+    if options:
+        _options[_server(url)] = dict(options)
 
 
 def _server(url: str) -> str:
@@ -124,7 +125,7 @@ def _explained(error: BaseException, url: str) -> OSError:
     return kind(f"reading {redact(url)} failed: {type(error).__name__}: {text}")
 
 
-def _status(error: BaseException) -> int:
+def _status(error: BaseException | None) -> int:
     """The HTTP status of an error; 0 if it has none."""
     status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
     return status if isinstance(status, int) else 0
@@ -269,35 +270,18 @@ def _fetch(pieces: list[_Piece]) -> list[bytes]:
         rest = [k for k in range(len(pieces)) if k not in found]
         failures = []
         for k, result in zip(rest, _request([pieces[k] for k in rest], stop)):
-            if isinstance(result, bytes) and len(result) == pieces[k].end - pieces[k].start:
+            size = pieces[k].end - pieces[k].start
+            if isinstance(result, bytes) and len(result) == size:
                 found[k] = result
-            else:
-                failures.append(_failure(result, pieces[k]))
+                continue
+            if isinstance(result, bytes):
+                result = EOFError(f"the answer has {len(result):,} bytes, expected {size:,}: was the file replaced?")
+            failures.append(_explained(result, pieces[k].file.path))
         if failures:  # one that cannot pass comes first
             raise min(failures, key=lambda failure: isinstance(failure, _PassingError))
 
-    try:
-        _with_retries(url, attempt, stop)
-    except OSError as error:
-        if isinstance(error, PermissionError) or stop.is_set():
-            raise
-        for file in dict.fromkeys(piece.file for piece in pieces):
-            if (now := file.stamp()) != file.known:
-                raise RemoteError(
-                    f"{redact(file.path)} has been replaced since it was opened: it had {file.known.size:,} bytes and "
-                    f"version {file.known.version!r}, and now has {now.size:,} and {now.version!r}. Load again"
-                ) from error
-        raise
+    _with_retries(url, attempt, stop)
     return [found[k] for k in range(len(pieces))]
-
-
-def _failure(result: bytes | BaseException, piece: _Piece) -> OSError:
-    """What is wrong with an answer."""
-    if isinstance(result, bytes):
-        found = f"the answer has {len(result):,} bytes, expected {piece.end - piece.start:,}"
-        short = len(result) < piece.end - piece.start
-        result = EOFError(found) if short else ValueError(f"{found}: the server ignores ranges")
-    return _explained(result, piece.file.path)
 
 
 def _request(pieces: list[_Piece], stop: threading.Event) -> list[bytes | BaseException]:
@@ -329,22 +313,22 @@ def _request(pieces: list[_Piece], stop: threading.Event) -> list[bytes | BaseEx
 
 def _expect_ranges(file: RemoteFile) -> None:
     """Raise ``OSError`` if an HTTP server ignores ranges: it would send all of a file again and again."""
-    server = _server(file.path)
 
-    def ask() -> None:
-        system, path = _file_system(file.path)
+    def answers(system: _System, path: str) -> bool:
         with system.open(path, cache_type="none", size=file.known.size) as opened:
             opened.seek(1)
             try:
-                opened.read(1)
+                return bool(opened.read(1))
             except ValueError:  # fsspec has read nothing of the answer
-                raise RemoteError(
-                    f"{redact(file.path)}: the server ignores ranges: it sends all of a file instead of the bytes that "
-                    "are asked for. Use a server that answers requests for ranges, or download the file"
-                ) from None
+                return False
 
+    server = _server(file.path)
     if is_http(file.path) and server not in _answer_ranges:
-        _with_retries(file.path, ask, file.stop)
+        if not _ask(file.path, answers):
+            raise RemoteError(
+                f"{redact(file.path)}: the server ignores ranges: it sends all of a file instead of the bytes that "
+                "are asked for. Use a server that answers requests for ranges, or download the file"
+            )
         _answer_ranges.add(server)
 
 

@@ -8,26 +8,11 @@ from typing import ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_reader.facts import (
-    CLASS_TAR,
-    FIRST_MEMBERS,
-    OFFICIAL_SIZES,
-    TEST_NAME,
-    TRAIN_NAME,
-    VALIDATION_NAME,
-    WNID,
-    ArchiveError,
-)
+from imagenet_reader import facts
+from imagenet_reader.facts import CLASS_TAR, OFFICIAL_SIZES, WNID, ArchiveError
 from imagenet_reader.files import naming
-from imagenet_reader.formats.tar import (
-    BLOCK,
-    MEMBERS,
-    ZERO_BLOCK,
-    first_member,
-    last_of_each_name,
-    walk_archive,
-    walk_class_tars,
-)
+from imagenet_reader.formats import tar
+from imagenet_reader.formats.tar import BLOCK, MEMBERS
 from imagenet_reader.io import Listing, exists, open_file, stamp_of, stamps_of
 from imagenet_reader.io.paths import is_url, join
 from imagenet_reader.layouts.base import ALL, ImageSet, Layout, join_tables
@@ -44,9 +29,9 @@ NOT_TAR = {  # by the first bytes
 }
 TAR_DESCRIPTIONS = {  # by the name of the first member
     CLASS_TAR: "the training archive, a tar of 1,000 class tars",
-    VALIDATION_NAME: "the validation archive, a flat tar of 50,000 images",
-    TEST_NAME: "the test archive, a flat tar of 100,000 images",
-    TRAIN_NAME: "a class tar, or the training images in one flat tar",
+    facts.VALIDATION_NAME: "the validation archive, a flat tar of 50,000 images",
+    facts.TEST_NAME: "the test archive, a flat tar of 100,000 images",
+    facts.TRAIN_NAME: "a class tar, or the training images in one flat tar",
 }
 METHODS, ENCRYPTED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), 1  # flag: a password is needed
 DAMAGED_ZIP = zipfile.BadZipFile, NotImplementedError, struct.error, UnicodeError, EOFError
@@ -70,14 +55,14 @@ class OfficialTar(Layout):
         return next((cls.at(path) for name in images.archives if exists(path := join(data_dir, name))), None)
 
     def list_members(self) -> pa.Table:
-        return walk_archive(self.path)
+        return tar.walk_archive(self.path)
 
     def check(self) -> None:
         """Check by its head that the archive can be the one that its name says."""
         if not exists(self.path):
             raise FileNotFoundError(f"{self.path} does not exist, or is not a file.")
         name = first_name(self.path)
-        expected = FIRST_MEMBERS.get(os.path.basename(self.path))
+        expected = facts.FIRST_MEMBERS.get(os.path.basename(self.path))
         if expected is not None and not expected.fullmatch(name):
             kinds = (what for pattern, what in TAR_DESCRIPTIONS.items() if pattern.fullmatch(name))
             raise ArchiveError(
@@ -87,21 +72,14 @@ class OfficialTar(Layout):
             )
 
     def explain(self, missing: Images) -> str:
-        """Compare the size with the official one."""
-        return f"{self._sizes()}{super().explain(missing)}"
-
-    def explain_incomplete(self, missing: Images) -> str:
-        """Say that this is a stand-in, unless its size is the official one."""
-        if stamp_of(self.path).size == OFFICIAL_SIZES.get(os.path.basename(self.path)):
-            return super().explain_incomplete(missing)
-        advice = "Stand-ins have only the images of the published lists; this needs the complete official archive."
-        return f"{self._sizes()}It is a stand-in, or incomplete. {advice}"
-
-    def _sizes(self) -> str:
-        official = OFFICIAL_SIZES.get(os.path.basename(self.path))
-        if official is None:
-            return ""
-        return f"It has {stamp_of(self.path).size:,} bytes, the official archive {official:,}. "
+        """Say that this is a stand-in or an unfinished download, unless its size is the official one."""
+        size, official = stamp_of(self.path).size, OFFICIAL_SIZES.get(os.path.basename(self.path))
+        if official in (size, None):
+            return super().explain(missing)
+        return (
+            f"It has {size:,} bytes, the official archive {official:,}: the download is not finished, or it is a "
+            "stand-in, which has only images of the published lists. This needs the complete official archive."
+        )
 
 
 def first_name(path: str) -> bytes:
@@ -111,9 +89,9 @@ def first_name(path: str) -> bytes:
         for magic, what in NOT_TAR.items():
             if start.lstrip().startswith(magic):
                 raise ArchiveError(f"{path} is {what}; expected the tar as image-net.org has it.")
-        if len(start) < BLOCK or start == ZERO_BLOCK:
+        if len(start) < BLOCK or start == tar.ZERO_BLOCK:
             raise ArchiveError(f"{path} is no tar archive: it has {size:,} bytes and no member. Download it again.")
-        return first_member(file)
+        return tar.first_member(file)
 
 
 def read_index(path: str | os.PathLike[str]) -> pa.Table:
@@ -157,7 +135,7 @@ class ClassTars(Layout):
 
     def list_members(self) -> pa.Table:
         sizes = [stamp.size for stamp in stamps_of(self.files)]
-        return join_tables(walk_class_tars(self.files, sizes), self.files)
+        return join_tables(tar.walk_class_tars(self.files, sizes), self.files)
 
     def check(self) -> None:
         """Raise ``ArchiveError`` if some of the tars were unpacked and removed."""
@@ -204,17 +182,17 @@ class KaggleZip(KaggleArchive):
         try:
             with zipfile.ZipFile(self.path) as archive:
                 images = [info for info in archive.infolist() if info.filename.endswith(".JPEG")]
+            if any(image.header_offset < 0 for image in images):
+                raise zipfile.BadZipFile("a member is before its start")
         except DAMAGED_ZIP as error:
             raise ArchiveError(f"{self.path} is cut off or damaged ({error}). Download it again.") from error
-        if any(image.header_offset < 0 for image in images):
-            raise ArchiveError(f"{self.path} is cut off or damaged (a member is before its start). Download it again.")
         if any(image.compress_type not in METHODS or image.flag_bits & ENCRYPTED for image in images):
             raise ArchiveError(f"{self.path} has images that are encrypted, or compressed with an unsupported method.")
         names = [image.filename.rpartition("/")[2].encode() for image in images]
         numbers = [(image.header_offset, image.file_size, image.compress_size) for image in images]
         columns = zip(*numbers) if numbers else ((), (), ())
         table = pa.table([pa.array(names, pa.binary()), *(pa.array(column, pa.int64()) for column in columns)], PACKED)
-        return last_of_each_name(table, self.path)
+        return tar.last_of_each_name(table, self.path)
 
 
 class KaggleTar(KaggleArchive):
@@ -224,5 +202,5 @@ class KaggleTar(KaggleArchive):
     pattern: ClassVar = r"imagenet_object_localization.*\.tar"
 
     def list_members(self) -> pa.Table:
-        table = walk_archive(self.path)
+        table = tar.walk_archive(self.path)
         return table.filter(pc.ends_with(table["name"], ".JPEG"))

@@ -16,25 +16,18 @@ from imagenet_reader.index.kept import archive_identity, kept_index, load_index
 from imagenet_reader.io import Listing, stamps_of
 from imagenet_reader.io.local import Stamp
 from imagenet_reader.io.paths import is_url
-from imagenet_reader.lists import TRAIN_IMAGES_PER_CLASS, Images
+from imagenet_reader.lists import Images
 from imagenet_reader.reading.batches import Reader
 
 
 class ImageSet(NamedTuple):
-    """One of the three sets of images, and where people have it.
-
-    Attributes:
-        words: what to call the images in a message.
-        archives: names of the official archive.
-        folders: names of folders, below ``data_dir``, that may hold the images.
-        stem: a regular expression of how the names of its images begin.
-    """
+    """One of the three sets of images, and where people have it."""
 
     name: str
-    words: str
-    archives: tuple[str, ...]
-    folders: tuple[str, ...]
-    stem: str
+    words: str  # what to call the images in a message
+    archives: tuple[str, ...]  # names of the official archive
+    folders: tuple[str, ...]  # below ``data_dir``, that may hold the images
+    stem: str  # a regular expression of how the names of its images begin
 
     @property
     def image(self) -> str:
@@ -55,26 +48,15 @@ IMAGE_SETS = {images.name: images for images in _SETS}
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """The images that are wanted of a layout.
-
-    Attributes:
-        all: whether all images are.
-        images: file name -> label of single images.
-        wnids: classes whose training images are all wanted.
-    """
+    """The images that are wanted of a layout."""
 
     all: bool = False
-    images: dict[str, int] = dataclasses.field(default_factory=dict)
-    wnids: Collection[str] = ()
+    images: dict[str, int] = dataclasses.field(default_factory=dict)  # file name -> label of single images
+    wnids: Collection[str] = ()  # classes whose training images are all wanted
 
     def covers(self, name: str) -> bool:
         """Whether the image with an official file name is wanted."""
         return self.all or name in self.images or name[WNID] in self.wnids
-
-    @property
-    def most(self) -> int:
-        """The most images that these can be, unless all are wanted."""
-        return len(self.images) + TRAIN_IMAGES_PER_CLASS[1] * len(self.wnids)
 
 
 ALL = Request(all=True)
@@ -96,22 +78,14 @@ class Index(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Layout(ABC):
-    """Images in one layout, at ``path``: a file, a folder, or a pattern of files. Equal layouts hold the same images.
-
-    Attributes:
-        files: the files that hold the images, in a fixed order.
-        name: what to call the layout.
-        remote: whether it can be at a URL, too.
-        indexable: whether it has an index of all images, with which it is read by ranges at a URL, too.
-        in_place: whether images are read where they are, and not extracted first.
-    """
+    """Images in one layout, at ``path``: a file, a folder or a pattern of files. Equal layouts hold the same images."""
 
     path: str
-    files: tuple[str, ...] = dataclasses.field(compare=False)
-    name: ClassVar[str] = ""
-    remote: ClassVar[bool] = False
-    indexable: ClassVar[bool] = False
-    in_place: ClassVar[bool] = True
+    files: tuple[str, ...] = dataclasses.field(compare=False)  # that hold the images, in a fixed order
+    name: ClassVar[str] = ""  # what to call the layout
+    remote: ClassVar[bool] = False  # whether it can be at a URL, too
+    indexable: ClassVar[bool] = False  # whether it has an index of all images, for reading by ranges at a URL, too
+    in_place: ClassVar[bool] = True  # whether images are read where they are, and not extracted first
 
     @property
     def format(self) -> str:
@@ -139,12 +113,8 @@ class Layout(ABC):
         """Fail early: raise any error of listing the images that is cheap to detect."""
 
     def explain(self, missing: Images) -> str:
-        """Why images may be missing, and what to do."""
+        """Why images, of which ``missing`` has examples, may be missing, and what to do."""
         return "Download it again."
-
-    def explain_incomplete(self, missing: Images) -> str:
-        """Why training images, of which ``missing`` has examples, may be missing, and what to do."""
-        return self.explain(missing)
 
     def snapshot(self) -> Snapshot:
         """The current state of the files."""
@@ -158,13 +128,7 @@ class Layout(ABC):
         return self.index(self.snapshot(), request).table
 
     def index(self, snapshot: Snapshot, request: Request) -> Index:
-        """The index of the images of a snapshot, made now or taken from the cache.
-
-        Raises:
-            ArchiveError: a file is not what it should be, has changed since, or is at a URL and has no index.
-        """
-        if stamps_of(self.files) != snapshot.stamps:
-            raise changed_since(self.path)
+        """The index of a snapshot, from the cache or made now; ``ArchiveError`` as of ``list_members``."""
         table = kept_index(self.path, snapshot.identity, self._find_members)
         return Index(table, Reader(self.format, self.files, snapshot.stamps))
 
@@ -175,7 +139,8 @@ class Layout(ABC):
 
     def bytes_to_index(self) -> int:
         """How many bytes ``make_index`` would read: those of remote files without an index, else 0."""
-        if not is_url(self.path) or load_index(self.path, self.snapshot().identity) or self._beside():
+        kept = not is_url(self.path) or load_index(self.path, self.snapshot().identity)
+        if kept or read_beside(self.index_url, self.files):
             return 0
         return sum(stamp.size for stamp in stamps_of(self.files))
 
@@ -187,7 +152,7 @@ class Layout(ABC):
 
     def _find_members(self) -> pa.Table:
         """All images; of remote files, from the index beside them."""
-        found = self._beside() if is_url(self.path) else self.list_members()
+        found = read_beside(self.index_url, self.files) if is_url(self.path) else self.list_members()
         if found is None:
             place = os.path.dirname(self.path) if "*" in self.path else self.path
             raise ArchiveError(
@@ -198,21 +163,9 @@ class Layout(ABC):
             )
         return found
 
-    def _beside(self) -> pa.Table | None:
-        return read_beside(self.index_url, self.files)
-
-
-def changed_since(path: str) -> ArchiveError:
-    """The error that files changed after the builder of a dataset was made."""
-    return ArchiveError(f"{path} was changed after this builder was made. Make a new one, or load again.")
-
 
 def join_tables(tables: Sequence[pa.Table], files: Sequence[str]) -> pa.Table:
-    """The members of several files as one table, with the column ``file``.
-
-    Raises:
-        ArchiveError: two files hold the same image.
-    """
+    """The members of several files as one table, with the column ``file``; an error if two hold the same image."""
     numbers = [pa.array([number] * len(table), pa.int64()) for number, table in enumerate(tables)]
     numbered = [table.append_column("file", number) for table, number in zip(tables, numbers)]
     table = pa.concat_tables(numbered).combine_chunks()

@@ -15,7 +15,7 @@ import tarfile
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import filelock
 import pyarrow as pa
@@ -28,8 +28,9 @@ from imagenet_reader.formats.tar import walk_archive
 from imagenet_reader.index.kept import archive_identity, index_folder, index_path, kept_index, real_path
 from imagenet_reader.io import open_python_file, stamps_of
 from imagenet_reader.layouts.archives import KaggleArchive
-from imagenet_reader.layouts.base import ALL, Index, Layout, Request, Snapshot, changed_since
+from imagenet_reader.layouts.base import ALL, Index, Layout, Request, Snapshot
 from imagenet_reader.layouts.shards import Sharded
+from imagenet_reader.lists import TRAIN_IMAGES_PER_CLASS
 from imagenet_reader.log import logger, progress_bar, warn
 from imagenet_reader.reading.batches import Reader
 from imagenet_reader.text import format_bytes
@@ -45,18 +46,11 @@ Member = tuple[str, bytes]  # official file name, image
 
 
 class Stream(NamedTuple):
-    """Images that are read one after the other.
+    """Images that are read one after the other; sizes are in bytes."""
 
-    Attributes:
-        size: bytes that will be read.
-        needed: bytes of the images, at most.
-        members: ``members(advance)`` yields the images, in any order, and calls ``advance`` with the bytes it has read.
-            Damaged files raise ``ArchiveError``.
-    """
-
-    size: int
-    needed: int
-    members: Callable[[Advance], Iterator[Member]]
+    size: int  # of what will be read
+    needed: int  # of the images, at most
+    members: Callable[[Advance], Iterator[Member]]  # yields them in any order; damaged files raise ArchiveError
 
 
 class Extracted(Layout):
@@ -82,8 +76,6 @@ class Extracted(Layout):
 
     def index(self, snapshot: Snapshot, request: Request) -> Index:
         """The extracted images, once those that are wanted and were not asked for before have been extracted."""
-        if self.snapshot() != snapshot:
-            raise changed_since(self.path)
         tars = self._tars(snapshot.identity)
         if _missing(request, tars):
             with self._locked():
@@ -101,23 +93,17 @@ class Extracted(Layout):
     def _stem(self) -> str:
         return index_path(self.path).removesuffix(".index")
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> contextlib.AbstractContextManager[Any]:
         """Context in which no other process extracts images of these files."""
-        lock = filelock.FileLock(f"{self._stem()}.tar.lock")
         try:
             os.makedirs(index_folder(), exist_ok=True)
-            lock.acquire()
+            return filelock.FileLock(f"{self._stem()}.tar.lock").acquire()
         except OSError as error:
             message = (
                 f"{error.strerror}: {self.path} {self.obstacle}, so its images are kept in a folder below HF_HOME, "
                 f"which cannot be written. Set HF_HOME to one that can. {self.way_out}"
             )
             raise OSError(error.errno, message, index_folder()) from error
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _tars(self, identity: str) -> list[str]:
         return sorted(glob.glob(f"{glob.escape(self._stem())}-{identity[:16]}-*.tar"))
@@ -211,15 +197,13 @@ class _TarGz(Extracted):
 
     def stream(self, request: Request) -> Stream:
         size = sum(stamp.size for stamp in stamps_of(self.files))
-        needed = size if request.all else min(size, IMAGE_BYTES * request.most)
-        return Stream(size, needed, functools.partial(self._members, request))
-
-    def _members(self, request: Request, advance: Advance) -> Iterator[Member]:
-        for file in self.files:
-            yield from _read_tar_gz(file, request, advance)
+        most = len(request.images) + TRAIN_IMAGES_PER_CLASS[1] * len(request.wnids)
+        needed = size if request.all else min(size, IMAGE_BYTES * most)
+        read = functools.partial(_read_tar_gz, request)
+        return Stream(size, needed, lambda advance: (image for file in self.files for image in read(file, advance)))
 
 
-def _read_tar_gz(path: str, request: Request, advance: Advance) -> Iterator[Member]:
+def _read_tar_gz(request: Request, path: str, advance: Advance) -> Iterator[Member]:
     """The images in a .tar.gz that are requested."""
     before = 0
     try:

@@ -5,7 +5,7 @@ import os
 from imagenet_reader.io import Listing
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.layouts.archives import ClassTars, KaggleTar, KaggleZip, OfficialTar
-from imagenet_reader.layouts.base import IMAGE_SETS, ImageSet, Layout
+from imagenet_reader.layouts.base import IMAGE_SETS, Layout
 from imagenet_reader.layouts.extracted import HubParquet, HubTarGz, KaggleTarGz
 from imagenet_reader.layouts.folders import FEW, Folder, holdings_of
 from imagenet_reader.layouts.hints import describe_missing
@@ -41,13 +41,9 @@ def find_layout(set_name: str, data_dir: str, listing: Listing) -> Layout | None
     images, left_over = IMAGE_SETS[set_name], None
     for kind in LAYOUTS:
         layout = kind.find(images, data_dir, listing) if kind.remote or not is_url(data_dir) else None
-        if layout is not None and _is_left_over(images, layout, listing):
-            left_over = left_over or layout
-        elif layout is not None:
+        if layout is None:
+            continue
+        if not os.path.isdir(layout.path) or holdings_of(images, layout.path, listing).images_or_classes >= FEW:
             return layout
+        left_over = left_over or layout  # so few images may be left over, if the set exists elsewhere
     return left_over
-
-
-def _is_left_over(images: ImageSet, layout: Layout, listing: Listing) -> bool:
-    """Whether a folder holds so few images that they may be left over, if the set exists elsewhere."""
-    return os.path.isdir(layout.path) and holdings_of(images, layout.path, listing).images_or_classes < FEW

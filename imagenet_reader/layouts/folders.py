@@ -26,7 +26,7 @@ from imagenet_reader.index.kept import DOUBTED, SOUND, load_index, locked_index,
 from imagenet_reader.io import Listing
 from imagenet_reader.io.local import stamp_of_status
 from imagenet_reader.io.paths import is_url, join
-from imagenet_reader.layouts.base import ALL, IMAGE_SETS, ImageSet, Index, Layout, Request, Snapshot, changed_since
+from imagenet_reader.layouts.base import ALL, IMAGE_SETS, ImageSet, Index, Layout, Request, Snapshot
 from imagenet_reader.lists import Images, label_of_wnid, read_split_list, read_wnids
 from imagenet_reader.reading.batches import Reader
 from imagenet_reader.text import shorten
@@ -46,21 +46,13 @@ FILES = pa.schema({"name": pa.binary(), **dict.fromkeys(("changed", "size", "fil
 
 
 class Holdings(NamedTuple):
-    """What a folder holds of a set of images, each list sorted.
-
-    Attributes:
-        path: the folder.
-        class_tars: wnids of class tars.
-        class_folders: wnids of class folders; none if they hold another set.
-        flat: names of images that lie side by side.
-        sample: names of images in some of the class folders.
-    """
+    """What a folder holds of a set of images, each list sorted."""
 
     path: str
-    class_tars: list[str]
-    class_folders: list[str]
-    flat: list[str]
-    sample: list[str]
+    class_tars: list[str]  # their wnids
+    class_folders: list[str]  # their wnids; none if they hold another set
+    flat: list[str]  # names of images that lie side by side
+    sample: list[str]  # names of images in some of the class folders
 
     @property
     def classes(self) -> int:
@@ -123,17 +115,11 @@ def fullest(images: ImageSet, data_dir: str, listing: Listing) -> Holdings | Non
 
 @dataclasses.dataclass(frozen=True)
 class Folder(Layout):
-    """A folder of extracted images; ``files`` are the folders that the images are in.
+    """A folder of extracted images; ``files`` are the folders that the images are in."""
 
-    Args:
-        by_class: whether the images are in class folders; else side by side.
-        by_label: whether the class folder follows from the label, as for validation; else from the file name.
-        hub_names: whether the names end in the class.
-    """
-
-    by_class: bool = False
-    by_label: bool = False
-    hub_names: bool = False
+    by_class: bool = False  # whether the images are in class folders; else side by side
+    by_label: bool = False  # whether the class folder follows from the label, as for validation; else from the name
+    hub_names: bool = False  # whether the names end in the class
     name: ClassVar = "extracted images"
 
     @classmethod
@@ -178,8 +164,6 @@ class Folder(Layout):
 
     def index(self, snapshot: Snapshot, request: Request) -> Index:
         """The index of the images that are requested; those that it lacks, or doubts, are looked up."""
-        if self.snapshot() != snapshot:
-            raise changed_since(self.path)
         identity = self._identity()
         wanted = dict(self._list(request)) | request.images
         with locked_index(self.path):
@@ -244,7 +228,7 @@ class Folder(Layout):
         absent = sorted(os.path.basename(folder) for folder in folders if not os.path.isdir(folder))
         if absent:
             return f"{len(absent):,} class folders are missing: {shorten(absent)}. Unpack these classes again."
-        return _explain_unusable(paths) or _explain_deeper(paths) or "Unpack the archive again."
+        return _explain_unusable(paths) or "Unpack the archive again."
 
 
 def _are_hub_names(names: list[str]) -> bool:
@@ -261,12 +245,3 @@ def _explain_unusable(paths: list[str]) -> str:
         f"{len(found):,} of them are empty files, broken links or no files, such as {found[0]}{target}: unpack them "
         "again; a disk that was full leaves empty files."
     )
-
-
-def _explain_deeper(paths: list[str]) -> str:
-    names, listing = set(map(os.path.basename, paths)), Listing()
-    for folder in dict.fromkeys(map(os.path.dirname, paths)):
-        for deeper in (os.path.join(folder, name) for name in listing.matching(folder, r"[^.@\n].*")):
-            if names.intersection(listing.names(deeper)):
-                return f"There is a folder {deeper}: move what is in such folders one level up."
-    return ""

@@ -1,11 +1,9 @@
 """Messages for a ``data_dir`` without images in a supported layout: where they are, and what to do."""
 
 import contextlib
-import difflib
 import heapq
 import itertools
 import os
-import re
 from collections.abc import Callable
 
 from imagenet_reader.facts import FIRST_MEMBERS, OFFICIAL_SIZES, SUPPORTED_LAYOUTS, ArchiveError, download_advice
@@ -15,7 +13,6 @@ from imagenet_reader.layouts.archives import first_name
 from imagenet_reader.layouts.base import IMAGE_SETS, ImageSet, Layout
 from imagenet_reader.text import shorten
 
-ON_HUB = re.compile(r"\b((?:ILSVRC|timm)/imagenet-1k[\w-]*)$")  # repositories of ImageNet
 FILES = ".tar", ".gz", ".zip", ".parquet"
 NAMES_SHOWN = 8
 MAX_FOLDERS = 200  # below data_dir, that are searched
@@ -30,8 +27,11 @@ def describe_missing(find: Find, set_name: str, needed: list[str], data_dir: str
     images = IMAGE_SETS[set_name]
     if is_url(data_dir):
         return _describe_missing_remotely(images, data_dir, listing)
+    if os.path.isfile(data_dir):
+        return f"data_dir={data_dir!r} is a file: pass the folder that it is in."
     if not os.path.isdir(data_dir):
-        return _describe_no_folder(data_dir, listing)
+        advice = "Pass the folder of the images, or a URL, such as hf://datasets/ILSVRC/imagenet-1k."
+        return f"data_dir={data_dir!r}: there is no such folder. {advice}"
     names = listing.names(data_dir)
     shown = shorten(heapq.nsmallest(NAMES_SHOWN, names)) + (" ..." if len(names) > NAMES_SHOWN else "")
     found = f"{data_dir} has no {images.words} in a supported layout (it holds: {shown or 'nothing'})."
@@ -57,22 +57,6 @@ def _describe_missing_remotely(images: ImageSet, url: str, listing: Listing) -> 
         "Datasets (TFRecords); download other layouts first. To build only the splits that do not need it, pass "
         "splits=[...]."
     )
-
-
-def _describe_no_folder(data_dir: str, listing: Listing) -> str:
-    if os.path.isfile(data_dir):
-        return f"data_dir={data_dir!r} is a file: pass the folder that it is in."
-    on_hub = ON_HUB.search(data_dir)
-    if on_hub:
-        return (
-            f"data_dir={data_dir!r}: there is no such folder. For the repository on the Hub, pass "
-            f"data_dir='hf://datasets/{on_hub[1]}', or call "
-            f"imagenet_subsets.select(datasets.load_dataset({on_hub[1]!r}), ...)."
-        )
-    parent, name = os.path.split(data_dir)
-    near = difflib.get_close_matches(name, listing.matching(parent, r"[^.\n].*"), 1)
-    advice = f"Did you mean {os.path.join(parent, near[0])!r}?" if near else "Pass the folder of the images."
-    return f"data_dir={data_dir!r}: there is no such folder. {advice}"
 
 
 def _describe_deeper(find: Find, set_name: str, needed: list[str], data_dir: str, listing: Listing) -> str:

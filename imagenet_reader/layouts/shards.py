@@ -25,15 +25,10 @@ THREADS, REMOTE_THREADS = 16, 2  # of which each remote one holds a complete fil
 
 
 class Sharded(Layout):
-    """Numbered files; ``path`` is their pattern, as of ``glob``.
+    """Numbered files; ``path`` is their pattern, as of ``glob``."""
 
-    Attributes:
-        patterns: name of a set of images -> pattern of its files.
-        counts: pattern -> how many files there are, if their names do not say it.
-    """
-
-    patterns: ClassVar[dict[str, str]] = {}
-    counts: ClassVar[dict[str, int]] = {}
+    patterns: ClassVar[dict[str, str]] = {}  # name of a set of images -> pattern of its files
+    counts: ClassVar[dict[str, int]] = {}  # pattern -> how many files there are, if their names do not say it
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "Sharded | None":

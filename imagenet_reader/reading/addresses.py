@@ -71,19 +71,16 @@ def format_addresses(
     file_size, version = columns["size"], columns.get("changed")
     if FORMATS[format_name].shared:
         file_size = pa.array([stamp.size for stamp in stamps], pa.int64()).take(columns["file"])
-        version = pa.array([_version_text(stamp.version) for stamp in stamps], pa.string()).take(columns["file"])
+        texts = [str(of) if isinstance(of, int) else "e" + urllib.parse.quote(of, safe="") for _, of in stamps]
+        version = pa.array(texts, pa.string()).take(columns["file"])
     numbers = columns["offset"], columns["size"], columns["packed"], file_size, version
-    texts = (pa.array(value).cast(pa.string()) for value in numbers)
-    head = pc.binary_join_element_wise(PREFIX + format_name, *texts, pixels, ":")
+    head = (PREFIX + format_name, *(pa.array(value).cast(pa.string()) for value in numbers), pixels)
     file_name = FORMATS[format_name].file_name
     names = pa.array([file_name(*row) for row in rows[["name", "label"]].tolist()], pa.binary()).cast(pa.string())
-    return pc.binary_join_element_wise(pc.binary_join_element_wise(head, file, ""), names, "/")
+    joined = pc.binary_join_element_wise(*head, ":")
+    return pc.binary_join_element_wise(pc.binary_join_element_wise(joined, file, ""), names, "/")
 
 
 def _quoted(file: str) -> str:
     quoted = urllib.parse.quote(os.fsencode(file), safe="/")
     return "/" + quoted.replace("//", "%2F%2F") if is_url(file) else quoted  # some versions of datasets merge slashes
-
-
-def _version_text(version: int | str) -> str:
-    return str(version) if isinstance(version, int) else "e" + urllib.parse.quote(version, safe="")

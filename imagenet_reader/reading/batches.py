@@ -24,14 +24,14 @@ from imagenet_reader.io.remote import fetch
 from imagenet_reader.log import warn
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.pixels import as_benchmark
-from imagenet_reader.rows import PUBLISHED, Columns, Rows, columns_of, file_names, named_tuples
+from imagenet_reader.rows import PUBLISHED, Columns, Rows, columns_of, named_tuples
 
 BATCH_ROWS = 100  # of a record batch: the most that one random access reads
 BATCH_BYTES = 32 << 20
 THREADS = 8  # and batches that are read ahead
 ROWS_AT_ONCE = 10_000  # in place
 DAMAGE_SHOWN = 3  # images that a warning names
-SKIP_ADVICE = "Download the archive again, or pass on_missing='skip'."
+DAMAGE_ADVICE = "Download the archive again, or pass on_missing='skip'."
 # Errors of text in metadata, Pillow's limits that a program has set, and warnings that were turned into errors.
 NOT_DAMAGE = ArchiveError, MemoryError, UnicodeError, PIL.Image.DecompressionBombError, Warning
 
@@ -42,23 +42,11 @@ Place = tuple[Format, File, Where]  # how an image lies in its file, the open fi
 
 
 class DamagedImage(ArchiveError):
-    """An image cannot be decoded; ``place`` says where it is, ``reason`` what is wrong with it."""
-
-    advice = "Download the archive again."
-
-    def __init__(self, place: str, reason: str):
-        super().__init__(place, reason)
-        self.place, self.reason = place, reason
-
-    def __str__(self) -> str:
-        return f"{self.place} is damaged ({self.reason}). {self.advice}"
+    """An image cannot be decoded; the message says where it is, and what is wrong with it."""
 
 
 def read_checked(place: Place, buffer: memoryview, confirm: bool = True) -> memoryview | bytes:
-    """Read an image into a buffer, and check it and its file; return what is decoded, see ``as_benchmark``.
-
-    Without ``confirm``, it is the caller who confirms that the file is the one that was indexed, before it is used.
-    """
+    """Read an image into a buffer, and check it; return what is decoded, see ``as_benchmark``."""
     image_format, file, where = place
     try:
         image_format.read(file, where, buffer)
@@ -67,8 +55,8 @@ def read_checked(place: Place, buffer: memoryview, confirm: bool = True) -> memo
         if not is_damage(error):
             raise
         _confirm(place)
-        raise DamagedImage(image_format.describe(where), reason(error)) from error
-    if confirm:
+        raise DamagedImage(f"{image_format.describe(where)} is damaged ({reason(error)}). {DAMAGE_ADVICE}") from error
+    if confirm:  # else the caller confirms that the file is the one that was indexed
         _confirm(place)
     return image
 
@@ -76,7 +64,7 @@ def read_checked(place: Place, buffer: memoryview, confirm: bool = True) -> memo
 def _confirm(place: Place) -> None:
     _, file, where = place
     if file.stamp() != where.stamp:
-        raise ChangedFile(f"{where.file} has changed since it was indexed. Load again once the file is complete.")
+        raise ChangedFile(f"{where.file} has changed since it was indexed. Load the dataset again once it is complete.")
 
 
 def is_damage(error: Exception) -> bool:
@@ -84,7 +72,7 @@ def is_damage(error: Exception) -> bool:
     return not isinstance(error, NOT_DAMAGE) and getattr(error, "errno", None) is None
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException | None) -> str:
     """The text of an error of Pillow's, without the memory address at its end."""
     return str(error).partition(" <_io")[0]
 
@@ -175,7 +163,8 @@ class Batch:
 
     def table(self) -> pa.Table:
         """The rows without damaged ones, as ``rows.Columns`` has them; a copy only if an image was changed."""
-        kept, rows = self._kept()
+        kept = [k for k in range(len(self.rows)) if k not in self.left_out]
+        rows = self.rows[kept] if self.left_out else self.rows
         # A table of one row is copied: datasets 5 keeps those to write them later, when the buffer has other images.
         if self.changed or self.left_out or len(kept) == 1:
             images = pa.array([bytes(self.images[k]) for k in kept], pa.binary())
@@ -184,19 +173,6 @@ class Batch:
             images = pa.Array.from_buffers(pa.binary(), len(rows), buffers)
         return self.columns.table(rows, images)
 
-    def examples(self) -> Iterator[dict[str, Any]]:
-        """The same rows as dicts, each with a copy of its image: faster than from the table, which copies twice."""
-        kept, rows = self._kept()
-        names = file_names(rows)
-        columns = self.columns.beside(names, rows["label"])
-        for k, name, *values in zip(kept, names.to_pylist(), *(column.to_pylist() for column in columns.values())):
-            yield {"image": {"bytes": bytes(self.images[k]), "path": name}, **dict(zip(columns, values))}
-
-    def _kept(self) -> tuple[list[int], Rows]:
-        """The numbers of the rows that are not left out, and these rows."""
-        kept = [k for k in range(len(self.rows)) if k not in self.left_out]
-        return kept, self.rows[kept] if self.left_out else self.rows
-
 
 class Damage:
     """The damaged images that are left out, with one warning for all: file name -> a sentence per image."""
@@ -204,10 +180,6 @@ class Damage:
     def __init__(self) -> None:
         self.messages: dict[bytes, str] = {}
         self._due = 1
-
-    def add(self, batch: Batch) -> None:
-        """Add the damaged images of a batch, in row order."""
-        self.messages |= {batch.rows["name"][k]: batch.left_out[k] for k in sorted(batch.left_out)}
 
     def warn(self) -> None:
         """Warn of them; then only once the count has grown tenfold, or every shard would repeat it."""
@@ -247,8 +219,9 @@ def read_batches(
                     doubt(reader.folder, batch.rows["name"].tolist())
                     raise
                 if damage is not None and batch.left_out:
-                    doubt(reader.folder, [batch.rows["name"][k] for k in batch.left_out])
-                    damage.add(batch)
+                    left_out = {batch.rows["name"][k]: batch.left_out[k] for k in sorted(batch.left_out)}
+                    doubt(reader.folder, left_out.keys())
+                    damage.messages |= left_out
                 yield batch
                 buffers.append(batch.buffer)
                 ahead = min(ahead + 1, most)
@@ -277,9 +250,8 @@ def _read(opened: OpenReader, image_bytes: str, skip: bool, batch: Batch) -> Non
             image = read_checked(place, memoryview(batch.images[k]), confirm=False)
         except DamagedImage as error:
             if not skip:
-                error.advice = SKIP_ADVICE
                 raise
-            batch.left_out[k] = f"{error.place} is damaged ({error.reason})."
+            batch.left_out[k] = str(error).removesuffix(f" {DAMAGE_ADVICE}")
         else:
             if isinstance(image, bytes) and image_bytes == "benchmark":
                 batch.images[k], batch.changed = image, True

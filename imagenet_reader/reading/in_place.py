@@ -8,17 +8,16 @@
 Where this package is installed, the entry point ``fsspec.specs`` registers the scheme in every process.
 """
 
-import io
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fsspec import AbstractFileSystem
+from fsspec.implementations.memory import MemoryFile
 
-from imagenet_reader.facts import ArchiveError
-from imagenet_reader.formats.images import Format, Where
+from imagenet_reader.facts import ChangedFile
 from imagenet_reader.index.kept import doubt
-from imagenet_reader.io.local import File, LocalFile, file_pool, stamp_of_status
+from imagenet_reader.io.local import File, LocalFile, file_pool
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.batches import fetch_images, read_checked
@@ -38,10 +37,10 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
 
     protocol = addresses.SCHEME
 
-    def _open(self, path: str, mode: str = "rb", **options: Any) -> io.BytesIO:
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> MemoryFile:
         if mode != "rb":
             raise OSError(f"{path} can only be read: archives stay as they are.")
-        return _ImageFile(read_image(path))
+        return MemoryFile(self, path, read_image(path))
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
         """The bytes of an image, or a part of them."""
@@ -49,23 +48,12 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
 
     def cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **options: Any) -> Any:
         """As in ``fsspec``: the bytes of one image, or ``{path: bytes}`` of several, which are read at once."""
-        if isinstance(path, str):
-            return self.cat_file(path)
-        files: dict[str, File] = {}
-        if on_error == "raise":  # else each is read by itself
-            remote = {name: address for name in path if is_url((address := addresses.parse(name)).where.file)}
-            files = dict(zip(remote, fetch_images([(at.format, at.where) for at in remote.values()])))
-
-        def read(name: str) -> Any:
-            try:
-                return read_image(name, files.get(name))
-            except (OSError, ValueError) as error:
-                if on_error == "raise":
-                    raise
-                return error if on_error == "return" else None
-
+        if isinstance(path, str) or on_error != "raise":
+            return super().cat(path, recursive, on_error, **options)
+        remote = {name: address for name in path if is_url((address := addresses.parse(name)).where.file)}
+        files = dict(zip(remote, fetch_images([(at.format, at.where) for at in remote.values()])))
         with ThreadPoolExecutor(THREADS) as pool:
-            return {name: image for name, image in zip(path, pool.map(read, path)) if image is not None}
+            return dict(zip(path, pool.map(read_image, path, map(files.get, path))))
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """Name, size in bytes and type of an image."""
@@ -74,45 +62,26 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
         size = address.where.size if address.pixels == "archive" else len(read_image(path))
         return {"name": path, "size": size, "type": "file"}
 
-    def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
-        """The image itself."""
-        info = self.info(path)
-        return [info] if detail else [info["name"]]
-
-
-class _ImageFile(io.BytesIO):
-    """An image in memory. Unlike those of ``BytesIO``, its methods can be replaced, as ``datasets`` does."""
-
-    @property
-    def size(self) -> int:
-        """Bytes, as files of ``fsspec`` have it."""
-        return len(self.getbuffer())
-
 
 def read_image(path: str, file: File | None = None) -> bytes:
     """The bytes of an image, read from its file, or from ``file``, which holds it; raises as ``ImagenetFileSystem``."""
     image_format, where, pixels = addresses.parse(path)
     buffer = memoryview(bytearray(where.size))
-    if file is None:
-        file = fetch_images([(image_format, where)])[0] if is_url(where.file) else _open_unchanged(where, image_format)
-    image = read_checked((image_format, file, where), buffer)
+    if file is None and is_url(where.file):
+        [file] = fetch_images([(image_format, where)])
+    try:
+        image = read_checked((image_format, file or _open(where.file, image_format.shared), where), buffer)
+    except ChangedFile:
+        folder = os.path.dirname(where.file)
+        for indexed in (folder, os.path.dirname(folder)):  # if these are extracted images, side by side or by class
+            doubt(indexed, [where.name])
+        raise
     return bytes(image if pixels == "benchmark" else buffer)
 
 
-def _open_unchanged(where: Where, image_format: Format) -> LocalFile:
-    """The open file of an image; an error if it is not the one that was indexed."""
+def _open(path: str, shared: bool) -> LocalFile:
     try:
-        status = os.stat(where.file)
+        return (_open_shared if shared else LocalFile)(path, os.stat(path).st_ino)
     except FileNotFoundError:
         advice = "This dataset reads its images in place. Put the file back where it was, or load the dataset again."
-        raise FileNotFoundError(f"{where.file} no longer exists. {advice}") from None
-    if stamp_of_status(status) != where.stamp:
-        if not image_format.shared:  # in a folder of images, or in a class folder below it
-            folder = os.path.dirname(where.file)
-            doubt(folder, [where.name])
-            doubt(os.path.dirname(folder), [where.name])
-        raise ArchiveError(
-            f"{where.file} has changed since this in-place dataset was built. "
-            "Load the dataset again once the file is complete."
-        )
-    return (_open_shared if image_format.shared else LocalFile)(where.file, status.st_ino)
+        raise FileNotFoundError(f"{path} no longer exists. {advice}") from None

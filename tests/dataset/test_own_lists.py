@@ -143,16 +143,6 @@ def test_errors_of_several_kinds():
     assert "no training or validation image, 1 in total: line 202 'tench'" in message
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
-def test_list_in_another_encoding(encoding, tmp_path):
-    (tmp_path / "list.txt").write_text("\n".join(NAMES), encoding=encoding)  # PowerShell writes the first
-    message = message_of(tmp_path / "list.txt")
-    assert str(tmp_path / "list.txt") in message
-    assert ("UTF-16" if encoding == "utf-16" else "is not a text file") in message
-
-
-def test_a_list_as_json(tmp_path):
-    path = tmp_path / "list.json"
-    path.write_text(str([f"n01440764_{k}.JPEG" for k in range(12_811)]).replace("'", '"'))
-    message = message_of(path)
-    assert f"{path} is JSON" in message and "json.load" in message
+def test_list_in_another_encoding(tmp_path):
+    (tmp_path / "list.txt").write_text("\n".join(NAMES), encoding="utf-16")  # as PowerShell writes it
+    assert f"{tmp_path / 'list.txt'} is not a text file" in message_of(tmp_path / "list.txt")
