@@ -213,6 +213,7 @@ def test_show_writes_both_pictures(standins_1pct, tmp_path, capsys):
     for name, figure in (("custom-train", grid), ("images-per-class", draw_images_per_class())):
         assert difference(picture_of(figure), Image.open(folder / f"{name}.png").convert("RGB")) == 0
     assert len(list(folder.iterdir())) == 2
+    assert main(["show", "custom", *options, "--classes", "imagenet101"]) == 1
 
 
 def test_show_without_matplotlib_says_what_to_install(tmp_path):
