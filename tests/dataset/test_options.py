@@ -24,7 +24,6 @@ def test_misspelled_option_gets_the_closest_match(way, wrong, advice, tmp_path):
 
 
 def test_arguments_of_datasets_are_accepted(standins_1pct, tmp_path):
-    """Also those that change nothing."""
     options = {"data_dir": standins_1pct, "splits": ["train"], "in_place": True, "cache_dir": str(tmp_path)}
     unused = [{"trust_remote_code": trust} for trust in (True, False, None)]
     loaded = [

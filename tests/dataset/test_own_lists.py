@@ -133,6 +133,11 @@ def test_lists_with_errors(lines, expected, tmp_path):
     assert [pattern for pattern in patterns if not re.search(pattern, rest)] == []
 
 
+def test_a_list_that_does_not_exist(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/none: there is no such text file"):
+        read_image_list(tmp_path / "none")
+
+
 def test_errors_of_several_kinds():
     good = [f"n01440764_{k}.JPEG" for k in range(100)]
     wrong = [f"n01443537/n01440764_{k}.JPEG" for k in range(100, 150)] + good[:50]

@@ -125,7 +125,6 @@ def test_contributing_lists_the_tools_and_the_folders_of_tests():
 
 
 def test_contributing_names_modules_that_exist():
-    """By the ends of their paths."""
     paths = [*PATHS, *(PROJECT / "tests").rglob("*.py")]
     existing = [f"/{path.relative_to(PROJECT).as_posix()}" for path in paths]
     named = set(re.findall(r"(?<![>\w/])[\w/]+\.py\b", CONTRIBUTING))

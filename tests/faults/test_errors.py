@@ -17,8 +17,6 @@ from imagenet_reader import lists
 pytestmark = [pytest.mark.oldest_packages, pytest.mark.oldest_and_newest]
 
 TRAIN, VALIDATION = official.TRAIN_ARCHIVE, official.VALIDATION_ARCHIVE
-
-
 LISTED = ["n01440764_190.JPEG"]
 
 
@@ -29,8 +27,8 @@ def replace(path, content=b""):
 
 def test_error_without_data_dir_says_how_to_download():
     message = load_error(None)
-    for needed in ("data_dir", "image-net.org/download-images.php", "register", TRAIN, VALIDATION):
-        assert needed in message.replace("Register", "register")
+    for needed in ("data_dir", "image-net.org/download-images.php", "egister", TRAIN, VALIDATION):
+        assert needed in message
 
 
 @pytest.mark.parametrize("archive", [TRAIN, VALIDATION])
@@ -47,7 +45,7 @@ def test_an_archive_is_missing(archive, data_dir):
 
 @pytest.mark.parametrize("archive", [TRAIN, VALIDATION])
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "found"),
     [
         (b"", "no tar archive: it has 0 bytes"),
         (bytes(10240), "no tar archive: it has 10,240 bytes"),
@@ -58,11 +56,10 @@ def test_an_archive_is_missing(archive, data_dir):
     ],
     ids=["empty", "zeros", "web page", "gzip", "zip", "text"],
 )
-def test_not_a_tar(content, message, archive, data_dir):
+def test_not_a_tar(content, found, archive, data_dir):
     replace(data_dir / archive, content)
     message = load_error(data_dir)
-    assert str(data_dir / archive) in message
-    assert message in message
+    assert str(data_dir / archive) in message and found in message
 
 
 def test_a_folder_in_place_of_an_archive(data_dir):
@@ -149,6 +146,7 @@ def test_class_tars_under_wrong_names(data_dir):
         ("10pct", {"split": datasets.Split("unlabeled")}, "pass unlabeled=True"),
         ("1pct", {"classes": ["Tench"]}, "not among the 1,000 wnids: Tench (pass 'n01440764')"),
         ("1pct", {"classes": "tench"}, "For one class, pass classes=['n01440764']"),
+        ("1pct", {"classes": ["n01440764"], "splits": ["test"]}, "test images have no labels, so classes="),
         ("1pct", {"splits": ["unlabeled"]}, "'unlabeled' is one with unlabeled=True."),
         ("1pct", {"label_names": "numbers"}, "label_names='numbers' is not known; choose one of ['wnid', 'words']"),
         ("1pct", {"on_missing": "ignore"}, "on_missing='ignore' is not known; choose one of ['error', 'skip']"),

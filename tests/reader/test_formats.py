@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.layout_rows import contents, message_of_reading, stream
-from makers.hub_parquet import hub_parquet
 from makers.images import numbered_jpeg
-from makers.layouts import tfds
+from makers.layouts import hub_parquet, tfds
 
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.formats.names import official_name, official_names
@@ -193,9 +192,8 @@ def test_any_damage_is_refused_or_leaves_ranges_of_the_file(images, tmp_path):
 def test_samples_may_lack_what_is_not_needed(tmp_path):
     kinds = {"n01440764_1": "jpg", "n01440764_2": "jpeg", "n01440764_3": "JPEG"}
     images = {f"{stem}.{kind}": numbered_jpeg(k) for k, (stem, kind) in enumerate(kinds.items())}
-    write_tar(
-        tmp_path / "imagenet1k-train-0000.tar", [*images.items(), ("readme.txt", b"x"), ("n01440764_1.json", b"?")]
-    )
+    others = [("readme.txt", b"x"), ("n01440764_1.json", b"?")]
+    write_tar(tmp_path / "imagenet1k-train-0000.tar", [*images.items(), *others])
     found = train_of(tmp_path, [f"{stem}.JPEG" for stem in kinds])
     assert found == {f"{stem}.JPEG": images[f"{stem}.{kind}"] for stem, kind in kinds.items()}
 
@@ -219,7 +217,7 @@ def test_samples_without_a_name_are_refused(tmp_path, described, found):
 
 
 def test_only_row_groups_that_hold_wanted_images_are_read(images, tmp_path, hf_home, before_reads):
-    hub_parquet({name: images[name] + bytes(20_000) for name in TRAIN}, tmp_path, {"train": 1})
+    hub_parquet({name: images[name] + bytes(20_000) for name in TRAIN}, tmp_path, shards={"train": 1})
     [file] = (tmp_path / "data").iterdir()
     group = pq.ParquetFile(file).read_row_group(2, columns=["image.path"])["image"].to_pylist()
     wanted = [official_name(image["path"]) for image in group[3:60:7]]

@@ -41,6 +41,16 @@ def test_index_of_another_archive_is_not_used(val_tar, images, hf_home, tmp_path
     assert Path(index_path(val_tar)).read_bytes() == own
 
 
+def test_a_damaged_index_is_made_again(val_tar, hf_home):
+    table, path = read_index(val_tar), Path(index_path(val_tar))
+    content = path.read_bytes()
+    flips = [content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :] for at in range(0, len(content), 101)]
+    for damaged in (b"", content[:-1], content[:500], content + b"x", bytes(len(content)), *flips):
+        path.write_bytes(damaged)
+        assert read_index(val_tar).equals(table)
+        assert path.read_bytes() == content
+
+
 WRONG = {
     "the offsets of others": lambda offsets, sizes: (offsets[1:] + offsets[:1], sizes),
     "a block too far": lambda offsets, sizes: ([offset + 512 for offset in offsets], sizes),

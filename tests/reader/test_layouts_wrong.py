@@ -2,12 +2,11 @@
 
 import gzip
 import os
+import random
 import re
 import warnings
 import zipfile
 
-import hypothesis
-import hypothesis.strategies as st
 import pytest
 from helpers.layout_rows import LAYOUTS, TENCH, contents, load, message_of, message_of_reading, stream
 from makers.images import numbered_jpeg
@@ -224,39 +223,27 @@ def test_a_damaged_zip(form, small_images, list_options, tmp_path):
     assert str(path) in message_of(data_dir, "custom", kind=ArchiveError, **list_options)
 
 
-@pytest.fixture(scope="module")
-def valid_zip(tmp_path_factory):
-    """The bytes of a zip."""
-    folder = tmp_path_factory.mktemp("zip")
-    kaggle_zip(IMAGES, folder)
-    return (folder / KAGGLE_ZIP).read_bytes()
-
-
 @pytest.mark.filterwarnings("ignore:.*left out")
-@hypothesis.settings(
-    max_examples=60, derandomize=True, database=None, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
-)
-@hypothesis.given(data=st.data())
-def test_a_damaged_directory_of_a_zip_never_gives_wrong_images(data, valid_zip, tmp_path):
+def test_a_damaged_directory_of_a_zip_never_gives_wrong_images(tmp_path):
     """Any damage to the last bytes, where the directory is: right images, or an error."""
-    content = bytearray(valid_zip)
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = len(content) - data.draw(st.integers(1, data.draw(st.sampled_from([22, 98, 400, 4000]))))
-        how = data.draw(st.sampled_from(["flip", "set", "cut", "put in"]))
-        if how == "flip":
-            content[at] ^= 1 << data.draw(st.integers(0, 7))
-        elif how == "set":
-            content[at] = data.draw(st.sampled_from([0, 1, 0xFF]))
-        elif how == "cut":
-            del content[at : at + data.draw(st.integers(1, 30))]
+    kaggle_zip(IMAGES, tmp_path)
+    valid, numbers, refused = (tmp_path / KAGGLE_ZIP).read_bytes(), random.Random(0), 0
+    for _ in range(60):
+        content = bytearray(valid)
+        for _ in range(numbers.randint(1, 3)):
+            at = len(content) - numbers.randint(1, numbers.choice([22, 98, 400, 4000]))
+            if numbers.randrange(2):
+                content[at] = numbers.choice([content[at] ^ 1 << numbers.randrange(8), 0, 1, 0xFF])
+            else:
+                content[at : at + numbers.randrange(30)] = numbers.randbytes(numbers.randrange(9))
+        (tmp_path / KAGGLE_ZIP).write_bytes(content)
+        try:
+            rows = rows_of(tmp_path, splits=["validation"], on_missing="skip")
+        except ArchiveError:
+            refused += 1
         else:
-            content[at:at] = data.draw(st.binary(max_size=8))
-    (tmp_path / KAGGLE_ZIP).write_bytes(content)
-    try:
-        rows = rows_of(tmp_path, splits=["validation"], on_missing="skip")
-    except ArchiveError:
-        return
-    assert rows.items() <= IMAGES.items()
+            assert rows.items() <= IMAGES.items()
+    assert 10 < refused < 60
 
 
 @pytest.mark.parametrize("damage", ["cut off", "not gzip", "another byte"])
