@@ -121,8 +121,9 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
             if system.errno is not None and system.filename is None:
                 message = f"{os.strerror(system.errno)}, while writing the dataset"
                 system = OSError(system.errno, message, self._output_dir)
+                system.__cause__ = error
             self._system_error = system
-            raise system from error
+            raise system from system.__cause__
 
 
 def read_record(folder: str | os.PathLike[str]) -> dict[str, Any] | None:

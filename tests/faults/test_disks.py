@@ -113,8 +113,8 @@ def test_extracted_images_and_their_index_may_be_read_only(val_tar, images, tmp_
     load(tmp_path / "kaggle" / KAGGLE_TAR_GZ, streaming=True, **VAL_OPTIONS)
     load(val_tar, streaming=True, **VAL_OPTIONS)
     read_only(hf_home)
-    for layout in ("archives", "extracted"):
-        walk = f"imagenet_reader.layouts.{layout}.walk_archive"
+    for module in ("formats.tar", "layouts.extracted"):
+        walk = f"imagenet_reader.{module}.walk_archive"
         monkeypatch.setattr(walk, lambda *_, **__: pytest.fail("the index is made again"))
     for path in (val_tar, tmp_path / "kaggle" / KAGGLE_TAR_GZ):
         assert dict(images_of(load(path, streaming=True, **VAL_OPTIONS))) == images

@@ -271,7 +271,7 @@ def test_every_layout_has_the_names_of_its_origin(tmp_path):
 def test_sample_writes_a_layout_of_all_standins(tmp_path, capsys):
     assert {*FIRST_FILES, "archives", "hub-parquet"} == {*FORMS}
     assert main(["sample", str(tmp_path / "new"), "--configs", "1pct", "--layout", "hub-parquet"]) == 0
-    assert "hub-parquet, 308 files" in capsys.readouterr().out
+    assert "hub-parquet, files: 308 " in capsys.readouterr().out
     files = sorted((tmp_path / "new" / "data").iterdir())
     assert files[0].name == "train-00000-of-00294.parquet"
     assert len(files) == 308 and sum(pq.read_metadata(file).num_rows for file in files) == 65_834

@@ -65,15 +65,8 @@ def test_lists_are_reproducible(tmp_path):
         make_split_files(texts, tmp_path / "other")
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("1pct", "not the published list: it has 12,810 images"),
-        ("imagenet100", r"imagenet100\.parquet differs from what was published"),
-        ("real", r"real\.parquet differs from what was published"),
-    ],
-)
-def test_changed_files_are_not_loaded(name, message, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["1pct", "imagenet100", "real"])
+def test_changed_files_are_not_loaded(name, tmp_path, monkeypatch):
     shutil.copytree(lists.SPLIT_FILES, tmp_path / "split_files")
     path = tmp_path / "split_files" / f"{name}.parquet"
     pq.write_table(pq.read_table(path).slice(1), path)
@@ -81,5 +74,5 @@ def test_changed_files_are_not_loaded(name, message, tmp_path, monkeypatch):
     lists.read_class_set.cache_clear()
     lists.read_real_labels.cache_clear()
     read = {"1pct": lists.read_split_list, "imagenet100": lists.read_class_set}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"{name}\.parquet is not the published list: the SHA-256"):
         lists.read_real_labels() if name == "real" else read[name](name)

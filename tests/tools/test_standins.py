@@ -147,7 +147,7 @@ def test_nothing_is_left_after_a_failed_write(tmp_path):
 
 def test_sample_makes_the_same_bytes_again(tmp_path, standins_1pct, capsys):
     assert main(["sample", str(tmp_path / "new"), "--configs", "1pct"]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'new'}: {TRAIN} (31 MB), {VALIDATION} (77 MB)\n"
+    assert capsys.readouterr().out == f"{tmp_path / 'new'}: archives, files: 2 (108 MB)\n"
     assert sorted(os.listdir(tmp_path / "new")) == [TRAIN, VALIDATION]
     for name in (TRAIN, VALIDATION):
         assert (tmp_path / "new" / name).read_bytes() == (standins_1pct / name).read_bytes()
