@@ -27,6 +27,8 @@ NAME = slice(0, 100)
 SIZE = slice(124, 136)
 CHECKSUM = slice(148, 156)
 TYPE, FILE = 156, ord("0")
+MAGIC, USTAR = slice(257, 263), b"ustar\0"
+PREFIX = slice(345, 500)  # of the name, in ustar
 REGULAR = b"0\x007"
 WITHOUT_PAYLOAD = b"123456"  # links, devices, folders, pipes: tar ignores their size
 EXTENSIONS = b"LSxgX"  # GNU long names and sparse files, PAX records: they can override the header
@@ -42,7 +44,7 @@ STREAM_BYTES = 8 << 20
 TRIAL = 0.1  # seconds that each way to walk is measured; small archives are done by then
 SLICE = 1.0  # seconds between two updates of the progress bar
 
-# The name without folders, the offset of the header in the archive and the size of the image, in bytes.
+# The name (without folders, except in WebDataset tars), the offset of the header in the archive and the size of the image, in bytes.
 MEMBERS = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64()})
 
 GoOn = Callable[[int], bool]
@@ -57,9 +59,15 @@ def padded(size: int) -> int:
     return size + BLOCK - 1 & -BLOCK
 
 
-def base_name(field: bytes) -> bytes:
-    """The file name, without folders, in a name field, which ends at its first NUL."""
-    return field.split(b"\0", 1)[0].rpartition(b"/")[2]
+def base_name(header: bytes) -> bytes:
+    """The file name of a member, without folders; the field ends at its first NUL."""
+    return header[NAME].split(b"\0", 1)[0].rpartition(b"/")[2]
+
+
+def full_name(header: bytes) -> bytes:
+    """The name of a member with its folders, which ustar may put into another field."""
+    fields = (header[PREFIX], header[NAME]) if header[MAGIC] == USTAR else (header[NAME],)
+    return b"/".join(filter(None, (field.split(b"\0", 1)[0] for field in fields)))
 
 
 def payload_size(header: bytes) -> int:
@@ -95,11 +103,14 @@ class _Walk:
     """A walk from header to header over one tar, which can pause.
 
     The tar lies in a file between ``position``, the offset of the next header, and ``end``; members whose names begin
-    with ``prefix`` are listed. The walk ends when it is ``done``, or with an ``error``.
+    with ``prefix`` are listed, under the name that ``name_of`` finds in a header. The walk ends when it is ``done``, or
+    with an ``error``.
     """
 
-    def __init__(self, path: str, position: int, end: int, prefix: bytes = b""):
-        self.path, self.prefix = path, prefix
+    def __init__(
+        self, path: str, position: int, end: int, prefix: bytes = b"", name_of: Callable[[bytes], bytes] = base_name
+    ):
+        self.path, self.prefix, self._name_of = path, prefix, name_of
         self.position, self.end = position, end
         self.headers, self.done = 0, False  # how many were passed; whether it has reached the end
         self.error: Exception | None = None
@@ -153,7 +164,7 @@ class _Walk:
         if sum(header) != _stated_sum(header[CHECKSUM]):
             raise self._error(position, NO_HEADER)
         if not 0 <= size <= self.end - BLOCK - position:
-            name = base_name(header[NAME]).decode(errors="replace")
+            name = base_name(header).decode(errors="replace")
             found = f"a header that says that {name!r} has {size:,} bytes, but its tar ends at byte {self.end:,}"
             raise self._error(position, f"{found}: the archive is cut off or damaged")
         kind = header[TYPE]
@@ -175,7 +186,7 @@ class _Walk:
         end = int(wrong[0]) if len(wrong) else len(sums)
         if len(wrong):
             self.error = self._error(offsets[end], NO_HEADER)
-        names = pa.array([base_name(header[NAME]) for header in headers[:end]], pa.binary())
+        names = pa.array(map(self._name_of, headers[:end]), pa.binary())
         table = pa.table([names, offsets[:end], sizes[:end]], schema=MEMBERS)
         own = pc.starts_with(names, self.prefix)
         for member in table.filter(pc.invert(own)).to_pylist():
@@ -201,9 +212,9 @@ def first_member(file: File) -> bytes:
     return b""
 
 
-def walk_tar(file: File) -> pa.Table:
-    """The regular members of an open tar, ``MEMBERS``, each name once."""
-    walk = _Walk(file.path, 0, file.stamp().size)
+def walk_tar(file: File, name_of: Callable[[bytes], bytes] = base_name) -> pa.Table:
+    """The regular members of an open tar, ``MEMBERS``, each name once; ``name_of`` finds it in a header."""
+    walk = _Walk(file.path, 0, file.stamp().size, name_of=name_of)
     walk.advance(file)
     return last_of_each_name(walk.take_members(), file.path)
 

@@ -85,6 +85,7 @@ class Layout(ABC):
     name: ClassVar[str] = ""  # what to call the layout
     remote: ClassVar[bool] = False  # whether it can be at a URL, too
     indexable: ClassVar[bool] = False  # whether it has an index of all images, for reading by ranges at a URL, too
+    index_version: ClassVar[str] = ""  # changes with ``list_members``, so that cached indexes are made again
     in_place: ClassVar[bool] = True  # whether images are read where they are, and not extracted first
 
     @property
@@ -129,17 +130,17 @@ class Layout(ABC):
 
     def index(self, snapshot: Snapshot, request: Request) -> Index:
         """The index of a snapshot, from the cache or made now; ``ArchiveError`` as of ``list_members``."""
-        table = kept_index(self.path, snapshot.identity, self._find_members)
+        table = kept_index(self.path, snapshot.identity + self.index_version, self._find_members)
         return Index(table, Reader(self.format, self.files, snapshot.stamps))
 
     def make_index(self) -> pa.Table:
         """The index of all images; remote files without one are read completely."""
         find = self.list_members if self.bytes_to_index() else self._find_members
-        return kept_index(self.path, self.snapshot().identity, find)
+        return kept_index(self.path, self.snapshot().identity + self.index_version, find)
 
     def bytes_to_index(self) -> int:
         """How many bytes ``make_index`` would read: those of remote files without an index, else 0."""
-        kept = not is_url(self.path) or load_index(self.path, self.snapshot().identity)
+        kept = not is_url(self.path) or load_index(self.path, self.snapshot().identity + self.index_version)
         if kept or read_beside(self.index_url, self.files):
             return 0
         return sum(stamp.size for stamp in stamps_of(self.files))

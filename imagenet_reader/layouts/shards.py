@@ -11,7 +11,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from imagenet_reader.formats.names import name_samples
-from imagenet_reader.formats.tar import walk_tar
+from imagenet_reader.formats.tar import full_name, walk_tar
 from imagenet_reader.formats.tfrecord import list_examples
 from imagenet_reader.io import Listing, open_file
 from imagenet_reader.io.local import File, Pieces
@@ -116,6 +116,7 @@ class WebDataset(_IndexedShards):
         "validation": "imagenet1k-validation-*.tar",
         "test": "imagenet1k-test-*.tar",
     }
+    index_version: ClassVar = " with folders"
     counts: ClassVar = {"imagenet1k-train-*.tar": 1024, "imagenet1k-validation-*.tar": 64}
 
     @classmethod
@@ -127,7 +128,7 @@ class WebDataset(_IndexedShards):
     @staticmethod
     def list_file(file: File) -> pa.Table:
         """Walk over a tar."""
-        return name_samples(walk_tar(file), file)
+        return name_samples(walk_tar(file, full_name), file)
 
 
 class Tfds(_IndexedShards):
