@@ -216,6 +216,7 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
         raise ArchiveError(f"The images of {layout.path} cannot be decoded in place. Unpack it and check the folder.")
     reader = layout.index(layout.snapshot(), request).reader
     rows = np.unique(rows[rows["size"] > 0])
+    corrupt = layout.corrupt_images(rows["name"].tolist())
     rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_IMAGES] for start in range(0, len(rows), _DECODED_IMAGES)]
     with (
@@ -225,7 +226,7 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
         reader.opened() as opened,  # at its end, threads stop reading
     ):
         warnings.simplefilter("ignore")  # Pillow warns about odd EXIF data, which affects no pixel
-        futures = {pool.submit(_decode_part, opened, part): len(part) for part in parts}
+        futures = {pool.submit(_decode_part, opened, part, corrupt): len(part) for part in parts}
         try:
             for future in concurrent.futures.as_completed(futures):
                 future.result()
@@ -235,12 +236,14 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
     return [image for future in futures for image in future.result()]
 
 
-def _decode_part(opened: OpenReader, part: Rows) -> list[dict[str, Any]]:
+def _decode_part(opened: OpenReader, part: Rows, corrupt: set[bytes]) -> list[dict[str, Any]]:
     damaged, rows = [], list(named_tuples(part))
     for row, place in zip(rows, opened.places(rows)):
         if opened.stop.is_set():
             break
         try:
+            if row.name in corrupt:
+                raise ValueError("its checksum differs")
             image = read_checked(place, memoryview(bytearray(row.size)))
             _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
         except Exception as error:  # Pillow's errors have no common base

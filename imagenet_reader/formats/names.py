@@ -4,7 +4,7 @@ The Hub's ImageNet adds the class to the names of training and validation images
 ``ILSVRC2012_val_00000001_n01751748.JPEG``, but not to those of test images, ``ILSVRC2012_test_00000001.JPEG``. See the
 script ``imagenet-1k.py`` of ``ILSVRC/imagenet-1k``, which takes the labels from these names.
 
-In WebDataset tars, the members ``<stem>.jpg``, ``<stem>.cls`` and ``<stem>.json`` form a sample; folders are part of the
+In WebDataset tars, the members ``<stem>.jpg``, ``<stem>.cls`` and ``<stem>.json`` form a sample; folders belong to the
 stem. An image's name is the last part of the stem if that is an official name, else that of ``filename`` in the JSON.
 """
 

@@ -117,6 +117,10 @@ class Layout(ABC):
         """Why images, of which ``missing`` has examples, may be missing, and what to do."""
         return "Download it again."
 
+    def corrupt_images(self, names: Collection[bytes]) -> set[bytes]:
+        """Those of the named images that differ from checksums which are not compared when images are read."""
+        return set()
+
     def snapshot(self) -> Snapshot:
         """The current state of the files."""
         stamps = stamps_of(self.files)

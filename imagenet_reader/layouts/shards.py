@@ -1,18 +1,19 @@
 """Numbered files, such as ``train-00000-of-00294.parquet``: WebDataset tars and TFDS records, read in place."""
 
 import contextlib
+import functools
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import pyarrow as pa
 
 from imagenet_reader.formats.names import name_samples
 from imagenet_reader.formats.tar import full_name, walk_tar
-from imagenet_reader.formats.tfrecord import list_examples
+from imagenet_reader.formats.tfrecord import list_corrupt, list_examples
 from imagenet_reader.io import Listing, open_file
 from imagenet_reader.io.local import File, Pieces
 from imagenet_reader.io.paths import is_url, join
@@ -21,6 +22,7 @@ from imagenet_reader.lists import Images
 from imagenet_reader.log import progress_bar
 from imagenet_reader.text import shorten
 
+T = TypeVar("T")
 THREADS, REMOTE_THREADS = 16, 2  # of which each remote one holds a complete file in memory
 
 
@@ -87,19 +89,22 @@ class _IndexedShards(Sharded):
         return "range"
 
     def list_members(self) -> pa.Table:
+        return join_tables(list(self._of_each_file("Indexing", self.list_file)), self.files)
+
+    def _of_each_file(self, doing: str, find: Callable[[File], T]) -> Iterator[T]:
+        """Yield what ``find`` returns of each open file, with a progress bar."""
+
+        def find_in(path: str) -> T:
+            with open_file(path) as file:
+                return find(Pieces(file, file.stamp().size) if is_url(path) else file)
+
         with (
-            progress_bar(f"Indexing {self.path}", len(self.files), unit=" files") as bar,
+            progress_bar(f"{doing} {self.path}", len(self.files), unit=" files") as bar,
             ThreadPoolExecutor(REMOTE_THREADS if is_url(self.path) else THREADS) as pool,
         ):
-            tables = []
-            for table in pool.map(self._list_file, self.files):
-                tables.append(table)
+            for found in pool.map(find_in, self.files):
+                yield found
                 bar.update(1)
-        return join_tables(tables, self.files)
-
-    def _list_file(self, path: str) -> pa.Table:
-        with open_file(path) as file:
-            return self.list_file(Pieces(file, file.stamp().size) if is_url(path) else file)
 
     @staticmethod
     def list_file(file: File) -> pa.Table:
@@ -150,3 +155,8 @@ class Tfds(_IndexedShards):
     def list_file(file: File) -> pa.Table:
         """Hop over the records."""
         return list_examples(file)
+
+    def corrupt_images(self, names: Collection[bytes]) -> set[bytes]:
+        """Read the records of the images."""
+        of_files = self._of_each_file("Comparing checksums of", functools.partial(list_corrupt, names=set(names)))
+        return {name for of_file in of_files for name in of_file}

@@ -117,6 +117,7 @@ def test_records_of_tfds_hold_the_images(images, tmp_path):
 def test_a_record_is_read_as_tensorflow_wrote_it(tmp_path):
     jpeg = b"\xff\xd8\xff" + b"i" * 130
     assert crc32c(b"123456789") == 0xE3069283  # the check value of CRC-32C
+    assert crc32c(bytes(range(251)) * 400) == 0xAE5355BC  # computed byte by byte
     assert tfrecord(tmp_path / "a", BY_TENSORFLOW) == {"n01440764_10026.JPEG": jpeg}
     made = record(example("n01440764_10026.JPEG", jpeg, 300))
     assert len(made) == len(BY_TENSORFLOW) and made[:12] == BY_TENSORFLOW[:12]
