@@ -44,7 +44,7 @@ STREAM_BYTES = 8 << 20
 TRIAL = 0.1  # seconds that each way to walk is measured; small archives are done by then
 SLICE = 1.0  # seconds between two updates of the progress bar
 
-# The name (with folders only in WebDataset tars), the offset of the header in the archive, the size of the image (bytes).
+# The name (with folders only in WebDataset tars), the offset of the header in the archive, and the size of the payload.
 MEMBERS = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64()})
 
 GoOn = Callable[[int], bool]
