@@ -23,6 +23,7 @@ from imagenet_reader.io.paths import join, normalize_data_dir
 from imagenet_reader.layouts.base import ALL, IMAGE_SETS, Layout, Request
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.layouts.hints import describe_missing
+from imagenet_reader.layouts.shards import Tfds
 from imagenet_reader.log import progress_bar
 from imagenet_reader.reading.batches import DamagedImage, OpenReader, is_damage, read_checked, reason
 from imagenet_reader.rows import Rows, as_arrays, locate, named_tuples, training_names
@@ -216,7 +217,7 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
         raise ArchiveError(f"The images of {layout.path} cannot be decoded in place. Unpack it and check the folder.")
     reader = layout.index(layout.snapshot(), request).reader
     rows = np.unique(rows[rows["size"] > 0])
-    corrupt = layout.corrupt_images(rows["name"].tolist())
+    corrupt = layout.corrupt_images(rows["name"].tolist()) if isinstance(layout, Tfds) else set()
     rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_IMAGES] for start in range(0, len(rows), _DECODED_IMAGES)]
     with (

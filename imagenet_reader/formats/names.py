@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader.facts import ArchiveError
-from imagenet_reader.formats.tar import BLOCK
+from imagenet_reader.formats.tar import BLOCK, full_name, walk_tar
 from imagenet_reader.io.local import File
 
 # Of a path without its folders, with which Arrow would take twice as long. Re-encoded copies have other extensions.
@@ -50,8 +50,9 @@ def official_names(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedAr
     return pc.if_else(other_class, pa.scalar(None, paths.type), names)
 
 
-def name_samples(members: pa.Table, file: File) -> pa.Table:
-    """The images in a WebDataset tar, whose members have their full names."""
+def list_samples(file: File) -> pa.Table:
+    """The images in a WebDataset tar."""
+    members = walk_tar(file, full_name)
     parts = pc.extract_regex(members["name"], MEMBER)
     members = members.append_column("stem", pc.struct_field(parts, "stem"))
     kinds = pc.struct_field(parts, "kind")

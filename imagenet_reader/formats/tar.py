@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_reader.facts import CLASS_TAR, TRAIN_NAME, ArchiveError
-from imagenet_reader.io import READ_AHEAD, open_file
+from imagenet_reader.facts import CLASS_TAR, OFFICIAL_SIZES, TRAIN_NAME, ArchiveError
+from imagenet_reader.io import READ_AHEAD, open_file, stamp_of
 from imagenet_reader.io.local import File, Pieces, file_pool
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.log import progress_bar, warn
@@ -49,6 +49,7 @@ MEMBERS = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64
 
 GoOn = Callable[[int], bool]
 Open = Callable[[str], File]
+NameOf = Callable[[bytes], bytes]
 
 
 # ------------------------------------------------------------------------------------------------- headers
@@ -103,14 +104,11 @@ class _Walk:
     """A walk from header to header over one tar, which can pause.
 
     The tar lies in a file between ``position``, the offset of the next header, and ``end``; members whose names begin
-    with ``prefix`` are listed, under the name that ``name_of`` finds in a header. The walk ends when it is ``done``, or
-    with an ``error``.
+    with ``prefix`` are listed. The walk ends when it is ``done``, or with an ``error``.
     """
 
-    def __init__(
-        self, path: str, position: int, end: int, prefix: bytes = b"", name_of: Callable[[bytes], bytes] = base_name
-    ):
-        self.path, self.prefix, self._name_of = path, prefix, name_of
+    def __init__(self, path: str, position: int, end: int, prefix: bytes = b"", name_of: NameOf = base_name):
+        self.path, self.prefix, self.name_of = path, prefix, name_of
         self.position, self.end = position, end
         self.headers, self.done = 0, False  # how many were passed; whether it has reached the end
         self.error: Exception | None = None
@@ -134,19 +132,19 @@ class _Walk:
         return pa.concat_tables(tables).combine_chunks()
 
     def _pass_headers(self, file: File, go_on: GoOn) -> None:
-        unchecked, last, position = self._unchecked, self.end - BLOCK, self.position
+        unchecked, end, position = self._unchecked, self.end, self.position
         for _ in range(CHUNK):
             if not (file.holds(position) or go_on(position)):
                 return
             # Like tar, accept missing end blocks.
-            header = file.read(position, BLOCK) if position <= last else ZERO_BLOCK
+            header = file.read(position, BLOCK) if position < end else ZERO_BLOCK
             # A call per header would take as long as reading it, so simple headers are handled here.
             # Nearly all are: those of a regular file, whose size is 11 octal digits and a NUL.
             digits = header[124:135]
             simple = len(header) == BLOCK and header[TYPE] == FILE and header[135] == 0 and not digits.strip(DIGITS)
-            if simple and (size := int(digits, 8)) <= last - position:
+            if simple and (size := int(digits, 8)) <= end - BLOCK - position:
                 unchecked.append((header, position, size))
-            elif header == ZERO_BLOCK:
+            elif not any(header):
                 self.done = True
                 return
             else:
@@ -186,7 +184,7 @@ class _Walk:
         end = int(wrong[0]) if len(wrong) else len(sums)
         if len(wrong):
             self.error = self._error(offsets[end], NO_HEADER)
-        names = pa.array(map(self._name_of, headers[:end]), pa.binary())
+        names = pa.array(map(self.name_of, headers[:end]), pa.binary())
         table = pa.table([names, offsets[:end], sizes[:end]], schema=MEMBERS)
         own = pc.starts_with(names, self.prefix)
         for member in table.filter(pc.invert(own)).to_pylist():
@@ -197,8 +195,19 @@ class _Walk:
         self._tables.append(table.filter(pc.and_(own, pc.greater(pc.binary_length(names), 0))))
 
     def _error(self, position: int, found: str) -> ArchiveError:
-        advice = "Compare its SHA-256 with the official one (README), and download it again if they differ."
+        advice = compare_size(self.path) or "Compare its SHA-256 with the official one, or download it again."
         return ArchiveError(f"{self.path}, byte {position:,}: found {found}. {advice}")
+
+
+def compare_size(path: str) -> str:
+    """Say why an archive with an official name may have another size than the official one; empty if it has not."""
+    size, official = stamp_of(path).size, OFFICIAL_SIZES.get(os.path.basename(path))
+    if official in (size, None):
+        return ""
+    return (
+        f"It has {size:,} bytes, the official archive {official:,}: the download is not finished, or it is a stand-in, "
+        "which has only images of the published lists."
+    )
 
 
 def first_member(file: File) -> bytes:
@@ -212,7 +221,7 @@ def first_member(file: File) -> bytes:
     return b""
 
 
-def walk_tar(file: File, name_of: Callable[[bytes], bytes] = base_name) -> pa.Table:
+def walk_tar(file: File, name_of: NameOf = base_name) -> pa.Table:
     """The regular members of an open tar, ``MEMBERS``, each name once; ``name_of`` finds it in a header."""
     walk = _Walk(file.path, 0, file.stamp().size, name_of=name_of)
     walk.advance(file)

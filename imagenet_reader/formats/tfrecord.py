@@ -13,7 +13,6 @@ A map entry has its key in field 1 and its value in field 2. Features have any o
 the image. The image's bytes are skipped: this takes about one read per record, which extends into the next record.
 """
 
-import functools
 import struct
 from collections.abc import Container, Iterator
 
@@ -35,18 +34,30 @@ _CRC_TABLE = list(range(256))
 for _ in range(8):
     _CRC_TABLE = [(value >> 1) ^ (POLYNOMIAL if value & 1 else 0) for value in _CRC_TABLE]
 PART, PARTS_FROM = 256, 1 << 14  # bytes
+_TABLE = np.array(_CRC_TABLE, np.uint32)
+# What PART zero bytes make of a checksum: a table for each of its 4 bytes, whose values are combined by XOR.
+_PART_TABLES = np.arange(256, dtype=np.uint32) << np.array([[0], [8], [16], [24]], np.uint32)
+for _ in range(PART):
+    _PART_TABLES = _TABLE[_PART_TABLES & 0xFF] ^ (_PART_TABLES >> 8)
 MASK = 0xA282EAD8  # see TensorFlow's lib/hash/crc32c.h
-
-Range = tuple[int, int]  # the offsets of the first byte, and of the first one after it
 
 
 def list_examples(file: File) -> pa.Table:
     """The images in a TFRecord file."""
     names, offsets, sizes = [], [], []
-    for name, (offset, end), _ in _examples(file):
+    window = Pieces(file, WINDOW)
+    for start, end in _records(window):
+        try:
+            name, (offset, image_end) = _name_and_image(window, start, end)
+        except _UnexpectedData as problem:
+            raise ArchiveError(
+                f"{file.path}: the record at byte {start - LENGTH.size:,} {problem}; expected a tf.train.Example with "
+                "the features file_name and image, as in imagenet2012 of TensorFlow Datasets. "
+                f"{CURE}, or remove it if it belongs to another dataset."
+            ) from None
         names.append(name)
         offsets.append(offset)
-        sizes.append(end - offset)
+        sizes.append(image_end - offset)
     columns = [pa.array(names, pa.binary()), pa.array(offsets, pa.int64()), pa.array(sizes, pa.int64())]
     return pa.table(columns, ["name", "offset", "size"])
 
@@ -54,11 +65,10 @@ def list_examples(file: File) -> pa.Table:
 def list_corrupt(file: File, names: Container[bytes]) -> list[bytes]:
     """Those of the named images in a TFRecord file whose records differ from the checksum of their data."""
     corrupt = []
-    for name, _, (start, end) in _examples(file):
+    for name, (start, end) in zip(list_examples(file)["name"].to_pylist(), _records(Pieces(file, WINDOW))):
         if name in names:
-            record = file.read(start, end + CHECKSUM - start)
-            stated = int.from_bytes(record[-CHECKSUM:], "little")
-            if masked_crc32c(record[:-CHECKSUM]) != stated:
+            data, checksum = file.read(start, end - start), file.read(end, CHECKSUM)
+            if masked_crc32c(data) != int.from_bytes(checksum, "little"):
                 corrupt.append(name)
     return corrupt
 
@@ -67,25 +77,15 @@ def crc32c(data: bytes) -> int:
     """The CRC-32C of ``data``: of many bytes, by parts whose checksums are computed together."""
     crc, parts = 0xFFFFFFFF, len(data) // PART if len(data) >= PARTS_FROM else 0
     if parts:
-        table, crcs = np.array(_CRC_TABLE, np.uint32), np.zeros(parts, np.uint32)
+        crcs = np.zeros(parts, np.uint32)
         for column in np.frombuffer(data, np.uint8, parts * PART).reshape(parts, PART).T:
-            crcs = table[(crcs ^ column) & 0xFF] ^ (crcs >> 8)
-        first, second, third, fourth = _tables_of_part()
+            crcs = _TABLE[(crcs ^ column) & 0xFF] ^ (crcs >> 8)
+        first, second, third, fourth = _PART_TABLES.tolist()
         for part in crcs.tolist():
             crc = first[crc & 0xFF] ^ second[crc >> 8 & 0xFF] ^ third[crc >> 16 & 0xFF] ^ fourth[crc >> 24] ^ part
     for byte in data[parts * PART :]:
         crc = _CRC_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
     return crc ^ 0xFFFFFFFF
-
-
-@functools.cache
-def _tables_of_part() -> list[list[int]]:
-    """What ``PART`` zero bytes make of a checksum: a table for each of its 4 bytes, whose results add up by XOR."""
-    table = np.array(_CRC_TABLE, np.uint32)
-    tables = np.arange(256, dtype=np.uint32) << np.array([[0], [8], [16], [24]], np.uint32)
-    for _ in range(PART):
-        tables = table[tables & 0xFF] ^ (tables >> 8)
-    return [list(map(int, row)) for row in tables]
 
 
 def masked_crc32c(data: bytes) -> int:
@@ -98,22 +98,7 @@ class _UnexpectedData(ValueError):
     """The data of a record is not as expected; the message completes a sentence about the record."""
 
 
-def _examples(file: File) -> Iterator[tuple[bytes, Range, Range]]:
-    """Yield the name of each image, and the byte ranges of the image and of its record's data."""
-    window = Pieces(file, WINDOW)
-    for start, end in _records(window):
-        try:
-            name, image = _name_and_image(window, start, end)
-        except _UnexpectedData as problem:
-            raise ArchiveError(
-                f"{file.path}: the record at byte {start - LENGTH.size:,} {problem}; expected a tf.train.Example with "
-                "the features file_name and image, as in imagenet2012 of TensorFlow Datasets. "
-                f"{CURE}, or remove it if it belongs to another dataset."
-            ) from None
-        yield name, image, (start, end)
-
-
-def _records(window: Pieces) -> Iterator[Range]:
+def _records(window: Pieces) -> Iterator[tuple[int, int]]:
     """Yield the offsets of the beginning and the end of each record's data."""
     at, size = 0, window.stamp().size
     truncated = f"{window.path} is truncated: its {size:,} bytes end in the"
@@ -146,7 +131,7 @@ def _varint(window: Pieces, at: int, end: int) -> tuple[int, int]:
     raise _UnexpectedData("has a number that does not end")
 
 
-def _name_and_image(window: Pieces, start: int, end: int) -> tuple[bytes, Range]:
+def _name_and_image(window: Pieces, start: int, end: int) -> tuple[bytes, tuple[int, int]]:
     """The name in the data of a record, and the byte range of its image; stops reading once both are known."""
     found, keys = {}, []
     for entry in _nested(window, start, end):
@@ -162,7 +147,7 @@ def _name_and_image(window: Pieces, start: int, end: int) -> tuple[bytes, Range]
     raise _UnexpectedData(f"has the features {shorten(names) or 'of none'}")
 
 
-def _nested(window: Pieces, start: int, end: int) -> Iterator[Range]:
+def _nested(window: Pieces, start: int, end: int) -> Iterator[tuple[int, int]]:
     """The byte ranges of field 1 in field 1 of a message."""
     for number, *field in _fields(window, start, end):
         if number == 1:

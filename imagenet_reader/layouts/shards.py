@@ -7,12 +7,11 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from imagenet_reader.formats.names import name_samples
-from imagenet_reader.formats.tar import full_name, walk_tar
+from imagenet_reader.formats.names import list_samples
 from imagenet_reader.formats.tfrecord import list_corrupt, list_examples
 from imagenet_reader.io import Listing, open_file
 from imagenet_reader.io.local import File, Pieces
@@ -22,7 +21,6 @@ from imagenet_reader.lists import Images
 from imagenet_reader.log import progress_bar
 from imagenet_reader.text import shorten
 
-T = TypeVar("T")
 THREADS, REMOTE_THREADS = 16, 2  # of which each remote one holds a complete file in memory
 
 
@@ -83,6 +81,7 @@ class _IndexedShards(Sharded):
 
     remote: ClassVar = True
     indexable: ClassVar = True
+    list_file: ClassVar[Any]  # a function of an open file: the images in it
 
     @property
     def format(self) -> str:
@@ -91,10 +90,10 @@ class _IndexedShards(Sharded):
     def list_members(self) -> pa.Table:
         return join_tables(list(self._of_each_file("Indexing", self.list_file)), self.files)
 
-    def _of_each_file(self, doing: str, find: Callable[[File], T]) -> Iterator[T]:
-        """Yield what ``find`` returns of each open file, with a progress bar."""
+    def _of_each_file(self, doing: str, find: Callable[[File], Any]) -> Iterator[Any]:
+        """Yield what ``find`` returns for each open file, with a progress bar."""
 
-        def find_in(path: str) -> T:
+        def find_in(path: str) -> Any:
             with open_file(path) as file:
                 return find(Pieces(file, file.stamp().size) if is_url(path) else file)
 
@@ -106,16 +105,12 @@ class _IndexedShards(Sharded):
                 yield found
                 bar.update(1)
 
-    @staticmethod
-    def list_file(file: File) -> pa.Table:
-        """The images in an open file."""
-        raise NotImplementedError
-
 
 class WebDataset(_IndexedShards):
     """Tars of samples, each an image and what belongs to it, as ``timm/imagenet-1k-wds`` on the Hub has them."""
 
     name: ClassVar = "WebDataset tars"
+    list_file: ClassVar = staticmethod(list_samples)
     patterns: ClassVar = {
         "train": "imagenet1k-train-*.tar",
         "validation": "imagenet1k-validation-*.tar",
@@ -130,16 +125,12 @@ class WebDataset(_IndexedShards):
         yield from super().folders(data_dir, listing)
         yield from (join(data_dir, name) for name in ("train", "validation", "test"))
 
-    @staticmethod
-    def list_file(file: File) -> pa.Table:
-        """Walk over a tar."""
-        return name_samples(walk_tar(file, full_name), file)
-
 
 class Tfds(_IndexedShards):
     """TFRecord files that TensorFlow Datasets has prepared of ``imagenet2012``, read without TensorFlow."""
 
     name: ClassVar = "TFDS records"
+    list_file: ClassVar = staticmethod(list_examples)
     patterns: ClassVar = {name: f"imagenet2012-{name}.tfrecord-*-of-*" for name in ("train", "validation", "test")}
 
     @classmethod
@@ -151,12 +142,7 @@ class Tfds(_IndexedShards):
             for version in sorted(versions, key=lambda name: tuple(map(int, name.split("."))), reverse=True):
                 yield join(folder, version)
 
-    @staticmethod
-    def list_file(file: File) -> pa.Table:
-        """Hop over the records."""
-        return list_examples(file)
-
     def corrupt_images(self, names: Collection[bytes]) -> set[bytes]:
-        """Read the records of the images."""
+        """Those of the named images whose records differ from their checksums."""
         of_files = self._of_each_file("Comparing checksums of", functools.partial(list_corrupt, names=set(names)))
         return {name for of_file in of_files for name in of_file}
