@@ -144,7 +144,7 @@ class _Walk:
             simple = len(header) == BLOCK and header[TYPE] == FILE and header[135] == 0 and not digits.strip(DIGITS)
             if simple and (size := int(digits, 8)) <= end - BLOCK - position:
                 unchecked.append((header, position, size))
-            elif not any(header):
+            elif header and not any(header):
                 self.done = True
                 return
             else:

@@ -62,9 +62,9 @@ class Sharded(Layout):
         if not absent:
             return super().explain(missing)
         return (
-            f"{len(absent):,} of {len(absent) + len(names):,} files are absent from {os.path.dirname(self.files[0])}: "
-            f"{shorten(absent)}. Download them, too."
-        )
+            f"{self.clarify('')} {len(absent):,} of {len(absent) + len(names):,} files are absent from "
+            f"{os.path.dirname(self.files[0])}: {shorten(absent)}. Download them, too."
+        ).lstrip()
 
 
 def _current(data_dir: str, snapshots: list[str]) -> str:
