@@ -22,6 +22,7 @@ from imagenet_reader.io.paths import join, normalize_data_dir
 from imagenet_reader.layouts.base import ALL, IMAGE_SETS, Layout, Request
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.layouts.hints import describe_missing
+from imagenet_reader.layouts.shards import Tfds
 from imagenet_reader.log import progress_bar
 from imagenet_reader.reading.batches import DamagedImage, OpenReader, is_damage, read_checked, reason
 from imagenet_reader.rows import Rows, as_arrays, locate, named_tuples, training_names
@@ -201,6 +202,7 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
         raise ArchiveError(f"The images of {layout.path} cannot be decoded in place. Unpack it and check the folder.")
     reader = layout.index(layout.snapshot(), request).reader
     rows = np.unique(rows[rows["size"] > 0])
+    corrupt = layout.corrupt_images(rows["name"].tolist()) if isinstance(layout, Tfds) else set()
     rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_IMAGES] for start in range(0, len(rows), _DECODED_IMAGES)]
     with (
@@ -210,7 +212,7 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
         reader.opened() as opened,  # at its end, threads stop reading
     ):
         warnings.simplefilter("ignore")  # Pillow warns about odd EXIF data, which affects no pixel
-        futures = {pool.submit(_decode_part, opened, part): len(part) for part in parts}
+        futures = {pool.submit(_decode_part, opened, part, corrupt): len(part) for part in parts}
         try:
             for future in concurrent.futures.as_completed(futures):
                 future.result()
@@ -220,12 +222,14 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
     return [image for future in futures for image in future.result()]
 
 
-def _decode_part(opened: OpenReader, part: Rows) -> list[dict[str, Any]]:
+def _decode_part(opened: OpenReader, part: Rows, corrupt: set[bytes]) -> list[dict[str, Any]]:
     damaged, rows = [], list(named_tuples(part))
     for row, place in zip(rows, opened.places(rows)):
         if opened.stop.is_set():
             break
         try:
+            if row.name in corrupt:
+                raise ValueError("its checksum differs")
             image = read_checked(place, memoryview(bytearray(row.size)))
             _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
         except Exception as error:  # Pillow's errors have no common base

@@ -100,13 +100,19 @@ def test_all_splits_streamed_as_one_keep_the_column(standins_1pct):
     assert [row["real_labels"] is None for row in rows] == [True] * 38 + [False] * 150
 
 
-def test_names_of_classes_do_not_change_the_cache(standins_1pct):
+def test_names_of_classes_do_not_change_the_cache(standins_1pct, tmp_path):
     def cache(classes):
         options = {"data_dir": str(standins_1pct), "classes": classes}
         return imagenet_subsets.ImagenetSubsets(config_name="1pct", **options).cache_dir
 
     wnids = lists.read_class_set("imagenet100")
-    assert cache("imagenet100") == cache(wnids) == cache(sorted(wnids)) != cache(FISHES)
+    text = tmp_path / "imagenet100.txt"
+    text.write_text("".join(f"{wnid} words\r\n\r\n" for wnid in wnids), encoding="utf-8-sig")
+    assert cache("imagenet100") == cache(wnids) == cache(sorted(wnids)) == cache(str(text)) == cache(text)
+    assert cache(FISHES) != cache(wnids)
+    text.write_text("")
+    with pytest.raises(ValueError, match=r"imagenet100.txt': expected one of"):
+        cache(str(text))
 
 
 def test_own_list_and_words(standins_1pct, tmp_path):

@@ -45,21 +45,21 @@ def test_an_archive_is_missing(archive, data_dir):
 
 @pytest.mark.parametrize("archive", [TRAIN, VALIDATION])
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "what"),
     [
-        (b"", "no tar archive: it has 0 bytes"),
-        (bytes(10240), "no tar archive: it has 10,240 bytes"),
+        (b"", "empty"),
+        (bytes(10240), "filled with zeros"),
         (b"\n<!DOCTYPE html><html><title>Log in</title>" + b" " * 1000, "a web page"),
-        (gzip.compress(bytes(10240)), "gunzip"),
+        (gzip.compress(bytes(10240)), "gzip data: rename it to .tar.gz, and unpack it with gunzip"),
         (b"PK\x03\x04" + bytes(1000), "a zip archive"),
-        (b"These are not the images you are looking for. " * 100, "found no tar header"),
+        (b"These are not the images you are looking for. " * 100, "a text"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\n", "a Git LFS pointer: run git lfs pull"),
     ],
-    ids=["empty", "zeros", "web page", "gzip", "zip", "text"],
+    ids=["empty", "zeros", "web page", "gzip", "zip", "text", "pointer"],
 )
-def test_not_a_tar(content, found, archive, data_dir):
+def test_not_a_tar(content, what, archive, data_dir):
     replace(data_dir / archive, content)
-    message = load_error(data_dir)
-    assert str(data_dir / archive) in message and found in message
+    assert f"{data_dir / archive} is {what}" in load_error(data_dir)
 
 
 def test_a_folder_in_place_of_an_archive(data_dir):
@@ -72,10 +72,17 @@ def test_a_folder_in_place_of_an_archive(data_dir):
 @pytest.mark.parametrize("archive", [TRAIN, VALIDATION])
 def test_a_truncated_archive(archive, part, data_dir):
     content = (data_dir / archive).read_bytes()
-    replace(data_dir / archive, content[: int(len(content) * part) // 512 * 512 + 512])
+    size = int(len(content) * part) // 512 * 512 + 512
+    replace(data_dir / archive, content[:size])
+    for wnid in lists.read_wnids():
+        (data_dir / "train" / wnid).mkdir(parents=True)
+        (data_dir / "train" / wnid / f"{wnid}_1.JPEG").touch()
     message = load_error(data_dir)
     assert str(data_dir / archive) in message
     assert re.search("cut off or damaged|missing or empty", message)
+    assert f"has {size:,} bytes, the official archive {official.OFFICIAL_SIZES[archive]:,}: the download is" in message
+    hint = f"{data_dir / 'train'} has all 1,000 class folders: to use it, move {data_dir / TRAIN} away."
+    assert (hint in message) == (archive == TRAIN)
 
 
 def test_the_archives_are_swapped(data_dir):

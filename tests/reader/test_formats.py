@@ -1,9 +1,11 @@
 """The formats of the Hub, of WebDataset and of TensorFlow Datasets: names, records and tables of any content."""
 
 import gzip
+import io
 import json
 import random
 import struct
+import tarfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -113,6 +115,7 @@ def test_records_of_tfds_hold_the_images(images, tmp_path):
 def test_a_record_is_read_as_tensorflow_wrote_it(tmp_path):
     jpeg = b"\xff\xd8\xff" + b"i" * 130
     assert crc32c(b"123456789") == 0xE3069283  # the check value of CRC-32C
+    assert crc32c(bytes(range(251)) * 400) == 0xAE5355BC  # computed byte by byte
     assert tfrecord(tmp_path / "a", BY_TENSORFLOW) == {"n01440764_10026.JPEG": jpeg}
     made = record(example("n01440764_10026.JPEG", jpeg, 300))
     assert len(made) == len(BY_TENSORFLOW) and made[:12] == BY_TENSORFLOW[:12]
@@ -196,6 +199,19 @@ def test_samples_may_lack_what_is_not_needed(tmp_path):
     write_tar(tmp_path / "imagenet1k-train-0000.tar", [*images.items(), *others])
     found = train_of(tmp_path, [f"{stem}.JPEG" for stem in kinds])
     assert found == {f"{stem}.JPEG": images[f"{stem}.{kind}"] for stem, kind in kinds.items()}
+
+
+@pytest.mark.parametrize("deeper", ["", "folder/" * 20])
+def test_samples_in_several_folders_may_have_the_same_stem(deeper, tmp_path):
+    """Folders of long names are in another field of the header."""
+    images = {name: numbered_jpeg(k) for k, name in enumerate(TRAIN[:3])}
+    with tarfile.open(tmp_path / "imagenet1k-train-0000.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, image in images.items():
+            for kind, content in {"jpg": image, "json": json.dumps({"filename": name}).encode()}.items():
+                member = tarfile.TarInfo(f"{name}.v1/{deeper}000000.{kind}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    assert train_of(tmp_path, list(images)) == images
 
 
 @pytest.mark.parametrize(

@@ -138,10 +138,9 @@ def duplicate(one, other):
     [
         (lambda one, other: other.unlink(), r"{other.name}.*Download"),
         (lambda one, other: truncate(other, 0.6), "{other}"),
-        (lambda one, other: other.write_bytes(b"<html>log in</html>" * 100), "{other}"),
         (duplicate, "{one}.*{other}|{other}.*{one}"),
     ],
-    ids=["absent", "truncated", "a web page", "twice"],
+    ids=["absent", "truncated", "twice"],
 )
 def test_a_shard_that_is_wrong_is_named(layout, damage, words, tmp_path):
     LAYOUTS[layout](IMAGES, tmp_path)
@@ -151,6 +150,24 @@ def test_a_shard_that_is_wrong_is_named(layout, damage, words, tmp_path):
         pytest.skip("as in a tar, the last one counts")
     message = message_of_reading(tmp_path, **LISTS)
     assert re.search(words.format(one=one, other=other), message) and len(message) < 2000
+
+
+@pytest.mark.parametrize("layout", [*SHARDED, "class tars", "kaggle zip", "kaggle tar.gz"])
+def test_a_file_without_images_is_said_to_be_what_it_is(layout, tmp_path):
+    LAYOUTS[layout](IMAGES, tmp_path)
+    kinds = (".parquet", ".gz", ".tar", ".zip")
+    files = [path for path in tmp_path.rglob("*") if path.suffix in kinds or "tfrecord-" in path.name]
+    path = max(path for path in files if "val" not in path.name and "test" not in path.name)
+    for content, what in {
+        b"version https://git-lfs.github.com/spec/v1\n": "a Git LFS pointer: run git lfs pull",
+        b"<html>log in</html>" * 100: "a web page",
+        b"Access denied. " * 40: "a text",
+        bytes(10_240): "filled with zeros",
+        b"": "empty",
+    }.items():
+        path.write_bytes(content)
+        message = message_of_reading(tmp_path, **LISTS)
+        assert f"{path} is {what}" in message and len(message) < 2000
 
 
 def test_empty_and_truncated_images(small_images, list_options, tmp_path):

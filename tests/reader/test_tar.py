@@ -227,10 +227,9 @@ def test_members_that_are_not_images_of_the_class_are_skipped(write_archive):
 
 def test_invalid_class_tar_is_refused(write_archive):
     good = member(b"n01440764.tar", member(b"n01440764_1.JPEG", b"x") + END)
-    invalid = write_archive(good, member(b"n01443537.tar", b"<html>" * 100), END)
-    assert NO_HEADER in refusal(invalid, len(good) + BLOCK)
-    too_short = write_archive(good, member(b"n01443537.tar", b"x" * 511), END)
-    assert len(found(too_short)) == 1  # an empty class, whose images are absent
+    for content in (b"<html>" * 100, b"x" * 511):
+        invalid = write_archive(good, member(b"n01443537.tar", content), END)
+        assert NO_HEADER in refusal(invalid, len(good) + BLOCK)
 
 
 def write_class_tars(folder, wnids, changed=None):

@@ -15,7 +15,7 @@ import pytest
 from helpers.pages import blocks
 from helpers.programs import PROJECT
 from makers.images import numbered_jpeg
-from makers.layouts import hub_parquet, hub_tar_gz, kaggle_tar_gz
+from makers.layouts import flip_byte, hub_parquet, hub_tar_gz, kaggle_tar_gz, tfds
 from makers.tars import signed
 
 import imagenet_subsets
@@ -251,6 +251,16 @@ def test_decode_passes_good_images(val_tar, run_check):
     _, report, _ = run_check(val_tar.parent, "--decode")
     assert (report["archives"][0]["damaged"], report["splits"][1]["damaged"]) == ([], 0)
     assert report["archives"][0]["ok"] and report["splits"][1]["found"] == 300
+
+
+def test_decode_compares_the_checksums_of_records(tmp_path):
+    images = {name: numbered_jpeg(k) + name.encode() for k, name in enumerate(listed("1pct")[:9])}
+    tfds(images, tmp_path, shards={"train": 1})
+    [path] = tmp_path.rglob("*train.tfrecord*")
+    name = list(images)[3]
+    flip_byte(path, path.read_bytes().index(images[name]) + len(images[name]) - 1)
+    [damaged] = check.check_archives(tmp_path, decode=True)["archives"][0]["damaged"]
+    assert (damaged["name"], damaged["error"]) == (name, "its checksum differs")
 
 
 def test_the_command_prints_json_alone_on_stdout(val_tar):
