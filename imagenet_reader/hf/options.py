@@ -30,6 +30,14 @@ def check_data_dir(data_dir: Any) -> None:
         )
 
 
+def check_features(given: Any, own: datasets.Features) -> None:
+    """Raise ``ValueError`` if features do not have the names of a config's columns."""
+    if set(given) != set(own):
+        raise ValueError(
+            f"features has the columns {sorted(given)!s:.500}; expected {list(own)}, perhaps of other types."
+        )
+
+
 def check_config_name(name: str | None, known: Iterable[str]) -> None:
     """Raise ``ValueError`` if there is no config of a name; ``None`` is the default one."""
     if name is not None and not isinstance(name, str):

@@ -243,7 +243,7 @@ def streamed(splits):
         (lambda both: streamed(only_validation(both)), {}, ValueError, 'Expected a split train.*split="validation"'),
         (lambda both: nameless(label=[0]), {}, ValueError, r"expected .*; found .*image"),
         (lambda both: nameless(**{"x" * 3_000: [0]}), {}, ValueError, "does not say which image is which"),
-        (lambda both: without(both["train"], "image"), {}, ValueError, r"found none in the columns label\. .*cast_column"),
+        (lambda both: without(both["train"], "image"), {}, ValueError, r"none in the columns label\. .*cast_column"),
         (lambda both: both, {"in_place": True}, ValueError, "no option 'in_place'"),
         (lambda both: both, {"split": "val"}, ValueError, "Unknown split"),
         (lambda both: both, {"split": "train[:10%]"}, ValueError, "Unknown split"),

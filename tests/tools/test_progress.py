@@ -2,12 +2,17 @@
 
 import contextlib
 import fcntl
+import itertools
+import logging
 import os
 import struct
 import subprocess
 import termios
+import time
 
 from helpers.programs import command, environment
+
+from imagenet_reader.log import progress_bar
 
 BARS = b"Indexing ILSVRC2012_img_val.tar", b"validation split"
 
@@ -23,6 +28,16 @@ def test_pipe_shows_bars_on_request_only(val_tar, tmp_path, monkeypatch):
     assert [bar for bar in BARS if bar not in shown] == [], shown
     monkeypatch.delenv("HF_DATASETS_DISABLE_PROGRESS_BARS")
     assert b"\r" not in load(val_tar, tmp_path / "2", subprocess.PIPE).stderr
+
+
+def test_a_line_is_logged_each_minute_where_no_bar_is_seen(monkeypatch, caplog):
+    seconds = itertools.count(0, 25)
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(logging.getLogger("datasets"), "propagate", True)
+    with progress_bar("Reading images.tar.gz", 200) as bar:
+        for _ in range(8):
+            bar.update(25)
+    assert caplog.messages == ["Reading images.tar.gz: 38 %", "Reading images.tar.gz: 75 %"]
 
 
 def test_terminal_shows_bars(val_tar, tmp_path, monkeypatch):
