@@ -13,6 +13,7 @@ import functools
 import inspect
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -168,9 +169,11 @@ try:
     from imagenet_reader.hf.options import check_config_name, check_data_dir, check_names, check_options, check_split
     from imagenet_reader.hf.select import select_splits
     from imagenet_reader.index.kept import index_path
-    from imagenet_reader.io.paths import normalize_data_dir
+    from imagenet_reader.io import is_unreachable
+    from imagenet_reader.io.paths import is_url, normalize_data_dir
     from imagenet_reader.io.remote import set_storage_options
     from imagenet_reader.layouts.archives import read_index
+    from imagenet_reader.log import warn
     from imagenet_reader.own_lists import as_given
     from imagenet_reader.plan import Plan, SplitList
     from imagenet_reader.reading.addresses import SCHEME
@@ -217,7 +220,17 @@ class ImagenetSubsets(TableBuilder):
             data_dir = normalize_data_dir(data_dir)
             set_storage_options(data_dir, self._source_options)
         kwargs["hash"] = ROWS_VERSION  # datasets passes that of a script's text: no comment shall cost a rebuild
-        super().__init__(*args, data_dir=data_dir, **kwargs)
+        self._unreachable: OSError | None = None
+        try:
+            if data_dir is not None and is_url(data_dir) and datasets.config.HF_DATASETS_OFFLINE:
+                raise ConnectionError("HF_DATASETS_OFFLINE=1")
+            super().__init__(*args, data_dir=data_dir, **kwargs)
+        except OSError as error:
+            super().__init__(*args, data_dir=None, **kwargs)
+            copied = not self.config.in_place and kwargs.get("features") is None
+            if not (copied and is_unreachable(data_dir, error) and self.use_prepared(data_dir)):
+                raise
+            self._unreachable = type(error)(f"{data_dir} cannot be reached: {error}")
 
     def _info(self) -> datasets.DatasetInfo:
         info, plan = self.config.info(), self.config.plan
@@ -226,6 +239,8 @@ class ImagenetSubsets(TableBuilder):
         return info
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        if self._unreachable is not None:
+            raise self._unreachable
         if self.config.data_dir is None:
             advice = facts.download_advice([facts.TRAIN_ARCHIVE, facts.VALIDATION_ARCHIVE])
             raise ValueError(f"data_dir is missing: pass the folder of the images. {facts.SUPPORTED_LAYOUTS} {advice}")
@@ -234,8 +249,7 @@ class ImagenetSubsets(TableBuilder):
             needed = 0 if self.config.in_place else sum(int(split.rows["size"].sum()) for split in splits.values())
             advice = " (to write none, pass in_place=True; to write to another disk, pass cache_dir=... or set HF_HOME)"
             check_space(self.unfinished_dir, needed, f"the images of {self.config.name}", advice)
-            archives = [layout.path for layout in self.config.plan.layouts]
-            self.write_record(self.config.name, self.config.chosen_options(), archives)
+            self.write_record()
         # datasets compares what it has written with this, on every version; only reading finds damage that is skipped.
         rows = {name: len(split.rows) for name, split in splits.items()}
         self.info.splits = None if self.config.on_missing == "skip" and not is_streaming else _split_infos(rows)
@@ -261,6 +275,9 @@ class ImagenetSubsets(TableBuilder):
 
     def as_dataset(self, *args: Any, **kwargs: Any) -> Any:
         """As in ``datasets``; warns of images that were skipped."""
+        if self._unreachable is not None:
+            built = time.strftime("%Y-%m-%d %H:%M", time.localtime(os.path.getmtime(self.cache_dir)))
+            warn(f"{self._unreachable} The dataset that was built from it on {built} is loaded: {self.cache_dir}")
         self._warn_of_missing()
         return without_empty_columns(super().as_dataset(*args, **kwargs), self.config.plan)
 

@@ -5,8 +5,7 @@ import datasets
 import imagenet_subsets
 from benchmarks.in_place import timed
 from imagenet_reader.lists import LISTS, TRAIN_IMAGES, read_split_list, read_wnids
-from imagenet_subsets_tools.standins import DrawnFiles
-from imagenet_subsets_tools.standins.images import Images
+from imagenet_subsets_tools.standins.images import DrawnImages
 from imagenet_subsets_tools.standins.layouts import write_hub_parquet
 
 __all__ = ["load_hub_dataset", "select_subset"]
@@ -23,7 +22,7 @@ def load_hub_dataset(folder):
     names, wnids = sorted({name for some in LISTS for name, _ in read_split_list(some)}), read_wnids()
     others = TRAIN_IMAGES - sum(name.startswith("n") for name in names)
     names += [f"{wnids[k % 1000]}_{FIRST_UNLISTED + k // 1000}.JPEG" for k in range(others)]
-    write_hub_parquet(DrawnFiles(names, Images()), folder / "hub")
+    write_hub_parquet(DrawnImages(names), folder / "hub")
     size = sum(path.stat().st_size for path in (folder / "hub").rglob("*.parquet"))
     builder = datasets.load_dataset_builder("parquet", **_source(folder))
     builder.download_and_prepare(max_shard_size=size // ARROW_FILES)

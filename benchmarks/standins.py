@@ -1,19 +1,20 @@
 """Stand-ins as large as ImageNet: images of photo size, and an archive with as many members, most of them holes."""
 
+import contextlib
 import itertools
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageChops
 
 from imagenet_reader.facts import TRAIN_ARCHIVE
-from imagenet_reader.lists import TRAIN_IMAGES, read_split_list
-from imagenet_subsets_tools.standins import DrawnFiles, make_standins, training_names, unlisted_names
-from imagenet_subsets_tools.standins.images import Images, jpeg_segment, name_hash
-from imagenet_subsets_tools.standins.layouts import write_archives
-from imagenet_subsets_tools.standins.names import wnids
-from imagenet_subsets_tools.standins.tars import BLOCK, header, inner_tar, write_end, write_member
+from imagenet_reader.lists import TRAIN_IMAGES, read_split_list, read_wnids
+from imagenet_subsets_tools.standins import make_standins, training_names, unlisted_names
+from imagenet_subsets_tools.standins.images import DrawnImages, jpeg_segment, name_hash
+from imagenet_subsets_tools.standins.layouts import BLOCK, header, write_archives, write_end, write_member
 
 __all__ = ["PhotoImages", "make_extracted", "make_flat", "make_full", "make_many", "make_photos", "varied_size"]
 
@@ -27,18 +28,18 @@ def varied_size(name: str, mean: int) -> int:
     return int(mean * (0.4 + 1.5 * (name_hash(name) / 2**32) ** 1.5))
 
 
-class PhotoImages(Images):
+class PhotoImages(DrawnImages):
     """Drawn images of about ``image_bytes`` bytes, with grain, and as many pixels as photos of that size have."""
 
-    def __init__(self, image_bytes: int) -> None:
-        super().__init__()
+    def __init__(self, names: Iterable[str], image_bytes: int) -> None:
+        super().__init__(names)
         self.image_bytes = image_bytes
         self._padding = np.random.RandomState(0).bytes(0xFFFF)
         self._grains = [_grain(variant, image_bytes * share / BYTES_PER_PIXEL) for variant, share in enumerate(SHARES)]
 
-    def content(self, name: str, label: int) -> bytes:
+    def __getitem__(self, name: str) -> bytes:
         """The image, with comments of random bytes up to its size."""
-        content = super().content(name, label)
+        content = super().__getitem__(name)
         room, comments = varied_size(name, self.image_bytes) - len(content), []
         while room >= 4:
             comments.append(jpeg_segment(0xFE, self._padding[: min(room, 0xFFFF) - 4]))
@@ -66,7 +67,7 @@ def _grain(seed: int, pixels: float) -> Image.Image:
 def make_photos(folder: Path, image_bytes: int) -> None:
     """The archives with the images of 1pct, of photo size."""
     names = [*itertools.chain(*training_names(["1pct"])), *(name for name, _ in read_split_list("validation"))]
-    write_archives(DrawnFiles(names, PhotoImages(image_bytes)), folder)
+    write_archives(PhotoImages(names, image_bytes), folder)
 
 
 def make_many(folder: Path) -> None:
@@ -93,18 +94,31 @@ def make_flat(folder: Path, files: int) -> None:
 def make_full(folder: Path) -> None:
     """A training archive of 1,281,167 members, of which those that 1pct and 10pct do not list are holes; 141 GB."""
     make_standins(folder, ["1pct"])
-    images = PhotoImages(PHOTO_BYTES)
+    images = PhotoImages([], PHOTO_BYTES)
     with open(folder / TRAIN_ARCHIVE, "wb", buffering=1 << 20) as file:
         for label, listed in enumerate(training_names(["1pct", "10pct"], unlisted=0)):
             count = TRAIN_IMAGES // 1000 + (label < TRAIN_IMAGES % 1000)
             holes = itertools.islice(unlisted_names(label), count - len(listed))
             drawn = set(listed)
-            with inner_tar(file, f"{wnids()[label]}.tar"):
+            with _inner_tar(file, f"{read_wnids()[label]}.tar"):
                 for name in sorted((*listed, *holes)):
                     if name in drawn:
-                        write_member(file, name, images.content(name, label))
+                        write_member(file, name, images[name])
                     else:
                         size = varied_size(name, PHOTO_BYTES)
                         file.write(header(name, size))
                         file.seek(size + -size % BLOCK, os.SEEK_CUR)
         write_end(file, 0)
+
+
+@contextlib.contextmanager
+def _inner_tar(file: IO[bytes], name: str) -> Iterator[None]:
+    """Context in which the members of a tar within a tar are written; its header is written at the end."""
+    start = file.tell()
+    file.write(bytes(BLOCK))
+    yield
+    write_end(file, start + BLOCK)
+    end = file.tell()
+    file.seek(start)
+    file.write(header(name, end - start - BLOCK))
+    file.seek(end)

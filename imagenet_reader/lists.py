@@ -5,6 +5,7 @@ import difflib
 import functools
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -125,13 +126,17 @@ def _check_digest(path: pathlib.Path, text: str, expected: str) -> None:
 # ------------------------------------------------------------------------------------ subsets of the classes
 
 
-def published_labels(classes: str | Sequence[str] | None) -> tuple[int, ...] | None:
+def published_labels(classes: str | os.PathLike[str] | Sequence[str] | None) -> tuple[int, ...] | None:
     """The published labels of the classes that the option ``classes`` names, ascending; ``None`` for all classes."""
     if classes is None:
         return None
+    given = classes = os.fspath(classes) if isinstance(classes, os.PathLike) else classes
+    if isinstance(classes, str) and classes not in CLASS_SETS and os.path.isfile(path := os.path.expanduser(classes)):
+        lines = pathlib.Path(path).read_text("utf-8-sig", errors="replace").splitlines()
+        classes = [line.split()[0] for line in lines if line.strip()]
     label_of = label_of_wnid()
     wnid_of = {word.lower(): wnid for wnid, words in read_classes() for word in words.split(", ")}
-    expected = f"one of {list(CLASS_SETS)}, or a list of wnids such as ['n01440764']"
+    expected = f"one of {list(CLASS_SETS)}, or a list of wnids such as ['n01440764'], or the path of a file of them"
     if isinstance(classes, str) and classes not in CLASS_SETS:
         one = classes if classes in label_of else wnid_of.get(classes.lower())
         nearest = difflib.get_close_matches(classes, CLASS_SETS, n=1)
@@ -141,7 +146,7 @@ def published_labels(classes: str | Sequence[str] | None) -> tuple[int, ...] | N
     if isinstance(classes, str):
         classes = read_class_set(classes)
     if not isinstance(classes, (list, tuple)) or not classes:
-        raise ValueError(f"classes={classes!r:.200}: expected {expected}.")
+        raise ValueError(f"classes={given!r:.200}: expected {expected}.")
     unknown = [wnid for wnid in classes if not isinstance(wnid, str) or wnid not in label_of]
     if unknown:
         shown = [f"{word} (pass {wnid!r})" if (wnid := wnid_of.get(str(word).lower())) else word for word in unknown]

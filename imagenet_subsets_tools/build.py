@@ -2,15 +2,11 @@
 
 There is one folder per config, such as ``1pct/train-00000-of-00003.parquet``, and one each for the official validation
 and test images, shared by all configs. ``README.md``, the card, is written last: a folder without it is unfinished.
-
-The rows of each shard depend only on the lists and the sizes of the images, so the same archives give the same bytes,
-whichever threads and hosts write them. A shard is written under a temporary name and renamed once it is on disk.
+The same archives give the same bytes, whichever threads and hosts write them.
 """
 
-import concurrent.futures
 import contextlib
 import dataclasses
-import errno
 import functools
 import hashlib
 import inspect
@@ -21,13 +17,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import filelock
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import imagenet_subsets
@@ -41,7 +37,7 @@ from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.log import progress_bar
 from imagenet_reader.reading.batches import read_batches
 from imagenet_reader.rows import Rows
-from imagenet_subsets_tools.card import IMAGE_BYTES, Part, write_card
+from imagenet_subsets_tools.card import Part, Plan, write_card
 
 SHARD_BYTES = 500_000_000  # of images per shard, approximate upper limit
 VISIBLE_WITHIN = 60  # seconds that a network file system may take to show what another host has written
@@ -49,7 +45,7 @@ SHARED = {"validation": "ilsvrc2012_validation", "test": "ilsvrc2012_test"}  # l
 CONFIGS = (*imagenet_subsets.SUBSETS, "custom")
 FOLDERS = (*CONFIGS, *SHARED.values())
 SPLITS = "train", "validation", "unlabeled", "test"
-Options = dict[str, dict[str, Any]]  # of ``ImagenetSubsetsConfig``, by config
+Options = dict[str, Any]  # of ``ImagenetSubsetsConfig``
 
 _SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
 _TEMPORARY = re.compile(rf"({_SHARD_PATH.pattern}|README\.md)\..*(tmp|unfinished)")  # up to 2.0, .unfinished
@@ -77,7 +73,7 @@ def build_parquet(
     data_dir: str | os.PathLike[str],
     configs: str | Iterable[str] = ("1pct", "10pct", "lt"),
     num_proc: int | None = None,
-    executor: concurrent.futures.Executor | None = None,
+    executor: Executor | None = None,
     label_names: str = "wnid",
     splits: Sequence[str] | None = None,
     unlabeled: bool = False,
@@ -99,8 +95,7 @@ def build_parquet(
         num_proc: number of threads that write shards, 1 by default.
         executor: a ``concurrent.futures.Executor`` that writes the shards, instead of ``num_proc``. Its workers may run
             on other hosts, which need this package and both folders at the same paths. It is not shut down.
-        label_names, classes: as for ``load_dataset``.
-        splits, unlabeled: the same; each config gets those that it has.
+        label_names, splits, unlabeled, classes: as for ``load_dataset``; each config gets the splits that it has.
         train_list, validation_list: paths of lists, for ``custom``.
         real_labels: as for ``load_dataset``, but training splits have this column, too, without values.
 
@@ -128,29 +123,18 @@ def build_parquet(
     options = _options_of(configs, columns, splits, unlabeled, own_lists)
     recipe = Recipe(normalize_data_dir(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
     _refuse_folder(output_dir, recipe.data_dir, configs)
-    plan = {config: recipe.parts(config) for config in configs}
-    # By path: each shard once, even if several configs share it.
-    shards = {
-        path: Shard(path, config, split, part)
-        for config, parts in plan.items()
-        for split, part in parts.items()
-        for path in part.shards
-    }
+    shards = recipe.shards()
     with _only_build_of(output_dir):
         _remove_old_files(output_dir, shards)
         _write_missing(output_dir, recipe, shards.values(), num_proc or 1, executor)
         _remove_old_files(output_dir, shards)  # those of workers that were killed
-        write_card(output_dir, plan, own_lists)
+        write_card(output_dir, recipe.plan(), own_lists)
     return output_dir
 
 
 def _options_of(
-    configs: list[str],
-    columns: dict[str, Any],
-    splits: Sequence[str] | None,
-    unlabeled: bool,
-    own_lists: dict[str, str],
-) -> Options:
+    configs: list[str], columns: Options, splits: Sequence[str] | None, unlabeled: bool, own_lists: dict[str, str]
+) -> dict[str, Options]:
     """The options of each config: those of ``load_dataset`` that it has."""
     if not configs or not set(configs) <= set(CONFIGS):
         raise ValueError(f"configs={configs!r:.200}: expected one or more of {list(CONFIGS)}.")
@@ -195,9 +179,6 @@ def _refuse_folder(output_dir: Path, data_dir: str, configs: list[str]) -> None:
         )
 
 
-# ---------------------------------------------------------------------------------------------- the folder
-
-
 @contextlib.contextmanager
 def _only_build_of(output_dir: Path) -> Iterator[None]:
     """Context in which no other build writes to the folder; ``BuildError`` if one does already."""
@@ -230,11 +211,7 @@ def _remove_old_files(output_dir: Path, shards: dict[str, "Shard"]) -> None:
 
 
 def _write_missing(
-    output_dir: Path,
-    recipe: "Recipe",
-    shards: Iterable["Shard"],
-    num_proc: int,
-    executor: concurrent.futures.Executor | None,
+    output_dir: Path, recipe: "Recipe", shards: Iterable["Shard"], num_proc: int, executor: Executor | None
 ) -> None:
     """Write the shards that are unfinished; delete the card before the first file changes."""
     missing = [shard for shard in shards if not shard.is_finished(output_dir)]
@@ -243,17 +220,14 @@ def _write_missing(
     if not missing:
         return
     (output_dir / "README.md").unlink(missing_ok=True)
-    folder, stop = os.path.abspath(output_dir), threading.Event()
+    folder, stop, futures = os.path.abspath(output_dir), threading.Event(), dict[Future[int], Shard]()
     task = write_shard if executor is not None else functools.partial(write_shard, stop=stop)
-    futures: dict[concurrent.futures.Future[int], Shard] = {}
-    with contextlib.ExitStack() as context:
-        bar = context.enter_context(progress_bar("Writing Parquet", total))
-        pool = executor or context.enter_context(concurrent.futures.ThreadPoolExecutor(num_proc))
+    pool = executor or ThreadPoolExecutor(num_proc)
+    with progress_bar("Writing Parquet", total) as bar:
         try:
             for shard in missing:
-                future = pool.submit(task, recipe, shard.config, shard.split, shard.path, shard.mark, folder)
-                futures[future] = shard
-            for future in concurrent.futures.as_completed(futures):
+                futures[pool.submit(task, recipe, shard.path, shard.mark, folder)] = shard
+            for future in as_completed(futures):
                 shard = futures[future]
                 bar.update(future.result())
         except (ArchiveError, BuildError):
@@ -264,8 +238,9 @@ def _write_missing(
             stop.set()  # after an error or Ctrl-C, abandon the shards that are being written
             for future in futures:
                 future.cancel()
-    if executor is not None:
-        _wait_until_visible(missing, output_dir)
+            if executor is None:
+                pool.shutdown()
+    _wait_until_visible(missing, output_dir)
 
 
 def _naming_shard(error: Exception, path: str, output_dir: str) -> OSError | ValueError:
@@ -291,41 +266,40 @@ def _wait_until_visible(shards: list["Shard"], output_dir: Path) -> None:
             time.sleep(0.5)
 
 
-# -------------------------------------------------------------------------------------------------- shards
-
-
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """Everything that determines the rows of a build, small enough to be sent with each shard."""
 
     data_dir: str
-    options: Options = dataclasses.field(hash=False)
+    options: dict[str, Options] = dataclasses.field(hash=False)  # by config
     shard_bytes: int
     build: str  # a unique id, so that workers do not reuse a plan cached by an earlier build
 
-    @functools.lru_cache(maxsize=len(CONFIGS))  # noqa: B019, workers live as long as the recipe
-    def _plan(self, config: str) -> dict[str, Part]:
-        chosen = imagenet_subsets.ImagenetSubsetsConfig(config, data_dir=self.data_dir, **self.options[config])
-        features, parts = chosen.features(), {}
-        for split, images in chosen.plan.splits.items():
-            name = images.split_list.name
-            folder, prefix = (SHARED[name], name) if name in SHARED else (config, split)
-            parts[split] = Part(folder, prefix, images, features, self.shard_bytes)
-        return parts
+    @functools.lru_cache(maxsize=2)  # noqa: B019, workers live as long as the recipe
+    def _plan(self) -> Plan:
+        plan: Plan = {}
+        for config, options in self.options.items():
+            chosen = imagenet_subsets.ImagenetSubsetsConfig(config, data_dir=self.data_dir, **options)
+            features, plan[config] = chosen.features(), {}
+            for split, images in chosen.plan.splits.items():
+                name = images.split_list.name
+                folder, prefix = (SHARED[name], name) if name in SHARED else (config, split)
+                plan[config][split] = Part(folder, prefix, images, features, self.shard_bytes)
+        return plan
 
-    def parts(self, config: str) -> dict[str, Part]:
-        """The splits of a config, planned once per process."""
+    def plan(self) -> Plan:
         with _PLANNING:  # one thread plans; the others wait and reuse its result
-            return self._plan(config)
+            return self._plan()
+
+    def shards(self) -> dict[str, "Shard"]:
+        """By path: each shard once, even if several configs share it."""
+        parts = [part for splits in self.plan().values() for part in splits.values()]
+        return {path: Shard(path, part) for part in parts for path in part.shards}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shard:
-    """A shard, at a path relative to the output folder, its part, and one of the configs and splits that have it."""
-
-    path: str
-    config: str
-    split: str
+    path: str  # relative to the output folder
     part: Part
 
     @property
@@ -362,13 +336,11 @@ class Shard:
         return False
 
 
-def write_shard(
-    recipe: Recipe, config: str, split: str, path: str, mark: str, output_dir: str, stop: threading.Event | None = None
-) -> int:
+def write_shard(recipe: Recipe, path: str, mark: str, output_dir: str, stop: threading.Event | None = None) -> int:
     """Write a shard unless it is finished, on any host, and return the bytes of its images; ``stop`` interrupts it."""
     try:
-        shard = Shard(path, config, split, recipe.parts(config)[split])
-        if path not in shard.part.shards or shard.mark != mark:
+        shard = recipe.shards().get(path)
+        if shard is None or shard.mark != mark:
             raise ArchiveError(
                 f"{recipe.data_dir} gives different rows here than where the build was called. Every host needs the "
                 "same archives and lists at the same path."
@@ -382,14 +354,13 @@ def write_shard(
 
 def _write(shard: Shard, path: Path, stop: threading.Event) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    schema, image_bytes = shard.part.features.arrow_schema, 0
+    schema = shard.part.features.arrow_schema
     with write_atomically(path) as written, pq.ParquetWriter(written, schema, **_WRITING) as writer:
         for table in _tables(shard.part, shard.groups):
             if stop.is_set():
-                raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+                raise InterruptedError("the build was interrupted")
             writer.write_table(table)
-            image_bytes += pc.sum(pc.binary_length(pc.struct_field(table["image"], "bytes"))).as_py()
-        writer.add_key_value_metadata({_MARK: shard.mark, IMAGE_BYTES: str(image_bytes)})
+        writer.add_key_value_metadata({_MARK: shard.mark})
 
 
 def _tables(part: Part, groups: list[Rows]) -> Iterator[pa.Table]:

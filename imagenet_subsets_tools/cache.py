@@ -58,10 +58,9 @@ def list_cache(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
     # One folder level each for dataset name, config, version and, usually, builder.
     folders = {path.parent for pattern in ("*/*/*/*.json", "*/*/*/*/*.json") for path in root.glob(pattern)}
     entries = [entry for folder in folders if (entry := _dataset(root, folder)) is not None]
-    folder = Path(index_folder())
-    files = list(folder.iterdir()) if folder.is_dir() else []
+    files = [path for path in Path(index_folder()).glob("*") if _FILE.fullmatch(path.name)]
     of_tars = {Path(index_path(path)).name for path in files if path.suffix == ".tar"}
-    entries += [_file(path) for path in files if _FILE.fullmatch(path.name) and path.name not in of_tars]
+    entries += [_file(path) for path in files if path.name not in of_tars]
     return sorted(entries, key=lambda entry: (entry.path.is_file(), -entry.used))
 
 
@@ -76,8 +75,7 @@ def _dataset(root: Path, folder: Path) -> Entry | None:
     beside = [lock, Path(f"{finished}.incomplete_info.lock"), root / f"{finished.as_posix().replace('/', '_')}.lock"]
     used = (folder / RECORD).stat().st_mtime
     parents = [parent for parent in folder.parents if root in parent.parents]
-    name, archives, options = _name(kind, folder), record["archives"], record["options"]
-    return Entry(name, folder, archives, options, used, lock, beside, parents)
+    return Entry(_name(kind, folder), folder, record["archives"], record["options"], used, lock, beside, parents)
 
 
 def _file(file: Path) -> Entry:
@@ -115,7 +113,7 @@ def format_entries(entries: list[Entry]) -> str:
         return "The caches hold no dataset, index or image of imagenet-subsets."
     rows = [("name", "options", "size", "last used", "from")]
     for entry in entries:
-        day = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d")
+        day = str(datetime.date.fromtimestamp(entry.used))
         options = ", ".join(f"{name}={value!r}" for name, value in entry.options.items()) or "-"
         rows.append((entry.name, options, format_bytes(entry.size), day, " ".join(entry.archives) or "?"))
     total = format_bytes(sum(entry.size for entry in entries))

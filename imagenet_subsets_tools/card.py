@@ -22,20 +22,14 @@ import imagenet_subsets
 from imagenet_reader.files import write_atomically
 from imagenet_reader.lists import CLASS_SETS, SPLIT_FILES, published_labels, read_wnids
 from imagenet_reader.plan import SHARDS, SplitRows
-from imagenet_reader.rows import REAL_LABELS, file_names
-
-IMAGE_BYTES = b"imagenet_subsets.image_bytes"  # in the metadata of a shard
 
 _ROW_GROUP = 100  # approximate rows per row group: 11 MB of images, the most that one random access reads
-_TITLE = "ImageNet subsets: 1pct, 10pct and LT"
-_TERMS = "https://image-net.org/download.php"
 _SIZES = ((10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 
 _REAL_LABELS_TEXT = """\
 - `real_labels`: the ReaL labels (Beyer et al. 2020) of an official validation image, a list that may be empty; null for
   other images.
 """
-_TEXT = Path(__file__).with_name("card.md")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,19 +62,10 @@ class Part:
         """A glob for the files. It contains their number, so that files of another build never match."""
         return f"{self.folder}/{self.split}-*-of-{len(self.shards):05d}.parquet"
 
-    def bytes_in_memory(self, output_dir: Path) -> int:
-        """The size of the rows as Arrow tables, as ``datasets`` measures it when loading them.
-
-        Besides the values: a 4-byte offset per value of variable size, and one bit per row, rounded up to bytes in each
-        row group. The images are measured in the files, since a few differ from those in the archive.
-        """
-        rows, columns = self.images.rows, self.images.reader.columns
-        values = sum(int(pq.read_metadata(output_dir / path).metadata[IMAGE_BYTES]) for path in self.shards)
-        values += 2 * int(np.char.str_len(rows["name"]).sum()) + 8 * len(rows)
-        if columns.real_labels:
-            values += columns.beside(file_names(rows), rows["label"])[REAL_LABELS].nbytes
-        bits = sum(-(-len(group) // 8) for groups in self.shards.values() for group in groups)
-        return values + 3 * 4 * len(rows) + bits
+    def unpacked_bytes(self, output_dir: Path) -> int:
+        """The size of the rows, uncompressed."""
+        files = [pq.read_metadata(output_dir / path) for path in self.shards]
+        return sum(file.row_group(k).total_byte_size for file in files for k in range(file.num_row_groups))
 
 
 Plan = dict[str, dict[str, Part]]  # config -> split -> part
@@ -89,30 +74,22 @@ Plan = dict[str, dict[str, Part]]  # config -> split -> part
 def write_card(folder: Path, plan: Plan, own_lists: dict[str, str]) -> None:
     """Write the card of a folder whose shards are complete; ``own_lists`` are paths of the user's lists, by option."""
     sizes = {part.pattern: len(part.images.rows) for splits in plan.values() for part in splits.values()}
-    data = huggingface_hub.DatasetCardData(
-        pretty_name=_TITLE,
-        license="other",
-        license_name="imagenet-terms-of-access",
-        license_link=_TERMS,
-        task_categories=["image-classification"],
-        size_categories=[next(name for limit, name in _SIZES if sum(sizes.values()) < limit)],
-        tags=["imagenet", "ilsvrc2012", "semi-supervised", "long-tailed"],
-    )
+    card = huggingface_hub.DatasetCard(_text(plan, own_lists))
+    card.data["size_categories"] = [next(name for limit, name in _SIZES if sum(sizes.values()) < limit)]
     files: dict[str, Any] = {
         config: {"data_files": [{"split": split, "path": part.pattern} for split, part in splits.items()]}
         for config, splits in plan.items()
     }
     files.get(imagenet_subsets.ImagenetSubsets.DEFAULT_CONFIG_NAME, {})["default"] = True
-    MetadataConfigs(files).to_dataset_card_data(data)
-    DatasetInfosDict({config: _info(folder, splits) for config, splits in plan.items()}).to_dataset_card_data(data)
-    text = f"---\n{data.to_yaml()}\n---\n{_text(plan, own_lists)}"
+    MetadataConfigs(files).to_dataset_card_data(card.data)
+    DatasetInfosDict({config: _info(folder, splits) for config, splits in plan.items()}).to_dataset_card_data(card.data)
     with write_atomically(folder / "README.md") as written:
-        Path(written).write_text(text, encoding="utf-8", newline="\n")
+        Path(written).write_text(f"---\n{card.data.to_yaml()}\n---\n{card.text}", encoding="utf-8", newline="\n")
 
 
 def _info(folder: Path, splits: dict[str, Part]) -> datasets.DatasetInfo:
     infos: list[dict[str, Any]] = [
-        {"name": split, "num_bytes": part.bytes_in_memory(folder), "num_examples": len(part.images.rows)}
+        {"name": split, "num_bytes": part.unpacked_bytes(folder), "num_examples": len(part.images.rows)}
         for split, part in splits.items()
     ]
     return datasets.DatasetInfo(
@@ -144,25 +121,29 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
     if columns.real_labels:
         files.add("real")
     used = {option: path for option, path in own_lists.items() if option in lists}
-    return _TEXT.read_text(encoding="utf-8").format(
-        title=_TITLE,
-        description=imagenet_subsets.DESCRIPTION,
-        first=next(iter(plan)),
-        configs=_table(
-            (f"`{config}`", f"`{split}`", f"{len(part.images.rows):,}", f"`{part.pattern}`")
-            for config, split, part in places
-        ),
-        last_label=len(names) - 1,
-        labels=labels,
-        real_labels=_REAL_LABELS_TEXT if columns.real_labels else "",
-        published="" if used else "published ",
-        version=imagenet_subsets.__version__,
-        datasets=datasets.__version__,
-        pyarrow=pa.__version__,
-        sources=_table(_source_rows(parts)),
-        lists=_table(_list_rows(files, used)),
-        license=imagenet_subsets.LICENSE,
-        citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
+    return (
+        Path(__file__)
+        .with_name("card.md")
+        .read_text(encoding="utf-8")
+        .format(
+            description=imagenet_subsets.DESCRIPTION,
+            first=next(iter(plan)),
+            configs=_table(
+                (f"`{config}`", f"`{split}`", f"{len(part.images.rows):,}", f"`{part.pattern}`")
+                for config, split, part in places
+            ),
+            last_label=len(names) - 1,
+            labels=labels,
+            real_labels=_REAL_LABELS_TEXT if columns.real_labels else "",
+            published="" if used else "published ",
+            version=imagenet_subsets.__version__,
+            datasets=datasets.__version__,
+            pyarrow=pa.__version__,
+            sources=_table(_source_rows(parts)),
+            lists=_table(_list_rows(files, used)),
+            license=imagenet_subsets.LICENSE,
+            citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
+        )
     )
 
 

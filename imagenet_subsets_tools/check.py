@@ -1,7 +1,6 @@
 """Check which configs can be loaded from a folder: ``check_archives`` checks, ``format_report`` formats the report."""
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -18,12 +17,13 @@ from imagenet_reader import facts, lists
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.files import naming
 from imagenet_reader.formats.tar import MEMBERS
-from imagenet_reader.index.kept import kept_index
+from imagenet_reader.index.kept import kept_index, load_index
 from imagenet_reader.io import Listing, exists, open_python_file, stamp_of
 from imagenet_reader.io.paths import join, normalize_data_dir
 from imagenet_reader.layouts.base import ALL, IMAGE_SETS, Layout, Request
 from imagenet_reader.layouts.find import find_layout
 from imagenet_reader.layouts.hints import describe_missing
+from imagenet_reader.layouts.shards import Tfds
 from imagenet_reader.log import progress_bar, warn
 from imagenet_reader.reading.batches import DamagedImage, OpenReader, is_damage, read_checked, reason
 from imagenet_reader.rows import Rows, as_arrays, locate, named_tuples, training_names
@@ -46,8 +46,7 @@ def check_archives(
     """Check which configs can be loaded from a folder.
 
     In any layout, all images are indexed, which checks the structure of archives, and all listed images are looked up.
-    An unofficial size is reported but is no failure: only the contents count. Unreadable archives are reported,
-    too, and the others are still checked.
+    Unreadable archives are reported, and the others still checked. An unofficial size is reported but is no failure.
 
     Args:
         data_dir: the folder that holds the images, as for ``imagenet_subsets.load_dataset``.
@@ -59,8 +58,8 @@ def check_archives(
     Returns:
         ``dict``, ready for JSON: ``ok``, whether every split of the published lists can be loaded (except ``full``,
         which few people need) and all other requested checks pass; ``data_dir``; ``archives``, a ``dict`` with the
-        attributes of ``Archive`` per archive or folder; and ``splits``, one with those of ``Split`` per split. Values
-        that were not requested or cannot be determined are ``None``.
+        attributes of ``Archive`` per archive or folder; and ``splits``, one with ``config``, ``split`` and those of
+        ``Split`` per split. Values that were not requested or cannot be determined are ``None``.
 
     Raises:
         ValueError: ``data_dir`` is no path or URL that can be read.
@@ -79,28 +78,27 @@ def check_archives(
     of_lists: dict[str, Split] = {}
     for archive, layout in _find_layouts(data_dir):
         table, request = MEMBERS.empty_table(), requests[archive.kinds[0]]
-        with _recording_errors(archive):
+        names = [name for name in published if ("validation" if name == "validation" else "train") in archive.kinds]
+        try:
             if layout is not None:
                 table = _check_layout(layout, archive, request, full)
-        names = [name for name in published if ("validation" if name == "validation" else "train") in archive.kinds]
-        rows = {name: locate(*as_arrays(published[name]), table) for name in names}
-        with _recording_errors(archive):
-            if decode and rows and layout is not None and archive.images is not None:
-                threads = num_proc or os.cpu_count() or 1
-                archive.damaged = _decode_images(layout, request, np.concatenate(list(rows.values())), threads)
+                if decode and names:
+                    listed = np.concatenate([locate(*as_arrays(published[name]), table) for name in names])
+                    archive.damaged = _decode_images(layout, request, listed, num_proc or os.cpu_count() or 1)
+        except (ArchiveError, OSError) as error:
+            archive.errors.append(str(error))
         archive.ok = not archive.errors and archive.sha256 in (None, archive.official_sha256)
         archives.append(archive)
-        of_lists |= {name: _check_list(of_list, archive) for name, of_list in rows.items()}
+        of_lists |= {name: _check_list(locate(*as_arrays(published[name]), table), archive) for name in names}
         if "train" in archive.kinds:
             of_lists["full"] = _check_all(table, archive)
     splits = [
-        dataclasses.replace(of_lists[name], config=config, split=split)
+        {"config": config, "split": split, **dataclasses.asdict(of_lists[name])}
         for config, subset in SUBSETS.items()
         for split, name in subset.items()
     ]
-    ok = all(archive.ok for archive in archives) and all(split.ok for split in splits if split.config != "full")
-    reports = {"archives": list(map(dataclasses.asdict, archives)), "splits": list(map(dataclasses.asdict, splits))}
-    return {"ok": ok, "data_dir": data_dir, **reports}
+    ok = all(archive.ok for archive in archives) and all(split["ok"] for split in splits if split["config"] != "full")
+    return {"ok": ok, "data_dir": data_dir, "archives": list(map(dataclasses.asdict, archives)), "splits": splits}
 
 
 @dataclasses.dataclass
@@ -122,8 +120,6 @@ class Archive:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    config: str
-    split: str
     archive: str  # its name
     listed: int  # images
     found: int | None
@@ -148,14 +144,6 @@ def _find_layouts(data_dir: str) -> list[tuple[Archive, Layout | None]]:
     return [*((archive, layout) for layout, archive in found.items()), *missing]
 
 
-@contextlib.contextmanager
-def _recording_errors(archive: Archive) -> Iterator[None]:
-    try:
-        yield
-    except (ArchiveError, OSError) as error:
-        archive.errors.append(str(error))
-
-
 def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool) -> pa.Table:
     """Check an archive or a folder; return a table of its images."""
     archive.official_bytes = facts.OFFICIAL_SIZES.get(archive.name)
@@ -176,14 +164,10 @@ def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool
 def _list_all(layout: Layout) -> pa.Table:
     """The images of a layout that must be extracted; the list is kept like an index."""
     snapshot = layout.snapshot()
-
-    def list_members() -> pa.Table:
-        if layout.path.endswith(".gz"):
-            size = format_bytes(sum(stamp.size for stamp in snapshot.stamps))
-            warn(f"{layout.path} is read to its end, {size}; the list of its images is kept for the next check.")
-        return layout.list_members()
-
-    return kept_index(layout.path, snapshot.identity, list_members)
+    if layout.path.endswith(".gz") and load_index(layout.path, snapshot.identity) is None:
+        size = format_bytes(sum(stamp.size for stamp in snapshot.stamps))
+        warn(f"{layout.path} is read to its end, {size}; the list of its images is kept for the next check.")
+    return kept_index(layout.path, snapshot.identity, layout.list_members)
 
 
 def _sha256(path: str, size: int) -> str:
@@ -202,19 +186,17 @@ def _check_all(table: pa.Table, archive: Archive) -> Split:
         wnids = pc.utf8_slice_codeunits(training_names(table), facts.WNID.start, facts.WNID.stop)
         wnids = wnids.filter(pc.is_in(wnids, value_set=pa.array(lists.read_wnids())))
         found, archive.classes = len(wnids), len(wnids.unique())
-    return Split("", "", archive.name, listed, found, None, [], None, found == listed)
+    return Split(archive.name, listed, found, None, [], None, found == listed)
 
 
 def _check_list(rows: Rows, archive: Archive) -> Split:
     labels, present, readable = rows["label"], rows["size"] > 0, archive.images is not None
-    found, due = np.bincount(labels[present], minlength=1000), np.bincount(labels, minlength=1000)
-    counts = zip(lists.read_wnids(), found.tolist(), due.tolist())
+    found, due = (np.bincount(some, minlength=1000).tolist() for some in (labels[present], labels))
+    counts = zip(lists.read_wnids(), found, due)
     damaged = None
     if archive.damaged is not None:
         damaged = len({image["name"].encode() for image in archive.damaged}.intersection(rows["name"].tolist()))
     return Split(
-        config="",
-        split="",
         archive=archive.name,
         listed=len(rows),
         found=int(present.sum()) if readable else None,
@@ -231,6 +213,7 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
         raise ArchiveError(f"The images of {layout.path} cannot be decoded in place. Unpack it and check the folder.")
     reader = layout.index(layout.snapshot(), request).reader
     rows = np.unique(rows[rows["size"] > 0])
+    corrupt = layout.corrupt_images(rows["name"].tolist()) if isinstance(layout, Tfds) else set()
     rows = rows[reader.reading_order(rows)]
     parts = [rows[start : start + _DECODED_IMAGES] for start in range(0, len(rows), _DECODED_IMAGES)]
     with (
@@ -240,7 +223,7 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
         reader.opened() as opened,  # at its end, threads stop reading
     ):
         warnings.simplefilter("ignore")  # Pillow warns about odd EXIF data, which affects no pixel
-        futures = {pool.submit(_decode_part, opened, part): len(part) for part in parts}
+        futures = {pool.submit(_decode_part, opened, part, corrupt): len(part) for part in parts}
         try:
             for future in concurrent.futures.as_completed(futures):
                 future.result()
@@ -250,12 +233,14 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
     return [image for future in futures for image in future.result()]
 
 
-def _decode_part(opened: OpenReader, part: Rows) -> list[dict[str, Any]]:
+def _decode_part(opened: OpenReader, part: Rows, corrupt: set[bytes]) -> list[dict[str, Any]]:
     damaged, rows = [], list(named_tuples(part))
     for row, place in zip(rows, opened.places(rows)):
         if opened.stop.is_set():
             break
         try:
+            if row.name in corrupt:
+                raise ValueError("its checksum differs")
             image = read_checked(place, memoryview(bytearray(row.size)))
             _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
         except Exception as error:  # Pillow's errors have no common base
@@ -266,9 +251,6 @@ def _decode_part(opened: OpenReader, part: Rows) -> list[dict[str, Any]]:
             where = {"offset": offset, "place": opened.reader.describe(row)}
             damaged.append({"name": row.name.decode(), **where, "error": text})
     return damaged
-
-
-# ---------------------------------------------------------------------------------------- text report
 
 
 def format_report(report: dict[str, Any]) -> str:

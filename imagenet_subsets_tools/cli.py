@@ -22,13 +22,9 @@ from typing import Any
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; ``argv`` is ``sys.argv[1:]`` by default.
-
-    Returns the exit code: 0, 1 after an error (one line on stderr) or a failed check, 130 after Ctrl-C. Wrong usage
-    raises ``SystemExit(2)``, as in ``argparse``, and SIGTERM raises ``SystemExit(143)``.
-    """
+    """Run a command; return 0, 1 after an error (one line on stderr) or a failed check, or 130 after Ctrl-C."""
     try:
-        with _on_signals(os._exit):  # there is nothing to clean up, and imports may swallow exceptions
+        with _on_signals(at_once=True):  # there is nothing to clean up, and imports may swallow exceptions
             arguments = parser().parse_args(argv)
             if arguments.command is None and not arguments.version:
                 parser().print_help()
@@ -38,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"imagenet-subsets {imagenet_subsets.__version__}")
             return 0
         # Commits on the Hub are atomic, and an exception would wait for uploads in other threads.
-        with _on_signals(os._exit if arguments.command is _push else _raise):
+        with _on_signals(at_once=arguments.command is _push):
             return arguments.command(arguments) or 0
     except KeyboardInterrupt:
         return 130
@@ -53,12 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _on_signals(end: Callable[[int], object]) -> Iterator[None]:
-    """Context in which Ctrl-C and SIGTERM call ``end`` with the exit code, unless the program handles them itself."""
+def _on_signals(at_once: bool) -> Iterator[None]:
+    """Context in which Ctrl-C and SIGTERM exit or raise exceptions, unless the program handles them itself."""
     defaults, before = (signal.SIG_DFL, signal.default_int_handler), {}
 
     def handle(number: int, frame: FrameType | None) -> None:
-        end(128 + number)  # as in shells
+        if at_once:
+            os._exit(128 + number)  # as in shells
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     if threading.current_thread() is threading.main_thread():  # others may not set handlers
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -70,12 +68,6 @@ def _on_signals(end: Callable[[int], object]) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-
-def _raise(code: int) -> None:
-    raise KeyboardInterrupt if code == 128 + signal.SIGINT else SystemExit(code)
-
-
-# ------------------------------------------------------------------------------------------------ the commands
 
 _Argument = tuple[str, dict[str, Any]]  # the name, and the options of ``ArgumentParser.add_argument``
 _Command = Callable[[argparse.Namespace], int | None]
@@ -119,15 +111,11 @@ _SAMPLED = "configs to make images for (default: 1pct 10pct lt)"
 )
 def _sample(arguments: argparse.Namespace) -> None:
     """Make stand-ins for ImageNet with drawn images, in any layout."""
-    from imagenet_subsets_tools.standins import ARCHIVES, make_standins
+    from imagenet_subsets_tools.standins import make_standins
 
     folder = make_standins(arguments.directory, configs=arguments.configs, layout=arguments.layout)
-    if arguments.layout == ARCHIVES:
-        archives = sorted(folder.glob("ILSVRC2012_img_*.tar"))
-        print(f"{folder}: " + ", ".join(f"{path.name} ({path.stat().st_size / 1e6:.0f} MB)" for path in archives))
-        return
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-    print(f"{folder}: {arguments.layout}, {len(sizes):,} files ({sum(sizes) / 1e6:.0f} MB)")
+    print(f"{folder}: {arguments.layout}, files: {len(sizes):,} ({sum(sizes) / 1e6:.0f} MB)")
 
 
 @_command("", "")

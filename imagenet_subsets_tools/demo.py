@@ -16,11 +16,7 @@ _CONFIG = "1pct"
 
 
 def run_demo() -> None:
-    """Make stand-ins of the two archives, load config ``1pct`` from them and print some rows.
-
-    Everything is written to a temporary folder (0.2 GB) and removed at the end, with the indexes of the archives in the
-    user's cache. Raises ``OSError`` if that disk has too little space.
-    """
+    """Make stand-ins in a temporary folder (0.2 GB), load ``1pct``, print rows, and remove everything, also indexes."""
     with tempfile.TemporaryDirectory(prefix="imagenet-subsets-demo-") as folder:
         archives = make_standins(Path(folder, "archives"), configs=[_CONFIG])
         print(f"Two stand-in archives, drawn images under the official names, are in {archives}.")
@@ -31,8 +27,7 @@ def run_demo() -> None:
             print(f"{dataset}\n")
             _print_rows(dataset)
         finally:
-            for archive in archives.iterdir():
-                index = Path(imagenet_subsets.index_path(archive))
+            for index in map(Path, map(imagenet_subsets.index_path, archives.iterdir())):
                 for file in index.parent.glob(f"{index.name}*"):  # the index and its lock
                     file.unlink()
     options = {"data_dir": "/path/to/the/folder", "label_names": "words"}

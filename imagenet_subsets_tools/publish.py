@@ -51,7 +51,14 @@ def push_to_hub(
     files = _files(Path(folder))
     api = huggingface_hub.HfApi(token=token)
     try:
-        _refuse_public(api, repo_id, public_i_have_the_right_to_distribute)
+        if not api.repo_exists(repo_id, repo_type="dataset"):
+            api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
+        if not api.dataset_info(repo_id).private and not public_i_have_the_right_to_distribute:
+            raise PermissionError(
+                f"{repo_id} is public, and ImageNet's terms forbid redistributing the images. Nothing was sent. Make "
+                "it private in its settings, or push to another repository; if you have the right to distribute the "
+                "images publicly, pass --public-i-have-the-right-to-distribute."
+            )
         commit = api.upload_folder(
             repo_id=repo_id,
             folder_path=Path(folder),
@@ -96,15 +103,3 @@ def _files(folder: Path) -> list[str]:
         if found != due:
             raise FileNotFoundError(f"{folder / pattern}: found {found} of {due} shards: {again}")
     return ["README.md", *patterns]
-
-
-def _refuse_public(api: huggingface_hub.HfApi, repo_id: str, may_be_public: bool) -> None:
-    if not api.repo_exists(repo_id, repo_type="dataset"):
-        api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
-    info = api.dataset_info(repo_id)
-    if not info.private and not may_be_public:
-        raise PermissionError(
-            f"{repo_id} is public, and ImageNet's terms forbid redistributing the images. Nothing was sent. Make it "
-            "private in its settings, or push to another repository; if you have the right to distribute the images "
-            "publicly, pass --public-i-have-the-right-to-distribute."
-        )

@@ -57,29 +57,31 @@ def pytest_unconfigure():
 
 
 @pytest.fixture(scope="session")
-def standins(tmp_path_factory):
-    """``standins(name, ...)``: the folder of ``make_standins``, which the processes of a test run share."""
-    folder = tmp_path_factory.getbasetemp()
+def shared(tmp_path_factory):
+    """``shared(name, make)``: a folder that ``make(folder)`` makes once for all processes of a test run."""
+    base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
+        base = base.parent
 
-    def standins(name, **options):
-        with filelock.FileLock(folder / f"{name}.lock"):
-            return folder / name if (folder / name).exists() else make_standins(folder / name, **options)
+    def shared(name, make):
+        with filelock.FileLock(base / f"{name}.lock"):
+            if not (base / name).exists():
+                make(base / name)
+        return base / name
 
-    return standins
+    return shared
 
 
 @pytest.fixture(scope="session")
-def standins_1pct(standins):
+def standins_1pct(shared):
     """Folder of stand-in archives with the images of 1pct (and of validation); not to be modified."""
-    return standins("standins-1pct", configs=["1pct"])
+    return shared("standins-1pct", lambda folder: make_standins(folder, configs=["1pct"]))
 
 
 @pytest.fixture(scope="session")
-def standins_all(standins):
+def standins_all(shared):
     """Folder of stand-in archives with the images of all configs; not to be modified."""
-    return standins("standins-all")
+    return shared("standins-all", make_standins)
 
 
 @pytest.fixture
@@ -95,20 +97,21 @@ def data_dir(standins_1pct, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def dataset_1pct(standins_1pct, tmp_path_factory):
+def dataset_1pct(standins_1pct, shared):
     """1pct as ``load_dataset`` returns it, a ``DatasetDict``."""
-    cache = tmp_path_factory.mktemp("dataset")
-    return imagenet_subsets.load_dataset("1pct", data_dir=str(standins_1pct), cache_dir=str(cache))
+    options = {"data_dir": str(standins_1pct), "cache_dir": str(standins_1pct.parent / "dataset")}
+    shared("dataset", lambda _: imagenet_subsets.load_dataset("1pct", **options))
+    return imagenet_subsets.load_dataset("1pct", **options)
 
 
 @pytest.fixture(scope="session")
-def hub_folder(standins_1pct, tmp_path_factory):
+def hub_folder(standins_1pct, shared):
     """Folder with 1pct, built by ``build_parquet`` in shards of 3 MB (4 and 13 files); not to be modified."""
     from imagenet_subsets_tools import build
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "SHARD_BYTES", 3_000_000)
-        return build.build_parquet(tmp_path_factory.mktemp("hub") / "1pct", standins_1pct, ["1pct"])
+        return shared("hub-1pct", lambda folder: build.build_parquet(folder, standins_1pct, ["1pct"]))
 
 
 @pytest.fixture(scope="session")
@@ -135,20 +138,17 @@ def hf_home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def before_reads(monkeypatch):
-    """``before_reads(act)`` calls ``act(position, size)`` before each read, also in forked processes."""
-    pread, preadv = os.pread, os.preadv
+    """``before_reads(act)`` calls ``act(position, size)`` before each read."""
+    reads = {"pread": os.pread, "preadv": os.preadv}
 
     def before_reads(act):
-        def acting_pread(fd, size, position):
-            act(position, size)
-            return pread(fd, size, position)
+        for name, read in reads.items():
 
-        def acting_preadv(fd, buffers, position):
-            act(position, sum(map(len, buffers)))
-            return preadv(fd, buffers, position)
+            def acting(fd, what, position, read=read):
+                act(position, what if isinstance(what, int) else sum(map(len, what)))
+                return read(fd, what, position)
 
-        monkeypatch.setattr(os, "pread", acting_pread)
-        monkeypatch.setattr(os, "preadv", acting_preadv)
+            monkeypatch.setattr(os, name, acting)
 
     return before_reads
 
@@ -211,16 +211,10 @@ def complete_cache(standins_1pct, tmp_path_factory):
 
 @pytest.fixture
 def time_limit():
-    """Fail after 100 s, far more than any test needs: no archive may cause an endless loop."""
-
-    def fail(*_):
-        pytest.fail("the reader does not stop")
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(100)
+    """End after 100 s, far more than any test needs: no archive may cause an endless loop."""
+    signal.alarm(100)  # its signal ends the process
     yield
     signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 from imagenet_reader.facts import TRAIN_NAME, WNID, ArchiveError, ChangedFile
-from imagenet_reader.formats.tar import BLOCK, NAME, base_name, payload_size
+from imagenet_reader.formats.tar import BLOCK, base_name, payload_size
 from imagenet_reader.io.local import File, Stamp
 from imagenet_reader.lists import read_wnids
 
@@ -71,7 +71,7 @@ class Tar(Format):
         header = bytearray(BLOCK)
         count = file.read_into(where.offset, memoryview(header), buffer)
         try:
-            found = base_name(bytes(header[NAME])), payload_size(bytes(header)), count
+            found = base_name(bytes(header)), payload_size(bytes(header)), count
         except ValueError:
             raise _not_at_its_offset(where) from None
         if found != (where.name, where.size, BLOCK + where.size):

@@ -4,8 +4,8 @@ The Hub's ImageNet adds the class to the names of training and validation images
 ``ILSVRC2012_val_00000001_n01751748.JPEG``, but not to those of test images, ``ILSVRC2012_test_00000001.JPEG``. See the
 script ``imagenet-1k.py`` of ``ILSVRC/imagenet-1k``, which takes the labels from these names.
 
-In WebDataset tars, the members ``<stem>.jpg``, ``<stem>.cls`` and ``<stem>.json`` form a sample. An image's name is the
-stem if that is an official name, otherwise the last part of ``filename`` in the JSON.
+In WebDataset tars, the members ``<stem>.jpg``, ``<stem>.cls`` and ``<stem>.json`` form a sample; folders belong to the
+stem. An image's name is the last part of the stem if that is an official name, else that of ``filename`` in the JSON.
 """
 
 import json
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader.facts import ArchiveError
-from imagenet_reader.formats.tar import BLOCK
+from imagenet_reader.formats.tar import BLOCK, full_name, walk_tar
 from imagenet_reader.io.local import File
 
 # Of a path without its folders, with which Arrow would take twice as long. Re-encoded copies have other extensions.
@@ -25,8 +25,8 @@ PATTERN = (  # in Arrow's and in Python's syntax
     r"(?:_(?P<added>n\d{8}))?(?:\.\w+)?$"
 )
 _NAME = re.compile(PATTERN, re.ASCII)
-# A stem ends at the first dot: https://github.com/webdataset/webdataset, "The WebDataset Format".
-MEMBER = r"^(?P<stem>[^.]+)\.(?P<kind>.*)$"
+# A stem ends at the first dot of the file's name: https://github.com/webdataset/webdataset, "The WebDataset Format".
+MEMBER = r"^(?P<stem>(?:.*/)?[^./]+)\.(?P<kind>[^/]*)$"
 IMAGES = pa.array([b"jpg", b"jpeg", b"JPEG"])
 
 
@@ -50,8 +50,9 @@ def official_names(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedAr
     return pc.if_else(other_class, pa.scalar(None, paths.type), names)
 
 
-def name_samples(members: pa.Table, file: File) -> pa.Table:
+def list_samples(file: File) -> pa.Table:
     """The images in a WebDataset tar."""
+    members = walk_tar(file, full_name)
     parts = pc.extract_regex(members["name"], MEMBER)
     members = members.append_column("stem", pc.struct_field(parts, "stem"))
     kinds = pc.struct_field(parts, "kind")

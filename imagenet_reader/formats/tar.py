@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_reader.facts import CLASS_TAR, TRAIN_NAME, ArchiveError
-from imagenet_reader.io import READ_AHEAD, open_file
+from imagenet_reader.facts import CLASS_TAR, OFFICIAL_SIZES, TRAIN_NAME, ArchiveError
+from imagenet_reader.io import READ_AHEAD, open_file, stamp_of
 from imagenet_reader.io.local import File, Pieces, file_pool
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.log import progress_bar, warn
@@ -27,6 +27,8 @@ NAME = slice(0, 100)
 SIZE = slice(124, 136)
 CHECKSUM = slice(148, 156)
 TYPE, FILE = 156, ord("0")
+MAGIC, USTAR = slice(257, 263), b"ustar\0"
+PREFIX = slice(345, 500)  # of the name, in ustar
 REGULAR = b"0\x007"
 WITHOUT_PAYLOAD = b"123456"  # links, devices, folders, pipes: tar ignores their size
 EXTENSIONS = b"LSxgX"  # GNU long names and sparse files, PAX records: they can override the header
@@ -42,11 +44,12 @@ STREAM_BYTES = 8 << 20
 TRIAL = 0.1  # seconds that each way to walk is measured; small archives are done by then
 SLICE = 1.0  # seconds between two updates of the progress bar
 
-# The name without folders, the offset of the header in the archive and the size of the image, in bytes.
+# The name (with folders only in WebDataset tars), the offset of the header in the archive, and the size of the payload.
 MEMBERS = pa.schema({"name": pa.binary(), "offset": pa.int64(), "size": pa.int64()})
 
 GoOn = Callable[[int], bool]
 Open = Callable[[str], File]
+NameOf = Callable[[bytes], bytes]
 
 
 # ------------------------------------------------------------------------------------------------- headers
@@ -57,9 +60,15 @@ def padded(size: int) -> int:
     return size + BLOCK - 1 & -BLOCK
 
 
-def base_name(field: bytes) -> bytes:
-    """The file name, without folders, in a name field, which ends at its first NUL."""
-    return field.split(b"\0", 1)[0].rpartition(b"/")[2]
+def base_name(header: bytes) -> bytes:
+    """The file name of a member, without folders; the field ends at its first NUL."""
+    return header[NAME].split(b"\0", 1)[0].rpartition(b"/")[2]
+
+
+def full_name(header: bytes) -> bytes:
+    """The name of a member with its folders, which ustar may put into another field."""
+    fields = (header[PREFIX], header[NAME]) if header[MAGIC] == USTAR else (header[NAME],)
+    return b"/".join(filter(None, (field.split(b"\0", 1)[0] for field in fields)))
 
 
 def payload_size(header: bytes) -> int:
@@ -98,8 +107,8 @@ class _Walk:
     with ``prefix`` are listed. The walk ends when it is ``done``, or with an ``error``.
     """
 
-    def __init__(self, path: str, position: int, end: int, prefix: bytes = b""):
-        self.path, self.prefix = path, prefix
+    def __init__(self, path: str, position: int, end: int, prefix: bytes = b"", name_of: NameOf = base_name):
+        self.path, self.prefix, self.name_of = path, prefix, name_of
         self.position, self.end = position, end
         self.headers, self.done = 0, False  # how many were passed; whether it has reached the end
         self.error: Exception | None = None
@@ -123,19 +132,19 @@ class _Walk:
         return pa.concat_tables(tables).combine_chunks()
 
     def _pass_headers(self, file: File, go_on: GoOn) -> None:
-        unchecked, last, position = self._unchecked, self.end - BLOCK, self.position
+        unchecked, end, position = self._unchecked, self.end, self.position
         for _ in range(CHUNK):
             if not (file.holds(position) or go_on(position)):
                 return
             # Like tar, accept missing end blocks.
-            header = file.read(position, BLOCK) if position <= last else ZERO_BLOCK
+            header = file.read(position, BLOCK) if position < end else ZERO_BLOCK
             # A call per header would take as long as reading it, so simple headers are handled here.
             # Nearly all are: those of a regular file, whose size is 11 octal digits and a NUL.
             digits = header[124:135]
             simple = len(header) == BLOCK and header[TYPE] == FILE and header[135] == 0 and not digits.strip(DIGITS)
-            if simple and (size := int(digits, 8)) <= last - position:
+            if simple and (size := int(digits, 8)) <= end - BLOCK - position:
                 unchecked.append((header, position, size))
-            elif header == ZERO_BLOCK:
+            elif header and not any(header):
                 self.done = True
                 return
             else:
@@ -153,7 +162,7 @@ class _Walk:
         if sum(header) != _stated_sum(header[CHECKSUM]):
             raise self._error(position, NO_HEADER)
         if not 0 <= size <= self.end - BLOCK - position:
-            name = base_name(header[NAME]).decode(errors="replace")
+            name = base_name(header).decode(errors="replace")
             found = f"a header that says that {name!r} has {size:,} bytes, but its tar ends at byte {self.end:,}"
             raise self._error(position, f"{found}: the archive is cut off or damaged")
         kind = header[TYPE]
@@ -175,7 +184,7 @@ class _Walk:
         end = int(wrong[0]) if len(wrong) else len(sums)
         if len(wrong):
             self.error = self._error(offsets[end], NO_HEADER)
-        names = pa.array([base_name(header[NAME]) for header in headers[:end]], pa.binary())
+        names = pa.array(map(self.name_of, headers[:end]), pa.binary())
         table = pa.table([names, offsets[:end], sizes[:end]], schema=MEMBERS)
         own = pc.starts_with(names, self.prefix)
         for member in table.filter(pc.invert(own)).to_pylist():
@@ -186,8 +195,19 @@ class _Walk:
         self._tables.append(table.filter(pc.and_(own, pc.greater(pc.binary_length(names), 0))))
 
     def _error(self, position: int, found: str) -> ArchiveError:
-        advice = "Compare its SHA-256 with the official one (README), and download it again if they differ."
+        advice = compare_size(self.path) or "Compare its SHA-256 with the official one, or download it again."
         return ArchiveError(f"{self.path}, byte {position:,}: found {found}. {advice}")
+
+
+def compare_size(path: str) -> str:
+    """Say why an archive with an official name may have another size than the official one; empty if it has not."""
+    size, official = stamp_of(path).size, OFFICIAL_SIZES.get(os.path.basename(path))
+    if official in (size, None):
+        return ""
+    return (
+        f"It has {size:,} bytes, the official archive {official:,}: the download is not finished, or it is a stand-in, "
+        "which has only images of the published lists."
+    )
 
 
 def first_member(file: File) -> bytes:
@@ -201,9 +221,9 @@ def first_member(file: File) -> bytes:
     return b""
 
 
-def walk_tar(file: File) -> pa.Table:
-    """The regular members of an open tar, ``MEMBERS``, each name once."""
-    walk = _Walk(file.path, 0, file.stamp().size)
+def walk_tar(file: File, name_of: NameOf = base_name) -> pa.Table:
+    """The regular members of an open tar, ``MEMBERS``, each name once; ``name_of`` finds it in a header."""
+    walk = _Walk(file.path, 0, file.stamp().size, name_of=name_of)
     walk.advance(file)
     return last_of_each_name(walk.take_members(), file.path)
 

@@ -6,14 +6,15 @@ These private names of ``datasets`` are used: a new release may require changes 
 ``_prepare_split_single``              2.19 to 5.x: writes the rows of a split
 ``_download_and_prepare``              2.19 to 5.x: writes all splits into a temporary folder
 ``_output_dir``                        2.19 to 5.x: that folder, whose name ends in ``.incomplete``
-``_cache_dir_root``, ``_cache_dir``    2.19 to 5.x: the folder of the cache, and that of the dataset in it
-``_build_cache_dir``                   2.19 to 5.x: the second one, from the first
+``_cache_dir``, ``_cache_dir_root``    2.19 to 5.x: the folder of a finished dataset, and that of all
+``_build_cache_dir``                   2.19 to 5.x: the first one, from the second
 ``is_small_dataset``                   2.19 to 5.x: whether to keep a dataset in memory
 =====================================  ===================================================================
 """
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import re
@@ -25,7 +26,7 @@ from datasets.exceptions import DatasetGenerationError
 from datasets.utils.info_utils import is_small_dataset
 
 from imagenet_reader.files import naming, note_use, unused_cache
-from imagenet_reader.hf.options import check_features, check_num_proc
+from imagenet_reader.hf.options import check_num_proc
 from imagenet_reader.plan import Plan
 from imagenet_reader.rows import REAL_LABELS, Columns
 
@@ -69,8 +70,9 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
             if read_record(self._cache_dir) is None:
                 raise _explained(error, UNWRITABLE) from error
             self.info = datasets.DatasetInfo.from_directory(self._cache_dir)
-        if features is not None:
-            check_features(features, self.config.features())
+        own = list(self.config.features())
+        if features is not None and {*features} != {*own}:
+            raise ValueError(f"features={[*features]!s:.500}: expected the columns {own}, perhaps of other types.")
 
     @property
     def unfinished_dir(self) -> str | None:
@@ -83,6 +85,9 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
         """As in ``datasets``, but in one process: ``num_proc`` is the number of threads that read."""
         check_num_proc(num_proc)
         self.threads = num_proc
+        record = read_record(self.cache_dir) if self.config.in_place else None
+        if record and record["archives"] != [layout.path for layout in self.config.plan.layouts]:
+            download_mode = datasets.DownloadMode.FORCE_REDOWNLOAD  # the images have moved in their folder
         try:
             super().download_and_prepare(*args, download_mode=download_mode, **kwargs)
         except OSError as error:
@@ -91,14 +96,33 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
             if download_mode not in REUSE or read_record(self._cache_dir) is None:  # else it can be read without a lock
                 raise _explained(error, UNWRITABLE) from error
 
-    def write_record(self, config: str, options: dict[str, Any], archives: list[str]) -> None:
+    def write_record(self) -> None:
         """Write a JSON file that says what the dataset is to its folder, which is named by a digest."""
-        long = {name for name, of in options.items() if isinstance(of, (list, tuple)) and len(of) > LONGEST}
-        recorded = options | {name: f"{len(options[name]):,} lines" for name in long}
         path = os.path.join(self._output_dir, RECORD)
-        record = {"config": config, "options": recorded, "archives": archives}
+        record = self._record() | {"archives": [layout.path for layout in self.config.plan.layouts]}
         with naming(path, "writing the dataset"), open(path, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=2, default=str)  # paths need not be strings
+            json.dump(record, file, indent=2)
+
+    def _record(self) -> dict[str, Any]:
+        """What the record says, but for the archives: of long lists, only their length."""
+        options, lists = self.config.chosen_options(), self.config.plan.key.get("lists")
+        long = {name for name, of in options.items() if isinstance(of, (list, tuple)) and len(of) > LONGEST}
+        short = options | {name: f"{len(options[name]):,} lines" for name in long}
+        record = {"config": self.config.name, "options": short} | ({"lists": lists} if lists else {})
+        return dict(json.loads(json.dumps(record, default=str)))  # paths need not be strings
+
+    def use_prepared(self, data_dir: str) -> bool:
+        """Use the newest finished dataset that was built from ``data_dir`` with these options; false if none was."""
+        pattern = os.path.join(glob.escape(self._cache_dir_root), "*/*/*/*", datasets.config.DATASET_INFO_FILENAME)
+        for info in sorted(glob.glob(pattern), key=os.path.getmtime, reverse=True):
+            folder = os.path.dirname(info)
+            record = read_record(folder) or {"archives": []}
+            own = all(f"{path}/".startswith(f"{data_dir}/") for path in record.pop("archives"))
+            if own and record == self._record() and not folder.endswith(".incomplete"):
+                self._cache_dir = self._output_dir = folder
+                self.info = datasets.DatasetInfo.from_directory(folder)
+                return True
+        return False
 
     def as_dataset(self, *args: Any, **kwargs: Any) -> Any:
         """As in ``datasets``; notes that the cached dataset is used."""
@@ -131,13 +155,14 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
             raise
         except (OSError, DatasetGenerationError) as error:
             system = error if isinstance(error, OSError) else error.__cause__
-            if isinstance(system, OSError) and system.errno is not None and system.filename is None:
+            if not isinstance(system, OSError):
+                raise
+            if system.errno is not None and system.filename is None:
                 message = f"{os.strerror(system.errno)}, while writing the dataset"
-                self._system_error = OSError(system.errno, message, self._output_dir)
-                raise self._system_error from error
-            if isinstance(error, OSError):
-                self._system_error = error
-            raise
+                system = OSError(system.errno, message, self._output_dir)
+                system.__cause__ = error
+            self._system_error = system
+            raise system from system.__cause__
 
 
 def _explained(error: OSError, message: str) -> OSError:

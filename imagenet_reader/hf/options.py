@@ -10,6 +10,8 @@ from typing import Any
 
 import datasets
 
+from imagenet_reader.lists import CLASS_SETS
+
 OTHER_NAMES = {"1": "1pct", "10": "10pct", "imagenet": "full", "imagenet1k": "full"}
 ALLOWED = {"label_names": ("wnid", "words"), "on_missing": ("error", "skip"), "image_bytes": ("benchmark", "archive")}
 BUILT_ON_DEMAND = {"test": "splits=['train', 'validation', 'test']", "unlabeled": "unlabeled=True"}
@@ -30,14 +32,6 @@ def check_data_dir(data_dir: Any) -> None:
         )
 
 
-def check_features(given: Any, own: datasets.Features) -> None:
-    """Raise ``ValueError`` if features do not have the names of a config's columns."""
-    if set(given) != set(own):
-        raise ValueError(
-            f"features has the columns {sorted(given)!s:.500}; expected {list(own)}, perhaps of other types."
-        )
-
-
 def check_config_name(name: str | None, known: Iterable[str]) -> None:
     """Raise ``ValueError`` if there is no config of a name; ``None`` is the default one."""
     if name is not None and not isinstance(name, str):
@@ -50,6 +44,8 @@ def _meant(name: str, known: Iterable[str]) -> str:
     """What somebody may have meant by the name of a config, as a sentence after a space; empty if that is unclear."""
     folded = re.sub(r"[^a-z0-9]", "", name.lower())
     folded = OTHER_NAMES.get(folded, folded)
+    if folded in CLASS_SETS:
+        return f" To choose these classes from one of them, pass classes={folded!r}."
     near = [config for config in known if folded.endswith(config)] or difflib.get_close_matches(folded, known, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 

@@ -62,12 +62,10 @@ def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: s
 def _image_column(features: datasets.Features) -> str:
     found: list[str] = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
     if len(found) != 1:
-        cure = (
-            "select_columns([...]) keeps one" if found else "cast_column('NAME', datasets.Image()) makes one of bytes"
-        )
         raise ValueError(
             f"Expected a dataset with one image column; found {found or 'none'} in the columns "
-            f"{', '.join(features):.500}. dataset.{cure}."
+            f"{', '.join(features):.500}. dataset.cast_column('NAME', datasets.Image()) makes a column of bytes one, and "
+            "dataset.select_columns([...]) keeps one of several."
         )
     return found[0]
 

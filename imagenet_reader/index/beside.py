@@ -13,8 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from imagenet_reader.facts import ArchiveError
-from imagenet_reader.index.kept import read_index_file, samples, write_index_file
+from imagenet_reader.index.kept import read_index_file, write_index_file
 from imagenet_reader.io import open_file, stamps_of
+from imagenet_reader.io.local import samples
+from imagenet_reader.io.remote import ABSENT
 
 SUFFIX = ".index"
 _OF = b"files"
@@ -30,7 +32,7 @@ def read_beside(url: str, files: Sequence[str]) -> pa.Table | None:
     try:
         with open_file(url) as file:
             content = file.read(0, file.stamp().size)
-    except FileNotFoundError:
+    except ABSENT:
         return None
     table = read_index_file(content)
     cure = f"Write it again (imagenet-subsets index ... --output {url.rpartition('/')[2]}), or remove it."

@@ -4,10 +4,13 @@ A file begins with the SHA-256 of the rest, a Parquet file whose metadata has th
 """
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import io
 import os
 from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import filelock
 import huggingface_hub
@@ -17,13 +20,12 @@ import pyarrow.parquet as pq
 
 from imagenet_reader.files import note_use, write_atomically
 from imagenet_reader.io import open_file
+from imagenet_reader.io.local import samples
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.lists import read_table
 from imagenet_reader.log import logger, warn
 
 INDEX_VERSION = "1"  # part of every identity: raised when indexes change
-SAMPLES = 16  # of an archive's bytes, which are part of its identity
-SAMPLE_BYTES = 4096
 ROW_GROUP = 1 << 17
 # The column of an index of extracted images that says which to look up again: SOUND, or the sum of modification time
 # and size that an image had when it was doubted.
@@ -38,12 +40,6 @@ def archive_identity(path: str) -> str:
         for sample in file.read_many(samples(size)):
             digest.update(sample)
     return digest.hexdigest()
-
-
-def samples(size: int) -> list[tuple[int, int]]:
-    """The ranges (offset, size) of the samples of a file's bytes, at even distances."""
-    last = max(0, size - SAMPLE_BYTES)
-    return [(last * k // (SAMPLES - 1), SAMPLE_BYTES) for k in range(SAMPLES)]
 
 
 def index_folder() -> str:
@@ -89,9 +85,21 @@ def locked_index(path: str) -> Iterator[None]:
     """Context in which no other process makes the index of what is at ``path``: the others wait for it."""
     with contextlib.ExitStack() as locked:
         with _warning_if_not_kept():
-            os.makedirs(index_folder(), exist_ok=True)
-            locked.enter_context(filelock.FileLock(f"{index_path(path)}.lock"))
+            locked.enter_context(acquire_lock(f"{index_path(path)}.lock"))
         yield
+
+
+def acquire_lock(path: str) -> contextlib.AbstractContextManager[Any]:
+    """Wait for a lock, which the returned context holds; on a disk without locks, warn and go on without it."""
+    os.makedirs(index_folder(), exist_ok=True)
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # some versions of filelock would try for ever
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+                warn(f"{index_folder()} is on a disk without locks ({error.strerror}): start one load at a time.")
+                return contextlib.nullcontext()
+    return filelock.FileLock(path).acquire()
 
 
 def store_index(path: str, identity: str, table: pa.Table) -> pa.Table:

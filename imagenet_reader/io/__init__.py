@@ -8,7 +8,7 @@ from typing import IO
 
 from imagenet_reader.io.local import File, LocalFile, Stamp, stamp_of_status
 from imagenet_reader.io.paths import is_url
-from imagenet_reader.io.remote import PythonFile, RemoteFile, remote_names, remote_stamp, remote_stamps
+from imagenet_reader.io.remote import ABSENT, PythonFile, RemoteFile, remote_names, remote_stamp, remote_stamps
 
 BEGIN = 3  # characters of names
 READ_AHEAD = 32 << 20  # bytes of a remote file that are fetched together, by several requests
@@ -40,8 +40,15 @@ def exists(url: str) -> bool:
     """Whether there is a file at a path or URL."""
     try:
         return remote_stamp(url).size >= 0 if is_url(url) else os.path.isfile(url)
-    except (FileNotFoundError, IsADirectoryError):
+    except ABSENT:
         return False
+
+
+def is_unreachable(folder: str, error: OSError) -> bool:
+    """Whether an error says that a folder, or the server of a URL, cannot be reached: the folder may be unmounted."""
+    if is_url(folder):
+        return not isinstance(error, ABSENT)
+    return not os.path.isdir(folder) or not os.listdir(folder)
 
 
 class Listing:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from imagenet_reader.files import naming
 
+SAMPLES, SAMPLE_BYTES = 16, 4096  # that tell whether a file is another one
+
 
 class Stamp(NamedTuple):
     """What changes when a file is replaced."""
@@ -108,6 +110,12 @@ class Pieces(File):
 def stamp_of_status(status: os.stat_result) -> Stamp:
     """The stamp in what ``os.stat`` returns."""
     return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def samples(size: int) -> list[tuple[int, int]]:
+    """The ranges (offset, size) of samples of a file's bytes, at even distances."""
+    last = max(0, size - SAMPLE_BYTES)
+    return [(last * k // (SAMPLES - 1), SAMPLE_BYTES) for k in range(SAMPLES)]
 
 
 def file_pool(most: int = 32) -> Callable[..., LocalFile]:

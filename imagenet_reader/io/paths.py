@@ -24,7 +24,8 @@ def normalize_data_dir(path: str | os.PathLike[str]) -> str:
         raise ValueError(f"data_dir={redact(path)!r}: in '::', datasets sees two paths. Pass a link to the folder.")
     if not is_url(path):
         return os.path.abspath(path)
-    if redact(path) != path:
+    plain = re.sub(r"^(abfss?://)[\w-]+@", r"\1", path)  # without Azure's container, which is not a user
+    if redact(plain) != plain:
         raise ValueError(
             f"data_dir={redact(path)!r} has a user name, a password or a query, which would be written into paths and "
             "caches. Pass them in storage_options=..., or set them in the environment."

@@ -2,9 +2,14 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
+import hashlib
 import itertools
+import math
 import os
+import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -13,41 +18,63 @@ import fsspec
 import fsspec.asyn
 from fsspec.spec import AbstractBufferedFile
 
-from imagenet_reader.io.local import File, Stamp
+from imagenet_reader.io.local import File, Stamp, samples
 from imagenet_reader.io.paths import is_http, join
+from imagenet_reader.log import warn
 from imagenet_reader.text import redact
 
 AT_ONCE = 64  # requests in flight
 GAP = 64 << 10  # fewer bytes than this between two ranges cost less than another request
 MOST = 8 << 20  # bytes per request, so that a long run is still fetched by several
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before a request is tried again
+LONGEST_PAUSE = 60.0  # seconds, if the server asks for more in its header Retry-After
+PATIENCE = 2.0  # seconds, after which a first connection that fails is reported
 POLL = 0.1  # seconds between two looks at whether to stop
 INTERRUPTED = "the transfer was interrupted"
 FEW = 4  # files; of more, the stamps are taken from a listing of their folder
 _FINAL = FileNotFoundError, PermissionError, NotImplementedError, ImportError, ValueError, TypeError
-_VERSIONS = (
-    *("ETag", "etag", "blob_id", "version_id", "md5"),
-    *("LastModified", "last_modified", "mtime", "updated", "created"),
-)
+_VERSIONS = "etag", "blobid", "versionid", "md5"
+_DATES = "lastmodified", "mtime", "modified", "modify", "updated", "created"  # of which file systems report one
 _T = TypeVar("_T")
 _System = Any  # an fsspec.AbstractFileSystem, which is not typed
 _options: dict[str, dict[str, Any]] = {}  # by server
 _answer_ranges: set[str] = set()  # servers
+_reached: set[str] = set()  # servers
+# The clients of file systems that are not asynchronous are not made for threads: each server has one, which gets one
+# request at a time. That of the Hub is made for them.
+_clients: dict[str, _System] = {}
+_turn = threading.RLock()
 # In a fork, fsspec drops the file systems of the parent. If they were closed there, the parent would miss the answers
 # on its open connections, because both processes share the epoll instance of the event loop.
 _used: set[_System] = set()
 
+
+def _forget_connections() -> None:
+    global _turn
+    _turn = threading.RLock()
+    _clients.clear()
+    fsspec.asyn.reset_lock()  # else some versions (2025.3 is one) wait for ever for an event loop of the parent
+
+
 if hasattr(os, "register_at_fork"):
-    # Some versions of fsspec (2025.3 is one) wait forever in a fork, for an event loop that only the parent runs.
-    os.register_at_fork(after_in_child=fsspec.asyn.reset_lock)
+    os.register_at_fork(after_in_child=_forget_connections)
 
 
 class RemoteError(OSError):
     """A file behind a URL cannot be read; nothing is wrong with its content."""
 
 
+class WebPageError(RemoteError):
+    """There is a web page in place of a file."""
+
+
 class _PassingError(RemoteError):
-    """The same, for a reason that may pass."""
+    """A file cannot be read, for a reason that may pass."""
+
+    pause = 0.0  # seconds that the server asks to wait
+
+
+ABSENT = FileNotFoundError, IsADirectoryError, PermissionError, WebPageError  # of what may be absent, all the same
 
 
 # -------------------------------------------------------------------------------------------- file systems
@@ -66,15 +93,26 @@ def _server(url: str) -> str:
 
 def _file_system(url: str) -> tuple[_System, str]:
     """The file system of a URL and the path in it; ``fsspec`` keeps one per process, so that forks get their own."""
-    options = _options.get(_server(url), {})
+    server = _server(url)
+    options = dict(_options.get(server, {}))
     try:
+        protocol = fsspec.utils.get_protocol(url)
         if is_http(url):
             import aiohttp  # only once an HTTP server is asked; datasets 5 no longer requires it
 
             # No limit for the transfer, as long as bytes arrive.
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=30)
-            options = {"client_kwargs": {"timeout": timeout}} | options
-        system, path = fsspec.core.url_to_fs(url, **options)
+            client: dict[str, Any] = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=30)}
+            client |= fsspec.config.conf.get(protocol, {}).get("client_kwargs", {}) | options.get("client_kwargs", {})
+            client["headers"] = {"Accept-Encoding": "identity"} | client.get("headers", {})  # else there are no ranges
+            options["client_kwargs"] = client
+        if protocol == "hf" or fsspec.get_filesystem_class(protocol).async_impl:
+            system, path = fsspec.core.url_to_fs(url, **options)
+        else:
+            with _turn:
+                if server not in _clients:
+                    _clients[server], _ = fsspec.core.url_to_fs(url, **options, skip_instance_cache=True)
+                system = _clients[server]
+                path = system._strip_protocol(url)
     except ImportError as error:
         missing = getattr(error.__cause__ or error, "name", None)
         install = f". Install it: pip install {missing}" if missing else ""
@@ -90,10 +128,12 @@ def _file_system(url: str) -> tuple[_System, str]:
 
 def _with_retries(url: str, attempt: Callable[[], _T], stop: threading.Event | None = None) -> _T:
     """What ``attempt()`` returns; it is called again, with growing pauses, after failures that may pass."""
-    stop = stop or threading.Event()
+    stop, server, began = stop or threading.Event(), _server(url), time.monotonic()
     for tries in itertools.count(1):
         try:
-            return attempt()
+            result = attempt()
+            _reached.add(server)
+            return result
         except ImportError:
             raise
         except Exception as error:
@@ -102,7 +142,12 @@ def _with_retries(url: str, attempt: Callable[[], _T], stop: threading.Event | N
                 raise failure from None
             if tries > len(PAUSES) or stop.is_set():
                 raise RemoteError(f"{failure} ({tries} tries)") from None
-        stop.wait(PAUSES[tries - 1])
+        _clients.pop(server, None)  # a broken connection
+        pause = max(PAUSES[tries - 1], failure.pause)
+        if server not in _reached and time.monotonic() + pause - began >= PATIENCE:
+            _reached.add(server)
+            warn(f"{failure}. It is tried again for up to {sum(PAUSES[tries - 1 :]):.0f} s and more.")
+        stop.wait(pause)
     raise AssertionError
 
 
@@ -111,7 +156,7 @@ def _explained(error: BaseException, url: str) -> OSError:
     if isinstance(error, RemoteError):
         return error
     cause = error.__cause__
-    if isinstance(error, FileNotFoundError) and cause is not None and _status(cause) not in (404, 410):
+    if is_http(url) and isinstance(error, FileNotFoundError) and cause is not None and _status(cause) not in (404, 410):
         error = cause  # fsspec says that a file does not exist whenever a web server does not answer
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(f"{redact(url)} does not exist")
@@ -122,7 +167,12 @@ def _explained(error: BaseException, url: str) -> OSError:
     elif status >= 500 or status in (408, 429) or (status == 0 and not isinstance(error, _FINAL)):
         kind = _PassingError  # a server in trouble, a reset, a timeout, a short answer
     text = redact(str(error)).replace(url, redact(url))[:500]
-    return kind(f"reading {redact(url)} failed: {type(error).__name__}: {text}")
+    failure = kind(f"reading {redact(url)} failed: {type(error).__name__}: {text}")
+    if isinstance(failure, _PassingError):
+        headers = getattr(error, "headers", None) or getattr(getattr(error, "response", None), "headers", None) or {}
+        asked = str(headers.get("Retry-After", ""))
+        failure.pause = min(LONGEST_PAUSE, float(asked)) if asked.isdigit() else 0.0
+    return failure
 
 
 def _status(error: BaseException | None) -> int:
@@ -141,7 +191,11 @@ def remote_stamp(url: str) -> Stamp:
         raise IsADirectoryError(f"{redact(url)} is a folder")
     if info.get("size") is None:
         raise RemoteError(f"{redact(url)}: the server does not say its size, so it cannot be read by ranges")
-    return _stamp_in(info)
+    if info.get("mimetype") == "text/html":
+        raise WebPageError(
+            f"{redact(url)} is a web page, such as a log-in page: pass credentials in storage_options=..."
+        )
+    return _stamp_in(url, info)
 
 
 def remote_stamps(urls: Sequence[str]) -> tuple[Stamp, ...]:
@@ -151,13 +205,22 @@ def remote_stamps(urls: Sequence[str]) -> tuple[Stamp, ...]:
         for folder in dict.fromkeys(url.rpartition("/")[0] for url in urls if not is_http(url)):
             for info in _infos(folder):
                 if info.get("type") != "directory" and info.get("size") is not None:
-                    listed[join(folder, info["name"].rsplit("/", 1)[-1])] = _stamp_in(info)
+                    url = join(folder, info["name"].rsplit("/", 1)[-1])
+                    listed[url] = _stamp_in(url, info)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return tuple(pool.map(lambda url: listed.get(url) or remote_stamp(url), urls))
 
 
-def _stamp_in(info: dict[str, Any]) -> Stamp:
-    return Stamp(info["size"], next((str(info[key]) for key in _VERSIONS if info.get(key)), ""))
+def _stamp_in(url: str, info: dict[str, Any]) -> Stamp:
+    """The stamp in what a file system says of a file: its ETag, or else its date, or else a digest of some bytes."""
+    said = {re.sub("[-_]", "", key.lower()): str(value) for key, value in info.items() if value}
+    version = next((said[key] for key in (*_VERSIONS, *_DATES) if key in said), "")
+    if "etag" in said:
+        version = re.sub('^"?([^"]*)"?$', r'"\1"', version)  # Azure's list has no quotes
+    if not version:
+        some = RemoteFile(url, Stamp(info["size"], "")).read_many(samples(info["size"]))
+        version = hashlib.sha256(b"".join(some)).hexdigest()
+    return Stamp(info["size"], version)
 
 
 def remote_names(folder: str) -> list[str]:
@@ -166,7 +229,7 @@ def remote_names(folder: str) -> list[str]:
     try:
         return sorted(info["name"].rstrip("/").rsplit("/", 1)[-1] for info in _infos(url))
     except OSError as error:
-        if is_http(url) or isinstance(error, FileNotFoundError):
+        if is_http(url) or isinstance(error, ABSENT):
             return []
         raise
 
@@ -180,8 +243,9 @@ def _ask(url: str, question: Callable[[_System, str], _T]) -> _T:
 
     def attempt() -> _T:
         system, path = _file_system(url)
-        system.invalidate_cache()
-        return question(system, path)
+        with _turn if _server(url) in _clients else contextlib.nullcontext():
+            system.invalidate_cache()
+            return question(system, path)
 
     return _with_retries(url, attempt)
 
@@ -263,13 +327,14 @@ def _read_ranges(wanted: Sequence[tuple[RemoteFile, int, int]]) -> list[bytes]:
 
 def _fetch(pieces: list[_Piece]) -> list[bytes]:
     """The bytes of pieces on one server; what fails is requested again."""
-    url, stop, found = pieces[0].file.path, pieces[0].file.stop, dict[int, bytes]()
+    url, stop, found, at_once = pieces[0].file.path, pieces[0].file.stop, dict[int, bytes](), AT_ONCE
     _expect_ranges(pieces[0].file)
 
     def attempt() -> None:
+        nonlocal at_once
         rest = [k for k in range(len(pieces)) if k not in found]
         failures = []
-        for k, result in zip(rest, _request([pieces[k] for k in rest], stop)):
+        for k, result in zip(rest, _request([pieces[k] for k in rest], stop, at_once)):
             size = pieces[k].end - pieces[k].start
             if isinstance(result, bytes) and len(result) == size:
                 found[k] = result
@@ -277,19 +342,20 @@ def _fetch(pieces: list[_Piece]) -> list[bytes]:
             if isinstance(result, bytes):
                 result = EOFError(f"the answer has {len(result):,} bytes, expected {size:,}: was the file replaced?")
             failures.append(_explained(result, pieces[k].file.path))
-        if failures:  # one that cannot pass comes first
-            raise min(failures, key=lambda failure: isinstance(failure, _PassingError))
+        at_once = max(1, at_once // 4)  # from the second time on: the server may have too many requests
+        if failures:  # one that cannot pass comes first, then the longest pause
+            raise max(failures, key=lambda failure: failure.pause if isinstance(failure, _PassingError) else math.inf)
 
     _with_retries(url, attempt, stop)
     return [found[k] for k in range(len(pieces))]
 
 
-def _request(pieces: list[_Piece], stop: threading.Event) -> list[bytes | BaseException]:
+def _request(pieces: list[_Piece], stop: threading.Event, at_once: int) -> list[bytes | BaseException]:
     """The bytes of each piece, or the error; an ``OSError`` once ``stop`` is set."""
     system, _ = _file_system(pieces[0].file.path)
     places = [(system._strip_protocol(piece.file.path), piece.start, piece.end) for piece in pieces]
     if system.async_impl:
-        call = system._cat_ranges(*map(list, zip(*places)), on_error="return", batch_size=AT_ONCE)
+        call = system._cat_ranges(*map(list, zip(*places)), on_error="return", batch_size=at_once)
         future = asyncio.run_coroutine_threadsafe(call, system.loop)
         try:
             while not stop.is_set():
@@ -307,7 +373,10 @@ def _request(pieces: list[_Piece], stop: threading.Event) -> list[bytes | BaseEx
         except Exception as error:
             return error
 
-    with ThreadPoolExecutor(min(AT_ONCE, len(places))) as pool:
+    if system in _clients.values():
+        with _turn:
+            return list(map(read, places))
+    with ThreadPoolExecutor(min(at_once, len(places))) as pool:
         return list(pool.map(read, places))
 
 

@@ -9,24 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader import facts
-from imagenet_reader.facts import CLASS_TAR, OFFICIAL_SIZES, WNID, ArchiveError
+from imagenet_reader.facts import CLASS_TAR, TRAIN_ARCHIVE, WNID, ArchiveError
 from imagenet_reader.files import naming
 from imagenet_reader.formats import tar
 from imagenet_reader.formats.tar import BLOCK, MEMBERS
-from imagenet_reader.io import Listing, exists, open_file, stamp_of, stamps_of
+from imagenet_reader.io import Listing, exists, open_file, stamps_of
 from imagenet_reader.io.paths import is_url, join
-from imagenet_reader.layouts.base import ALL, ImageSet, Layout, join_tables
+from imagenet_reader.layouts.base import ALL, IMAGE_SETS, ImageSet, Layout, join_tables
 from imagenet_reader.layouts.folders import fullest
-from imagenet_reader.lists import Images
-from imagenet_reader.text import shorten
+from imagenet_reader.lists import Images, read_wnids
+from imagenet_reader.text import shorten, what_is
 
-NOT_TAR = {  # by the first bytes
-    b"\x1f\x8b": "gzip data: rename it to .tar.gz, and unpack it with gunzip",
-    b"BZh": "bzip2 data: rename it to .tar.bz2, and unpack it with bunzip2",
-    b"\xfd7zXZ": "xz data: rename it to .tar.xz, and unpack it with unxz",
-    b"PK\x03\x04": "a zip archive",
-    b"<": "a web page, such as a log-in page saved under the archive's name: log in, and download it again",
-}
 TAR_DESCRIPTIONS = {  # by the name of the first member
     CLASS_TAR: "the training archive, a tar of 1,000 class tars",
     facts.VALIDATION_NAME: "the validation archive, a flat tar of 50,000 images",
@@ -73,24 +66,22 @@ class OfficialTar(Layout):
 
     def explain(self, missing: Images) -> str:
         """Say that this is a stand-in or an unfinished download, unless its size is the official one."""
-        size, official = stamp_of(self.path).size, OFFICIAL_SIZES.get(os.path.basename(self.path))
-        if official in (size, None):
-            return super().explain(missing)
-        return (
-            f"It has {size:,} bytes, the official archive {official:,}: the download is not finished, or it is a "
-            "stand-in, which has only images of the published lists. This needs the complete official archive."
-        )
+        return self.clarify(tar.compare_size(self.path) or "Download it again.")
+
+    def clarify(self, message: str) -> str:
+        """Also say that all training images exist beside the archive, too, extracted."""
+        message, (folder, name) = super().clarify(message), os.path.split(self.path)
+        beside = None if is_url(folder) or name != TRAIN_ARCHIVE else fullest(IMAGE_SETS["train"], folder, Listing())
+        if beside is None or len(beside.class_folders) < len(read_wnids()):
+            return message
+        return f"{message} {beside.path} has all 1,000 class folders: to use it, move {self.path} away."
 
 
 def first_name(path: str) -> bytes:
     """The name of the first regular member of a tar; empty if it has none."""
     with open_file(path) as file, naming(path, "reading"):
-        size, start = file.stamp().size, file.read(0, BLOCK)
-        for magic, what in NOT_TAR.items():
-            if start.lstrip().startswith(magic):
-                raise ArchiveError(f"{path} is {what}; expected the tar as image-net.org has it.")
-        if len(start) < BLOCK or start == tar.ZERO_BLOCK:
-            raise ArchiveError(f"{path} is no tar archive: it has {size:,} bytes and no member. Download it again.")
+        if what := what_is(file.read(0, BLOCK)):
+            raise ArchiveError(f"{path} is {what}; expected the tar as image-net.org has it.")
         return tar.first_member(file)
 
 
@@ -172,6 +163,7 @@ class KaggleZip(KaggleArchive):
     """Kaggle's zip of all images."""
 
     name: ClassVar = "Kaggle's zip"
+    magic: ClassVar = (b"PK",)
     pattern: ClassVar = r"imagenet-object-localization-challenge.*\.zip"
 
     @property

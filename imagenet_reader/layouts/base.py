@@ -1,9 +1,10 @@
 """The layout interface: find, list and explain the images in one layout; the rest is done here, once."""
 
+import contextlib
 import dataclasses
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
@@ -11,13 +12,15 @@ import pyarrow.compute as pc
 
 from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE, WNID, ArchiveError
 from imagenet_reader.files import digest
+from imagenet_reader.formats.tar import BLOCK
 from imagenet_reader.index.beside import SUFFIX, read_beside
 from imagenet_reader.index.kept import archive_identity, kept_index, load_index
 from imagenet_reader.io import Listing, stamps_of
-from imagenet_reader.io.local import Stamp
+from imagenet_reader.io.local import LocalFile, Stamp
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.lists import Images
 from imagenet_reader.reading.batches import Reader
+from imagenet_reader.text import what_is
 
 
 class ImageSet(NamedTuple):
@@ -85,6 +88,8 @@ class Layout(ABC):
     name: ClassVar[str] = ""  # what to call the layout
     remote: ClassVar[bool] = False  # whether it can be at a URL, too
     indexable: ClassVar[bool] = False  # whether it has an index of all images, for reading by ranges at a URL, too
+    magic: ClassVar[tuple[bytes, ...]] = ()  # how its files begin, if they begin like other files without images
+    index_version: ClassVar[str] = ""  # changes with ``list_members``, so that cached indexes are made again
     in_place: ClassVar[bool] = True  # whether images are read where they are, and not extracted first
 
     @property
@@ -114,7 +119,7 @@ class Layout(ABC):
 
     def explain(self, missing: Images) -> str:
         """Why images, of which ``missing`` has examples, may be missing, and what to do."""
-        return "Download it again."
+        return self.clarify("Download it again.")
 
     def snapshot(self) -> Snapshot:
         """The current state of the files."""
@@ -123,23 +128,27 @@ class Layout(ABC):
             return Snapshot(archive_identity(self.path), stamps)
         return Snapshot(digest([(os.path.basename(file), *stamp) for file, stamp in zip(self.files, stamps)]), stamps)
 
+    def is_unchanged(self, snapshot: Snapshot) -> bool:
+        """Whether the files are still as they were."""
+        return stamps_of(self.files) == snapshot.stamps
+
     def list_images(self, request: Request) -> pa.Table:
         """All images, or of a folder those that are requested, with ``name`` and ``size``; nothing is extracted."""
         return self.index(self.snapshot(), request).table
 
     def index(self, snapshot: Snapshot, request: Request) -> Index:
         """The index of a snapshot, from the cache or made now; ``ArchiveError`` as of ``list_members``."""
-        table = kept_index(self.path, snapshot.identity, self._find_members)
+        table = kept_index(self.path, snapshot.identity + self.index_version, self._find_members)
         return Index(table, Reader(self.format, self.files, snapshot.stamps))
 
     def make_index(self) -> pa.Table:
         """The index of all images; remote files without one are read completely."""
         find = self.list_members if self.bytes_to_index() else self._find_members
-        return kept_index(self.path, self.snapshot().identity, find)
+        return kept_index(self.path, self.snapshot().identity + self.index_version, find)
 
     def bytes_to_index(self) -> int:
         """How many bytes ``make_index`` would read: those of remote files without an index, else 0."""
-        kept = not is_url(self.path) or load_index(self.path, self.snapshot().identity)
+        kept = not is_url(self.path) or load_index(self.path, self.snapshot().identity + self.index_version)
         if kept or read_beside(self.index_url, self.files):
             return 0
         return sum(stamp.size for stamp in stamps_of(self.files))
@@ -152,7 +161,10 @@ class Layout(ABC):
 
     def _find_members(self) -> pa.Table:
         """All images; of remote files, from the index beside them."""
-        found = read_beside(self.index_url, self.files) if is_url(self.path) else self.list_members()
+        if not (self.indexable and is_url(self.path)):
+            with self.clarifying():
+                return self.list_members()
+        found = read_beside(self.index_url, self.files)
         if found is None:
             place = os.path.dirname(self.path) if "*" in self.path else self.path
             raise ArchiveError(
@@ -162,6 +174,21 @@ class Layout(ABC):
                 f"{self.index_url}."
             )
         return found
+
+    @contextlib.contextmanager
+    def clarifying(self) -> Iterator[None]:
+        """Context in which the message of an ``ArchiveError`` is clarified."""
+        try:
+            yield
+        except ArchiveError as error:
+            raise type(error)(self.clarify(str(error))) from error
+
+    def clarify(self, message: str) -> str:
+        """What files without images are, by their first bytes; ``message`` if these do not tell."""
+        starts = {path: LocalFile(path).read(0, BLOCK) for path in self.files if not is_url(path)}
+        whats = {path: what_is(start) for path, start in starts.items() if not start.startswith(self.magic)}
+        others = [f"{path} is {what}" for path, what in whats.items() if what]
+        return f"{others[0]} (files without images: {len(others):,} of {len(self.files):,})." if others else message
 
 
 def join_tables(tables: Sequence[pa.Table], files: Sequence[str]) -> pa.Table:

@@ -72,7 +72,7 @@ class Extracted(Layout):
         return pa.table({"name": pa.array(sizes, pa.binary()), "size": pa.array(sizes.values(), pa.int64())})
 
     def list_images(self, request: Request) -> pa.Table:
-        return self.list_members()
+        return self._find_members()
 
     def index(self, snapshot: Snapshot, request: Request) -> Index:
         """The extracted images, once those that are wanted and were not asked for before have been extracted."""
@@ -82,9 +82,10 @@ class Extracted(Layout):
                 self._remove_others(snapshot.identity)
                 missing = _missing(request, self._tars(snapshot.identity))  # another process may have added some
                 if missing:
-                    self._extract(missing, snapshot)
+                    with self.clarifying():
+                        self._extract(missing, snapshot)
             tars = self._tars(snapshot.identity)
-        return Index(_list_tars(tars), Reader(self.format, tuple(tars), stamps_of(tars), origin=self.path))
+        return Index(_list_tars(tars), Reader(self.format, tuple(tars), stamps_of(tars)))
 
     def explain(self, missing: list[tuple[str, int]]) -> str:
         """Say that what was extracted may be removed."""
@@ -194,6 +195,8 @@ def origin_of(tar: str | os.PathLike[str]) -> str | None:
 
 class _TarGz(Extracted):
     """.tar.gz files, which are read to their ends, where their checksums are."""
+
+    magic: ClassVar = (b"\x1f\x8b",)
 
     def stream(self, request: Request) -> Stream:
         size = sum(stamp.size for stamp in stamps_of(self.files))

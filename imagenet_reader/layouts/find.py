@@ -1,9 +1,10 @@
 """Which layout a folder has."""
 
+import contextlib
 import os
 
-from imagenet_reader.io import Listing
-from imagenet_reader.io.paths import is_url
+from imagenet_reader.io import Listing, stamp_of
+from imagenet_reader.io.paths import is_url, join
 from imagenet_reader.layouts.archives import ClassTars, KaggleTar, KaggleZip, OfficialTar
 from imagenet_reader.layouts.base import IMAGE_SETS, Layout
 from imagenet_reader.layouts.extracted import HubParquet, HubTarGz, KaggleTarGz
@@ -31,6 +32,10 @@ def find_layouts(set_names: list[str], data_dir: str) -> dict[str, Layout]:
     for name in set_names:
         layout = find_layout(name, data_dir, listing)
         if layout is None:
+            with contextlib.suppress(
+                FileNotFoundError, NotADirectoryError
+            ):  # at a URL, it may be forbidden, or a web page
+                stamp_of(join(data_dir, IMAGE_SETS[name].archives[0]))
             raise FileNotFoundError(describe_missing(find_layout, name, set_names, data_dir, listing))
         layouts[name] = layout
     return layouts

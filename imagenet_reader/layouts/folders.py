@@ -137,13 +137,21 @@ class Folder(Layout):
     def format(self) -> str:
         return "hub_file" if self.hub_names else "file"
 
+    @property
+    def _kept_at(self) -> str:
+        """Under which path its index is kept: a folder can hold one set by class, and another one side by side."""
+        return self.path if self.by_class else os.path.join(self.path, "*")
+
     def list_members(self) -> pa.Table:
         return self.list_images(ALL)
+
+    def is_unchanged(self, snapshot: Snapshot) -> bool:
+        return self.snapshot() == snapshot
 
     def snapshot(self) -> Snapshot:
         """The state of the folders, and of the images that were found empty or damaged before."""
         identity = self._identity()
-        table = load_index(self.path, identity)
+        table = load_index(self._kept_at, identity)
         doubted = table and table.filter(pc.greater(table[DOUBTED], SOUND))
         if not doubted:
             return Snapshot(identity)
@@ -166,8 +174,8 @@ class Folder(Layout):
         """The index of the images that are requested; those that it lacks, or doubts, are looked up."""
         identity = self._identity()
         wanted = dict(self._list(request)) | request.images
-        with locked_index(self.path):
-            kept = load_index(self.path, identity)
+        with locked_index(self._kept_at):
+            kept = load_index(self._kept_at, identity)
             table = FILES.empty_table() if kept is None else kept.replace_schema_metadata()
             doubts = dict(zip(table["name"].to_pylist(), table[DOUBTED].to_pylist()))
             unknown = [image for image in wanted.items() if doubts.get(image[0].encode()) != SOUND]
@@ -177,8 +185,8 @@ class Folder(Layout):
             found = pa.table([pa.array(column) for column in zip(*rows)], FILES) if rows else FILES.empty_table()
             grown = pa.concat_tables([others, found]).sort_by("name")
             if not grown.equals(table):
-                store_index(self.path, identity, grown)
-        return Index(grown.drop_columns(DOUBTED), Reader(self.format, self.files, folder=self.path))
+                store_index(self._kept_at, identity, grown)
+        return Index(grown.drop_columns(DOUBTED), Reader(self.format, self.files, folder=self._kept_at))
 
     def _path(self, name: str, label: int) -> tuple[int, str]:
         """The number of the folder of an image, and where its file is."""
@@ -228,7 +236,7 @@ class Folder(Layout):
         absent = sorted(os.path.basename(folder) for folder in folders if not os.path.isdir(folder))
         if absent:
             return f"{len(absent):,} class folders are missing: {shorten(absent)}. Unpack these classes again."
-        return _explain_unusable(paths) or "Unpack the archive again."
+        return _explain_unusable(paths) or _explain_deeper(paths) or "Unpack the archive again."
 
 
 def _are_hub_names(names: list[str]) -> bool:
@@ -245,3 +253,12 @@ def _explain_unusable(paths: list[str]) -> str:
         f"{len(found):,} of them are empty files, broken links or no files, such as {found[0]}{target}: unpack them "
         "again; a disk that was full leaves empty files."
     )
+
+
+def _explain_deeper(paths: list[str]) -> str:
+    names, listing = set(map(os.path.basename, paths)), Listing()
+    for folder in dict.fromkeys(map(os.path.dirname, paths)):
+        for deeper in (os.path.join(folder, name) for name in listing.matching(folder, r"[^.@\n].*")):
+            if names.intersection(listing.names(deeper)):
+                return f"There is a folder {deeper}: move what is in such folders one level up."
+    return ""

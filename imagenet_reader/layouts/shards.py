@@ -1,18 +1,18 @@
 """Numbered files, such as ``train-00000-of-00294.parquet``: WebDataset tars and TFDS records, read in place."""
 
 import contextlib
+import functools
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from imagenet_reader.formats.names import name_samples
-from imagenet_reader.formats.tar import walk_tar
-from imagenet_reader.formats.tfrecord import list_examples
+from imagenet_reader.formats.names import list_samples
+from imagenet_reader.formats.tfrecord import list_corrupt, list_examples
 from imagenet_reader.io import Listing, open_file
 from imagenet_reader.io.local import File, Pieces
 from imagenet_reader.io.paths import is_url, join
@@ -62,9 +62,9 @@ class Sharded(Layout):
         if not absent:
             return super().explain(missing)
         return (
-            f"{len(absent):,} of {len(absent) + len(names):,} files are absent from {os.path.dirname(self.files[0])}: "
-            f"{shorten(absent)}. Download them, too."
-        )
+            f"{self.clarify('')} {len(absent):,} of {len(absent) + len(names):,} files are absent from "
+            f"{os.path.dirname(self.files[0])}: {shorten(absent)}. Download them, too."
+        ).lstrip()
 
 
 def _current(data_dir: str, snapshots: list[str]) -> str:
@@ -81,41 +81,42 @@ class _IndexedShards(Sharded):
 
     remote: ClassVar = True
     indexable: ClassVar = True
+    list_file: ClassVar[Any]  # a function of an open file: the images in it
 
     @property
     def format(self) -> str:
         return "range"
 
     def list_members(self) -> pa.Table:
+        return join_tables(list(self._of_each_file("Indexing", self.list_file)), self.files)
+
+    def _of_each_file(self, doing: str, find: Callable[[File], Any]) -> Iterator[Any]:
+        """Yield what ``find`` returns for each open file, with a progress bar."""
+
+        def find_in(path: str) -> Any:
+            with open_file(path) as file:
+                return find(Pieces(file, file.stamp().size) if is_url(path) else file)
+
         with (
-            progress_bar(f"Indexing {self.path}", len(self.files), unit=" files") as bar,
+            progress_bar(f"{doing} {self.path}", len(self.files), unit=" files") as bar,
             ThreadPoolExecutor(REMOTE_THREADS if is_url(self.path) else THREADS) as pool,
         ):
-            tables = []
-            for table in pool.map(self._list_file, self.files):
-                tables.append(table)
+            for found in pool.map(find_in, self.files):
+                yield found
                 bar.update(1)
-        return join_tables(tables, self.files)
-
-    def _list_file(self, path: str) -> pa.Table:
-        with open_file(path) as file:
-            return self.list_file(Pieces(file, file.stamp().size) if is_url(path) else file)
-
-    @staticmethod
-    def list_file(file: File) -> pa.Table:
-        """The images in an open file."""
-        raise NotImplementedError
 
 
 class WebDataset(_IndexedShards):
     """Tars of samples, each an image and what belongs to it, as ``timm/imagenet-1k-wds`` on the Hub has them."""
 
     name: ClassVar = "WebDataset tars"
+    list_file: ClassVar = staticmethod(list_samples)
     patterns: ClassVar = {
         "train": "imagenet1k-train-*.tar",
         "validation": "imagenet1k-validation-*.tar",
         "test": "imagenet1k-test-*.tar",
     }
+    index_version: ClassVar = " with folders"
     counts: ClassVar = {"imagenet1k-train-*.tar": 1024, "imagenet1k-validation-*.tar": 64}
 
     @classmethod
@@ -124,16 +125,12 @@ class WebDataset(_IndexedShards):
         yield from super().folders(data_dir, listing)
         yield from (join(data_dir, name) for name in ("train", "validation", "test"))
 
-    @staticmethod
-    def list_file(file: File) -> pa.Table:
-        """Walk over a tar."""
-        return name_samples(walk_tar(file), file)
-
 
 class Tfds(_IndexedShards):
     """TFRecord files that TensorFlow Datasets has prepared of ``imagenet2012``, read without TensorFlow."""
 
     name: ClassVar = "TFDS records"
+    list_file: ClassVar = staticmethod(list_examples)
     patterns: ClassVar = {name: f"imagenet2012-{name}.tfrecord-*-of-*" for name in ("train", "validation", "test")}
 
     @classmethod
@@ -145,7 +142,7 @@ class Tfds(_IndexedShards):
             for version in sorted(versions, key=lambda name: tuple(map(int, name.split("."))), reverse=True):
                 yield join(folder, version)
 
-    @staticmethod
-    def list_file(file: File) -> pa.Table:
-        """Hop over the records."""
-        return list_examples(file)
+    def corrupt_images(self, names: Collection[bytes]) -> set[bytes]:
+        """Those of the named images whose records differ from their checksums."""
+        of_files = self._of_each_file("Comparing checksums of", functools.partial(list_corrupt, names=set(names)))
+        return {name for of_file in of_files for name in of_file}

@@ -4,7 +4,6 @@ import collections
 import contextlib
 import dataclasses
 import itertools
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -87,7 +86,6 @@ class Reader:
     format: str  # how they lie in the files, a key of ``FORMATS``
     files: tuple[str, ...]  # of whose numbers a row has one, 0 if absent; folders, if each image is a file
     stamps: tuple[Stamp, ...] = ()  # of each file when it was indexed; none for folders, whose rows have stamps
-    origin: str = ""  # what the files were made from, for messages; empty if they are originals
     folder: str = ""  # of extracted images, in whose index changed and damaged ones are doubted; else empty
     columns: Columns = PUBLISHED
 
@@ -99,8 +97,6 @@ class Reader:
 
     def describe(self, row: Any) -> str:
         """The place of the image of a row, in words."""
-        if self.origin:
-            return f"{self.origin}: the image {os.fsdecode(row.name)}"
         return FORMATS[self.format].describe(self.where(row))
 
     def tables(self, rows: Rows, pixels: str) -> Iterator[pa.Table]:
@@ -241,13 +237,15 @@ def _windows(rows: Rows) -> Iterator[Rows]:
 def _read(opened: OpenReader, image_bytes: str, skip: bool, batch: Batch) -> None:
     """Read the images of a batch into its buffer."""
     order = opened.reader.reading_order(batch.rows).tolist()
-    read: dict[str, Place] = {}  # one of each file
+    read: dict[str, Place] = {}  # one of each file of many images
     for k, place in zip(order, opened.places(list(named_tuples(batch.rows[order])))):
         if opened.stop.is_set():
             break
-        read[place[2].file] = place
+        shared = place[0].shared
+        if shared:
+            read[place[2].file] = place
         try:
-            image = read_checked(place, memoryview(batch.images[k]), confirm=False)
+            image = read_checked(place, memoryview(batch.images[k]), confirm=not shared)
         except DamagedImage as error:
             if not skip:
                 raise

@@ -16,6 +16,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.memory import MemoryFile
 
 from imagenet_reader.facts import ChangedFile
+from imagenet_reader.formats.names import official_name
 from imagenet_reader.index.kept import doubt
 from imagenet_reader.io.local import File, LocalFile, file_pool
 from imagenet_reader.io.paths import is_url
@@ -72,9 +73,9 @@ def read_image(path: str, file: File | None = None) -> bytes:
     try:
         image = read_checked((image_format, file or _open(where.file, image_format.shared), where), buffer)
     except ChangedFile:
-        folder = os.path.dirname(where.file)
-        for indexed in (folder, os.path.dirname(folder)):  # if these are extracted images, side by side or by class
-            doubt(indexed, [where.name])
+        folder, name = os.path.dirname(where.file), official_name(os.fsdecode(where.name))
+        for indexed in (os.path.join(folder, "*"), os.path.dirname(folder)):  # images side by side, or by class
+            doubt(indexed, [str(name).encode()])
         raise
     return bytes(image if pixels == "benchmark" else buffer)
 

@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from datasets.utils.py_utils import asdict
 
@@ -18,16 +17,15 @@ import imagenet_subsets
 
 def write_dataset_infos(path: str | os.PathLike[str]) -> None:
     """Write the infos of all configs to ``path``, one per line, as ``{config: DatasetInfo as a dict}``."""
-    lines = [f"{json.dumps(name)}: {json.dumps(_as_dict(name))}" for name in imagenet_subsets.SUBSETS]
+    lines = []
+    for name in imagenet_subsets.SUBSETS:
+        info = asdict(imagenet_subsets.ImagenetSubsets(config_name=name).info)
+        for split in info["splits"].values():
+            del split["num_bytes"]
+            split["dataset_name"] = info["dataset_name"]
+        known = {key: value for key, value in info.items() if value is not None}
+        lines.append(f"{json.dumps(name)}: {json.dumps(known)}")
     Path(path).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-
-
-def _as_dict(name: str) -> dict[str, Any]:
-    info = asdict(imagenet_subsets.ImagenetSubsets(config_name=name).info)
-    for split, facts in info["splits"].items():
-        count, dataset = facts["num_examples"], info["dataset_name"]
-        info["splits"][split] = {"name": split, "num_examples": count, "dataset_name": dataset}
-    return {key: value for key, value in info.items() if value is not None}
 
 
 if __name__ == "__main__":

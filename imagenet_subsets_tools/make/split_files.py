@@ -5,16 +5,15 @@ rebuilt byte for byte:
 
     python -m imagenet_subsets_tools.make.split_files FOLDER_OF_TEXTS split_files
 
-A training list holds one row per image, ``label`` (0 to 999, the rank of the sorted wnids) and
-``number``: the file name is ``<wnid>_<number>.JPEG``. ``validation.parquet`` holds only
-``label``: its row k, counted from 1, is ``ILSVRC2012_val_<k, eight digits>.JPEG``. ``real.parquet`` holds the
-list ``labels`` of each of these images. A set of classes holds one row per class, ``label``, in published order.
+A training list has columns ``label`` (0 to 999, the rank of the sorted wnids) and ``number``, for the image
+``<wnid>_<number>.JPEG``. ``validation.parquet`` has the ``label``, and ``real.parquet`` the ``labels``, of
+``ILSVRC2012_val_<k, eight digits>.JPEG`` in row k, from 1. A set of classes has their ``label``, in published order.
 """
 
-import argparse
 import csv
 import json
 import re
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,36 +24,14 @@ from imagenet_reader.lists import SPLIT_FILES
 TRAIN_NAME = "{wnid}_{number}.JPEG"
 VALIDATION_NAME = "ILSVRC2012_val_{number:08d}.JPEG"
 JSON = "JSON"  # instead of a line format: the text is a list of lists of labels
-
-LT_LINE, LT_TEST = f"train/{{wnid}}/{TRAIN_NAME} {{label}}", f"val/{{wnid}}/{VALIDATION_NAME} {{label}}"
-
-LINES = {  # published text -> line format
-    "1percent.txt": TRAIN_NAME,
-    "10percent.txt": TRAIN_NAME,
-    "ImageNet_LT_train.txt": LT_LINE,
-    "ImageNet_LT_val.txt": LT_LINE,
-    "ImageNet_LT_test.txt": LT_TEST,
-    "validation_labels.txt": "{wnid}",
-    "labels.txt": "{wnid}",
-    "synset_words.txt": "{wnid} {words}",
-    "imagenet100.txt": "{wnid}",
-    "real.json": JSON,
-}
+LINES = json.loads(Path(__file__).with_name("lines.json").read_text())  # published text -> line format
 with open(SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
     # (split file, published text, line format)
     SOURCES = [(row["split_file"], row["published_name"], LINES[row["published_name"]]) for row in csv.DictReader(file)]
-# Split files whose texts have one wnid per line: the labels of the validation images, and sets of classes.
-WNIDS = {"validation.parquet": "validation_labels.txt", "imagenet100.parquet": "imagenet100.txt"}
 
 
 def published_lines(split_files: Path, split_file: str, line: str) -> list[str]:
-    """The lines of a published text, rebuilt from ``split_files/`` alone, in the order of the split file.
-
-    ``line`` is the line format, from ``LINES``; for ``JSON``, there is a single line.
-
-        >>> published_lines(Path("split_files"), "classes.parquet", "{wnid} {words}")[0]
-        'n01440764 tench, Tinca tinca'
-    """
+    """The lines of a published text in the order of the split file; ``line`` is their format, from ``LINES``."""
     if line == JSON:
         return [json.dumps(pq.read_table(Path(split_files) / split_file)["labels"].to_pylist())]
     classes = pq.read_table(Path(split_files) / "classes.parquet").to_pylist()
@@ -66,16 +43,13 @@ def published_lines(split_files: Path, split_file: str, line: str) -> list[str]:
 
 
 def published_text(split_files: Path, split_file: str, line: str) -> str:
-    """A published text with its line ends, see ``published_lines``; JSON has none."""
+    """A published text with its line ends; JSON has none."""
     lines = published_lines(split_files, split_file, line)
     return lines[0] if line == JSON else "".join(f"{line}\n" for line in lines)
 
 
 def make_split_files(texts: Path, split_files: Path) -> None:
-    """Write ``split_files/`` from a folder with the published texts.
-
-    Raises ``ValueError`` if a line does not have the format in ``LINES``, or if the texts contradict each other.
-    """
+    """Write ``split_files/``; ``ValueError`` if a line has another format, or if the texts contradict each other."""
     classes = [line.split(" ", 1) for line in _lines(texts / "synset_words.txt")]
     label_of = {wnid: label for label, (wnid, _) in enumerate(classes)}
     split_files.mkdir(parents=True, exist_ok=True)
@@ -85,9 +59,9 @@ def make_split_files(texts: Path, split_files: Path) -> None:
             images = sorted(_image(label_of, text) for text in _lines(texts / name))
             labels, numbers = zip(*images)
             _write(split_files / split_file, label=pa.array(labels, pa.int16()), number=pa.array(numbers, pa.int32()))
-    for name, text in WNIDS.items():
-        chosen = [label_of[wnid] for wnid in _lines(texts / text)]
-        _write(split_files / name, label=pa.array(chosen, pa.int16()))
+        elif line == "{wnid}" and split_file != "classes.parquet":
+            chosen = [label_of[wnid] for wnid in _lines(texts / name)]
+            _write(split_files / split_file, label=pa.array(chosen, pa.int16()))
     real = json.loads((texts / "real.json").read_text(encoding="utf-8"))
     _write(split_files / "real.parquet", labels=pa.array(real, pa.list_(pa.int16())))
     for split_file, name, line in SOURCES:
@@ -115,7 +89,4 @@ def _write(path: Path, **columns: list[str] | pa.Array) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Make split_files/ from the published texts.")
-    parser.add_argument("texts", type=Path, help="folder with the published texts")
-    parser.add_argument("split_files", type=Path, help="folder to write")
-    make_split_files(**vars(parser.parse_args()))
+    make_split_files(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,24 +1,22 @@
 """Stand-ins for ImageNet: the official layouts and names, with drawn images.
 
-Only people who accepted its terms may download ImageNet, so tests, demos and continuous integration need similar
-archives that anyone may make. The same call always makes the same bytes, and no two images are equal: the first segment
-of each JPEG is a comment with the file name (in the only PNG, it is the text ``Comment``).
+Tests and demos use them, since only people who accepted its terms may download ImageNet. The same call always makes the
+same bytes, and no two images are equal: each has its file name in a comment.
 """
 
 import functools
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.files import check_space
-from imagenet_reader.lists import read_split_list
+from imagenet_reader.lists import read_split_list, read_wnids
 from imagenet_reader.log import progress_bar
-from imagenet_subsets_tools.standins.images import CMYK_IMAGES, PNG_IMAGE, Images
-from imagenet_subsets_tools.standins.layouts import FORMS, write_form
-from imagenet_subsets_tools.standins.names import by_class, label_of, wnids
+from imagenet_subsets_tools.standins.images import CMYK_IMAGES, PNG_IMAGE, DrawnImages
+from imagenet_subsets_tools.standins.layouts import FORMS, by_class
 
 # Config -> the lists of its training images.
 LISTS = {"1pct": ("1pct",), "10pct": ("10pct",), "lt": ("lt_train", "lt_validation")}
@@ -47,8 +45,7 @@ def make_standins(
         ``Path``: the directory.
 
     Raises:
-        FileExistsError: the directory has one of the archives or, for another layout, any file; nothing is ever
-            overwritten.
+        FileExistsError: the directory has one of the archives or, for another layout, any file. Nothing is written.
         OSError: the disk has too little space.
         ValueError: a config or ``layout`` is invalid.
 
@@ -69,29 +66,12 @@ def make_standins(
     existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     with tempfile.TemporaryDirectory(dir=existing, prefix=_UNFINISHED) as temporary:
         with progress_bar("Making stand-ins", len(names), unit=" images") as progress:
-            write_form(layout, DrawnFiles(names, Images(), progress.update), Path(temporary))
+            FORMS[layout](DrawnImages(names, progress.update), Path(temporary))
         _check_absent(directory, layout)  # writing took a while
         directory.mkdir(parents=True, exist_ok=True)
         for name in sorted(os.listdir(temporary)):
             os.rename(Path(temporary, name), directory / name)
     return directory
-
-
-class DrawnFiles(Mapping[str, bytes]):
-    """File name -> content of images, drawn on access."""
-
-    def __init__(self, names: Iterable[str], images: Images, advance: Callable[[], object] = lambda: None) -> None:
-        self.names, self.images, self.advance = dict.fromkeys(names), images, advance
-
-    def __getitem__(self, name: str) -> bytes:
-        self.advance()
-        return self.images.content(name, label_of(name))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 def _check_absent(directory: Path, layout: str) -> None:
@@ -108,7 +88,7 @@ def training_names(configs: Iterable[str], unlisted: int = _UNLISTED) -> list[li
     chosen = by_class(_listed(*configs))
     return [
         sorted((*chosen.get(wnid, ()), *itertools.islice(unlisted_names(label), unlisted)))
-        for label, wnid in enumerate(wnids())
+        for label, wnid in enumerate(read_wnids())
     ]
 
 
@@ -116,7 +96,7 @@ def unlisted_names(label: int) -> Iterator[str]:
     """Names of images of a class that are in no published list, 30,000 of them."""
     # Steps modulo a prime never repeat a number; ImageNet's numbers have the same magnitude.
     published = _listed(*LISTS)
-    names = (f"{wnids()[label]}_{1 + (7919 * step + 31 * label) % 30_011}.JPEG" for step in itertools.count())
+    names = (f"{read_wnids()[label]}_{1 + (7919 * step + 31 * label) % 30_011}.JPEG" for step in itertools.count())
     return (name for name in names if name not in published)
 
 

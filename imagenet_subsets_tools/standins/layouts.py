@@ -4,42 +4,34 @@ Each writer takes ``images``, a mapping of official file name -> bytes for train
 ``target``, the folder to write, a ``data_dir``. Absent images are left out.
 """
 
+import functools
+import gzip
+import io
 import itertools
 import json
+import random
 import shutil
 import struct
+import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
+from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE, WNID
 from imagenet_reader.formats.tfrecord import masked_crc32c
-from imagenet_reader.lists import read_classes
-from imagenet_subsets_tools.standins.names import (
-    ImageFiles,
-    by_class,
-    by_split,
-    hub_name,
-    label_of,
-    shuffled_shards,
-    split_of,
-    wnid_of,
-    wnids,
-)
-from imagenet_subsets_tools.standins.tars import inner_tar, write_end, write_member, write_tar
+from imagenet_reader.lists import label_of_wnid, read_classes, read_split_list, read_wnids
 
+ImageFiles = Mapping[str, bytes]  # official file name -> content; stand-ins are drawn on access
+PREFIXES = {"ILSVRC2012_val_": "validation", "ILSVRC2012_test_": "test"}
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 ZIP, TAR_GZ = "imagenet-object-localization-challenge.zip", "imagenet_object_localization_patched2019.tar.gz"
 DATA = "ILSVRC/Data/CLS-LOC"
-EXTRAS = {
-    "ILSVRC/Annotations/CLS-LOC/train/n01440764/n01440764_10040.xml": b"<annotation></annotation>\n",
-    "ILSVRC/Annotations/CLS-LOC/val/ILSVRC2012_val_00000001.xml": b"<annotation></annotation>\n",
-    "ILSVRC/ImageSets/CLS-LOC/train_cls.txt": b"n01440764/n01440764_10026 1\n",
-    "LOC_val_solution.csv": b"ImageId,PredictionString\nILSVRC2012_val_00048981,n03995372 85 1 499 272\n",
-    "LOC_synset_mapping.txt": b"n01440764 tench, Tinca tinca\n",
+EXTRAS = {  # other files of the competition, by path
+    path: text.encode() for path, text in json.loads(Path(__file__).with_name("kaggle.json").read_text()).items()
 }
 PARQUET_FILES = {"train": 294, "validation": 14, "test": 28}
 ROW_GROUP = 100  # rows
@@ -47,27 +39,73 @@ IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 SHARDS = {"train": 1024, "validation": 64, "test": 128}
 DIGITS = {"train": 4, "validation": 2, "test": 3}  # of the number of a WebDataset shard
 NAME, VERSION = "imagenet2012", "5.1.0"
+BLOCK, RECORD = 512, 10_240  # bytes
+TarFile = IO[bytes] | gzip.GzipFile
+_EMPTY_HEADER = tarfile.TarInfo("").tobuf(tarfile.GNU_FORMAT)
+_EMPTY_CHECKSUM = int(_EMPTY_HEADER[148:154], 8) - sum(_EMPTY_HEADER[124:135])
+
+
+def split_of(name: str) -> str:
+    return next((split for prefix, split in PREFIXES.items() if name.startswith(prefix)), "train")
+
+
+def label_of(name: str) -> int:
+    """The label of an image: 0 to 999 by the sorted wnids; -1 in the test set."""
+    if split_of(name) == "train":
+        return label_of_wnid()[name[WNID]]
+    return _validation_labels().get(name, -1)
+
+
+def wnid_of(name: str) -> str | None:
+    """The wnid of an image's class; ``None`` in the test set."""
+    label = label_of(name)
+    return None if label == -1 else read_wnids()[label]
+
+
+@functools.cache
+def _validation_labels() -> dict[str, int]:
+    return dict(read_split_list("validation"))
+
+
+def by_split(names: Collection[str]) -> dict[str, list[str]]:
+    """The names in each split that is not empty, in their order."""
+    return {split: found for split in FOLDERS if (found := [name for name in names if split_of(name) == split])}
+
+
+def by_class(names: Collection[str]) -> dict[str, list[str]]:
+    """The names of the training images of each class, in their order."""
+    found: dict[str, list[str]] = {}
+    for name in by_split(names).get("train", ()):
+        found.setdefault(name[WNID], []).append(name)
+    return found
+
+
+def hub_name(name: str) -> str:
+    """The name that an image has on the Hub, such as ``n01440764_10026_n01440764.JPEG``."""
+    wnid = wnid_of(name)
+    return name if wnid is None else f"{name.removesuffix('.JPEG')}_{wnid}.JPEG"
 
 
 def write_archives(images: ImageFiles, target: Path) -> None:
     """Write ``ILSVRC2012_img_train.tar``, a tar of class tars, and the flat archives of validation and test images."""
-    target.mkdir(parents=True, exist_ok=True)
     if classes := by_class(images):
-        with open(target / TRAIN_ARCHIVE, "wb", buffering=1 << 20) as file:
-            for wnid, names in classes.items():
-                with inner_tar(file, f"{wnid}.tar"):
-                    for name in names:
-                        write_member(file, name, images[name])
-            write_end(file, 0)
+        tars = ((f"{wnid}.tar", _class_tar(images, names)) for wnid, names in classes.items())
+        write_tar(_made(target) / TRAIN_ARCHIVE, tars)
     for split, archive in (("validation", VALIDATION_ARCHIVE), ("test", TEST_ARCHIVES[0])):
         if names := by_split(images).get(split, []):
-            write_tar(target / archive, ((name, images[name]) for name in names))
+            write_tar(_made(target) / archive, ((name, images[name]) for name in names))
+
+
+def _class_tar(images: ImageFiles, names: list[str]) -> bytes:
+    file = io.BytesIO()
+    write_members(file, ((name, images[name]) for name in names))
+    return file.getvalue()
 
 
 def write_class_tars(images: ImageFiles, target: Path) -> None:
     """Write ``train/n01440764.tar`` and so on, and the other images as files, in ``val/`` and ``test/``."""
     for wnid, names in by_class(images).items():
-        write_tar(_made(target / "train") / f"{wnid}.tar", ((name, images[name]) for name in names))
+        (_made(target / "train") / f"{wnid}.tar").write_bytes(_class_tar(images, names))
     _write_files({name: f"{_folder(name)}/{name}" for name in images if split_of(name) != "train"}, images, target)
 
 
@@ -148,9 +186,12 @@ def write_hub_parquet(
 
 
 def _shards(images: ImageFiles, counts: Mapping[str, int]) -> Iterator[tuple[str, int, list[str]]]:
+    """(split, number, names) per shard; names are shuffled, always in the same way, and divided evenly."""
     for split, names in by_split(images).items():
-        for number, shard in enumerate(shuffled_shards(names, counts[split])):
-            yield split, number, shard
+        names = random.Random(0).sample(sorted(names), len(names))
+        ends = [len(names) * shard // counts[split] for shard in range(counts[split] + 1)]
+        for number, (start, end) in enumerate(itertools.pairwise(ends)):
+            yield split, number, names[start:end]
 
 
 def write_hub_tar_gz(images: ImageFiles, target: Path, folder: str = "data") -> None:
@@ -163,11 +204,7 @@ def write_hub_tar_gz(images: ImageFiles, target: Path, folder: str = "data") -> 
 def write_webdataset(
     images: ImageFiles, target: Path, shards: Mapping[str, int] = SHARDS, by_name: bool = True, folders: bool = False
 ) -> None:
-    """Write ``imagenet1k-train-0000.tar`` and so on, as in ``timm/imagenet-1k-wds``.
-
-    ``by_name``: the stems are the names of the images; otherwise numbers, and only the JSON has the names.
-    ``folders``: the shards of a split are in a folder named after it.
-    """
+    """Write ``imagenet1k-train-0000.tar`` and so on, as in ``timm/imagenet-1k-wds``; stems are names or numbers."""
     count = dict.fromkeys(shards, 0)
     for split, number, shard in _shards(images, shards):
         stems = [name.removesuffix(".JPEG") if by_name else f"{count[split] + k:08d}" for k, name in enumerate(shard)]
@@ -197,22 +234,14 @@ def write_tfds(
                 sizes[split] += len(data)
         lengths.setdefault(split, []).append(str(len(shard)))
     template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-    info = {
-        "description": "Stand-ins for ILSVRC 2012.",
-        "fileFormat": "tfrecord",
-        "location": {"urls": ["https://www.image-net.org/"]},
-        "moduleName": "tensorflow_datasets.image_classification.imagenet2012.imagenet2012",
-        "name": NAME,
-        "splits": [
-            {"filepathTemplate": template, "name": split, "numBytes": str(sizes[split]), "shardLengths": of_shards}
-            for split, of_shards in lengths.items()
-        ],
-        "supervisedKeys": {"tuple": {"items": [{"featureKey": "image"}, {"featureKey": "label"}]}},
-        "version": VERSION,
-    }
+    info = json.loads(Path(__file__).with_name("dataset_info.json").read_text())
+    info["splits"] = [
+        {"filepathTemplate": template, "name": split, "numBytes": str(sizes[split]), "shardLengths": of_shards}
+        for split, of_shards in lengths.items()
+    ]
     (directory / "dataset_info.json").write_text(json.dumps(info, indent=2))
     shutil.copyfile(Path(__file__).with_name("features.json"), directory / "features.json")
-    (directory / "label.labels.txt").write_text("".join(f"{wnid}\n" for wnid in wnids()))
+    (directory / "label.labels.txt").write_text("".join(f"{wnid}\n" for wnid in read_wnids()))
 
 
 def record(data: bytes) -> bytes:
@@ -243,6 +272,38 @@ def _varint(number: int) -> bytes:
     return bytes([*groups, number])
 
 
+def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """Write a tar of members, (name, content); compressed, if the name ends in ``.gz``."""
+    gz = path.suffix == ".gz"
+    with gzip.open(path, "wb", compresslevel=1) if gz else path.open("wb", buffering=1 << 20) as file:
+        write_members(file, members)
+
+
+def write_members(file: TarFile, members: Iterable[tuple[str, bytes]]) -> None:
+    for name, content in members:
+        write_member(file, name, content)
+    write_end(file, 0)
+
+
+def write_member(file: TarFile, name: str, content: bytes) -> None:
+    file.write(header(name, len(content)))
+    file.write(content)
+    file.write(bytes(-len(content) % BLOCK))
+
+
+def write_end(file: TarFile, start: int) -> None:
+    """End the tar that begins at ``start``: two zero blocks, and zeros up to a full record."""
+    length = file.tell() - start
+    file.write(bytes(2 * BLOCK + -(length + 2 * BLOCK) % RECORD))
+
+
+def header(name: str, size: int) -> bytes:
+    """The header of a file of ``size`` bytes, 20 times as fast as ``TarInfo.tobuf``, for up to 1.3 million files."""
+    field, digits, empty = name.encode(), b"%011o" % size, _EMPTY_HEADER
+    checksum = b"%06o" % (_EMPTY_CHECKSUM + sum(field) + sum(digits))
+    return b"".join((field.ljust(100, b"\0"), empty[100:124], digits, empty[135:148], checksum, empty[154:]))
+
+
 FORMS: dict[str, Callable[[ImageFiles, Path], None]] = {
     "archives": write_archives,
     "class-tars": write_class_tars,
@@ -256,7 +317,3 @@ FORMS: dict[str, Callable[[ImageFiles, Path], None]] = {
     "webdataset": write_webdataset,
     "tfds": write_tfds,
 }
-
-
-def write_form(name: str, images: ImageFiles, target: Path) -> None:
-    FORMS[name](images, target)

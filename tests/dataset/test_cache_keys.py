@@ -4,17 +4,8 @@ import os
 
 import fsspec
 import pytest
+from helpers.layout_rows import LAYOUTS
 from helpers.rows import paths
-from makers.layouts import (
-    class_tars,
-    extracted,
-    hub_folders,
-    kaggle_tar,
-    kaggle_zip,
-    official_tars,
-    tfds,
-    webdataset,
-)
 from test_versions import JPEG, OWN_LIST, TIME
 
 import imagenet_subsets
@@ -26,16 +17,6 @@ VALIDATION = [f"ILSVRC2012_val_{k:08d}.JPEG" for k in range(1, 4)]
 CUSTOM = {"train_list": OWN_LIST, "validation_list": VALIDATION}
 TRAIN = {"splits": ["train"]}
 DEFAULTS = {"label_names": "wnid", "splits": None, "image_bytes": "benchmark", "unlabeled": False}
-LAYOUTS = {
-    "archives": official_tars,
-    "class tars": class_tars,
-    "extracted": extracted,
-    "hub folders": hub_folders,
-    "kaggle tar": kaggle_tar,
-    "kaggle zip": kaggle_zip,
-    "tfds": tfds,
-    "webdataset": webdataset,
-}
 KEYS = [  # layout, config, options, id of the config
     ("archives", "1pct", {}, "1pct-7d1f01cda5056879"),
     ("archives", "1pct", DEFAULTS, "1pct-7d1f01cda5056879"),

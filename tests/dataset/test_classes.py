@@ -18,7 +18,6 @@ from imagenet_reader.layouts.extracted import origin_of
 from imagenet_reader.lists import incompleteness
 from imagenet_subsets import ArchiveError
 from imagenet_subsets_tools.cli import main
-from imagenet_subsets_tools.pictures import draw_grid
 
 pytestmark = pytest.mark.oldest_and_newest
 
@@ -55,9 +54,8 @@ def test_real_labels_are_in_validation_splits_only(imagenet100):
     validation = imagenet100["validation"]
     assert validation.features["real_labels"].feature.names == validation.features["label"].names
     rank = {lists.label_of_wnid()[wnid]: k for k, wnid in enumerate(validation.features["label"].names)}
-    due = [
-        [rank[label] for label in expected_real_labels(name) if label in rank] for name in validation["file_name"][:]
-    ]
+    names = validation["file_name"][:]
+    due = [[rank[label] for label in expected_real_labels(name) if label in rank] for name in names]
     assert validation["real_labels"][:] == due
     assert {label for labels in due for label in labels} == set(range(100))
 
@@ -102,27 +100,31 @@ def test_all_splits_streamed_as_one_keep_the_column(standins_1pct):
     assert [row["real_labels"] is None for row in rows] == [True] * 38 + [False] * 150
 
 
-def test_names_of_classes_do_not_change_the_cache(standins_1pct):
+def test_names_of_classes_do_not_change_the_cache(standins_1pct, tmp_path):
     def cache(classes):
-        return imagenet_subsets.ImagenetSubsets(
-            config_name="1pct", data_dir=str(standins_1pct), classes=classes
-        ).cache_dir
+        options = {"data_dir": str(standins_1pct), "classes": classes}
+        return imagenet_subsets.ImagenetSubsets(config_name="1pct", **options).cache_dir
 
     wnids = lists.read_class_set("imagenet100")
-    assert cache("imagenet100") == cache(wnids) == cache(sorted(wnids)) != cache(FISHES)
+    text = tmp_path / "imagenet100.txt"
+    text.write_text("".join(f"{wnid} words\r\n\r\n" for wnid in wnids), encoding="utf-8-sig")
+    assert cache("imagenet100") == cache(wnids) == cache(sorted(wnids)) == cache(str(text)) == cache(text)
+    assert cache(FISHES) != cache(wnids)
+    text.write_text("")
+    with pytest.raises(ValueError, match=r"imagenet100.txt': expected one of"):
+        cache(str(text))
 
 
 def test_own_list_and_words(standins_1pct, tmp_path):
     own = [name for name, _ in published_rows("1pct", "train")[:200]]
     options = {"classes": [own[0][:9]], "label_names": "words", "splits": ["train"], "cache_dir": str(tmp_path)}
-    train = imagenet_subsets.load_dataset(
-        "custom", data_dir=str(standins_1pct), train_list=own, split="train", **options
-    )
+    options |= {"train_list": own, "data_dir": str(standins_1pct)}
+    train = imagenet_subsets.load_dataset("custom", split="train", **options)
     assert rows_of(train)[0] == (own[0], 0)
     assert train.features["label"].names == [dict(lists.read_classes())[own[0][:9]]]
     other = next(wnid for wnid in lists.read_wnids() if wnid not in {name[:9] for name in own})
     with pytest.raises(ValueError, match="train_list has no image of the chosen classes"):
-        imagenet_subsets.load_dataset("custom", train_list=own, **{**options, "classes": [other]})
+        imagenet_subsets.load_dataset("custom", **{**options, "classes": [other]})
 
 
 @pytest.mark.parametrize(
@@ -142,11 +144,6 @@ def test_wrong_classes(classes, message):
         imagenet_subsets.load_dataset("1pct", data_dir="/nowhere", classes=classes)
     with pytest.raises(ValueError, match=message):
         imagenet_subsets.select(datasets.DatasetDict(), "1pct", classes=classes)
-
-
-def test_test_images_have_no_classes():
-    with pytest.raises(ValueError, match="test images have no labels, so classes="):
-        imagenet_subsets.load_dataset("1pct", data_dir="/nowhere", classes=FISHES, splits=["test"])
 
 
 @pytest.mark.parametrize("make", [extracted, hub_folders])
@@ -177,17 +174,6 @@ def test_parquet_for_the_hub(standins_1pct, tmp_path):
     assert "`label`: 0 to 2" in card and "the 3 classes" in card and "| real.json | 50,000 |" in card
     infos = DatasetInfosDict.from_dataset_card_data(DatasetCard(card).data)["1pct"]
     assert {split: info.num_examples for split, info in infos.splits.items()} == {"train": 38, "validation": 150}
-
-
-def test_a_picture_of_some_classes(standins_1pct, tmp_path):
-    pytest.importorskip("matplotlib")
-    drawn = draw_grid("1pct", str(standins_1pct), classes=FISHES[:1])
-    assert {text.get_text() for text in drawn.axes[0].texts} == {"goldfish", "Carassius auratus"}
-    drawn.savefig(tmp_path / "drawn.png", dpi=drawn.dpi)
-    show = ["show", "1pct", "--data-dir", str(standins_1pct), "--output-dir", str(tmp_path)]
-    assert main([*show, "--classes", FISHES[0]]) == 0
-    assert (tmp_path / "1pct-train.png").read_bytes() == (tmp_path / "drawn.png").read_bytes()
-    assert main([*show, "--classes", "imagenet101"]) == 1
 
 
 def tar_names(path):

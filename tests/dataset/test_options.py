@@ -24,7 +24,6 @@ def test_misspelled_option_gets_the_closest_match(way, wrong, advice, tmp_path):
 
 
 def test_arguments_of_datasets_are_accepted(standins_1pct, tmp_path):
-    """Also those that change nothing."""
     options = {"data_dir": standins_1pct, "splits": ["train"], "in_place": True, "cache_dir": str(tmp_path)}
     unused = [{"trust_remote_code": trust} for trust in (True, False, None)]
     loaded = [
@@ -42,7 +41,7 @@ def test_every_option_is_in_the_docstring_of_load_dataset():
 
 @pytest.mark.parametrize(("config", "options"), [("full", {}), ("1pct", {"unlabeled": True})])
 def test_error_for_standins_does_not_advise_a_new_download(config, options, standins_1pct):
-    with pytest.raises(ArchiveError, match=r"the official archive 147,897,477,120. It is a stand-in, or") as raised:
+    with pytest.raises(ArchiveError, match=r"the official archive 147,897,477,120: .* or it is a stand-in") as raised:
         imagenet_subsets.load_dataset(config, data_dir=standins_1pct, streaming=True, **options)
     assert "ownload it again" not in str(raised.value)
 
@@ -55,7 +54,7 @@ def test_num_proc_is_a_number_of_threads(way, num_proc, standins_1pct, tmp_path)
 
 
 NAMES = [f"n01440764_{k}.JPEG" for k in range(12_811)]
-OPTIONS = "label_names", "splits", "on_missing", "image_bytes", "real_labels", "classes", "num_proc"
+OPTIONS = "label_names", "splits", "on_missing", "image_bytes", "real_labels", "classes"
 
 
 @pytest.mark.once

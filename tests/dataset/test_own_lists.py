@@ -100,7 +100,7 @@ def test_error_in_every_line_is_reported_once(form, fault):
     lines = [form.format(f"n01440764_{k}.JPEG") for k in range(12_811)]
     message = message_of(lines)
     assert message.count(fault) == 1 and ", 12,811 in total: line 1 " in message
-    assert ", line 20 " in message and "line 21 " not in message and "; and 12,791 more." in message
+    assert ", line 20 " in message and "line 21 " not in message and " and 12,791 more." in message
 
 
 TENCH, GOLDFISH, FIRST = "n01440764_190.JPEG", "n01443537_2.JPEG", "ILSVRC2012_val_00000001.JPEG"
@@ -131,6 +131,11 @@ def test_lists_with_errors(lines, expected, tmp_path):
     rest = message.replace(str(path), "")
     patterns = [rf"(?<!\w){part}\b" if isinstance(part, int) else part for part in expected]
     assert [pattern for pattern in patterns if not re.search(pattern, rest)] == []
+
+
+def test_a_list_that_does_not_exist(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/none: there is no such text file"):
+        read_image_list(tmp_path / "none")
 
 
 def test_errors_of_several_kinds():

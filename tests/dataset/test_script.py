@@ -75,9 +75,8 @@ def test_a_clone_that_is_not_installed_runs_from_any_folder(clone, python, stand
         (two, elsewhere, two / SCRIPT.name),
         (one, elsewhere, "../one/imagenet_subsets.py"),
     ):
-        printed = python(
-            "script", "load", path, standins_1pct, cwd=cwd, installed=False, HF_HOME=str(tmp_path / "home")
-        )
+        home = {"HF_HOME": str(tmp_path / "home")}
+        printed = python("script", "load", path, standins_1pct, cwd=cwd, installed=False, **home)
         assert printed == f"{FIRST} {folder / 'imagenet_reader' / '__init__.py'}"
 
 

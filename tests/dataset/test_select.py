@@ -2,13 +2,11 @@
 
 import hashlib
 import itertools
-import pickle
 
 import datasets
 import pytest
 from helpers.rows import published_rows, rows_of
-from makers.hub_parquet import hub_parquet
-from makers.layouts import train_images, validation_images, webdataset
+from makers.layouts import hub_parquet, train_images, validation_images, webdataset
 
 import imagenet_subsets
 from imagenet_reader import lists
@@ -77,12 +75,7 @@ def test_rows_are_those_of_load_dataset(imagenet, expected):
         assert selected[split].split == split
     assert selected["train"][0]["image"].mode == "RGB"
     assert rows_of(selected["train"]) == published_rows("1pct", "train")
-
-
-def test_one_dataset(imagenet, expected):
-    selected = imagenet_subsets.select(imagenet["train"], "1pct")
-    assert list(selected) == ["train"]
-    assert_same(selected["train"], expected["train"])
+    assert list(imagenet_subsets.select(imagenet["train"], "1pct")) == ["train"]
 
 
 @pytest.mark.parametrize("splits", [{}, {"splits": ["train"]}, {"on_missing": "skip"}])
@@ -107,11 +100,9 @@ def saved(dataset, folder):
 
 CHANGES = {
     "shuffled": lambda rows, folder: rows.shuffle(seed=1),
-    "reversed": lambda rows, folder: rows.select(range(len(rows) - 1, -1, -1)),
     "filtered": lambda rows, folder: rows.filter(lambda label: label < 2000, input_columns="label"),
     "sharded": lambda rows, folder: datasets.concatenate_datasets([rows.shard(3, k) for k in (2, 0, 1)]),
     "twice": lambda rows, folder: datasets.concatenate_datasets([rows, rows.shuffle(seed=1)]),
-    "saved": saved,
     "saved and shuffled": lambda rows, folder: saved(rows, folder).shuffle(seed=1),
     "formatted": lambda rows, folder: rows.with_format("numpy"),
 }
@@ -180,9 +171,8 @@ def test_a_resumed_stream_has_all_rows(imagenet):
 
 def test_some_classes_and_real_labels(files, imagenet, tmp_path):
     options = {"classes": lists.read_wnids()[:40], "real_labels": True, "on_missing": "skip"}
-    loaded = imagenet_subsets.load_dataset(
-        "1pct", data_dir=str(files), image_bytes="archive", cache_dir=str(tmp_path), **options
-    )
+    of_files = {"data_dir": str(files), "image_bytes": "archive", "cache_dir": str(tmp_path)}
+    loaded = imagenet_subsets.load_dataset("1pct", **of_files, **options)
     selected = imagenet_subsets.select(imagenet, "1pct", **options)
     streams = imagenet_subsets.select(of_datasets(files, streaming=True), "1pct", **options)
     for split, expected in loaded.items():
@@ -193,15 +183,6 @@ def test_some_classes_and_real_labels(files, imagenet, tmp_path):
         rows = [dict(row, image=None) for row in streams[split]]
         assert sorted(rows, key=str) == sorted([dict(row, image=None) for row in columns], key=str)
     assert loaded["validation"]["real_labels"][:].count([]) < len(loaded["validation"]) > 0
-
-
-def test_saved_and_pickled(imagenet, expected, tmp_path):
-    selected = imagenet_subsets.select(imagenet, "1pct", split="train", splits=["train"])
-    assert_same(pickle.loads(pickle.dumps(selected)), expected["train"])
-    selected.save_to_disk(str(tmp_path / "saved"))
-    assert_same(datasets.load_from_disk(str(tmp_path / "saved")), expected["train"])
-    written = sum(path.stat().st_size for path in (tmp_path / "saved").glob("*.arrow"))
-    assert written < 1.2 * sum(map(len, images(selected))) + 4_000_000
 
 
 def nameless(**columns):
@@ -215,10 +196,6 @@ UNLABELED = {"unlabeled": True, "classes": lists.read_wnids()[:40], "on_missing"
 
 def listed(both):
     return imagenet_subsets.select(both, "1pct", on_missing="skip")
-
-
-def without(dataset, column):
-    return dataset.remove_columns(column)
 
 
 def only_validation(both):
@@ -243,7 +220,12 @@ def streamed(splits):
         (lambda both: streamed(only_validation(both)), {}, ValueError, 'Expected a split train.*split="validation"'),
         (lambda both: nameless(label=[0]), {}, ValueError, r"expected .*; found .*image"),
         (lambda both: nameless(**{"x" * 3_000: [0]}), {}, ValueError, "does not say which image is which"),
-        (lambda both: without(both["train"], "image"), {}, ValueError, r"none in the columns label\. .*cast_column"),
+        (
+            lambda both: both["train"].remove_columns("image"),
+            {},
+            ValueError,
+            r"none in the columns label\. .*cast_column",
+        ),
         (lambda both: both, {"in_place": True}, ValueError, "no option 'in_place'"),
         (lambda both: both, {"split": "val"}, ValueError, "Unknown split"),
         (lambda both: both, {"split": "train[:10%]"}, ValueError, "Unknown split"),
@@ -267,7 +249,7 @@ def test_a_dataset_in_place_of_the_folder(imagenet):
 def relabelled(train):
     """The images, each with the label of the next class."""
     numbers = datasets.Dataset.from_dict({"label": [label + 1 for label in train["label"][:]]})
-    return datasets.concatenate_datasets([without(train, "label"), numbers], axis=1)
+    return datasets.concatenate_datasets([train.remove_columns("label"), numbers], axis=1)
 
 
 def test_streams_that_cannot_be_selected_from(expected):

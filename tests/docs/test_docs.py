@@ -15,17 +15,13 @@ import datasets
 import pytest
 from helpers.pages import PAGES, PROJECT, block, blocks
 from helpers.remote import served
-from makers.hub_parquet import hub_parquet
-from makers.layouts import official_tars, train_images, unlabelled_images, validation_images
+from helpers.rows import VERSION
+from makers.layouts import hub_parquet, official_tars, train_images, unlabelled_images, validation_images
 
-import imagenet_subsets
-from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.lists import read_real_labels
 
-VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
-
-LOAD, SCRIPT, MORE_SPLITS = 'print(dataset["train"][0])', '"./imagenet_subsets.py"', "unlabeled=True"
-SELECT, BUILD, DASK = "imagenet_subsets.select(imagenet", "push_to_hub(", "client.get_executor()"
+LOAD, SCRIPT = 'print(dataset["train"][0])', '"./imagenet_subsets.py"'
+SELECT, DASK = "imagenet_subsets.select(imagenet", "client.get_executor()"
 TORCH, STREAM, DDP = "model = resnet18(num_classes", "stream.set_epoch", "DistributedDataParallel("
 REMOTE, REMOTE_OPTIONS = "hf://datasets/team/archives", "storage_options=options"
 
@@ -73,6 +69,8 @@ def skip_without(*modules):
             pytest.skip(f"{module} is not installed")
 
 
+STANDIN_IMAGES = 15_834  # in the training archive of 1pct
+
 # Blocks that start no processes, and what follows them: those of a page share an interpreter.
 OF_PAGES = {
     "README.md": {
@@ -86,6 +84,12 @@ OF_PAGES = {
     "docs/caches.md": {
         'folder, splits=["validation"]': """
             assert (len(train), len(validation)) == (12_811, 50_000)
+        """
+    },
+    "docs/hub.md": {  # with calls that must fit the functions; test_parquet.py and test_publish.py make them
+        "push_to_hub(": """
+            build_parquet.assert_called_once()
+            push_to_hub.assert_called_once_with("hub", "team/imagenet-subsets")
         """
     },
     "docs/in-place.md": {
@@ -143,7 +147,26 @@ OF_PAGES = {
             assert lines[:2] == ["1280", "{'many': 385, 'medium': 479, 'few': 136}"]
             assert all(f"'{group}': " in lines[2] for group in ("overall", "many", "medium", "few"))
         """,
+        "unlabeled=True": """
+            assert list(semi) == ["train", "validation", "unlabeled"]
+            assert [next(iter(rows))["label"] for rows in (semi["unlabeled"], test)] == [-1, -1]
+        """,
     },
+}
+BEFORE = {
+    "push_to_hub(": """
+from unittest import mock
+
+from imagenet_subsets_tools import build, publish
+
+build.build_parquet = mock.create_autospec(build.build_parquet)
+publish.push_to_hub = mock.create_autospec(publish.push_to_hub)
+""",
+    "unlabeled=True": f"""
+from imagenet_reader import lists
+
+lists.TRAIN_IMAGES, lists.TEST_IMAGES = {STANDIN_IMAGES}, 300
+""",
 }
 RUN_ALL = """
 import contextlib, io, json, sys
@@ -159,24 +182,26 @@ for text, after in json.load(sys.stdin):
 @pytest.mark.once
 @pytest.mark.parametrize("page", OF_PAGES)
 def test_blocks_of_a_page(page, standins_1pct, standins_all, hub_folder, tmp_path):
-    """With a built folder in place of the repository, which test_publish.py pushes and loads."""
+    """With the images of stand-ins as all images, and a built folder in place of the repository."""
+    official_tars(unlabelled_images(300), tmp_path / "data")
+    for archive in standins_1pct.iterdir():
+        (tmp_path / "data" / archive.name).hardlink_to(archive)
     (tmp_path / "my.txt").write_text("n01601694_21328.JPEG\ntrain/n01440764/n01440764_10040.JPEG 0\n")
     (tmp_path / "5imgs_class.txt").write_text("n01601694_21328.JPEG\nn01440764_10040.JPEG\n")
     (tmp_path / "hub").symlink_to(hub_folder)
     lt = 'load_dataset("lt", data_dir='
     paths = {f'{lt}"/path/to/the/folder"': f'{lt}"{standins_all}"'}
-    paths |= {"/path/to/the/folder": str(standins_1pct), "team/imagenet-subsets": str(hub_folder)}
+    paths |= {"/path/to/the/folder": str(tmp_path / "data")}
+    paths |= {"team/imagenet-subsets": str(hub_folder)} if page == "README.md" else {}
     texts = []
     for phrase, after in OF_PAGES[page].items():
         text = block(phrase)
         assert phrase in PAGES[page]
         for old, new in paths.items():
             text = text.replace(old, new)
-        texts.append((text, textwrap.dedent(after)))
-    call = {"cwd": tmp_path, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
-    result = subprocess.run(
-        [sys.executable, "-c", RUN_ALL], input=json.dumps(texts), text=True, stderr=subprocess.PIPE, **call
-    )
+        texts.append((BEFORE.get(phrase, "") + text, textwrap.dedent(after)))
+    call = {"cwd": tmp_path, "env": {**os.environ, "OMP_NUM_THREADS": "1"}, "stderr": subprocess.PIPE, "text": True}
+    result = subprocess.run([sys.executable, "-c", RUN_ALL], input=json.dumps(texts), **call)
     assert result.returncode == 0, result.stderr
 
 
@@ -201,22 +226,6 @@ def run_bash(text, home):
 @pytest.mark.skipif(VERSION >= (2, 20), reason="datasets 2.20 and later ask first, or run no scripts")
 def test_script(run, tmp_path):
     run(block(SCRIPT), after="assert len(dataset['train']) == 12_811", cwd=PROJECT, HF_HOME=str(tmp_path / "home"))
-
-
-@pytest.mark.once
-def test_more_splits(run, standins_1pct, tmp_path):
-    """With the training images of the stand-ins as the complete training set."""
-    folder = tmp_path / "data"
-    official_tars(unlabelled_images(), folder)
-    for archive in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
-        (folder / archive).hardlink_to(standins_1pct / archive)
-    images = imagenet_subsets.read_index(str(standins_1pct / TRAIN_ARCHIVE)).num_rows
-    before = f"from imagenet_reader import lists\nlists.TRAIN_IMAGES = {images}"
-    after = """
-        assert list(semi) == ["train", "validation", "unlabeled"]
-        assert [next(iter(rows))["label"] for rows in (semi["unlabeled"], test)] == [-1, -1]
-    """
-    run(block(MORE_SPLITS), before, after, replace={"/path/to/the/folder": str(folder)})
 
 
 SHAPE, LABELS = re.escape("torch.Size([32, 3, 224, 224])"), r"tensor\((\[.*\])\)"
@@ -315,7 +324,6 @@ def test_the_accuracy_to_compare_with():
 
 @pytest.mark.engines
 def test_ddp(run, tmp_path):
-    """Two processes load at once into an empty cache."""
     skip_without("torch", "torchvision")
     by = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     printed = run(block(DDP), WITHOUT_OPERATORS, by=by, HF_DATASETS_CACHE=str(tmp_path / "cache"))
@@ -333,27 +341,8 @@ def test_select(run, standins_1pct, tmp_path):
     assert "'file_name': 'n01601694_21328.JPEG'" in printed
 
 
-@pytest.mark.once
-def test_build_and_push(run):
-    """The calls fit the functions; test_parquet.py and test_publish.py make them."""
-    before = """
-from unittest import mock
-
-from imagenet_subsets_tools import build, publish
-
-build.build_parquet = mock.create_autospec(build.build_parquet)
-publish.push_to_hub = mock.create_autospec(publish.push_to_hub)
-"""
-    after = """
-        build_parquet.assert_called_once()
-        push_to_hub.assert_called_once_with("hub", "team/imagenet-subsets")
-    """
-    run(block(BUILD), before, after)
-
-
 @pytest.mark.engines
 def test_dask(run, standins_1pct, tmp_path):
-    """With a separate cluster and a smaller config."""
     skip_without("distributed")
     from distributed import LocalCluster
 
@@ -373,14 +362,13 @@ def test_images_behind_a_url(text, run, small_images, list_options, tmp_path):
         urls = "s3://bucket/imagenet", "hf://datasets/team/archives", "https://server/imagenet"
         lists = ", ".join(f"{name}={path!r}" for name, path in list_options.items())
         replace = {**dict.fromkeys(urls, server.url), '"1pct"': f'"custom", {lists}'}
-        printed = run(
-            block(text), after="print(sum(dataset.num_rows.values()))", replace=replace, HF_HOME=str(tmp_path / "home")
-        )
+        after = "print(sum(dataset.num_rows.values()))"
+        printed = run(block(text), after=after, replace=replace, HF_HOME=str(tmp_path / "home"))
     assert printed == f"{len(small_images)}\n"
 
 
 def test_every_python_block_is_tested():
-    tested = [LOAD, SCRIPT, MORE_SPLITS, SELECT, BUILD, DASK, STREAM, DDP, REMOTE, REMOTE_OPTIONS, *ENGINES]
+    tested = [LOAD, SCRIPT, SELECT, DASK, STREAM, DDP, REMOTE, REMOTE_OPTIONS, *ENGINES]
     tested += [phrase for page in OF_PAGES.values() for phrase in page]
     found = [[phrase for phrase in tested if phrase in text] for text in blocks("python")]
     assert sorted(found) == sorted([phrase] for phrase in tested)

@@ -1,19 +1,16 @@
 """Messages of the manual that no other test raises; ``conftest.py`` compares the manual with those of all tests."""
 
+import contextlib
 import shutil
 import subprocess
 
 import pytest
 from helpers.pages import PAGES
 from helpers.programs import command, environment
-from helpers.short_messages import VERSION, never_raised, record
+from helpers.short_messages import VERSION, never_raised, plain_raises, record
 
 import imagenet_subsets
-from imagenet_reader.facts import TRAIN_ARCHIVE
-
-
-def load(data_dir):
-    return imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True)
+from imagenet_reader.facts import TRAIN_ARCHIVE, ArchiveError
 
 
 @pytest.mark.once
@@ -25,9 +22,18 @@ def test_messages_that_nothing_raises_are_found():
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("length", [1999, 2000])
+def test_long_messages_are_found(length):
+    """Also those that others wrap."""
+    expected = plain_raises(AssertionError, match="a message of 2,000 characters")
+    with contextlib.nullcontext() if length < 2000 else expected, pytest.raises(RuntimeError):
+        raise RuntimeError("datasets wraps errors") from ArchiveError("x" * length)
+
+
+@pytest.mark.once
 def test_an_archive_instead_of_its_folder(standins_1pct):
     with pytest.raises(FileNotFoundError, match="is a file: pass the folder that it is in"):
-        load(standins_1pct / TRAIN_ARCHIVE)
+        imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct / TRAIN_ARCHIVE)
 
 
 def error_of(program, *arguments, **variables):

@@ -140,15 +140,14 @@ def importing(folder, session):
     return "libarrow" in Path(f"/proc/{session.process.pid}/maps").read_text()
 
 
-BUILD = ["build", "1pct", "--data-dir=data", "--output-dir=hub"]
+BUILD = ["build", "1pct", "--data-dir=data", "--output-dir=hub", "--num-proc=2"]
 COMMANDS = {  # the arguments, the moment, and the signals
     "import": (["demo"], importing, [SIGINT, SIGTERM]),
     "sample": (["sample", "standins", "--configs", "1pct"], written(TRAIN_ARCHIVE), [SIGINT, SIGTERM]),
     "demo": (["demo"], written("tmp/imagenet-subsets-demo-*/cache/**/*.arrow"), [SIGINT]),
     "index": (["index", f"data/{TRAIN_ARCHIVE}"], reading, [SIGINT]),
     "check": (["check", "data", "--decode"], reading, [SIGINT, SIGTERM]),
-    "build": (BUILD, written("hub/**/*"), [SIGTERM]),
-    "build, two threads": ([*BUILD, "--num-proc=2"], written("hub/**/*"), [SIGINT, SIGTERM]),
+    "build": (BUILD, written("hub/**/*"), [SIGINT, SIGTERM]),
 }
 
 
@@ -170,7 +169,7 @@ def test_a_command_ends(moment, number, request, standins_1pct, tmp_path):
     code, _, errors = session.ended()
     assert code == 128 + number
     assert len(errors) <= 1
-    assert [name for name in files(tmp_path / "home") if not name.endswith(".lock")] == kept
+    assert files(tmp_path / "home") == kept
     assert not files(tmp_path / "tmp")
     assert not (tmp_path / "standins").exists()
     # Finished shards are kept for the next build.
@@ -182,11 +181,11 @@ def test_a_command_ends(moment, number, request, standins_1pct, tmp_path):
 def test_push_ends(number, hub_folder, tmp_path):
     """Although the Hub does not answer."""
     with Hub({"hf_writer": "write"}) as hub:
-        variables = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_writer"}
-        variables |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        variables = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_writer"}
+        variables |= dict.fromkeys(("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_PROGRESS_BARS"), "1")
         hub.fail("upload", "hold", times=3)
         session = Session("command", "push", hub_folder, "team/imagenet", folder=tmp_path, **variables)
-        session.wait_until(lambda: hub.count("upload") >= 3)
+        session.wait_until(lambda: hub.requests.count("upload") >= 3)
         session.end(number)
         code, output, errors = session.ended()
         assert (code, output) == (128 + number, [])
@@ -200,13 +199,12 @@ def test_push_ends(number, hub_folder, tmp_path):
 def test_loading_goes_on_after_an_interrupt(num_proc, indexed, complete_cache, tmp_path):
     """As in a notebook, whose kernel continues."""
     cache, whole = tmp_path / "cache", size(complete_cache, "*.arrow")
-    moments = [lambda part=part: size(cache, "*.arrow") > part * whole for part in (0, 0.1, 0.2)]
+    moments = [lambda part=part: size(cache, "*.arrow") > part * whole for part in (0, 0.05, 0.1)]
     session = Session("faults", "load", indexed, cache, num_proc, len(moments), folder=tmp_path, DELAY="0.005")
     for number, moment in enumerate(moments, start=1):
         session.wait_until(moment)
         session.end(SIGINT)
         session.wait_until(lambda number=number: session.output.read_text() == "interrupted\n" * number)
-        assert not list(cache.rglob("*.incomplete"))
     code, output, _ = session.ended()
     assert (code, output[-1]) == (0, "12811")
     assert_complete(cache, complete_cache)
@@ -225,12 +223,12 @@ def test_loading_ends(number, indexed, complete_cache, tmp_path):
 
 @pytest.mark.once
 def test_a_transfer_ends(small_images, list_options, tmp_path):
-    """Although the server would take minutes for the requested bytes."""
+    """Although the server does not answer."""
     with served("archives", small_images, tmp_path) as server:
         arguments = server.url, tmp_path / "cache", json.dumps(list_options)
-        server.fail = lambda number: setattr(server, "rate", 2_000) if number > 12 else None
+        server.fail = lambda number: "stall" if number > 12 else None
         session = Session("faults", "load_url", *arguments, folder=tmp_path)
-        session.wait_until(lambda: server.rate and server.in_flight)
+        session.wait_until(lambda: server.requests > 12)
         time.sleep(0.3)
         session.end(SIGINT)
         assert session.ended()[:2] == (0, ["interrupted"])
@@ -251,28 +249,18 @@ def test_a_stream_ends(method, indexed, tmp_path):
     assert "KeyboardInterrupt" in errors  # the workers print errors of their own
 
 
-KILLS = [
-    {"KILL": "pread:1"},
-    {"KILL": "pread:10"},
-    {"KILL": "pread:100"},
-    {"FILE_SIZE": "20000"},
-    {"KILL": "replace:1"},
-]
-
-
 @pytest.mark.once
 def test_killed_while_indexing(standins_1pct, hf_home, tmp_path):
     archive = standins_1pct / TRAIN_ARCHIVE
-    for variables in KILLS:
-        code, *_ = Session("faults", "index", archive, folder=tmp_path, **variables).ended()
-        assert -code == (SIGXFSZ if "FILE_SIZE" in variables else SIGKILL), variables
+    for kill in ("KILL=pread:1", "KILL=pread:10", "KILL=pread:100", "FILE_SIZE=20000", "KILL=replace:1"):
+        code, *_ = Session("faults", "index", archive, folder=tmp_path, **dict([kill.split("=")])).ended()
+        assert -code == (SIGXFSZ if "FILE" in kill else SIGKILL), kill
     session = Session("faults", "index", archive, folder=tmp_path)
     assert session.ended()[0] == 0
     assert read_index(archive).num_rows > 12_811
-    name = Path(index_path(archive)).name
-    assert files(tmp_path / "home") == [name, name + ".lock"]
-    (found,) = (tmp_path / "home").rglob(name)
-    assert found.read_bytes() == Path(index_path(archive)).read_bytes()
+    expected = Path(index_path(archive))
+    (found,) = (path for path in (tmp_path / "home").rglob("*") if path.is_file() and path.suffix != ".lock")
+    assert (found.name, found.read_bytes()) == (expected.name, expected.read_bytes())
 
 
 def kill_at(moments, size_of, start):
@@ -290,11 +278,11 @@ def kill_at(moments, size_of, start):
 @pytest.mark.oldest_and_newest
 def test_killed_while_loading(indexed, complete_cache, tmp_path):
     cache, whole = tmp_path / "cache", size(complete_cache, "*.arrow")
-    numbers = iter(["", "4", "2", "", "4"])
+    numbers = iter(["", "4", "8", "", "4"])
     killed = kill_at(
         [part * whole for part in (0, 0.1, 0.2, 0.3, 0.4)],
         lambda: size(cache, "*.arrow"),
-        lambda: Session("faults", "load", indexed, cache, next(numbers), folder=tmp_path, DELAY="0.002"),
+        lambda: Session("faults", "load", indexed, cache, next(numbers), folder=tmp_path, DELAY="0.001"),
     )
     assert killed == 5
     assert Session("faults", "load", indexed, cache, folder=tmp_path).ended()[:2] == (0, ["12811"])
@@ -311,12 +299,7 @@ def test_killed_while_building(indexed, tmp_path):
     killed = kill_at([part * whole for part in (0, 0.1, 0.3, 0.5, 0.7)], lambda: size(hub), lambda: build("hub"))
     assert killed >= 3
     assert build("hub").ended()[0] == 0
-    assert contents(hub) == contents(tmp_path / "undisturbed")
-
-
-def contents(folder):
-    """{path: SHA-256} of the files of a package."""
-    return {name: digest for name, digest in digests(folder).items() if not name.startswith(".")}
+    assert digests(hub) == digests(tmp_path / "undisturbed")
 
 
 def test_several_processes_prepare_the_same_dataset_at_once(indexed, complete_cache, tmp_path):

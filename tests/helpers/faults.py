@@ -43,12 +43,13 @@ def chain(error):
 
 
 def paths_below(folder):
-    """The files below a folder, except locks."""
+    """The paths of all files and folders below a folder, except locks."""
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.suffix != ".lock")
 
 
 def files(folder):
-    return sorted(path.name for path in Path(folder).rglob("*") if path.is_file())
+    """The names of the files below a folder, except locks."""
+    return sorted(path.name for path in Path(folder).rglob("*") if path.is_file() and path.suffix != ".lock")
 
 
 def arrow_table(cache):

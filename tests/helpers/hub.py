@@ -32,8 +32,6 @@ _ROUTES = {  # name -> method and path
 
 @dataclasses.dataclass
 class File:
-    """A file of a revision."""
-
     content: bytes
     is_lfs: bool
 
@@ -44,7 +42,6 @@ class File:
         return (hashlib.sha256 if self.is_lfs else hashlib.sha1)(header + self.content).hexdigest()
 
     def entry(self, path):
-        """As in a listing."""
         entry = {"type": "file", "path": path, "size": len(self.content), "oid": File(self.content, False).oid}
         lfs = {"oid": self.oid, "size": len(self.content), "pointerSize": 134}
         return entry | ({"lfs": lfs} if self.is_lfs else {})
@@ -59,11 +56,9 @@ class Repo:
 
     @property
     def files(self):
-        """The files of the newest revision."""
         return self.revisions[-1][1]
 
     def commit(self, files):
-        """Add a revision and return its id."""
         self.revisions.append((secrets.token_hex(20), files))
         return self.revisions[-1][0]
 
@@ -105,10 +100,6 @@ class Hub:
         self.released.set()
         self.released = threading.Event()
 
-    def count(self, route):
-        """The number of requests of a route."""
-        return self.requests.count(route)
-
 
 class _Refused(Exception):
     """An answer other than 200, args: status, message, and code of the Hub."""
@@ -118,7 +109,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args):
-        """Say nothing: ``Hub.requests`` is the log."""
+        pass
 
     def _handle(self):
         self.hub, (path, _, query) = self.server.hub, self.path.partition("?")

@@ -6,12 +6,13 @@ import datasets
 import fsspec
 import pytest
 from datasets.exceptions import DatasetGenerationError
-from makers.hub_parquet import hub_cache, hub_parquet
-from makers.hub_tar_gz import hub_tar_gz
 from makers.layouts import (
     class_tars,
     extracted,
+    hub_cache,
     hub_folders,
+    hub_parquet,
+    hub_tar_gz,
     kaggle_tar,
     kaggle_tar_gz,
     kaggle_tree,

@@ -7,19 +7,18 @@ import json
 import pytest
 from helpers.hub import File, Hub, Repo
 from helpers.programs import output
-from helpers.remote import REMOTE, files_of, indexes_of
+from helpers.remote import files_of, indexes_of
+from makers.layouts import official_tars
 
 TOKEN = "hf_reader"
 SETTINGS = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN}
-LAYOUTS = ["archives", "hub parquet"]
 
 
-@pytest.fixture(params=LAYOUTS)
-def files(request, small_images, tmp_path):
-    """The files of a layout, with their indexes."""
-    folder = tmp_path / "served"
-    REMOTE[request.param](small_images, folder)
-    return files_of(folder) | (indexes_of(folder, tmp_path / "indexes") if request.param != "hub parquet" else {})
+@pytest.fixture
+def files(small_images, tmp_path):
+    """The files of the official archives, with their indexes."""
+    official_tars(small_images, tmp_path / "served")
+    return files_of(tmp_path / "served") | indexes_of(tmp_path / "served", tmp_path / "indexes")
 
 
 def digests(images):

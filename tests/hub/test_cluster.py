@@ -15,7 +15,6 @@ import time
 
 import pytest
 from helpers.built import digests
-from helpers.programs import output
 
 from imagenet_reader import facts as official
 from imagenet_reader.facts import ArchiveError
@@ -76,9 +75,6 @@ def build_and_kill(processes, folder, build):
     return result
 
 
-# ------------------------------------------------------------------------------------------------- Dask
-
-
 def test_dask_gives_the_same_bytes_after_a_worker_is_killed(dask, standins_1pct, single, tmp_path, capsys):
     """The cluster replaces the worker, and its unfinished files are deleted."""
     arguments = ["build", "1pct", "--splits=train", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
@@ -114,14 +110,6 @@ def test_shard_that_fails_finally(archives, single, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
 
 
-def test_dask_is_not_imported_without_need(standins_1pct, tmp_path):
-    arguments = ["build", "1pct", "--splits=train", f"--data-dir={standins_1pct}", f"--output-dir={tmp_path}"]
-    output("build_without_dask", *arguments)
-
-
-# ---------------------------------------------------------------------------------------- any executor
-
-
 def test_a_pool_whose_process_is_killed(standins_1pct, single, tmp_path):
     """One error that names a shard and says what to do; the next build reuses finished shards, and deletes the rest."""
 
@@ -132,8 +120,7 @@ def test_a_pool_whose_process_is_killed(standins_1pct, single, tmp_path):
 
     with concurrent.futures.ProcessPoolExecutor(2) as pool:
         error = build_and_kill(lambda: list(pool._processes), tmp_path / "hub", build)
-    assert f"{tmp_path}/hub/1pct/train-" in error
-    assert "run the build again" in error
+    assert f"{tmp_path}/hub/1pct/train-" in error and "run the build again" in error
     assert not (tmp_path / "hub/README.md").exists()
     build_parquet(tmp_path / "hub", standins_1pct, num_proc=2, **TRAIN)
     assert digests(tmp_path / "hub") == single
@@ -164,10 +151,8 @@ def test_own_pool_gives_the_same_bytes(standins_1pct, single, tmp_path):
 def error_of_a_host_where(act, arguments, tmp_path, data_dir, **options):
     """The error of a build whose one process calls ``act(*arguments)`` before its first task."""
     begin = {"initializer": act, "initargs": arguments, "mp_context": SPAWN}
-    with (
-        concurrent.futures.ProcessPoolExecutor(1, **begin) as pool,
-        pytest.raises((ArchiveError, BuildError)) as raised,
-    ):
+    wrong = pytest.raises((ArchiveError, BuildError))
+    with concurrent.futures.ProcessPoolExecutor(1, **begin) as pool, wrong as raised:
         build_parquet(tmp_path / "hub", data_dir, executor=pool, **options)
     assert socket.gethostname() in str(raised.value)
     assert not digests(tmp_path / "hub")
@@ -175,7 +160,6 @@ def error_of_a_host_where(act, arguments, tmp_path, data_dir, **options):
 
 
 def test_archives_at_another_path_on_the_workers(archives, tmp_path):
-    """The error names the path and the host; nothing is written."""
     error = error_of_a_host_where(os.rename, (archives, tmp_path / "elsewhere"), tmp_path, archives, **TRAIN)
     assert f"data_dir='{archives}': there is no such folder" in error
 
@@ -204,9 +188,6 @@ def test_output_folder_that_workers_do_not_share(standins_1pct, tmp_path, monkey
     with pytest.raises(BuildError, match=r"train-00000-of-.* was written, but does not exist here"):
         build_parquet(tmp_path / "hub", standins_1pct, executor=Elsewhere(), **TRAIN)
     assert not (tmp_path / "hub/README.md").exists()
-
-
-# ------------------------------------------------------------------------------------ two builds of one folder
 
 
 def test_a_second_build_of_the_folder_is_refused(standins_1pct, single, tmp_path):

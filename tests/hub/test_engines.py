@@ -1,12 +1,8 @@
-"""Rows read by training and query engines: nodes and workers, Ray, DuckDB."""
+"""Rows read by nodes and by the workers of a DataLoader."""
 
 import collections
-import io
-import shutil
 
 import datasets
-import PIL.Image
-import pyarrow.parquet as pq
 import pytest
 
 pytestmark = pytest.mark.engines
@@ -14,16 +10,8 @@ pytestmark = pytest.mark.engines
 NODES, WORKERS = 8, 4
 
 
-@pytest.fixture(scope="module")
-def train(hub_folder):
-    """File names and labels of 1pct train, in row order."""
-    return pq.read_table(hub_folder / "1pct", columns=["file_name", "label"])
-
-
-@pytest.mark.skipif(
-    not hasattr(datasets.IterableDataset, "reshard"), reason="this datasets cannot share row groups out"
-)
-def test_nodes_and_workers_share_the_rows(hub_folder, train):
+@pytest.mark.skipif(not hasattr(datasets.IterableDataset, "reshard"), reason="it cannot share row groups out")
+def test_nodes_and_workers_share_the_rows(hub_folder, dataset_1pct):
     """8 nodes with 4 workers each: each row once; all read equally many row groups, and no row group twice."""
     data = pytest.importorskip("torch.utils.data")
     from datasets.distributed import split_dataset_by_node
@@ -40,7 +28,7 @@ def test_nodes_and_workers_share_the_rows(hub_folder, train):
         assert set(by_worker) == set(range(WORKERS))
         assert max(by_worker.values()) - min(by_worker.values()) <= 128 / NODES / WORKERS
         seen.append([name for _, name in rows])
-    assert sorted(name for names in seen for name in names) == sorted(train["file_name"].to_pylist())
+    assert sorted(name for names in seen for name in names) == sorted(dataset_1pct["train"]["file_name"][:])
     assert max(map(len, seen)) - min(map(len, seen)) <= 128 / NODES
 
 
@@ -48,43 +36,6 @@ def _with_worker(row):
     from torch.utils.data import get_worker_info
 
     return get_worker_info().id, row["file_name"]
-
-
-@pytest.fixture(scope="module")
-def ray():
-    """Ray, with a local cluster of two workers."""
-    ray = pytest.importorskip("ray")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
-        yield ray
-        ray.shutdown()
-
-
-def test_ray_data_reads_the_shards(ray, hub_folder, train):
-    """Every row once, and images that decode."""
-
-    def decoded(row):  # inside, so that Ray sends it along: its processes do not know this module
-        with PIL.Image.open(io.BytesIO(row["image"]["bytes"])) as image:
-            image.load()
-            return {"file_name": row["file_name"], "label": row["label"], "mode": image.mode}
-
-    found = ray.data.read_parquet(str(hub_folder / "1pct")).map(decoded).to_pandas()
-    assert sorted(zip(found["file_name"], found["label"])) == sorted(
-        zip(train["file_name"].to_pylist(), train["label"].to_pylist())
-    )
-    assert set(found["mode"]) == {"RGB", "L"}
-
-
-def test_ray_workers_read_rows_in_place(ray, in_place, dataset_1pct):
-    """The workers do not import this package: fsspec finds it by its entry point."""
-
-    def pixels(rows):
-        return [row["image"].tobytes() for row in rows]
-
-    rows, copied = (dataset["train"].select(range(40)) for dataset in (in_place, dataset_1pct))
-    found = ray.get([ray.remote(pixels).remote(rows.shard(2, k)) for k in range(2)])
-    assert found == [pixels(copied.shard(2, k)) for k in range(2)]
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -95,28 +46,3 @@ def test_data_loader_workers_read_rows_in_place(method, in_place, dataset_1pct):
     found = [(row["file_name"], row["image"].tobytes()) for batch in loader for row in batch]
     copied = dataset_1pct["train"].select(range(40))
     assert found == [(row["file_name"], row["image"].tobytes()) for row in copied]
-
-
-@pytest.fixture(scope="module")
-def without_images(hub_folder, tmp_path_factory):
-    """The shards of 1pct train with all image bytes overwritten, so that reading an image raises an error."""
-    folder = shutil.copytree(hub_folder / "1pct", tmp_path_factory.mktemp("without") / "1pct")
-    for path in folder.iterdir():
-        footer = pq.read_metadata(path)
-        with path.open("r+b") as file:
-            for k in range(footer.num_row_groups):
-                images = footer.row_group(k).column(0)
-                assert images.path_in_schema == "image.bytes"
-                file.seek(images.data_page_offset)
-                file.write(b"\xff" * images.total_compressed_size)
-    return folder
-
-
-def test_duckdb_counts_classes_without_the_images(without_images, train):
-    """A histogram over the labels is correct although the images are unreadable; reading them indeed fails."""
-    duckdb = pytest.importorskip("duckdb")
-    shards = str(without_images / "*.parquet")
-    found = duckdb.sql(f"SELECT label, count(*) FROM '{shards}' GROUP BY label").fetchall()
-    assert dict(found) == collections.Counter(train["label"].to_pylist())
-    with pytest.raises(duckdb.Error):
-        duckdb.sql(f"SELECT sum(octet_length(image.bytes)) FROM '{shards}'").fetchall()

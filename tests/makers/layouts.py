@@ -6,6 +6,7 @@ target folder, the ``data_dir`` that the layout makes. Images keep the order of 
 
 import functools
 import gzip
+import hashlib
 import io
 import os
 import zipfile
@@ -17,16 +18,28 @@ import PIL.Image
 from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_reader.lists import read_wnids
 from imagenet_subsets_tools.standins.images import jpeg_segment
-from imagenet_subsets_tools.standins.layouts import DATA, kaggle_members, write_tfds, write_webdataset
+from imagenet_subsets_tools.standins.layouts import (
+    DATA,
+    PREFIXES,
+    by_class,
+    kaggle_members,
+    label_of,
+    split_of,
+    write_end,
+    write_hub_parquet,
+    write_member,
+    write_tar,
+    write_tfds,
+    write_webdataset,
+)
 from imagenet_subsets_tools.standins.layouts import TAR_GZ as KAGGLE_TAR_GZ
 from imagenet_subsets_tools.standins.layouts import ZIP as KAGGLE_ZIP
 from imagenet_subsets_tools.standins.layouts import write_archives as official_tars
 from imagenet_subsets_tools.standins.layouts import write_hub_folders as hub_folders
+from imagenet_subsets_tools.standins.layouts import write_hub_tar_gz as hub_tar_gz
 from imagenet_subsets_tools.standins.layouts import write_kaggle_folders as kaggle_tree
-from imagenet_subsets_tools.standins.names import PREFIXES, by_class, label_of, split_of
-from imagenet_subsets_tools.standins.tars import write_end, write_member, write_tar
 
-__all__ = ["hub_folders", "kaggle_tree", "label_of", "official_tars"]
+__all__ = ["hub_folders", "hub_tar_gz", "kaggle_tree", "label_of", "official_tars"]
 
 BLOCK = 512
 WNIDS = read_wnids()
@@ -77,8 +90,21 @@ def of_split(images, split):
     return {name: content for name, content in images.items() if split_of(name) == split}
 
 
+hub_parquet = functools.partial(write_hub_parquet, shards=SHARDS)
 webdataset = functools.partial(write_webdataset, shards=SHARDS)
 tfds = functools.partial(write_tfds, shards=SHARDS)
+
+
+def hub_cache(images, target):
+    """The same as ``hub_parquet``, as a snapshot in the Hub's cache, with links to ``blobs/``; returns its folder."""
+    snapshot, blobs = target / "snapshots" / "0123abc", target / "blobs"
+    hub_parquet(images, snapshot)
+    blobs.mkdir()
+    for file in sorted((snapshot / "data").iterdir()):
+        blob = blobs / hashlib.sha256(file.read_bytes()).hexdigest()
+        file.rename(blob)
+        file.symlink_to(f"../../../blobs/{blob.name}")
+    return snapshot
 
 
 def patched_test_tar(images, target):

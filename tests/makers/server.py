@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that answers ranges, with latency, a rate, and failures on demand."""
+"""An HTTP server on loopback that answers ranges, with latency and failures on demand."""
 
 import contextlib
 import threading
@@ -12,9 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Server:
     """What the server has and does; all of it can be changed while it runs.
 
-    ``fail(number)`` is asked for each GET, numbered from 1: an HTTP status, ``"reset"``, ``"short"`` or
-    ``None``. ``latency`` is in seconds, ``rate`` in bytes per second over all connections. ``token`` must be in the
-    header ``Authorization``.
+    ``fail(number)`` is asked for each GET, numbered from 1: an HTTP status, ``"reset"``, ``"short"``, ``"stall"`` or
+    ``None``. ``latency`` is in seconds. ``token`` must be in the header ``Authorization``.
     """
 
     url: str = ""
@@ -22,7 +21,6 @@ class Server:
     versions: dict[str, str] = field(default_factory=dict)
     fail: object = staticmethod(lambda number: None)
     latency: float = 0
-    rate: float = 0
     ranges: bool = True
     listing: bool = True
     token: str = ""
@@ -31,15 +29,6 @@ class Server:
     in_flight: int = 0
     most_in_flight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
-    free_at: float = 0
-
-    def wait(self, size: int) -> None:
-        """Sleep until ``size`` more bytes may have been sent."""
-        if self.rate:
-            with self.lock:
-                self.free_at = max(self.free_at, time.monotonic()) + size / self.rate
-                until = self.free_at
-            time.sleep(max(0, until - time.monotonic()))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -103,10 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         if failure:
             content = content[: len(content) // 2]
             self.close_connection = True
-        for start in range(0, len(content), 1 << 16):
-            part = content[start : start + (1 << 16)]
-            self.state.wait(len(part))
-            self.wfile.write(part)
+        self.wfile.write(content)
         with self.state.lock:
             self.state.sent += len(content)
         if failure == "reset":

@@ -3,7 +3,7 @@
 import itertools
 import tarfile
 
-from imagenet_subsets_tools.standins import tars
+from imagenet_subsets_tools.standins import layouts
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -55,7 +55,7 @@ def pax(*records, kind=b"x"):
 
 def write_tar(path, images):
     """Write a flat tar of images, ``dict`` of file name -> bytes."""
-    tars.write_tar(path, images.items())
+    layouts.write_tar(path, images.items())
 
 
 def cut(path, name, instead=b""):

@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 import time
+from pathlib import Path
 
 delay = float(os.environ.get("DELAY", "0"))
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores Ctrl-C
@@ -56,7 +57,7 @@ def load(data_dir, cache, num_proc="", times="0"):
         try:
             imagenet_subsets.load_dataset("1pct", splits=["train"], **options)
         except KeyboardInterrupt:
-            print("interrupted", flush=True)
+            print("interrupted", *Path(cache).rglob("*.incomplete"), flush=True)
     if int(times):
         delay = 0
     print(imagenet_subsets.load_dataset("1pct", splits=["train"], **options)["train"].num_rows)

@@ -1,11 +1,11 @@
-"""Load 1pct with the package or the script: WAY DATA_DIR CACHE."""
+"""Load a split of 1pct with the package or the script: WAY DATA_DIR CACHE [SPLIT]."""
 
 import sys
 
 import datasets
 
-way, data_dir, cache = sys.argv[1:]
-options = {"data_dir": data_dir, "cache_dir": cache, "on_missing": "skip", "splits": ["train"]}
+way, data_dir, cache, *split = sys.argv[1:]
+options = {"data_dir": data_dir, "cache_dir": cache, "on_missing": "skip", "splits": split or ["train"]}
 if way == "package":
     import imagenet_subsets
 

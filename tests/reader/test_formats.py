@@ -1,25 +1,25 @@
 """The formats of the Hub, of WebDataset and of TensorFlow Datasets: names, records and tables of any content."""
 
 import gzip
+import io
 import json
 import random
 import struct
+import tarfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.layout_rows import contents, message_of_reading, stream
-from makers.hub_parquet import hub_parquet
 from makers.images import numbered_jpeg
-from makers.layouts import tfds
+from makers.layouts import hub_parquet, tfds
 
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.formats.names import official_name, official_names
 from imagenet_reader.formats.tfrecord import crc32c, list_examples
 from imagenet_reader.io import open_file
 from imagenet_subsets_tools.cli import main
-from imagenet_subsets_tools.standins.layouts import FORMS, example, record, write_form
-from imagenet_subsets_tools.standins.tars import write_tar
+from imagenet_subsets_tools.standins.layouts import FORMS, example, record, write_tar
 
 pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:.*read once", "ignore:.*left out")]
 
@@ -115,6 +115,7 @@ def test_records_of_tfds_hold_the_images(images, tmp_path):
 def test_a_record_is_read_as_tensorflow_wrote_it(tmp_path):
     jpeg = b"\xff\xd8\xff" + b"i" * 130
     assert crc32c(b"123456789") == 0xE3069283  # the check value of CRC-32C
+    assert crc32c(bytes(range(251)) * 400) == 0xAE5355BC  # computed byte by byte
     assert tfrecord(tmp_path / "a", BY_TENSORFLOW) == {"n01440764_10026.JPEG": jpeg}
     made = record(example("n01440764_10026.JPEG", jpeg, 300))
     assert len(made) == len(BY_TENSORFLOW) and made[:12] == BY_TENSORFLOW[:12]
@@ -161,7 +162,7 @@ VALID_RECORD = record(example("n01440764_1.JPEG", b"\xff\xd8\xff" + bytes(900), 
         (record(b"\x0a\x7f" + bytes(20)), "ends after it"),
         (record(field(1, feature(b"image/encoded", b"\xff\xd8\xff"))), "image/encoded"),
         (record(field(1, feature(b"image", b"\xff\xd8\xff") + feature(b"label", b"\1", 3))), "image, label"),
-        (record(field(1, feature(b"image", b"1", 3))), "without bytes"),
+        (record(field(1, feature(b"image", b"1", 3))), "the features image"),
     ],
 )
 def test_what_is_no_tfrecord_file_of_imagenet_is_refused(tmp_path, data, found):
@@ -194,11 +195,23 @@ def test_any_damage_is_refused_or_leaves_ranges_of_the_file(images, tmp_path):
 def test_samples_may_lack_what_is_not_needed(tmp_path):
     kinds = {"n01440764_1": "jpg", "n01440764_2": "jpeg", "n01440764_3": "JPEG"}
     images = {f"{stem}.{kind}": numbered_jpeg(k) for k, (stem, kind) in enumerate(kinds.items())}
-    write_tar(
-        tmp_path / "imagenet1k-train-0000.tar", [*images.items(), ("readme.txt", b"x"), ("n01440764_1.json", b"?")]
-    )
+    others = [("readme.txt", b"x"), ("n01440764_1.json", b"?")]
+    write_tar(tmp_path / "imagenet1k-train-0000.tar", [*images.items(), *others])
     found = train_of(tmp_path, [f"{stem}.JPEG" for stem in kinds])
     assert found == {f"{stem}.JPEG": images[f"{stem}.{kind}"] for stem, kind in kinds.items()}
+
+
+@pytest.mark.parametrize("deeper", ["", "folder/" * 20])
+def test_samples_in_several_folders_may_have_the_same_stem(deeper, tmp_path):
+    """Folders of long names are in another field of the header."""
+    images = {name: numbered_jpeg(k) for k, name in enumerate(TRAIN[:3])}
+    with tarfile.open(tmp_path / "imagenet1k-train-0000.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, image in images.items():
+            for kind, content in {"jpg": image, "json": json.dumps({"filename": name}).encode()}.items():
+                member = tarfile.TarInfo(f"{name}.v1/{deeper}000000.{kind}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    assert train_of(tmp_path, list(images)) == images
 
 
 @pytest.mark.parametrize(
@@ -220,7 +233,7 @@ def test_samples_without_a_name_are_refused(tmp_path, described, found):
 
 
 def test_only_row_groups_that_hold_wanted_images_are_read(images, tmp_path, hf_home, before_reads):
-    hub_parquet({name: images[name] + bytes(20_000) for name in TRAIN}, tmp_path, {"train": 1})
+    hub_parquet({name: images[name] + bytes(20_000) for name in TRAIN}, tmp_path, shards={"train": 1})
     [file] = (tmp_path / "data").iterdir()
     group = pq.ParquetFile(file).read_row_group(2, columns=["image.path"])["image"].to_pylist()
     wanted = [official_name(image["path"]) for image in group[3:60:7]]
@@ -267,14 +280,14 @@ FIRST_FILES = {
 
 def test_every_layout_has_the_names_of_its_origin(tmp_path):
     for form, first in FIRST_FILES.items():
-        write_form(form, dict.fromkeys(NAMES, b"an image"), tmp_path / form)
+        FORMS[form](dict.fromkeys(NAMES, b"an image"), tmp_path / form)
         assert (tmp_path / form / first).is_file()
 
 
 def test_sample_writes_a_layout_of_all_standins(tmp_path, capsys):
     assert {*FIRST_FILES, "archives", "hub-parquet"} == {*FORMS}
     assert main(["sample", str(tmp_path / "new"), "--configs", "1pct", "--layout", "hub-parquet"]) == 0
-    assert "hub-parquet, 308 files" in capsys.readouterr().out
+    assert "hub-parquet, files: 308 " in capsys.readouterr().out
     files = sorted((tmp_path / "new" / "data").iterdir())
     assert files[0].name == "train-00000-of-00294.parquet"
     assert len(files) == 308 and sum(pq.read_metadata(file).num_rows for file in files) == 65_834

@@ -12,7 +12,7 @@ from helpers.faults import VAL_OPTIONS, images_of, load
 from makers.tars import write_tar
 
 from imagenet_reader.facts import VALIDATION_ARCHIVE
-from imagenet_reader.index.kept import SAMPLE_BYTES, SAMPLES
+from imagenet_reader.io.local import SAMPLE_BYTES, SAMPLES
 from imagenet_subsets import ArchiveError, index_path, read_index
 
 pytestmark = pytest.mark.once
@@ -39,6 +39,16 @@ def test_index_of_another_archive_is_not_used(val_tar, images, hf_home, tmp_path
     shutil.copy(index_path(other), index_path(val_tar))
     assert dict(images_of(load(val_tar, streaming=True, **VAL_OPTIONS))) == images
     assert Path(index_path(val_tar)).read_bytes() == own
+
+
+def test_a_damaged_index_is_made_again(val_tar, hf_home):
+    table, path = read_index(val_tar), Path(index_path(val_tar))
+    content = path.read_bytes()
+    flips = [content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :] for at in range(0, len(content), 101)]
+    for damaged in (b"", content[:-1], content[:500], content + b"x", bytes(len(content)), *flips):
+        path.write_bytes(damaged)
+        assert read_index(val_tar).equals(table)
+        assert path.read_bytes() == content
 
 
 WRONG = {

@@ -2,12 +2,11 @@
 
 import gzip
 import os
+import random
 import re
 import warnings
 import zipfile
 
-import hypothesis
-import hypothesis.strategies as st
 import pytest
 from helpers.layout_rows import LAYOUTS, TENCH, contents, load, message_of, message_of_reading, stream
 from makers.images import numbered_jpeg
@@ -139,10 +138,9 @@ def duplicate(one, other):
     [
         (lambda one, other: other.unlink(), r"{other.name}.*Download"),
         (lambda one, other: truncate(other, 0.6), "{other}"),
-        (lambda one, other: other.write_bytes(b"<html>log in</html>" * 100), "{other}"),
         (duplicate, "{one}.*{other}|{other}.*{one}"),
     ],
-    ids=["absent", "truncated", "a web page", "twice"],
+    ids=["absent", "truncated", "twice"],
 )
 def test_a_shard_that_is_wrong_is_named(layout, damage, words, tmp_path):
     LAYOUTS[layout](IMAGES, tmp_path)
@@ -152,6 +150,24 @@ def test_a_shard_that_is_wrong_is_named(layout, damage, words, tmp_path):
         pytest.skip("as in a tar, the last one counts")
     message = message_of_reading(tmp_path, **LISTS)
     assert re.search(words.format(one=one, other=other), message) and len(message) < 2000
+
+
+@pytest.mark.parametrize("layout", [*SHARDED, "class tars", "kaggle zip", "kaggle tar.gz"])
+def test_a_file_without_images_is_said_to_be_what_it_is(layout, tmp_path):
+    LAYOUTS[layout](IMAGES, tmp_path)
+    kinds = (".parquet", ".gz", ".tar", ".zip")
+    files = [path for path in tmp_path.rglob("*") if path.suffix in kinds or "tfrecord-" in path.name]
+    path = max(path for path in files if "val" not in path.name and "test" not in path.name)
+    for content, what in {
+        b"version https://git-lfs.github.com/spec/v1\n": "a Git LFS pointer: run git lfs pull",
+        b"<html>log in</html>" * 100: "a web page",
+        b"Access denied. " * 40: "a text",
+        bytes(10_240): "filled with zeros",
+        b"": "empty",
+    }.items():
+        path.write_bytes(content)
+        message = message_of_reading(tmp_path, **LISTS)
+        assert f"{path} is {what}" in message and len(message) < 2000
 
 
 def test_empty_and_truncated_images(small_images, list_options, tmp_path):
@@ -224,39 +240,27 @@ def test_a_damaged_zip(form, small_images, list_options, tmp_path):
     assert str(path) in message_of(data_dir, "custom", kind=ArchiveError, **list_options)
 
 
-@pytest.fixture(scope="module")
-def valid_zip(tmp_path_factory):
-    """The bytes of a zip."""
-    folder = tmp_path_factory.mktemp("zip")
-    kaggle_zip(IMAGES, folder)
-    return (folder / KAGGLE_ZIP).read_bytes()
-
-
 @pytest.mark.filterwarnings("ignore:.*left out")
-@hypothesis.settings(
-    max_examples=60, derandomize=True, database=None, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
-)
-@hypothesis.given(data=st.data())
-def test_a_damaged_directory_of_a_zip_never_gives_wrong_images(data, valid_zip, tmp_path):
+def test_a_damaged_directory_of_a_zip_never_gives_wrong_images(tmp_path):
     """Any damage to the last bytes, where the directory is: right images, or an error."""
-    content = bytearray(valid_zip)
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = len(content) - data.draw(st.integers(1, data.draw(st.sampled_from([22, 98, 400, 4000]))))
-        how = data.draw(st.sampled_from(["flip", "set", "cut", "put in"]))
-        if how == "flip":
-            content[at] ^= 1 << data.draw(st.integers(0, 7))
-        elif how == "set":
-            content[at] = data.draw(st.sampled_from([0, 1, 0xFF]))
-        elif how == "cut":
-            del content[at : at + data.draw(st.integers(1, 30))]
+    kaggle_zip(IMAGES, tmp_path)
+    valid, numbers, refused = (tmp_path / KAGGLE_ZIP).read_bytes(), random.Random(0), 0
+    for _ in range(60):
+        content = bytearray(valid)
+        for _ in range(numbers.randint(1, 3)):
+            at = len(content) - numbers.randint(1, numbers.choice([22, 98, 400, 4000]))
+            if numbers.randrange(2):
+                content[at] = numbers.choice([content[at] ^ 1 << numbers.randrange(8), 0, 1, 0xFF])
+            else:
+                content[at : at + numbers.randrange(30)] = numbers.randbytes(numbers.randrange(9))
+        (tmp_path / KAGGLE_ZIP).write_bytes(content)
+        try:
+            rows = rows_of(tmp_path, splits=["validation"], on_missing="skip")
+        except ArchiveError:
+            refused += 1
         else:
-            content[at:at] = data.draw(st.binary(max_size=8))
-    (tmp_path / KAGGLE_ZIP).write_bytes(content)
-    try:
-        rows = rows_of(tmp_path, splits=["validation"], on_missing="skip")
-    except ArchiveError:
-        return
-    assert rows.items() <= IMAGES.items()
+            assert rows.items() <= IMAGES.items()
+    assert 10 < refused < 60
 
 
 @pytest.mark.parametrize("damage", ["cut off", "not gzip", "another byte"])

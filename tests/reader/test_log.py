@@ -5,7 +5,7 @@ import logging
 import datasets
 import pytest
 from helpers.rows import WAYS, load
-from makers.hub_parquet import hub_parquet
+from makers.layouts import hub_parquet
 
 import imagenet_subsets
 

@@ -10,66 +10,55 @@ import datasets
 import pytest
 from helpers.faults import VAL_OPTIONS, images_of, load
 from helpers.programs import output
-from helpers.rows import published_rows
+from helpers.rows import VERSION, published_rows
 from makers.tars import header
 
 import imagenet_subsets
 from imagenet_reader.facts import TRAIN_ARCHIVE
+from imagenet_reader.formats import tar
 from imagenet_reader.reading import batches
 
 pytestmark = pytest.mark.once
 
-VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 BLOCK = 512
 OVERHEAD = 400_000  # bytes: identity, first members, outer headers
 
 
 @pytest.fixture
-def reads(before_reads):
-    """The reads of files, once ``reads.start()`` was called; each then takes some ``seconds``."""
+def sizes_of_reads(before_reads):
+    """``sizes_of_reads()``: a list to which the size of each later read is added."""
 
-    class Reads:
-        def __init__(self):
-            self.sizes, self.lock, self.seconds, self.at_once, self.most_at_once = [], threading.Lock(), 0, 0, 0
+    def sizes_of_reads():
+        sizes = []
+        before_reads(lambda position, size: sizes.append(size))
+        return sizes
 
-        def start(self, seconds=0):
-            self.seconds = seconds
-            before_reads(self.note)
-
-        def note(self, position, size):
-            with self.lock:
-                self.sizes.append(size)
-                self.at_once += 1
-                self.most_at_once = max(self.most_at_once, self.at_once)
-            time.sleep(self.seconds)
-            with self.lock:
-                self.at_once -= 1
-
-    return Reads()
+    return sizes_of_reads
 
 
 def members(data_dir, archive):
     return imagenet_subsets.read_index(str(data_dir / archive))
 
 
-def test_only_wanted_images_are_read_once_each(data_dir, tmp_path, reads):
+def test_only_wanted_images_are_read_once_each(data_dir, tmp_path, sizes_of_reads):
     sizes = dict(zip(*(members(data_dir, TRAIN_ARCHIVE)[column].to_pylist() for column in ("name", "size"))))
     expected = sum(sizes[name.encode()] + BLOCK for name, _ in published_rows("1pct", "train"))
-    reads.start()
+    found = sizes_of_reads()
     imagenet_subsets.load_dataset("1pct", data_dir=data_dir, splits=["train"], cache_dir=str(tmp_path / "cache"))
-    assert expected <= sum(reads.sizes) <= expected + OVERHEAD
-    assert 12_811 <= len(reads.sizes) <= 12_811 + 200
+    assert expected <= sum(found) <= expected + OVERHEAD
+    assert 12_811 <= len(found) <= 12_811 + 200
 
 
-def test_walk_reads_headers_only(tmp_path, reads):
+def test_walk_reads_headers_only(tmp_path, sizes_of_reads, monkeypatch):
+    monkeypatch.setattr(tar, "STREAM_BYTES", BLOCK)  # on a busy machine, reading in pieces may be the fastest way
     with open(tmp_path / "a.tar", "wb") as file:
         for number in range(1000):
             file.seek(number * (BLOCK + (1 << 20)))  # between headers, holes
             file.write(header(b"%d" % number, 1 << 20))
         file.truncate(1000 * (BLOCK + (1 << 20)))
-    reads.start()
+    sizes = sizes_of_reads()
     assert members(tmp_path, "a.tar").num_rows == 1000
-    assert sum(reads.sizes) <= 1000 * BLOCK + OVERHEAD
+    assert sum(sizes) <= 1000 * BLOCK + OVERHEAD
 
 
 def test_index_has_one_path(data_dir, tmp_path):
@@ -85,13 +74,21 @@ def test_index_has_one_path(data_dir, tmp_path):
     assert not [name for _, _, names in os.walk(tmp_path / "cache") for name in names if name.endswith(".index")]
 
 
-def test_slow_storage_is_read_by_several_threads(data_dir, reads):
-    builder = imagenet_subsets.ImagenetSubsets(data_dir=data_dir)
+def test_slow_storage_is_read_by_several_threads(standins_1pct, before_reads):
+    builder = imagenet_subsets.ImagenetSubsets(data_dir=standins_1pct)
     validation = builder.config.plan.splits["validation"]
     rows = validation.rows[:4_000]
-    reads.start(seconds=0.005)
+    reading, at_once = set(), []
+
+    def slow(position, size):
+        reading.add(threading.get_ident())
+        at_once.append(len(reading))
+        time.sleep(0.005)
+        reading.discard(threading.get_ident())
+
+    before_reads(slow)
     assert sum(len(batch.rows) for batch in batches.read_batches(validation.reader, rows)) == len(rows)
-    assert 8 <= reads.most_at_once <= batches.THREADS
+    assert 8 <= max(at_once) <= batches.THREADS
 
 
 @pytest.mark.skipif(VERSION < (2, 20), reason="datasets 2.19 has no state_dict")

@@ -70,10 +70,7 @@ def test_only_the_wanted_bytes_are_fetched(standins_1pct, train, hf_home, tmp_pa
 @pytest.mark.once
 def test_index_command_writes_the_expected_file(small_images, tmp_path, capsys):
     with served("class tars", small_images, tmp_path) as server:
-        assert sorted(name for name in server.files if name.endswith(".index")) == [
-            "ILSVRC2012_img_val.tar.index",
-            "train.index",
-        ]
+        assert {name for name in server.files if ".index" in name} == {"ILSVRC2012_img_val.tar.index", "train.index"}
     folder, file = tmp_path / "served", tmp_path / "file.index"
     assert main(["index", str(folder / "ILSVRC2012_img_val.tar"), "--output", str(file)]) == 0
     assert f"150 images, index {file}" in capsys.readouterr().out
@@ -104,10 +101,8 @@ def test_an_index_that_does_not_fit(name, change, message, archives, list_option
 def test_single_failed_requests_are_retried(failure, layout, small_images, list_options, hf_home, tmp_path):
     with served(layout, small_images, tmp_path) as server:
         server.fail = lambda number: failure if number % 5 == 0 else None
-        assert (
-            contents(load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", **list_options))
-            == small_images
-        )
+        loaded = load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", **list_options)
+        assert contents(loaded) == small_images
 
 
 @pytest.mark.once
@@ -123,10 +118,8 @@ def test_stalled_connection(archives, small_images, list_options, hf_home, tmp_p
 @pytest.mark.once
 def test_server_without_lists_of_files(archives, small_images, list_options, hf_home, tmp_path):
     archives.listing = False
-    assert (
-        contents(load(archives.url, cache_dir=tmp_path / "cache", image_bytes="archive", **list_options))
-        == small_images
-    )
+    loaded = load(archives.url, cache_dir=tmp_path / "cache", image_bytes="archive", **list_options)
+    assert contents(loaded) == small_images
 
 
 @pytest.mark.once
@@ -140,10 +133,8 @@ def test_server_that_refuses(layout, settings, message, small_images, list_optio
         vars(server).update(settings)
         with pytest.raises((OSError, DatasetGenerationError)) as caught:
             load(server.url, cache_dir=tmp_path / "cache", **list_options)
-    error = caught.value.__cause__ if isinstance(caught.value, DatasetGenerationError) else caught.value
-    assert server.url in str(error)
-    assert re.search(message, str(error))
-    assert "damaged" not in str(error)
+    error = str(caught.value.__cause__ if isinstance(caught.value, DatasetGenerationError) else caught.value)
+    assert server.url in error and re.search(message, error) and "damaged" not in error
 
 
 @pytest.mark.once
@@ -154,9 +145,8 @@ def test_nothing_at_a_url(archives, list_options, hf_home, tmp_path):
 
 def test_object_that_is_replaced_after_it_was_indexed(archives, list_options, hf_home, tmp_path):
     rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **list_options)["train"]
-    copying = imagenet_subsets.ImagenetSubsets(
-        config_name="custom", data_dir=archives.url, cache_dir=str(tmp_path / "c"), **list_options
-    )
+    options = {"data_dir": archives.url, "cache_dir": str(tmp_path / "c"), **list_options}
+    copying = imagenet_subsets.ImagenetSubsets(config_name="custom", **options)
     assert copying.config.plan.splits
     archives.versions[TRAIN_ARCHIVE] = "2"
     for read in (lambda: rows[0], lambda: rows[:5], copying.download_and_prepare):
@@ -172,7 +162,7 @@ def first_sizes(rows):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_and_saved_rows(method, archives, list_options, hf_home, tmp_path):
     rows = load(archives.url, cache_dir=tmp_path / "cache", in_place=True, **list_options)["train"]
     expected = first_sizes(rows)

@@ -90,13 +90,6 @@ def test_object_replaced_by_a_shorter_one(server):
             file.read(500, 1000)
 
 
-def test_stamp_detects_a_replaced_object_of_the_same_size(server):
-    with open_file(join(server.url, "a.tar")) as file:
-        before = file.stamp()
-        server.versions["a.tar"] = "2"
-        assert file.stamp() != before
-
-
 def test_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(ImportError, match="pip install s3fs"), open_file("s3://key:secret@bucket/a.tar"):

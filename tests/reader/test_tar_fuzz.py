@@ -13,7 +13,6 @@ import hypothesis
 import hypothesis.configuration
 import hypothesis.strategies as st
 import pytest
-from helpers.tar_reading import IMAGES
 from makers.tars import BLOCK, END, GNU, PAX, USTAR, base_256, header, member, padded, pax, signed
 
 import imagenet_subsets
@@ -232,37 +231,3 @@ def test_tars_of_class_tars_are_refused_or_read_like_tarfile(content, index_of):
     except Refused:
         return
     assert index == entries
-
-
-@hypothesis.settings(max_examples=100, **FUZZ)
-@hypothesis.given(data=st.data())
-def test_damaged_index_is_never_used(data, valid_tar):
-    path, table, content = valid_tar
-    index = imagenet_subsets.index_path(path)
-    damaged = bytearray(content)
-    at = data.draw(st.integers(0, len(content) - 1))
-    how = data.draw(st.sampled_from(["flip", "flip", "flip", "cut", "put in", "zeros", "empty"]))
-    if how == "flip":
-        damaged[at] ^= 1 << data.draw(st.integers(0, 7))
-    elif how == "put in":
-        damaged[at:at] = data.draw(st.binary(max_size=20))
-    elif how == "zeros":
-        damaged[at:] = bytes(len(damaged) - at)
-    else:
-        del damaged[at * (how == "cut") :]
-    with open(index, "wb") as file:
-        file.write(damaged)
-    assert read_index(path).equals(table)
-    with open(index, "rb") as file:  # and made again
-        assert file.read() == content
-
-
-@pytest.fixture(scope="module")
-def valid_tar(tmp_path_factory):
-    """(path, its table, the bytes of its index) of a sound archive."""
-    path = str(tmp_path_factory.mktemp("sound") / "a.tar")
-    with open(path, "wb") as file:
-        file.write(b"".join(member(name.encode(), b"x" * len(name)) for name in IMAGES) + END)
-    table = read_index(path)
-    with open(imagenet_subsets.index_path(path), "rb") as file:
-        return path, table, file.read()

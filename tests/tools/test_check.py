@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,11 +13,11 @@ import tarfile
 import warnings
 
 import pytest
+from helpers.pages import blocks
 from helpers.programs import PROJECT
-from makers.hub_parquet import hub_parquet
-from makers.hub_tar_gz import hub_tar_gz
 from makers.images import numbered_jpeg
-from makers.layouts import kaggle_tar_gz
+from makers.layouts import flip_byte, hub_parquet, hub_tar_gz, kaggle_tar_gz, tfds
+from makers.tars import signed
 
 import imagenet_subsets
 from imagenet_reader import facts, lists
@@ -93,10 +94,8 @@ def overwrite(path, position, content):
 
 def rename(path, offset, name):
     """Rename a member and correct the checksum."""
-    header = bytearray(path.read_bytes()[offset : offset + 512])
-    header[:100], header[148:156] = name.ljust(100, b"\0"), b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
-    overwrite(path, offset, header)
+    header = path.read_bytes()[offset : offset + 512]
+    overwrite(path, offset, signed(name.ljust(100, b"\0") + header[100:]))
 
 
 def results(report):
@@ -110,9 +109,6 @@ def row(text, *start):
     return words[len(start) :]
 
 
-# ------------------------------------------------------------------------------- present and absent images
-
-
 def test_complete_archives_give_every_config(standins_all, capsys):
     assert main(["check", str(standins_all)]) == 0
     text = capsys.readouterr().out
@@ -120,17 +116,13 @@ def test_complete_archives_give_every_config(standins_all, capsys):
         count = f"{LISTS[SUBSETS[config][split]][0]:,}"
         assert row(text, config, split) == [count, "of", count, "0", "ok"]
     images = {name for of in LISTS if of != "validation" for name in listed(of)} | CMYK_IMAGES | {PNG_IMAGE}
-    size = f"{(standins_all / TRAIN).stat().st_size:,}"
-    there = f"{len(images) + 3_000:,}"
+    size, there = f"{(standins_all / TRAIN).stat().st_size:,}", f"{len(images) + 3_000:,}"
     assert row(text, TRAIN) == [size, "no", there, "1,000", "-", "ok"]
     absent = f"{1_281_167 - len(images) - 3_000:,}"
     assert row(text, *FULL) == [there, "of", "1,281,167", "-", absent, "absent"]
-    assert row(text, "train:") == ["official", "archive", str(standins_all / TRAIN)]
-    assert row(text, VALIDATION)[2:] == ["50,000", "-", "-", "ok"]
-    call = f'imagenet_subsets.load_dataset("1pct", data_dir="{standins_all}")'
-    conclusion = f"Every config but full can be loaded: {call}\nfull would need all 1,281,167 training images.\n"
-    assert text.endswith(f"\n\n{conclusion}")
-    assert "147,897,477,120 bytes" in text
+    (shown,) = (block for block in blocks("") if block.startswith("train: "))
+    of_pillow = re.compile(r"\.tar +\d[\d,]+")  # versions of it differ in the size of images by some bytes
+    assert of_pillow.sub(".tar", text.replace(str(standins_all), "/home/me/standins")) == of_pillow.sub(".tar", shown)
 
 
 def test_some_images_give_some_configs(standins_1pct, run_check):
@@ -200,19 +192,6 @@ def test_folder_without_images(tmp_path, run_check):
     assert text.startswith(f"{tmp_path} has no training images in a supported layout")
 
 
-def test_both_swapped_archives_are_reported(folder, run_check):
-    (folder / TRAIN).rename(folder / "other")
-    (folder / VALIDATION).rename(folder / TRAIN)
-    (folder / "other").rename(folder / VALIDATION)
-    code, report, text = run_check(folder)
-    assert code == 1 and not any(results(report).values())
-    assert "found the validation archive, a flat tar of 50,000 images; expected the training" in text
-    assert "found the training archive, a tar of 1,000 class tars; expected the validation" in text
-
-
-# ------------------------------------------------------------------------------------- --full and --decode
-
-
 def test_full_compares_digests(standins_all, run_check, monkeypatch):
     code, report, text = run_check(standins_all, "--full")
     assert code == 1 and {place for place, ok in results(report).items() if not ok} == {FULL}
@@ -273,6 +252,16 @@ def test_decode_passes_good_images(val_tar, run_check):
     _, report, _ = run_check(val_tar.parent, "--decode")
     assert (report["archives"][0]["damaged"], report["splits"][1]["damaged"]) == ([], 0)
     assert report["archives"][0]["ok"] and report["splits"][1]["found"] == 300
+
+
+def test_decode_compares_the_checksums_of_records(tmp_path):
+    images = {name: numbered_jpeg(k) + name.encode() for k, name in enumerate(listed("1pct")[:9])}
+    tfds(images, tmp_path, shards={"train": 1})
+    [path] = tmp_path.rglob("*train.tfrecord*")
+    name = list(images)[3]
+    flip_byte(path, path.read_bytes().index(images[name]) + len(images[name]) - 1)
+    [damaged] = check.check_archives(tmp_path, decode=True)["archives"][0]["damaged"]
+    assert (damaged["name"], damaged["error"]) == (name, "its checksum differs")
 
 
 def test_the_command_prints_json_alone_on_stdout(val_tar):
