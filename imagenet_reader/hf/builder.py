@@ -25,7 +25,7 @@ import datasets
 from datasets.exceptions import DatasetGenerationError
 from datasets.utils.info_utils import is_small_dataset
 
-from imagenet_reader.files import naming, note_use, unused_cache
+from imagenet_reader.files import existing, naming, note_use, unused_cache
 from imagenet_reader.hf.options import check_num_proc
 from imagenet_reader.plan import Plan
 from imagenet_reader.rows import REAL_LABELS, Columns
@@ -53,22 +53,18 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
     threads: int | None = None  # that read ahead; ``None`` for the usual number
 
     def __init__(self, cache_dir: Any = None, *args: Any, features: Any = None, **kwargs: Any):
-        given = {"features": features, **kwargs}
+        root = os.path.expanduser(cache_dir or datasets.config.HF_DATASETS_CACHE)
+        is_writable = os.access(existing(root), os.W_OK)
         try:
-            super().__init__(cache_dir, *args, **given)
-        except OSError as error:
-            if error.errno not in FORBIDDEN or not error.filename:
-                raise
-            root = os.path.abspath(os.path.expanduser(cache_dir or datasets.config.HF_DATASETS_CACHE))
-            path = os.path.abspath(error.filename)
-            if not path.startswith(root) and not root.startswith(path):
-                raise _explained(error, UNREADABLE) from error
-            with unused_cache() as unused:
-                super().__init__(unused, *args, **given)
-            self._cache_dir_root = root
+            with contextlib.nullcontext(cache_dir) if is_writable else unused_cache() as usable:
+                super().__init__(usable, *args, features=features, **kwargs)
+        except PermissionError as error:
+            raise _explained(error, UNREADABLE) if error.filename else error from error.__cause__
+        if not is_writable:
+            self._cache_dir_root = os.path.abspath(root)
             self._output_dir = self._cache_dir = self._build_cache_dir()
             if read_record(self._cache_dir) is None:
-                raise _explained(error, UNWRITABLE) from error
+                raise _explained(OSError(errno.EACCES, os.strerror(errno.EACCES), root), UNWRITABLE)
             self.info = datasets.DatasetInfo.from_directory(self._cache_dir)
         own = list(self.config.features())
         if features is not None and {*features} != {*own}:
@@ -88,13 +84,14 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
         record = read_record(self.cache_dir) if self.config.in_place else None
         if record and record["archives"] != [layout.path for layout in self.config.plan.layouts]:
             download_mode = datasets.DownloadMode.FORCE_REDOWNLOAD  # the images have moved in their folder
+        if download_mode in REUSE and "output_dir" not in kwargs and read_record(self._cache_dir) is not None:
+            return  # it is finished, and datasets would lock it, as if everybody could write to the cache
         try:
             super().download_and_prepare(*args, download_mode=download_mode, **kwargs)
         except OSError as error:
             if error.errno not in FORBIDDEN or not str(error.filename).startswith(self._cache_dir_root):
                 raise
-            if download_mode not in REUSE or read_record(self._cache_dir) is None:  # else it can be read without a lock
-                raise _explained(error, UNWRITABLE) from error
+            raise _explained(error, UNWRITABLE) from error
 
     def write_record(self) -> None:
         """Write a JSON file that says what the dataset is to its folder, which is named by a digest."""
@@ -167,10 +164,7 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
 
 def _explained(error: OSError, message: str) -> OSError:
     """A permission error that says what to do, with the path that exists."""
-    path = os.path.abspath(error.filename)
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return OSError(error.errno, f"{error.strerror}: {message}", path)
+    return OSError(error.errno, f"{error.strerror}: {message}", existing(error.filename))
 
 
 def read_record(folder: str | os.PathLike[str]) -> dict[str, Any] | None:

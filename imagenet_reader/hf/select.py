@@ -64,8 +64,8 @@ def _image_column(features: datasets.Features) -> str:
     if len(found) != 1:
         raise ValueError(
             f"Expected a dataset with one image column; found {found or 'none'} in the columns "
-            f"{', '.join(features):.500}. Make a column of bytes one (dataset.cast_column('NAME', datasets.Image())), or "
-            "keep one of several (dataset.select_columns([...]))."
+            f"{', '.join(features):.500}. dataset.cast_column('NAME', datasets.Image()) makes one of bytes, and "
+            "dataset.select_columns([...]) keeps one of several."
         )
     return found[0]
 

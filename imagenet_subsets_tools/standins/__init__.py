@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
-from imagenet_reader.files import check_space
+from imagenet_reader.files import check_space, existing
 from imagenet_reader.lists import read_split_list, read_wnids
 from imagenet_reader.log import progress_bar
 from imagenet_subsets_tools.standins.images import CMYK_IMAGES, PNG_IMAGE, DrawnImages
@@ -63,8 +63,7 @@ def make_standins(
     _check_absent(directory, layout)
     names = [*itertools.chain(*training_names(configs)), *(name for name, _ in read_split_list("validation"))]
     check_space(directory, len(names) * (_MEMBER_BYTES if layout == ARCHIVES else _FILE_BYTES), "the stand-ins")
-    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    with tempfile.TemporaryDirectory(dir=existing, prefix=_UNFINISHED) as temporary:
+    with tempfile.TemporaryDirectory(dir=existing(directory), prefix=_UNFINISHED) as temporary:
         with progress_bar("Making stand-ins", len(names), unit=" images") as progress:
             FORMS[layout](DrawnImages(names, progress.update), Path(temporary))
         _check_absent(directory, layout)  # writing took a while
