@@ -35,7 +35,6 @@ __all__ = ["RECORD", "TableBuilder", "info_of", "is_small_dataset", "read_record
 RECORD = "imagenet_subsets.json"  # its modification time is the time of the dataset's last use
 LONGEST = 4  # lines of a list that is recorded in full
 FORBIDDEN = errno.EACCES, errno.EPERM, errno.EROFS
-REUSE = None, "reuse_dataset_if_exists", datasets.DownloadMode.REUSE_DATASET_IF_EXISTS
 UNREADABLE = "the images cannot be read. Ask their owner to run chmod -R a+rX on the folder"
 UNWRITABLE = (
     "the cache of datasets cannot be written. Set HF_DATASETS_CACHE to a folder that you can write, or pass "
@@ -52,10 +51,9 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
 
     threads: int | None = None  # that read ahead; ``None`` for the usual number
 
-    def __init__(self, cache_dir: Any = None, *args: Any, features: Any = None, **kwargs: Any):
-        given = {"features": features, **kwargs}
+    def __init__(self, cache_dir: Any = None, *args: Any, **kwargs: Any):
         try:
-            super().__init__(cache_dir, *args, **given)
+            super().__init__(cache_dir, *args, **kwargs)
         except OSError as error:
             if error.errno not in FORBIDDEN or not error.filename:
                 raise
@@ -64,13 +62,13 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
             if not path.startswith(root) and not root.startswith(path):
                 raise _explained(error, UNREADABLE) from error
             with unused_cache() as unused:
-                super().__init__(unused, *args, **given)
+                super().__init__(unused, *args, **kwargs)
             self._cache_dir_root = root
             self._output_dir = self._cache_dir = self._build_cache_dir()
             if read_record(self._cache_dir) is None:
                 raise _explained(error, UNWRITABLE) from error
             self.info = datasets.DatasetInfo.from_directory(self._cache_dir)
-        own = list(self.config.features())
+        own, features = list(self.config.features()), kwargs.get("features")
         if features is not None and {*features} != {*own}:
             raise ValueError(f"features={[*features]!s:.500}: expected the columns {own}, perhaps of other types.")
 
@@ -93,7 +91,8 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
         except OSError as error:
             if error.errno not in FORBIDDEN or not str(error.filename).startswith(self._cache_dir_root):
                 raise
-            if download_mode not in REUSE or read_record(self._cache_dir) is None:  # else it can be read without a lock
+            forced = download_mode not in (None, datasets.DownloadMode.REUSE_DATASET_IF_EXISTS)
+            if forced or read_record(self._cache_dir) is None:  # else it is finished, and read without a lock
                 raise _explained(error, UNWRITABLE) from error
 
     def write_record(self) -> None:

@@ -64,7 +64,7 @@ def _image_column(features: datasets.Features) -> str:
     if len(found) != 1:
         raise ValueError(
             f"Expected a dataset with one image column; found {found or 'none'} in the columns "
-            f"{', '.join(features):.500}. dataset.cast_column('NAME', datasets.Image()) makes a column of bytes one, and "
+            f"{', '.join(features):.500}. dataset.cast_column('NAME', datasets.Image()) makes a column of bytes one; "
             "dataset.select_columns([...]) keeps one of several."
         )
     return found[0]
