@@ -30,21 +30,21 @@ def warn(message: str) -> None:
 class _Bar(datasets.utils.tqdm):  # type: ignore[misc]  # datasets is not typed
     """A progress bar, in whose place a line is logged each minute where it is not seen."""
 
-    def __init__(self, doing: str, size: int, **options: Any):
-        super().__init__(total=size, desc=doing, unit_scale=True, **options)
-        self._doing, self._size, self._logged = doing, size, time.monotonic()
+    doing, size, logged = "", 0, 0.0
 
     def update(self, n: float | None = 1) -> None:
         super().update(n)
         if self.disable:
             self.n += n or 0
-            if time.monotonic() >= self._logged + 60:
-                self._logged = time.monotonic()
-                logger.warning("%s: %.0f %%", self._doing, 100 * self.n / self._size)
+            if time.monotonic() >= self.logged + 60:
+                self.logged = time.monotonic()
+                logger.warning("%s: %.0f %%", self.doing, 100 * self.n / self.size)
 
 
 def progress_bar(doing: str, size: int, unit: str = "B") -> Any:
     """Context of a progress bar of ``datasets``, over ``size`` bytes or other units, if someone sees or requests it."""
     requested = datasets.config.HF_DATASETS_DISABLE_PROGRESS_BARS is False
     seen = requested or "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
-    return _Bar(doing, size, unit=unit, disable=not seen)
+    bar = _Bar(total=size, desc=doing, unit=unit, unit_scale=True, disable=not seen)
+    bar.doing, bar.size, bar.logged = doing, size, time.monotonic()
+    return bar

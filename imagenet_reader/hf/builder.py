@@ -35,7 +35,6 @@ __all__ = ["RECORD", "TableBuilder", "info_of", "is_small_dataset", "read_record
 RECORD = "imagenet_subsets.json"  # its modification time is the time of the dataset's last use
 LONGEST = 4  # lines of a list that is recorded in full
 FORBIDDEN = errno.EACCES, errno.EPERM, errno.EROFS
-REUSE = None, "reuse_dataset_if_exists", datasets.DownloadMode.REUSE_DATASET_IF_EXISTS
 UNREADABLE = "the images cannot be read. Ask their owner to run chmod -R a+rX on the folder"
 UNWRITABLE = (
     "the cache of datasets cannot be written. Set HF_DATASETS_CACHE to a folder that you can write, or pass "
@@ -52,12 +51,12 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
 
     threads: int | None = None  # that read ahead; ``None`` for the usual number
 
-    def __init__(self, cache_dir: Any = None, *args: Any, features: Any = None, **kwargs: Any):
+    def __init__(self, cache_dir: Any = None, *args: Any, **kwargs: Any):
         root = os.path.expanduser(cache_dir or datasets.config.HF_DATASETS_CACHE)
         is_writable = os.access(existing(root), os.W_OK)
         try:
             with contextlib.nullcontext(cache_dir) if is_writable else unused_cache() as usable:
-                super().__init__(usable, *args, features=features, **kwargs)
+                super().__init__(usable, *args, **kwargs)
         except PermissionError as error:
             raise _explained(error, UNREADABLE) if error.filename else error from error.__cause__
         if not is_writable:
@@ -66,7 +65,7 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
             if read_record(self._cache_dir) is None:
                 raise _explained(OSError(errno.EACCES, os.strerror(errno.EACCES), root), UNWRITABLE)
             self.info = datasets.DatasetInfo.from_directory(self._cache_dir)
-        own = list(self.config.features())
+        own, features = list(self.config.features()), kwargs.get("features")
         if features is not None and {*features} != {*own}:
             raise ValueError(f"features={[*features]!s:.500}: expected the columns {own}, perhaps of other types.")
 
@@ -84,7 +83,8 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
         record = read_record(self.cache_dir) if self.config.in_place else None
         if record and record["archives"] != [layout.path for layout in self.config.plan.layouts]:
             download_mode = datasets.DownloadMode.FORCE_REDOWNLOAD  # the images have moved in their folder
-        if download_mode in REUSE and "output_dir" not in kwargs and read_record(self._cache_dir) is not None:
+        forced = download_mode not in (None, "reuse_dataset_if_exists", datasets.DownloadMode.REUSE_DATASET_IF_EXISTS)
+        if not forced and "output_dir" not in kwargs and read_record(self._cache_dir) is not None:
             return  # it is finished, and datasets would lock it, as if everybody could write to the cache
         try:
             super().download_and_prepare(*args, download_mode=download_mode, **kwargs)
