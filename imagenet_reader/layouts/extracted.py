@@ -110,7 +110,10 @@ class Extracted(Layout):
             raise OSError(error.errno, message, index_folder()) from error
 
     def _tars(self, identity: str) -> "list[_Tar]":
-        return [_read_tar(path) for path in sorted(glob.glob(f"{glob.escape(self._stem())}-{identity[:16]}-*.tar"))]
+        return [
+            _read_tar(path, self.path)
+            for path in sorted(glob.glob(f"{glob.escape(self._stem())}-{identity[:16]}-*.tar"))
+        ]
 
     def _remove_others(self, identity: str) -> None:
         """Remove what was extracted from other files, which were at this path, or by a process that was killed."""
@@ -174,9 +177,9 @@ class _Tar(NamedTuple):
     asked: list[str]
 
 
-def _read_tar(path: str) -> _Tar:
+def _read_tar(path: str, made_of: str) -> _Tar:
     try:
-        table = kept_index(path, archive_identity(path), functools.partial(walk_archive, path))
+        table = kept_index(path, archive_identity(path), functools.partial(walk_archive, path, made_of))
         is_list = pc.equal(table["name"], ASKED.encode())
         [member] = table.filter(is_list).to_pylist()
     except ValueError as error:
