@@ -190,9 +190,6 @@ def _only_build_of(output_dir: Path) -> Iterator[None]:
                 yield
             finally:  # huggingface_hub 0.23 would upload it
                 lock.unlink()
-                with contextlib.suppress(OSError):  # huggingface_hub has other files there
-                    lock.parent.rmdir()
-                    lock.parent.parent.rmdir()
     except filelock.Timeout:
         raise BuildError(
             f"{output_dir} is being written by another build. Wait until it has ended, or build into another folder."
@@ -294,17 +291,14 @@ class Recipe:
     def shards(self) -> dict[str, "Shard"]:
         """By path: each shard once, even if several configs share it."""
         parts = [part for splits in self.plan().values() for part in splits.values()]
-        return {path: Shard(path, part) for part in parts for path in part.shards}
+        return {path: Shard(path, part, groups) for part in parts for path, groups in part.shards.items()}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shard:
     path: str  # relative to the output folder
     part: Part
-
-    @property
-    def groups(self) -> list[Rows]:
-        return self.part.shards[self.path]
+    groups: list[Rows]
 
     @property
     def image_bytes(self) -> int:
@@ -345,22 +339,19 @@ def write_shard(recipe: Recipe, path: str, mark: str, output_dir: str, stop: thr
                 f"{recipe.data_dir} gives different rows here than where the build was called. Every host needs the "
                 "same archives and lists at the same path."
             )
-        if not shard.is_finished(Path(output_dir)):  # a worker may run a task again
-            _write(shard, Path(output_dir, path), stop or threading.Event())
+        if shard.is_finished(Path(output_dir)):  # a worker may run a task again
+            return shard.image_bytes
+        file, schema = Path(output_dir, path), shard.part.features.arrow_schema
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with write_atomically(file) as written, pq.ParquetWriter(written, schema, **_WRITING) as writer:
+            for table in _tables(shard.part, shard.groups):
+                if stop is not None and stop.is_set():
+                    raise InterruptedError("the build was interrupted")
+                writer.write_table(table)
+            writer.add_key_value_metadata({_MARK: mark})
         return shard.image_bytes
     except Exception as error:
         raise _naming_shard(error, path, output_dir) from error
-
-
-def _write(shard: Shard, path: Path, stop: threading.Event) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    schema = shard.part.features.arrow_schema
-    with write_atomically(path) as written, pq.ParquetWriter(written, schema, **_WRITING) as writer:
-        for table in _tables(shard.part, shard.groups):
-            if stop.is_set():
-                raise InterruptedError("the build was interrupted")
-            writer.write_table(table)
-        writer.add_key_value_metadata({_MARK: shard.mark})
 
 
 def _tables(part: Part, groups: list[Rows]) -> Iterator[pa.Table]:

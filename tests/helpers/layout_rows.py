@@ -52,7 +52,7 @@ COMPLETE_LAYOUTS = {
     "hub folders": hub_folders,
     "hub folders by class": lambda images, to: hub_folders(images, to, by_class=True),
     "webdataset": webdataset,
-    "webdataset, numbered, in folders": lambda images, to: webdataset(images, to, by_name=False, folders=True),
+    "webdataset, numbered, in folders": lambda images, to: webdataset(images, to, numbered=True),
     "tfds": tfds,
 }
 LAYOUTS = {
