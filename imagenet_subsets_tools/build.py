@@ -126,7 +126,7 @@ def build_parquet(
     shards = recipe.shards()
     with _only_build_of(output_dir):
         _remove_old_files(output_dir, shards)
-        _write_missing(output_dir, recipe, shards.values(), num_proc or 1, executor)
+        _write_missing(output_dir, recipe, num_proc or 1, executor)
         _remove_old_files(output_dir, shards)  # those of workers that were killed
         write_card(output_dir, recipe.plan(), own_lists)
     return output_dir
@@ -207,11 +207,9 @@ def _remove_old_files(output_dir: Path, shards: dict[str, "Shard"]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write_missing(
-    output_dir: Path, recipe: "Recipe", shards: Iterable["Shard"], num_proc: int, executor: Executor | None
-) -> None:
+def _write_missing(output_dir: Path, recipe: "Recipe", num_proc: int, executor: Executor | None) -> None:
     """Write the shards that are unfinished; delete the card before the first file changes."""
-    missing = [shard for shard in shards if not shard.is_finished(output_dir)]
+    missing = [shard for shard in recipe.shards().values() if not shard.is_finished(output_dir)]
     total = sum(shard.image_bytes for shard in missing)
     check_space(output_dir, total, "the shards to write")
     if not missing:
