@@ -135,18 +135,14 @@ def build_parquet(
 def _options_of(
     configs: list[str], columns: Options, splits: Sequence[str] | None, unlabeled: bool, own_lists: dict[str, str]
 ) -> dict[str, Options]:
-    """The options of each config: those of ``load_dataset`` that it has."""
+    """The options of each config: those that it has, and those that no config has, which it refuses."""
     if not configs or not set(configs) <= set(CONFIGS):
         raise ValueError(f"configs={configs!r:.200}: expected one or more of {list(CONFIGS)}.")
-    if unlabeled and not set(configs) & set(imagenet_subsets.UNLABELED):
-        raise ValueError(f"unlabeled=True is for {list(imagenet_subsets.UNLABELED)}; configs={configs!r} has neither.")
-    if own_lists and "custom" not in configs:
-        raise ValueError(f"train_list and validation_list are for the config 'custom'; configs={configs!r} lacks it.")
     options, known = {}, set[str]()
     for config in configs:
-        options[config] = columns | (own_lists if config == "custom" else {})
+        options[config] = columns | (own_lists if config == "custom" or "custom" not in configs else {})
         possible = {*imagenet_subsets.SUBSETS.get(config, imagenet_subsets.CUSTOM), "test"}
-        if unlabeled and config in imagenet_subsets.UNLABELED:
+        if unlabeled and (config in imagenet_subsets.UNLABELED or not {*configs} & {*imagenet_subsets.UNLABELED}):
             options[config]["unlabeled"] = True
             possible.add("unlabeled")
         if splits is not None:
@@ -313,10 +309,9 @@ class Shard:
 
     def has_mark(self, output_dir: Path) -> bool:
         """Whether the shard exists, is complete and has its mark."""
-        try:
+        with contextlib.suppress(OSError, pa.ArrowException):  # missing or incomplete
             return bool(pq.read_metadata(output_dir / self.path).metadata.get(_MARK) == self.mark.encode())
-        except (OSError, pa.ArrowException):  # missing or incomplete
-            return False
+        return False
 
     def is_finished(self, output_dir: Path) -> bool:
         """Whether it also has the right images: its first and last row groups equal those of the archive now."""

@@ -30,7 +30,7 @@ _SUMMARIES = {
     "1pct": "SimCLR's 1 % of the training images",
     "10pct": "SimCLR's 10 % of the training images",
     "lt": "ImageNet-LT, the long-tailed lists of OLTR",
-    "full": "all images of a split",
+    "full": "all images",
     "custom": "the lists of the person who built it",
 }
 _TAGS = {"1pct": "semi-supervised", "10pct": "semi-supervised", "lt": "long-tailed"}
@@ -111,37 +111,31 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
     labels = ", which are the names of the classes"
     if not set(names) <= set(read_wnids()):
         labels = "; classes are named by their words"
-    if columns.classes is not None:
-        labels = f" of the {len(names):,} classes\n  in this dataset{labels}"
     lists = {part.images.split_list.name for part in parts}
     files = lists | {"classes"} | {name for name in CLASS_SETS if published_labels(name) == columns.classes}
     if columns.real_labels:
         files.add("real")
     used = {option: path for option, path in own_lists.items() if option in lists}
-    return (
-        Path(__file__)
-        .with_name("card.md")
-        .read_text(encoding="utf-8")
-        .format(
-            title=", ".join(plan),
-            summary="; ".join(f"`{config}`, {_SUMMARIES[config]}" for config in plan),
-            classes=f" Only {len(names):,} classes are included." if columns.classes is not None else "",
-            first=next(iter(plan)),
-            configs=_table(
-                (f"`{config}`", f"`{split}`", f"{len(part.images.rows):,}", f"`{part.pattern}`")
-                for config, split, part in places
-            ),
-            last_label=len(names) - 1,
-            labels=labels,
-            real_labels=_REAL_LABELS_TEXT if columns.real_labels else "",
-            version=imagenet_subsets.__version__,
-            datasets=datasets.__version__,
-            pyarrow=pa.__version__,
-            sources=_table(_source_rows(parts)),
-            lists=_table(_list_rows(files, used)),
-            license=imagenet_subsets.LICENSE,
-            citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
-        )
+    template = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
+    return template.format(
+        title=", ".join(plan),
+        summary="; ".join(f"`{config}`, {_SUMMARIES[config]}" for config in plan),
+        classes=f"{len(names):,}",
+        first=next(iter(plan)),
+        configs=_table(
+            (f"`{config}`", f"`{split}`", f"{len(part.images.rows):,}", f"`{part.pattern}`")
+            for config, split, part in places
+        ),
+        last_label=len(names) - 1,
+        labels=labels,
+        real_labels=_REAL_LABELS_TEXT if columns.real_labels else "",
+        version=imagenet_subsets.__version__,
+        datasets=datasets.__version__,
+        pyarrow=pa.__version__,
+        sources=_table(_source_rows(parts)),
+        lists=_table(_list_rows(files, used)),
+        license=imagenet_subsets.LICENSE,
+        citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
     )
 
 

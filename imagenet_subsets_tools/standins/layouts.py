@@ -109,10 +109,9 @@ def write_folders(images: ImageFiles, target: Path) -> None:
     _write_files(((f"{_folder(name, 'train')}/{name}", images[name]) for name in images), target)
 
 
-def write_hub_folders(images: ImageFiles, target: Path, by_class: bool = False) -> None:
-    """Write the extracted ``tar.gz`` files of the Hub, flat or by class, with the file names used there."""
-    classes = ("train", "validation") if by_class else ()
-    _write_files(((f"{_folder(name, *classes)}/{hub_name(name)}", images[name]) for name in images), target)
+def write_hub_folders(images: ImageFiles, target: Path, *by_class: str) -> None:
+    """Write the extracted ``tar.gz`` files of the Hub, with the file names used there; flat but for some splits."""
+    _write_files(((f"{_folder(name, *by_class)}/{hub_name(name)}", images[name]) for name in images), target)
 
 
 def _folder(name: str, *by_class: str) -> str:

@@ -85,6 +85,8 @@ def test_card_lists_the_splits(folder, own_lists):
     assert re.search(r"\| train\.txt \| \d+ \| `[0-9a-f]{64}` \| `train_list`", card.text)
     assert own_lists["train_list"] not in card.text  # where it lay is nobody's business
     assert "| 1percent.txt | 12,811 |" in card.text
+    assert card.text.startswith("\n# ImageNet subsets: 1pct, custom\n")
+    assert card.data.tags == ["imagenet", "ilsvrc2012", "semi-supervised"]
 
 
 def test_options_of_the_command_line(archives, own_lists, tmp_path):
@@ -117,8 +119,8 @@ def test_each_config_gets_its_splits(archives, tmp_path):
         ({"num_proc": 0}, "expected 1 or more"),
         ({"num_proc": 2, "executor": object()}, "pass only one of them"),
         ({"output_dir": "hub[1]/a"}, r"hub\[1\]/a.*Rename the folder"),
-        ({"unlabeled": True}, r"unlabeled=True is for \['1pct', '10pct'\]"),
-        ({"train_list": "my.txt"}, "are for the config 'custom'"),
+        ({"unlabeled": True}, r"unlabeled=True is for the configs \['1pct', '10pct'\]"),
+        ({"train_list": "my.txt"}, "no other takes them"),
         ({"splits": ["train", "val"]}, "expected splits of"),
         ({"splits": []}, "expected a list out of"),
     ],
