@@ -76,11 +76,11 @@ def check_archives(
     requests = {"train": ALL, "validation": Request(images=of_validation), "test": Request(images=of_test)}
     archives: list[Archive] = []
     of_lists: dict[str, Split] = {}
-    for archive, layout in _find_layouts(data_dir):
+    for layout, archive in _find_layouts(data_dir).items():
         table, request = MEMBERS.empty_table(), requests[archive.kinds[0]]
         names = [name for name in published if ("validation" if name == "validation" else "train") in archive.kinds]
         try:
-            if layout is not None:
+            if isinstance(layout, Layout):
                 table = _check_layout(layout, archive, request, full)
                 if decode and names:
                     listed = np.concatenate([locate(*as_arrays(published[name]), table) for name in names])
@@ -129,9 +129,9 @@ class Split:
     ok: bool
 
 
-def _find_layouts(data_dir: str) -> list[tuple[Archive, Layout | None]]:
-    """An empty report on each layout in a folder, and the layout; ``None`` if there are no such images."""
-    listing, found, missing = Listing(), dict[Layout, Archive](), list[tuple[Archive, Layout | None]]()
+def _find_layouts(data_dir: str) -> dict[Layout | str, Archive]:
+    """An empty report on each layout in a folder, or by the kind of the images if there are none of it."""
+    listing, found = Listing(), dict[Layout | str, Archive]()
     for kind, images in IMAGE_SETS.items():
         layout = find_layout(kind, data_dir, listing)
         if layout is not None:
@@ -140,8 +140,8 @@ def _find_layouts(data_dir: str) -> list[tuple[Archive, Layout | None]]:
         elif kind != "test":  # few people have the test images
             message = describe_missing(find_layout, kind, ["train", "validation"], data_dir, listing)
             archive = images.archives[0]
-            missing.append((Archive([kind], "", join(data_dir, archive), archive, errors=[message]), None))
-    return [*((archive, layout) for layout, archive in found.items()), *missing]
+            found[kind] = Archive([kind], "", join(data_dir, archive), archive, errors=[message])
+    return found
 
 
 def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool) -> pa.Table:

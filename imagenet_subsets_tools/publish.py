@@ -39,7 +39,7 @@ def push_to_hub(
         ``str``: the revision that holds the files, for ``load_dataset(..., revision=...)``.
 
     Raises:
-        FileNotFoundError: the folder is unfinished: it has no card, or lacks shards.
+        FileNotFoundError: the folder does not exist, or is unfinished: it has no card, or lacks shards.
         PermissionError: the repository is public.
         PushError: the Hub refused or failed.
 
@@ -95,7 +95,8 @@ def _files(folder: Path) -> list[str]:
     """The patterns of the files of a finished build; files that the card does not list are not sent."""
     again = f"run `imagenet-subsets build` with --output-dir {folder} to completion; finished shards are kept."
     if not (folder / "README.md").is_file():
-        raise FileNotFoundError(f"{folder} has no README.md, which a build writes last: {again}")
+        state = "has no README.md, which a build writes last" if folder.is_dir() else "is not an existing folder"
+        raise FileNotFoundError(f"{folder} {state}: {again}")
     configs = huggingface_hub.DatasetCard.load(folder / "README.md").data.configs
     patterns = list(dict.fromkeys(part["path"] for config in configs for part in config["data_files"]))
     for pattern in patterns:

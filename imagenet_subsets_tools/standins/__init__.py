@@ -74,12 +74,10 @@ def make_standins(
 
 
 def _check_absent(directory: Path, layout: str) -> None:
-    present = sorted(os.listdir(directory)) if directory.exists() else []
-    for name in present:
-        if layout == ARCHIVES and name in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
-            raise FileExistsError(f"{directory / name} exists; it may be the official archive and is not overwritten")
-        if layout != ARCHIVES and not name.startswith(_UNFINISHED):
-            raise FileExistsError(f"{directory} has {name}; pass a new or empty folder")
+    for name in sorted(os.listdir(directory)) if directory.exists() else []:
+        is_archive = name in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE)
+        if is_archive or (layout != ARCHIVES and not name.startswith(_UNFINISHED)):
+            raise FileExistsError(f"{directory / name} exists and is not overwritten; pass a new or empty folder")
 
 
 def training_names(configs: Iterable[str], unlisted: int = _UNLISTED) -> list[list[str]]:

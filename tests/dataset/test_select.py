@@ -130,10 +130,10 @@ def test_names_of_a_column(imagenet, expected):
     assert_same(imagenet_subsets.select(train, "1pct", split="train", splits=["train"]), expected["train"])
 
 
-@pytest.mark.parametrize("by_name", [True, pytest.param(False, marks=pytest.mark.once)])
-def test_webdataset(by_name, standins_1pct, imagenet, expected, tmp_path):
+@pytest.mark.parametrize("numbered", [False, pytest.param(True, marks=pytest.mark.once)])
+def test_webdataset(numbered, standins_1pct, imagenet, expected, tmp_path):
     names = expected["train"]["file_name"][:300]
-    webdataset({name: train_images(standins_1pct)[name] for name in names}, tmp_path / "wds", by_name=by_name)
+    webdataset({name: train_images(standins_1pct)[name] for name in names}, tmp_path / "wds", numbered=numbered)
     shards = sorted(str(path) for path in (tmp_path / "wds").rglob("*.tar"))
     train = datasets.load_dataset("webdataset", data_files={"train": shards}, cache_dir=str(tmp_path / "cache"))
     selected = imagenet_subsets.select(train, "custom", split="train", splits=["train"], train_list=names)
