@@ -21,8 +21,7 @@ from imagenet_reader.index.kept import kept_index, load_index
 from imagenet_reader.io import Listing, exists, open_python_file, stamp_of
 from imagenet_reader.io.paths import join, normalize_data_dir
 from imagenet_reader.layouts.base import ALL, IMAGE_SETS, Layout, Request
-from imagenet_reader.layouts.find import find_layout
-from imagenet_reader.layouts.hints import describe_missing
+from imagenet_reader.layouts.find import describe_missing, find_layout
 from imagenet_reader.layouts.shards import Tfds
 from imagenet_reader.log import progress_bar, warn
 from imagenet_reader.reading.batches import DamagedImage, OpenReader, is_damage, read_checked, reason
@@ -138,7 +137,7 @@ def _find_layouts(data_dir: str) -> dict[Layout | str, Archive]:
             empty = Archive([], layout.name, layout.path, os.path.basename(layout.path))
             found.setdefault(layout, empty).kinds.append(kind)
         elif kind != "test":  # few people have the test images
-            message = describe_missing(find_layout, kind, ["train", "validation"], data_dir, listing)
+            message = describe_missing(kind, ["train", "validation"], data_dir, listing)
             archive = images.archives[0]
             found[kind] = Archive([kind], "", join(data_dir, archive), archive, errors=[message])
     return found

@@ -4,8 +4,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 
-from imagenet_reader.index.beside import write_beside
-from imagenet_reader.index.kept import index_path
+from imagenet_reader.index.kept import index_path, write_beside
 from imagenet_reader.io import Listing
 from imagenet_reader.io.paths import is_url, normalize_data_dir
 from imagenet_reader.layouts.archives import OfficialTar
