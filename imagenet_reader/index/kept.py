@@ -1,7 +1,7 @@
 """The cached indexes: one folder per user, one file per archive path, overwritten when the archive changes.
 
 A file begins with the SHA-256 of the rest, a Parquet file whose metadata has the identity of the archive. An index that
-is kept beside remote files (``imagenet-subsets index ARCHIVE --output FILE``) says of which files it is: their names and
+is kept beside remote files (``imagenet-subsets index ARCHIVE --output FILE``) says of which ones: their names and
 sizes, and the SHA-256 of samples of their bytes.
 """
 
