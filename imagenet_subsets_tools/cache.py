@@ -103,9 +103,9 @@ def format_entries(entries: list[Entry]) -> str:
         return "The caches hold no dataset, index or image of imagenet-subsets."
     rows = [("name", "options", "size", "last used", "from")]
     for entry in entries:
-        day = str(datetime.date.fromtimestamp(entry.used))
         options = ", ".join(f"{name}={value!r}" for name, value in entry.options.items()) or "-"
-        rows.append((entry.name, options, format_bytes(entry.size), day, " ".join(entry.archives) or "?"))
+        used = format_bytes(entry.size), str(datetime.date.fromtimestamp(entry.used))
+        rows.append((entry.name, options, *used, " ".join(entry.archives) or "?"))
     total = format_bytes(sum(entry.size for entry in entries))
     advice = f"{total} in total. To remove some: imagenet-subsets cache --remove NAME ..."
     return "\n".join([*text_table("<<><<", rows), "", advice])
@@ -131,9 +131,8 @@ def remove(entries: list[Entry], names: list[str]) -> Iterator[str]:
         ['1pct-1f6a2c9d: removed, 8.2 GB']
     """
     by_name = {entry.name: entry for entry in entries}
-    unknown = [name for name in names if name not in by_name]
-    if unknown:
-        raise ValueError(f"The caches hold no {shorten(unknown)}. They hold: {shorten(list(by_name)) or 'nothing'}.")
+    if unknown := [name for name in names if name not in by_name]:
+        raise ValueError(f"There is no entry {shorten(unknown)}. The entries: {shorten(list(by_name)) or 'none'}.")
     for entry in dict.fromkeys(by_name[name] for name in names):
         size = format_bytes(entry.size)
         try:

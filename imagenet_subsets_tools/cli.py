@@ -99,7 +99,6 @@ _LAYOUTS = (
     "archives (default), class-tars, folders, kaggle-folders, kaggle-zip, kaggle-tar-gz, hub-parquet, hub-tar-gz, "
     "hub-folders, webdataset or tfds"
 )
-_SAMPLED = "configs to make images for (default: 1pct 10pct lt)"
 
 
 @_command(
@@ -107,7 +106,7 @@ _SAMPLED = "configs to make images for (default: 1pct 10pct lt)"
     "standins --configs 1pct",
     _argument("directory", "DIR", "folder for the archives, or the other layout", type=Path),
     _argument("--layout", "NAME", _LAYOUTS, default="archives"),
-    _argument("--configs", "CONFIG", _SAMPLED, nargs="+", default=_CONFIGS[:3]),
+    _argument("--configs", "CONFIG", "configs to draw (default: 1pct 10pct lt)", nargs="+", default=_CONFIGS[:3]),
 )
 def _sample(arguments: argparse.Namespace) -> None:
     """Make stand-ins for ImageNet with drawn images, in any layout."""

@@ -56,9 +56,8 @@ def _layouts(path: str) -> list[Layout]:
     if path.endswith(".tar") if is_url(path) else not os.path.isdir(path):
         return [OfficialTar.at(path)]
     listing = Listing()
-    layouts = dict.fromkeys(find_layout(name, path, listing) for name in IMAGE_SETS)
-    indexable = [layout for layout in layouts if layout is not None and layout.indexable]
-    if not indexable:
+    found = dict.fromkeys(find_layout(name, path, listing) for name in IMAGE_SETS)
+    if not (indexable := [layout for layout in found if layout is not None and layout.indexable]):
         raise FileNotFoundError(
             f"{path} holds no official archives, class tars, WebDataset tars or TFDS records; only these have an index."
         )

@@ -71,8 +71,8 @@ def push_to_hub(
         raise
     except Exception as error:  # the client's errors have no common base
         cause = error.__cause__ if isinstance(error, RuntimeError) else None
-        reason = f"{str(error).rstrip('.') or type(error).__name__}{f': {cause}' if cause else ''}"
-        reason = " ".join(reason.split()).rstrip(".")
+        text = f"{str(error).rstrip('.') or type(error).__name__}{f': {cause}' if cause else ''}"
+        reason = " ".join(text.split()).rstrip(".")
         kinds = {kind.__name__ for kind in type(cause or error).__mro__}
         if kinds & {"ConnectionError", "Timeout", "TransportError"}:  # of requests, or of httpx
             advice = "Could not reach the Hub: check the network (HF_ENDPOINT, proxies, HF_HUB_OFFLINE)"

@@ -104,7 +104,7 @@ def test_what_is_unknown_or_being_written_is_not_removed(val_tar, cache, capsys)
     entry, before = entries(cache)["1pct"], paths_below(cache)
     remove = ["cache", "--cache-dir", str(cache), "--remove", entry.name]
     assert main([*remove, "1pct-00000000"]) == 1
-    assert f"hold no 1pct-00000000. They hold: {entry.name}" in capsys.readouterr().err
+    assert f"There is no entry 1pct-00000000. The entries: {entry.name}" in capsys.readouterr().err
     with filelock.FileLock(entry.lock):
         assert main(remove) == 1
     assert "is being written by another process" in capsys.readouterr().err
