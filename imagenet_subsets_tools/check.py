@@ -131,7 +131,7 @@ class Split:
 
 def _find_layouts(data_dir: str) -> dict[Layout | str, Archive]:
     """An empty report on each layout in a folder, or by the kind of the images if there are none of it."""
-    listing, found = Listing(), dict[Layout | str, Archive]()
+    listing, found, missing = Listing(), dict[Layout | str, Archive](), dict[Layout | str, Archive]()
     for kind, images in IMAGE_SETS.items():
         layout = find_layout(kind, data_dir, listing)
         if layout is not None:
@@ -140,8 +140,8 @@ def _find_layouts(data_dir: str) -> dict[Layout | str, Archive]:
         elif kind != "test":  # few people have the test images
             message = describe_missing(find_layout, kind, ["train", "validation"], data_dir, listing)
             archive = images.archives[0]
-            found[kind] = Archive([kind], "", join(data_dir, archive), archive, errors=[message])
-    return found
+            missing[kind] = Archive([kind], "", join(data_dir, archive), archive, errors=[message])
+    return found | missing
 
 
 def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool) -> pa.Table:
