@@ -12,18 +12,16 @@ from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets_tools.check import text_table
 from imagenet_subsets_tools.standins import make_standins
 
-_CONFIG = "1pct"
-
 
 def run_demo() -> None:
     """Make stand-ins in a temporary folder (0.2 GB), load ``1pct``, print rows, and remove everything, also indexes."""
     with tempfile.TemporaryDirectory(prefix="imagenet-subsets-demo-") as folder:
-        archives = make_standins(Path(folder, "archives"), configs=[_CONFIG])
+        archives = make_standins(Path(folder, "archives"), configs=["1pct"])
         print(f"Two stand-in archives, drawn images under the official names, are in {archives}.")
         options: dict[str, Any] = {"data_dir": str(archives), "label_names": "words", "cache_dir": f"{folder}/cache"}
         print(f"They are loaded like the official ones:\n\n{_call(**options)}\n")
         try:
-            dataset = imagenet_subsets.load_dataset(_CONFIG, **options)
+            dataset = imagenet_subsets.load_dataset("1pct", **options)
             print(f"{dataset}\n")
             _print_rows(dataset)
         finally:
@@ -39,7 +37,7 @@ def run_demo() -> None:
 
 
 def _call(**options: str) -> str:
-    values = [repr(_CONFIG), *(f"{name}={value!r}" for name, value in options.items())]
+    values = ["'1pct'", *(f"{name}={value!r}" for name, value in options.items())]
     call = "dataset = imagenet_subsets.load_dataset(\n" + "".join(f"    {value},\n" for value in values) + ")"
     return textwrap.indent(f"import imagenet_subsets\n\n{call}", "    ")
 
