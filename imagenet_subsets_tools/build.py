@@ -51,7 +51,6 @@ _SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/({'|'.join(SPLITS)})-\d{{5}}-o
 _TEMPORARY = re.compile(rf"({_SHARD_PATH.pattern}|README\.md)\..*(tmp|unfinished)")  # up to 2.0, .unfinished
 _LOCK = Path(".cache", "huggingface", "imagenet_subsets.lock")  # neither uploaded by huggingface_hub nor loaded
 _MARK = b"imagenet_subsets.mark"  # in the metadata of a shard
-_MARK_VERSION = "1"  # part of the mark; increased when shards are written differently
 _PLANNING = threading.Lock()
 _COMPRESSED = dict.fromkeys(("image.path", "label", "file_name"), "zstd")
 _WRITING: dict[str, Any] = {
@@ -301,7 +300,7 @@ class Shard:
     @functools.cached_property
     def mark(self) -> str:
         """Fingerprint of the finished shard: SHA-256 (hex) of the features and the rows, by row group."""
-        mark = hashlib.sha256(f"{_MARK_VERSION} {imagenet_subsets.ROWS_VERSION} ".encode())
+        mark = hashlib.sha256(f"1 {imagenet_subsets.ROWS_VERSION} ".encode())  # 1: the way in which shards are written
         mark.update(self.part.features.arrow_schema.metadata[b"huggingface"])
         for group in self.groups:
             mark.update(repr(group[["name", "label", "size"]].tolist()).encode())

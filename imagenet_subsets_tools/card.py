@@ -108,14 +108,10 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
     places = [(config, split, part) for config, splits in plan.items() for split, part in splits.items()]
     parts = [part for *_, part in places]
     columns, names = parts[0].images.reader.columns, parts[0].features["label"].names  # the same in all configs
-    labels = ", which are the names of the classes"
-    if not set(names) <= set(read_wnids()):
-        labels = "; classes are named by their words"
     lists = {part.images.split_list.name for part in parts}
     files = lists | {"classes"} | {name for name in CLASS_SETS if published_labels(name) == columns.classes}
     if columns.real_labels:
         files.add("real")
-    used = {option: path for option, path in own_lists.items() if option in lists}
     template = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
     return template.format(
         title=", ".join(plan),
@@ -127,13 +123,13 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
             for config, split, part in places
         ),
         last_label=len(names) - 1,
-        labels=labels,
+        class_names="WordNet ids" if set(names) <= set(read_wnids()) else "words",
         real_labels=_REAL_LABELS_TEXT if columns.real_labels else "",
         version=imagenet_subsets.__version__,
         datasets=datasets.__version__,
         pyarrow=pa.__version__,
         sources=_table(_source_rows(parts)),
-        lists=_table(_list_rows(files, used)),
+        lists=_table(_list_rows(files, own_lists)),
         license=imagenet_subsets.LICENSE,
         citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
     )
@@ -162,8 +158,9 @@ def _list_rows(files: set[str], own_lists: dict[str, str]) -> Iterator[tuple[str
             if source["split_file"].removesuffix(".parquet") in files:
                 origin = f"{source['paper']} ({source['address']}, {source['license']})"
                 yield source["published_name"], f"{int(source['rows']):,}", f"`{source['sha256']}`", origin
-    for option, path in sorted(own_lists.items()):
-        content = Path(path).read_bytes()
+    for option in sorted(files & own_lists.keys()):
+        path = Path(own_lists[option])
+        content = path.read_bytes()
         rows = sum(1 for line in content.splitlines() if line.strip())
         digest = hashlib.sha256(content).hexdigest()
-        yield os.path.basename(path), f"{rows:,}", f"`{digest}`", f"`{option}`, a list supplied by the builder"
+        yield path.name, f"{rows:,}", f"`{digest}`", f"`{option}`, a list supplied by the builder"

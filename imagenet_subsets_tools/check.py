@@ -130,7 +130,7 @@ class Split:
 
 def _find_layouts(data_dir: str) -> dict[Layout | str, Archive]:
     """An empty report on each layout in a folder, or by the kind of the images if there are none of it."""
-    listing, found = Listing(), dict[Layout | str, Archive]()
+    listing, found, missing = Listing(), dict[Layout | str, Archive](), dict[Layout | str, Archive]()
     for kind, images in IMAGE_SETS.items():
         layout = find_layout(kind, data_dir, listing)
         if layout is not None:
@@ -139,8 +139,8 @@ def _find_layouts(data_dir: str) -> dict[Layout | str, Archive]:
         elif kind != "test":  # few people have the test images
             message = describe_missing(kind, ["train", "validation"], data_dir, listing)
             archive = images.archives[0]
-            found[kind] = Archive([kind], "", join(data_dir, archive), archive, errors=[message])
-    return found
+            missing[kind] = Archive([kind], "", join(data_dir, archive), archive, errors=[message])
+    return found | missing
 
 
 def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool) -> pa.Table:
@@ -192,9 +192,8 @@ def _check_list(rows: Rows, archive: Archive) -> Split:
     labels, present, readable = rows["label"], rows["size"] > 0, archive.images is not None
     found, due = (np.bincount(some, minlength=1000).tolist() for some in (labels[present], labels))
     counts = zip(lists.read_wnids(), found, due)
-    damaged = None
-    if archive.damaged is not None:
-        damaged = len({image["name"].encode() for image in archive.damaged}.intersection(rows["name"].tolist()))
+    broken = {image["name"].encode() for image in archive.damaged or []}.intersection(rows["name"].tolist())
+    damaged = None if archive.damaged is None else len(broken)
     return Split(
         archive=archive.name,
         listed=len(rows),
@@ -313,8 +312,7 @@ def _remarks(archive: dict[str, Any]) -> Iterator[str]:
     if archive["official_bytes"] is not None and archive["bytes"] not in (None, archive["official_bytes"]):
         yield f"{name}: the official one has {archive['official_bytes']:,} bytes; this is a stand-in, or incomplete."
     if archive["sha256"] not in (None, archive["official_sha256"]):
-        yield f"{name}: its SHA-256, {archive['sha256']}, is not the official one."
-        yield "Download it again, unless it is a stand-in."
+        yield f"{name}: its SHA-256, {archive['sha256']}, is not the official one; it is damaged, or a stand-in."
     yield from (f"{image['place']} is damaged: {image['error']}" for image in damaged[:10])
     if damaged[10:]:
         yield f"{name}: {len(damaged) - 10:,} more images are damaged; --json lists them."

@@ -201,6 +201,6 @@ def as_dataframe(dataset: Any, rows: int = 20) -> ThumbnailFrame:
         thumbnail = row["image"].convert("RGB")
         thumbnail.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
         shown.append((thumbnail, row["label"], class_of[row["label"]], row["file_name"]))
-    frame = ThumbnailFrame(shown, columns=["image", "label", "class", "file_name"])
-    frame["label"] = frame["label"].astype(np.int64)
+    columns = ["image", "label", "class", "file_name"]
+    frame: ThumbnailFrame = ThumbnailFrame(shown, columns=columns).astype({"label": np.int64})
     return frame

@@ -75,8 +75,7 @@ def make_standins(
 
 def _check_absent(directory: Path, layout: str) -> None:
     for name in sorted(os.listdir(directory)) if directory.exists() else []:
-        is_archive = name in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE)
-        if is_archive or (layout != ARCHIVES and not name.startswith(_UNFINISHED)):
+        if name in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE) or (layout != ARCHIVES and not name.startswith(_UNFINISHED)):
             raise FileExistsError(f"{directory / name} exists and is not overwritten; pass a new or empty folder")
 
 

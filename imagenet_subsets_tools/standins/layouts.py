@@ -30,9 +30,7 @@ PREFIXES = {"ILSVRC2012_val_": "validation", "ILSVRC2012_test_": "test"}
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 ZIP, TAR_GZ = "imagenet-object-localization-challenge.zip", "imagenet_object_localization_patched2019.tar.gz"
 DATA = "ILSVRC/Data/CLS-LOC"
-EXTRAS = {  # other files of the competition, by path
-    path: text.encode() for path, text in json.loads(Path(__file__).with_name("kaggle.json").read_text()).items()
-}
+EXTRAS = json.loads(Path(__file__).with_name("kaggle.json").read_text())  # other files of the competition, by path
 PARQUET_FILES = {"train": 294, "validation": 14, "test": 28}
 ROW_GROUP = 100  # rows
 IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
@@ -151,7 +149,7 @@ def write_kaggle_tar_gz(images: ImageFiles, target: Path) -> None:
 def kaggle_members(images: ImageFiles) -> Iterator[tuple[str, bytes]]:
     """The members of both archives, (path, content), in their order; extracted, they are the folders."""
     splits = by_split(images) | {"train": list(itertools.chain(*by_class(images).values()))}
-    yield from EXTRAS.items()
+    yield from ((path, text.encode()) for path, text in EXTRAS.items())
     for split in ("test", "train", "validation"):
         for name in splits.get(split, ()):
             yield f"{DATA}/{_folder(name, 'train')}/{name}", images[name]
@@ -250,11 +248,9 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    groups = []
-    while number > 127:
-        groups.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*groups, number])
+    if number < 128:
+        return bytes([number])
+    return bytes([number & 127 | 128]) + _varint(number >> 7)
 
 
 def write_tar(path: Path, members: Files) -> None:
