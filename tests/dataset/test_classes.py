@@ -7,10 +7,11 @@ from pathlib import Path
 import datasets
 import pytest
 from datasets.info import DatasetInfosDict
+from helpers.layout_rows import LAYOUTS
 from helpers.rows import VERSION, WAYS, load, published_rows, rows_of, streamed
 from huggingface_hub import DatasetCard
 from makers.images import numbered_jpeg
-from makers.layouts import extracted, hub_folders, kaggle_tar_gz, official_tars
+from makers.layouts import kaggle_tar_gz, official_tars
 
 import imagenet_subsets
 from imagenet_reader import lists
@@ -146,10 +147,10 @@ def test_wrong_classes(classes, message):
         imagenet_subsets.select(datasets.DatasetDict(), "1pct", classes=classes)
 
 
-@pytest.mark.parametrize("make", [extracted, hub_folders])
-def test_class_folders_of_validation_images(make, tmp_path):
+@pytest.mark.parametrize("layout", ["extracted by class", "hub folders by class"])
+def test_class_folders_of_validation_images(layout, tmp_path):
     due = expected_rows("1pct", "validation", FISHES)
-    make({name: numbered_jpeg(k) for k, (name, _) in enumerate(due)}, tmp_path / "data", by_class=True)
+    LAYOUTS[layout]({name: numbered_jpeg(k) for k, (name, _) in enumerate(due)}, tmp_path / "data")
     options = {"classes": FISHES, "splits": ["validation"], "in_place": True, "cache_dir": str(tmp_path / "cache")}
     dataset = imagenet_subsets.load_dataset("1pct", data_dir=str(tmp_path / "data"), split="validation", **options)
     assert rows_of(dataset) == due
