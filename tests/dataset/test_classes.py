@@ -11,7 +11,7 @@ from helpers.layout_rows import LAYOUTS
 from helpers.rows import VERSION, WAYS, load, published_rows, rows_of, streamed
 from huggingface_hub import DatasetCard
 from makers.images import numbered_jpeg
-from makers.layouts import kaggle_tar_gz, official_tars
+from makers.layouts import official_tars
 
 import imagenet_subsets
 from imagenet_reader import lists
@@ -201,12 +201,12 @@ def all_of_two_classes(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:.*read once")
-@pytest.mark.parametrize("form", ["archive", "class folders", "tar.gz"])
-def test_full_and_unlabeled_of_some_classes(form, all_of_two_classes, tmp_path):
+@pytest.mark.parametrize("layout", ["archives", "extracted", "kaggle tar.gz"])
+def test_full_and_unlabeled_of_some_classes(layout, all_of_two_classes, tmp_path):
     folder, images = all_of_two_classes
-    if form != "archive":
+    if layout != "archives":
         folder = tmp_path / "data"
-        {"class folders": extracted, "tar.gz": kaggle_tar_gz}[form](images, folder)
+        LAYOUTS[layout](images, folder)
     options = {"data_dir": str(folder), "classes": FISHES[:2], "cache_dir": str(tmp_path / "cache")}
     full = imagenet_subsets.load_dataset("full", splits=["train"], split="train", **options)
     assert collections.Counter(full["label"][:]) == {0: 800, 1: 800}
