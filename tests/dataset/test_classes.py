@@ -216,7 +216,7 @@ def test_full_and_unlabeled_of_some_classes(layout, all_of_two_classes, tmp_path
     ten = {name for name, _ in lists.read_split_list("10pct")}
     assert set(rest["file_name"][:]) == set(full["file_name"][:]) - ten
     assert set(rest["label"][:]) == {-1}
-    if form == "tar.gz":  # no image of another class is extracted, and none twice
+    if layout == "kaggle tar.gz":  # no image of another class is extracted, and none twice
         tars = Path(imagenet_subsets.index_path(next(folder.glob("*.tar.gz")))).parent.glob("*.tar")
         names = [name for tar in tars if origin_of(tar).startswith(str(tmp_path)) for name in tar_names(tar)]
         assert sorted(names) == sorted(full["file_name"][:])
