@@ -261,7 +261,7 @@ def _dask_executor(arguments: argparse.Namespace) -> Iterator[Executor | None]:
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        arguments.wrong_usage("--dask needs Dask: pip install 'imagenet-subsets[cluster]'")
+        arguments.wrong_usage("--dask needs Dask: pip install -e '.[cluster]' in the clone")
     with Client(arguments.dask) as client:
         yield client.get_executor()
 

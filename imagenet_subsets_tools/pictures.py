@@ -88,7 +88,7 @@ def _new_figure(title: str, subtitle: str, height: int) -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("Pictures need matplotlib: pip install 'imagenet-subsets[pictures]'") from None
+        raise ModuleNotFoundError("Pictures need matplotlib: pip install -e '.[pictures]' in the clone") from None
     figure = Figure(figsize=(_WIDTH / 100, height / 100), dpi=100 * _PIXELS, facecolor="white")
     place = _LEFT / _WIDTH, 1 - 33 / height
     figure.text(*place, title, **_TEXT | {"fontsize": 16}, va="center")

@@ -1,6 +1,7 @@
 """Full disks, read-only folders and input errors: each error names what failed."""
 
 import errno
+import fcntl
 import itertools
 import os
 import re
@@ -98,6 +99,20 @@ def test_tools_work_with_a_read_only_home(standins_1pct, tmp_path):
         assert done.stderr.count("Set HF_HOME to a folder that can be written") == 1
         assert arguments[0] != "check" or re.search(r"12,811 of 12,811 +0  ok", done.stdout)
     assert {"1pct-train.png", "hub"} <= set(os.listdir(tmp_path))
+
+
+def test_a_disk_without_locks(val_tar, images, hf_home, monkeypatch):
+    lock = fcntl.flock
+
+    def without_locks(file, operation):
+        path = os.readlink(f"/proc/self/fd/{file if isinstance(file, int) else file.fileno()}")
+        if path.startswith(str(hf_home)):
+            raise OSError(errno.ENOLCK, "No locks available")
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    with pytest.warns(UserWarning, match=f"{hf_home}.* is on a disk without locks"):
+        assert dict(images_of(load(val_tar, streaming=True, **VAL_OPTIONS))) == images
 
 
 def test_images_of_a_tar_gz_need_a_writable_home(images, tmp_path, hf_home):
