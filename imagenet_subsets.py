@@ -110,7 +110,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
         if self.plan.columns.classes is not None:
             key["classes"] = self.plan.columns.classes  # however they were named, and in whatever order
         key |= self.plan.key
-        if self.in_place:
+        if self.in_place and self.data_dir is not None:
             key["data_dir"] = as_utf_8(self.data_dir)  # rows in place are those of this folder
         return str(super().create_config_id(key, custom_features))
 

@@ -37,8 +37,7 @@ def published_lines(split_files: Path, split_file: str, line: str) -> list[str]:
 
 def published_text(split_files: Path, split_file: str, line: str) -> str:
     """A published text with its line ends; JSON has none."""
-    lines = published_lines(split_files, split_file, line)
-    return lines[0] if line == JSON else "".join(f"{line}\n" for line in lines)
+    return "\n".join(published_lines(split_files, split_file, line)) + ("" if line == JSON else "\n")
 
 
 def published_files(config: str) -> dict[str, bytes]:

@@ -13,6 +13,7 @@ import imagenet_subsets
 from imagenet_reader.lists import read_class_set, read_classes, read_split_list, read_wnids
 from imagenet_subsets_tools.export import export_images
 from imagenet_subsets_tools.lists import published_files
+from imagenet_subsets_tools.standins import CMYK_IMAGES, PNG_IMAGE
 
 vision = pytest.importorskip("helpers.vision")
 torchvision = vision.torchvision
@@ -28,7 +29,7 @@ def in_place(standins_1pct, tmp_path):
 
 def rows_of(config, split, data_dir, tmp_path, **options):
     """{file name: (label, bytes)} in row order."""
-    options |= {"image_bytes": "archive", "splits": [split], "cache_dir": tmp_path / "rows"}
+    options = {"image_bytes": "archive", "splits": [split], **options, "cache_dir": tmp_path / "rows"}
     rows = imagenet_subsets.load_dataset(config, data_dir, split, **options)
     rows = rows.cast_column("image", datasets.Image(decode=False))
     return {row["file_name"]: (row["label"], row["image"]["bytes"]) for row in rows}
@@ -53,10 +54,21 @@ def test_an_image_folder_without_a_tree(config, split, options, standins_all, tm
     assert dataset.targets == labels and dataset.imgs is dataset.samples and len(dataset) == len(rows)
     paths = [f"{standins_all}/{wnids[label]}/{name}" for name, label in zip(names, labels)]
     assert dataset.samples == list(zip(paths, labels))
-    for k in (0, 1, len(rows) - 1, *map(names.index, {"n02105855_2933.JPEG", "n04532106_1553.JPEG"} & set(names))):
+    turned = [names.index(name) for name, (_, content) in rows.items() if b"Exif\0\0" in content]
+    assert turned
+    for k in (0, len(rows) - 1, *turned[:20]):
         image, target = dataset[k]
         assert target == str(labels[k]) and image.mode == "RGB"
         assert image.tobytes() == opened(rows[names[k]][1], tmp_path / "image")
+
+
+@pytest.mark.parametrize("image_bytes", ["archive", "benchmark"])
+def test_images_that_are_no_rgb_jpeg(image_bytes, standins_1pct, tmp_path):
+    options = {"train_list": sorted(CMYK_IMAGES | {PNG_IMAGE}), "image_bytes": image_bytes, "cache_dir": tmp_path}
+    dataset = imagenet_subsets.torchvision_dataset("custom", "train", standins_1pct, **options)
+    rows = rows_of("custom", "train", standins_1pct, tmp_path, **options)
+    expected = [opened(content, tmp_path / "image") for _, content in rows.values()]
+    assert [image.tobytes() for image, _ in dataset] == expected
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -84,6 +96,8 @@ def test_rewritten_samples(in_place):
     assert [in_place.loader(path).tobytes() for path in paths] == wanted
     with pytest.raises(FileNotFoundError, match=r"n01440764_0\.JPEG: none of the 12,811 images of this split is named"):
         in_place.loader(root / TENCH / "n01440764_0.JPEG")
+    with pytest.raises(ValueError, match="data_dir is missing"):
+        imagenet_subsets.torchvision_dataset("1pct")
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

@@ -8,9 +8,10 @@ import pytest
 from helpers.programs import environment
 from helpers.rows import SPLITS, published_rows
 
+import imagenet_subsets
 from imagenet_reader.lists import read_class_set, read_wnids
 from imagenet_subsets_tools.cli import main
-from imagenet_subsets_tools.lists import list_lines, published_files
+from imagenet_subsets_tools.lists import list_lines, published_files, write_sidecars
 
 pytestmark = pytest.mark.once
 
@@ -82,3 +83,18 @@ def test_a_reader_that_stops_early():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+@pytest.mark.parametrize(
+    ("function", "advice"),
+    [
+        (lambda: write_sidecars("folder"), "pip install torch$"),
+        (lambda: imagenet_subsets.torchvision_dataset("1pct", data_dir="folder"), "pip install torch torchvision$"),
+    ],
+)
+def test_without_torch(function, advice, monkeypatch):
+    monkeypatch.delitem(sys.modules, "imagenet_reader.hf.torchvision", raising=False)
+    for module in ("torch", "torchvision", "torchvision.datasets"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError, match=advice):
+        function()
