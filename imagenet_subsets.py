@@ -226,9 +226,11 @@ class ImagenetSubsets(TableBuilder):
                 raise ConnectionError("HF_DATASETS_OFFLINE=1")
             super().__init__(*args, data_dir=data_dir, **kwargs)
         except OSError as error:
+            is_copy = not kwargs.get("in_place") and kwargs.get("features") is None
+            if data_dir is None or not is_copy or not is_unreachable(data_dir, error):
+                raise
             super().__init__(*args, data_dir=None, **kwargs)
-            copied = not self.config.in_place and kwargs.get("features") is None
-            if not (copied and is_unreachable(data_dir, error) and self.use_prepared(data_dir)):
+            if not self.use_prepared(data_dir):
                 raise
             self._unreachable = type(error)(f"{data_dir} cannot be reached: {error}")
 

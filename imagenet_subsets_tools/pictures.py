@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH, _PIXELS = 900, 2  # units, the pixels of a README, and real pixels for each
-_BLACK, _GREY, _LINE = "#1b1f24", "#59636e", "#d1d9e0"
+_BLACK, _GREY = "#1b1f24", "#59636e"
 _TEXT: dict[str, Any] = {"family": "DejaVu Sans", "fontsize": 9.5, "color": _BLACK}
 _COLUMNS, _LEFT, _TOP, _STEP, _ROW, _TILE = 5, 24, 92, 173, 181, (160, 120)  # of the grid, in units
 _CURVES = {"1pct": "#1a7f37", "10pct": "#0969da", "lt": "#a84300"}  # in the order of drawing
@@ -140,8 +140,6 @@ def draw_images_per_class() -> "Figure":
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:,.0f}")
     axes.minorticks_off()
-    axes.grid(axis="y", color=_LINE, linewidth=0.7)
-    axes.set_axisbelow(True)
     axes.tick_params(colors=_GREY, labelsize=_TEXT["fontsize"], labelfontfamily=_TEXT["family"], pad=5)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "left", "right"]].set_visible(False)
