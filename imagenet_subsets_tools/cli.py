@@ -182,20 +182,16 @@ def _show(arguments: argparse.Namespace) -> None:
 @_command(
     "CONFIG [options]",
     "lt --split validation --format paths",
-    _argument("config", "CONFIG", f"one of {', '.join(_CONFIGS)}", choices=_CONFIGS),
+    _argument("config", "CONFIG", f"one of {', '.join(_CONFIGS[:4])}", choices=_CONFIGS[:4]),
     _argument("--split", "SPLIT", "split to list (default: train)"),
     _argument("--format", "FORMAT", "names (default), paths, or published, line by line"),
-    _argument("--train-list", "FILE", "for custom: file with one image per line"),
-    _argument("--validation-list", "FILE", "for custom: the same, for validation"),
     _CLASSES,
 )
 def _list(arguments: argparse.Namespace) -> int:
     """Print the list of a split; needs no ImageNet."""
     from imagenet_subsets_tools.lists import list_lines
 
-    if arguments.config == "custom" and arguments.train_list is None:
-        arguments.wrong_usage("custom needs --train-list")
-    options = _chosen(arguments, "split", "format", "train_list", "validation_list", "classes")
+    options = _chosen(arguments, "split", "format", "classes")
     try:
         sys.stdout.writelines(f"{line}\n" for line in list_lines(arguments.config, **options))
         sys.stdout.flush()

@@ -50,7 +50,7 @@ def list_lines(config: str, split: str = "train", format: str = "names", **optio
     """The list of a split as lines of text, without any image.
 
     Args:
-        config, split: a split that has a list; ``train`` of ``"full"`` and ``unlabeled`` have none.
+        config, split: a split with a list, which ``unlabeled``, ``train`` of ``"full"`` and official test images lack.
         format: ``"names"`` or ``"paths"`` (``train/<wnid>/<name> <label>``, with the path that the image has in the
             complete ImageNet), in row order; or ``"published"``, the lines of the published list in its order.
         options: ``classes``, ``train_list`` and ``validation_list``, as for ``imagenet_subsets.load_dataset``.
@@ -72,10 +72,8 @@ def list_lines(config: str, split: str = "train", format: str = "names", **optio
     options |= {"splits": [split], "unlabeled": split == "unlabeled"}
     with unused_cache() as unused:
         plan = imagenet_subsets.ImagenetSubsets(config_name=config, cache_dir=unused, **options).config.plan
-    if plan.subset[split].complement or plan.subset[split].name == "full":
-        raise ValueError(
-            f"No list has the images of {config!r} {split!r}: they are all that a folder holds, or the rest."
-        )
+    if plan.subset[split].complement or plan.subset[split].name in ("full", "test"):
+        raise ValueError(f"{config!r} has no list of {split!r}: it takes all images that a folder holds, or the rest.")
     if format == "published":
         if plan.columns.classes is not None or split not in PUBLISHED.get(config, {}):
             raise ValueError(
@@ -85,9 +83,7 @@ def list_lines(config: str, split: str = "train", format: str = "names", **optio
     names, labels = plan.listed(split, lambda: None)
     if format == "names":
         return iter(names.to_pylist())
-    folder = {"train": "train", "validation": "val"}.get(plan.image_set(split))
-    if folder is None:
-        raise ValueError("The official test images have no class, and so no path: choose format='names'.")
+    folder = "val" if plan.image_set(split) == "validation" else "train"
     wnids, ranks = lists.read_wnids(), lists.relabel(labels, plan.columns.classes).tolist()
     images = zip(names.to_pylist(), labels.tolist(), ranks)
     return (f"{folder}/{wnids[label]}/{name} {rank}" for name, label, rank in images)

@@ -37,12 +37,10 @@ class InPlaceFolder(ImageFolder):  # type: ignore[misc]  # torchvision is not ty
         super().__init__(root, transform, target_transform, loader=ImageLoader(rows))
 
     def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
-        """The wnids, and the label of each."""
         wnids = self._rows.features["label"].names
         return wnids, {wnid: label for label, wnid in enumerate(wnids)}
 
     def make_dataset(self, directory: str, *arguments: Any, **options: Any) -> list[tuple[str, int]]:
-        """The path and label of each row, in row order."""
         table, (wnids, _) = self._rows.with_format("arrow")[:], self.find_classes(directory)
         rows = zip(table["file_name"].to_pylist(), table["label"].to_pylist())
         folders = [(wnids[label] if label >= 0 else name.partition("_")[0], name, label) for name, label in rows]
