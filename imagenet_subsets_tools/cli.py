@@ -178,6 +178,28 @@ def _show(arguments: argparse.Namespace) -> None:
         print(f"{arguments.output_dir / name}: {width} x {height} pixels")
 
 
+@_command(
+    "CONFIG [options]",
+    "lt --split validation --format paths",
+    _argument("config", "CONFIG", f"one of {', '.join(_CONFIGS[:4])}", choices=_CONFIGS[:4]),
+    _argument("--split", "SPLIT", "split to list (default: train)"),
+    _argument("--format", "FORMAT", "names (default), paths, or published, line by line"),
+    _CLASSES,
+)
+def _list(arguments: argparse.Namespace) -> int:
+    """Print the list of a split; needs no ImageNet."""
+    from imagenet_subsets_tools.lists import list_lines
+
+    options = _chosen(arguments, "split", "format", "classes")
+    try:
+        sys.stdout.writelines(f"{line}\n" for line in list_lines(arguments.config, **options))
+        sys.stdout.flush()
+    except BrokenPipeError:  # as by head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
+        return 128 + signal.SIGPIPE
+    return 0
+
+
 def _chosen(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Those options that were passed; as ``classes``, the name of a class set or a list of wnids."""
     from imagenet_reader.lists import label_of_wnid
