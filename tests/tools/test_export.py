@@ -1,16 +1,18 @@
 """``export``: the tree and its lists are the rows of ``load_dataset``; what exists is compared and kept."""
 
+import io
 import os
 import shutil
 import signal
 import subprocess
 import time
 
+import PIL.Image
 import pytest
 from helpers.layout_rows import LAYOUTS, contents, load
 from helpers.programs import command, environment
 from helpers.remote import served
-from makers.layouts import extracted, official_tars, split_of
+from makers.layouts import extracted, official_tars, validation_images
 
 from imagenet_reader.lists import read_split_list, read_wnids
 from imagenet_subsets_tools import cli
@@ -26,37 +28,28 @@ def tree_of(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def expected_of(rows, classes=WNIDS, validation="val"):
-    """The same, of the tree and the lists of splits, from the rows of ``load_dataset``."""
+def expected_of(rows):
+    """The same, of the tree and its lists, from the rows of ``load_dataset``."""
     files = {}
-    for split, folder in {"train": "train", "validation": validation}.items():
+    for split, folder in {"train": "train", "validation": "val"}.items():
         images, names, labels = contents(rows[split]), rows[split]["file_name"], rows[split]["label"]
-        paths = [f"{folder}/{classes[label]}/{name}" for name, label in zip(names, labels)]
+        paths = [f"{folder}/{WNIDS[label]}/{name}" for name, label in zip(names, labels)]
         files |= {path: images[name] for path, name in zip(paths, names)}
-        lines = (f"{path} {label}\n" for path, label in zip(paths, labels))
-        files[f"lists/{split}.txt"] = "".join(lines).encode()
+        files[f"lists/{split}.txt"] = "".join(map("{} {}\n".format, paths, labels)).encode()
     return files
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def few(train, standins_1pct):
-    """{name: bytes}: 13 training and 3 validation images of each of three classes."""
-    from makers.layouts import validation_images
-
-    labels, of_class = dict(read_split_list("validation")), {wnid: [] for wnid in WNIDS}
-    for name, content in validation_images(standins_1pct).items():
-        if (wnid := read_wnids()[labels[name]]) in of_class and len(of_class[wnid]) < 3:
-            of_class[wnid].append((name, content))
-    images = {name: content for name, content in train.items() if name[:9] in WNIDS}
-    return images | dict(image for some in of_class.values() for image in some)
+    """{name: bytes}: the images of three classes in 1pct."""
+    names = {name for name, label in read_split_list("validation") if read_wnids()[label] in WNIDS}
+    images = train | {name: content for name, content in validation_images(standins_1pct).items() if name in names}
+    return {name: content for name, content in images.items() if name[:9] in WNIDS or name in names}
 
 
 @pytest.fixture
-def options(few, tmp_path):
-    names = {split: [name for name in few if split_of(name) == split] for split in ("train", "validation")}
-    for split, of_split in names.items():
-        (tmp_path / f"{split}.txt").write_text("\n".join(of_split))
-    return {"classes": WNIDS} | {f"{split}_list": str(tmp_path / f"{split}.txt") for split in names}
+def options(few):
+    return {"classes": WNIDS, "train_list": [name for name in few if name[:9] in WNIDS]}
 
 
 @pytest.fixture
@@ -79,32 +72,27 @@ def test_from_a_url(few, options, tmp_path):
         assert tree_of(tmp_path / "tree") == expected_of(load(server.url, image_bytes="archive", **options))
 
 
-@pytest.mark.parametrize("tree", ["split", "imagenet"])
-def test_lt_and_its_published_lists(tree, standins_all, tmp_path, capsys):
+def test_lt_and_its_published_lists(standins_all, tmp_path, capsys):
     """The validation images of lt are training images, and its test images the official validation images."""
-    call = ["export", "lt", "--data-dir", str(standins_all), "--output-dir", str(tmp_path / "tree"), "--tree", tree]
-    assert cli.main([*call, "--splits", "validation", "test"]) == 0
-    assert capsys.readouterr().out.startswith(f"{tmp_path}/tree: 70,000 images")
-    tops = {"split": ["test", "val"], "imagenet": ["train", "val"]}[tree]
-    assert sorted(path.name for path in (tmp_path / "tree").iterdir()) == sorted(["lists", *tops])
-    for split, name in {"validation": "ImageNet_LT_val.txt", "test": "ImageNet_LT_test.txt"}.items():
-        written = set((tmp_path / "tree" / "lists" / f"{split}.txt").read_text().splitlines())
-        published = set((tmp_path / "tree" / "lists" / name).read_text().splitlines())
-        assert len(written) == len(published)
-        assert (written == published) == (tree == "imagenet")
-        assert all((tmp_path / "tree" / line.split()[0]).is_file() for line in written)
+    call = ["export", "lt", "--data-dir", str(standins_all), "--output-dir", str(tmp_path)]
+    assert cli.main([*call, "--splits", "validation", "--tree", "imagenet"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}: 20,000 images, with lists in {tmp_path}/lists\n"
+    written = (tmp_path / "lists" / "validation.txt").read_text().splitlines()
+    assert set(written) == set((tmp_path / "lists" / "ImageNet_LT_val.txt").read_text().splitlines())
+    assert all((tmp_path / line.split()[0]).is_file() for line in written)
+    tree = export_images("lt", tmp_path / "tree", standins_all, classes=WNIDS)
+    lists = "test.txt", "train.txt", "validation.txt"
+    assert sorted(path.name for path in tree.glob("*/*")) == sorted([*WNIDS * 3, *lists])
+    assert len(list(tree.glob("test/*/ILSVRC2012_val_*.JPEG"))) == 150
 
 
 def test_the_bytes_of_the_benchmark(few, options, tmp_path):
     """Of an image that is no JPEG."""
-    from PIL import Image
-
-    name, *_ = few
-    Image.new("RGB", (8, 8)).save(tmp_path / "image.png")
-    official_tars(few | {name: (tmp_path / "image.png").read_bytes()}, tmp_path / "data")
-    rows = load(tmp_path / "data", cache_dir=tmp_path / "cache", **options)
+    file, (name, *_) = io.BytesIO(), few
+    PIL.Image.new("RGB", (8, 8)).save(file, "PNG")
+    official_tars(few | {name: file.getvalue()}, tmp_path / "data")
     tree = export_images("custom", tmp_path / "tree", tmp_path / "data", image_bytes="benchmark", **options)
-    assert tree_of(tree) == expected_of(rows)
+    assert tree_of(tree) == expected_of(load(tmp_path / "data", cache_dir=tmp_path / "cache", **options))
     assert (tree / "train" / name[:9] / name).read_bytes().startswith(b"\xff\xd8")
 
 
@@ -113,7 +101,7 @@ def test_links(link, source, options, tmp_path):
     for _ in range(2):
         tree = export_images("custom", tmp_path / "tree", source, link=link, **options)
     images = list(tree.glob("*/n*/*"))
-    assert len(images) == 48
+    assert len(images) == 189
     assert all(os.path.samefile(image, source / image.relative_to(tree)) for image in images)
     assert {image.is_symlink() for image in images} == {link == "symbolic"}
     plain = export_images("custom", tmp_path / "plain", source, **options)
@@ -131,13 +119,11 @@ def test_links(link, source, options, tmp_path):
             {"classes": None},
             r"train has no image of 997 of 1,000 classes, .*: n01443537, .* and 977 more. Pass classes",
         ),
-        ({"validation_list": [WNIDS[0] + "_10026.JPEG"]}, "validation has no image of 2 of 3 classes"),
+        ({"validation_list": ["ILSVRC2012_val_00000293.JPEG"]}, "validation has no image of 2 of 3 classes"),
     ],
 )
 def test_errors_before_anything_is_written(changed, message, few, options, tmp_path):
     official_tars(few, tmp_path / "data")
-    if "validation_list" in changed:
-        changed = {"validation_list": [next(iter(few))]}
     with pytest.raises(ValueError, match=message):
         export_images("custom", tmp_path / "tree", tmp_path / "data", **options | changed)
     assert not (tmp_path / "tree").exists()
@@ -171,17 +157,14 @@ def test_resume(source, options, tmp_path):
 
 @pytest.mark.parametrize("name", ["train/{0}/{1}", "lists/validation.txt"])
 @pytest.mark.parametrize("link", [None, "hard"])
-@pytest.mark.filterwarnings("ignore:.*ImageFolder")
 def test_a_file_with_other_bytes(name, link, few, source, options, tmp_path):
     first, *_ = few
-    changed = tmp_path / "tree" / name.format(first[:9], first)
-    changed.parent.mkdir(parents=True)
-    changed.write_text("mine")
-    with pytest.raises(
-        FileExistsError, match=f"holds 1 files with other content .*: {changed.relative_to(tmp_path / 'tree')}"
-    ):
-        export_images("custom", tmp_path / "tree", source, link=link, **options)
-    assert tree_of(tmp_path / "tree") == {str(changed.relative_to(tmp_path / "tree")): b"mine"}
+    name, tree = name.format(first[:9], first), tmp_path / "tree"
+    (tree / name).parent.mkdir(parents=True)
+    (tree / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"holds 1 files with other content .*: {name}"):
+        export_images("custom", tree, source, link=link, **options)
+    assert tree_of(tree) == {name: b"mine"}
 
 
 def test_disks(source, options, small_disk, read_only, tmp_path, monkeypatch):
@@ -201,8 +184,8 @@ def test_disks(source, options, small_disk, read_only, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted(number, standins_1pct, tmp_path):
-    call = command("command", "export", "1pct", "--data-dir", standins_1pct, "--output-dir", tmp_path / "tree")
-    process = subprocess.Popen(call, env=environment(), stderr=subprocess.PIPE)
+    call = ["export", "1pct", "--data-dir", standins_1pct, "--output-dir", tmp_path / "tree", "--splits", "train"]
+    process = subprocess.Popen(command("command", *call), env=environment(), stderr=subprocess.PIPE)
     until = time.monotonic() + 60
     while not any((tmp_path / "tree").glob("train/*/*.JPEG")) and time.monotonic() < until:
         time.sleep(0.01)
