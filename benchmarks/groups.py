@@ -210,6 +210,18 @@ GROUPS = {
             *(Row(f"select {config}: memory", config, "< 700 MB", "memory_mb", "{:.0f} MB") for config in SELECTED),
         ],
     ),
+    "export": Group(
+        {
+            "from memory": Run("write_from_memory"),
+            "export": Run("export_tree"),
+            "links": Run("link_tree", "extracted", indexed=False),
+        },
+        [
+            Row("export 1pct / writing its files from memory", "export", "<= 1.3", other="from memory"),
+            Row("export 1pct, hard links per second", "links", ">= 5,000", "images_per_second", "{:,.0f}"),
+            _memory("export 1pct: memory", "export"),
+        ],
+    ),
     "training-2": _training(2),
     "training-4": _training(4),
 }

@@ -99,6 +99,15 @@ _LAYOUTS = (
     "archives (default), class-tars, folders, kaggle-folders, kaggle-zip, kaggle-tar-gz, hub-parquet, hub-tar-gz, "
     "hub-folders, webdataset or tfds"
 )
+_OF_CONFIG = (
+    _argument("--data-dir", "DIR", _DATA_DIR, required=True),
+    _argument("--output-dir", "DIR", "folder to write to", type=Path, required=True),
+    _argument("--splits", "S", "only these; the official test only if listed", nargs="+"),
+    _flag("--unlabeled", "for 1pct, 10pct: add the split unlabeled"),
+    _argument("--train-list", "F", "for custom: file with the training images"),
+    _argument("--validation-list", "F", "for custom: file with the validation images"),
+    _CLASSES,
+)
 
 
 @_command(
@@ -247,16 +256,10 @@ def _cache(arguments: argparse.Namespace) -> None:
     "CONFIG ... --data-dir D --output-dir D [options]",
     "1pct lt --data-dir /data/imagenet --output-dir hub",
     _argument("configs", "CONFIG", f"configs to build: {', '.join(_CONFIGS)}", nargs="+"),
-    _argument("--data-dir", "DIR", _DATA_DIR, required=True),
-    _argument("--output-dir", "DIR", "folder to write to", type=Path, required=True),
     _argument("--num-proc", "N", "threads that write shards (default: 1)", type=int),
     _argument("--dask", "ADDRESS", "Dask scheduler whose workers write shards"),
     _argument("--label-names", "KIND", "wnid (default) or words", choices=("wnid", "words"), default="wnid"),
-    _argument("--splits", "S", "only these; the official test only if listed", nargs="+"),
-    _flag("--unlabeled", "for 1pct, 10pct: add the split unlabeled"),
-    _argument("--train-list", "F", "for custom: file with the training images"),
-    _argument("--validation-list", "F", "for custom: file with the validation images"),
-    _CLASSES,
+    *_OF_CONFIG,
     _flag("--real-labels", "add a column with the ReaL labels"),
 )
 def _build(arguments: argparse.Namespace) -> None:
@@ -286,6 +289,28 @@ def _dask_executor(arguments: argparse.Namespace) -> Iterator[Executor | None]:
         arguments.wrong_usage("--dask needs Dask: pip install -e '.[cluster]' in the clone")
     with Client(arguments.dask) as client:
         yield client.get_executor()
+
+
+@_command(
+    "CONFIG --data-dir D --output-dir D [options]",
+    "1pct --data-dir /data/imagenet --output-dir imagenet-1pct",
+    _argument("config", "CONFIG", f"one of {', '.join(_CONFIGS)}", choices=_CONFIGS),
+    _argument("--tree", "KIND", "split (default), or imagenet: train/ and val/", default="split"),
+    _argument("--image-bytes", "KIND", "archive (default) or benchmark", default="archive"),
+    _argument("--link", "KIND", "hard or symbolic: link extracted images"),
+    _argument("--num-proc", "N", "threads that write (default: 8)", type=int),
+    *_OF_CONFIG,
+    _flag("--sidecars", "also write labels.txt and meta.bin"),
+)
+def _export(arguments: argparse.Namespace) -> None:
+    """Write folders of images and lists of paths, as ImageFolder reads them."""
+    from imagenet_subsets_tools.export import export_images
+
+    names = "tree", "image_bytes", "link", "num_proc", "splits", "unlabeled", "train_list", "validation_list"
+    options = _chosen(arguments, *names, "classes", "sidecars")
+    folder = export_images(arguments.config, arguments.output_dir, arguments.data_dir, **options)
+    count = sum(1 for _ in folder.glob("*/n*/*.JPEG"))
+    print(f"{folder}: {count:,} images, with lists in {folder / 'lists'}")
 
 
 @_command(
