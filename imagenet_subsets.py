@@ -50,6 +50,7 @@ SUBSETS = {  # config -> split -> list
 }
 CUSTOM = {"train": "train_list", "validation": "validation_list"}  # split -> option that gives the user's list
 UNLABELED = ("1pct", "10pct")  # configs that can have a split of all other training images
+HOLDOUT = (*UNLABELED, "full")  # configs that can have the split of the images that PAWS holds out
 ImageList = str | os.PathLike[str] | Iterable[Any]
 
 # -------------------------------------------------------------------------------------- the configs
@@ -69,6 +70,8 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
     in_place: bool = False
     classes: str | Sequence[str] | None = None
     real_labels: bool = False
+    class_order: str = "sorted"
+    holdout: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "plan"}  # it would take seconds
@@ -78,15 +81,17 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
         """The plan that follows from the options, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows."""
         if self.unlabeled and self.name not in UNLABELED:
             raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
+        if self.holdout and self.name not in HOLDOUT:
+            raise ValueError(f"holdout=True is for the configs {list(HOLDOUT)}, not for {self.name!r}.")
         check_options(self, list(self._possible_subset()))
         own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
-        columns = Columns(lists.published_labels(self.classes), self.real_labels)
+        columns = Columns(lists.published_labels(self.classes, self.class_order), self.real_labels)
         return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing, columns)
 
     def features(self) -> datasets.Features:
         """The columns of the rows, ``datasets.Features``."""
         names = lists.label_names(lists.read_classes(), self.label_names)
-        classes = lists.published_labels(self.classes)
+        classes = lists.published_labels(self.classes, self.class_order)
         label = datasets.ClassLabel(names=names if classes is None else [names[label] for label in classes])
         features = {"image": datasets.Image(mode="RGB"), "label": label, "file_name": datasets.Value("string")}
         if self.real_labels:
@@ -108,7 +113,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
         """The key of the cache: the options, and the identity of the images and lists, not their location."""
         key = {name: value for name, value in self.chosen_options().items() if name not in CUSTOM.values()}
         if self.plan.columns.classes is not None:
-            key["classes"] = self.plan.columns.classes  # however they were named, and in whatever order
+            key["classes"] = self.plan.columns.classes  # however they were named
         key |= self.plan.key
         if self.in_place and self.data_dir is not None:
             key["data_dir"] = as_utf_8(self.data_dir)  # rows in place are those of this folder
@@ -126,9 +131,12 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
             names["validation"] = "validation"
         if self.name == "custom" and self.train_list is None:  # as datasets.get_dataset_infos asks for it
             del names["train"]
-        subset = {split: SplitList(name) for split, name in names.items()}
+        held_out = ("holdout",) if self.holdout else ()
+        subset = {split: SplitList(name, without=held_out * (name == "full")) for split, name in names.items()}
         if self.unlabeled:
-            subset["unlabeled"] = SplitList(names["train"], complement=True)
+            subset["unlabeled"] = SplitList(names["train"], complement=True, without=held_out)
+        if self.holdout:
+            subset["holdout"] = SplitList("holdout")
         subset.setdefault("test", SplitList("test"))
         return subset
 
@@ -322,6 +330,8 @@ def load_dataset(
     validation_list: ImageList | None = None,
     classes: str | Sequence[str] | None = None,
     real_labels: bool = False,
+    class_order: str = "sorted",
+    holdout: bool = False,
     in_place: bool = False,
     trust_remote_code: bool | None = None,
     **unknown: NoReturn,
@@ -345,8 +355,12 @@ def load_dataset(
         train_list: of ``custom``: the images of ``train``, the path of a text file with one image per line, or such
             lines, see ``imagenet_reader.own_lists.read_image_list``.
         validation_list: of ``custom``: those of ``validation``; by default the official validation images.
-        classes: ``"imagenet100"`` (Tian et al. 2020), or a list of wnids: only rows of these classes, whose labels
-            count from 0 in the order of the sorted wnids.
+        classes: a published set of classes, such as ``"imagenet100"`` (Tian et al. 2020), a list of wnids, or the path
+            of a text file of them: only rows of these classes, whose labels count from 0.
+        class_order: the order of those labels: ``"sorted"`` (default), that of the sorted wnids, or ``"published"``,
+            that of the published set, or of the list.
+        holdout: of ``1pct``, ``10pct`` and ``full``: adds the split ``holdout``, the 12,000 training images of PAWS
+            (Assran et al. 2021) for choosing hyperparameters, and takes them out of ``unlabeled``, and of ``full``.
         real_labels: adds the column ``real_labels`` to splits of official validation images: their ReaL labels (Beyer
             et al. 2020), a list per row, which is empty for 3,163 images.
         in_place: leaves the images in the archives: rows store image locations instead of copies.
@@ -396,6 +410,8 @@ def select(
     on_missing: str = "error",
     classes: str | Sequence[str] | None = None,
     real_labels: bool = False,
+    class_order: str = "sorted",
+    holdout: bool = False,
     **unknown: NoReturn,
 ) -> Any:
     """The rows of a config out of an ImageNet that is already loaded, such as ``ILSVRC/imagenet-1k`` from the Hub.

@@ -25,10 +25,19 @@ LISTS = {
     "lt_train": (115_846, "e60cda136ab1aee768433154b2e3d01f41b4a9ecf5b726afb0108533532c9a3b"),
     "lt_validation": (20_000, "483be09644f9bbdc3967149a4d4e61c906ab840d7d94d76032cf69082ae26005"),
     "validation": (50_000, "7aec631d6f9e7e0e6b79804a178f00b5b42094a29e66ffa62955518dd740cb14"),
+    "holdout": (12_000, "011ef5f5cb190fef68d44b1c08b39702e61df35a1d08bc9dc160634ff8a733b4"),
 }
 TRAIN_LISTS = "10pct", "lt_train", "lt_validation"  # those of training images; 10pct includes 1pct
 # The published sets of classes: the SHA-256 of their lines, one wnid per line in published order.
-CLASS_SETS = {"imagenet100": "79f3f1552ccc478ce24bd934b4573625db584ddc1f4643ae23c994a94cb11397"}
+CLASS_SETS = {
+    "imagenet100": "79f3f1552ccc478ce24bd934b4573625db584ddc1f4643ae23c994a94cb11397",
+    "podnet100": "b332dbd149be58bd06982a583959d80f93d796938a70c0db0146a9e4fc9d661f",
+    "gcd100": "a215e2f016446332e8f770cc207a18d0ae2ac0df4d7dcc92ade497d459a03be5",
+    "lucir100": "dbf96adcdd5a29fca14c65283bb178686b464d20ddfee751b8a96b7937cbd00c",
+    "kaggle100": "86bc5c0b92179267729b4b1efc27c5cf14a321fdc3a689b3cc217a5c492a8a6b",
+    "imagenet_a": "9826a24166e74ce62fb87b27889874ca26917542c745712309d6e25855d63bc2",
+    "imagenet_r": "a6a0729f7a99230280639cab6e51e01485a3b41a676ea35621a501c9d6e83ca4",
+}
 TRAIN_IMAGES = 1_281_167  # in ILSVRC 2012; no list names them all
 TRAIN_IMAGES_PER_CLASS = 732, 1300  # minimum and maximum, Russakovsky et al. 2015, table 2
 REAL_SHA256 = "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b"  # of real.json; TFDS pins the same
@@ -127,8 +136,13 @@ def _check_digest(path: pathlib.Path, text: str, expected: str) -> None:
 # ------------------------------------------------------------------------------------ subsets of the classes
 
 
-def published_labels(classes: str | os.PathLike[str] | Sequence[str] | None) -> tuple[int, ...] | None:
-    """The published labels of the classes that the option ``classes`` names, ascending; ``None`` for all classes."""
+def published_labels(
+    classes: str | os.PathLike[str] | Sequence[str] | None, order: str = "sorted"
+) -> tuple[int, ...] | None:
+    """The published labels of the classes that the option ``classes`` names; ``None`` for all classes.
+
+    They ascend, or with the order ``"published"``, they are in that of the published set, or of the given list.
+    """
     if classes is None:
         return None
     given = classes = os.fspath(classes) if isinstance(classes, os.PathLike) else classes
@@ -141,7 +155,7 @@ def published_labels(classes: str | os.PathLike[str] | Sequence[str] | None) -> 
     if isinstance(classes, str) and classes not in CLASS_SETS:
         one = classes if classes in label_of else wnid_of.get(classes.lower())
         nearest = difflib.get_close_matches(classes, CLASS_SETS, n=1)
-        advice = f"Did you mean {nearest[0]!r}?" if nearest else f"Expected {expected}."
+        advice = f"{f'Did you mean {nearest[0]!r}? ' if nearest else ''}Expected {expected}."
         advice = f"For one class, pass classes=[{one!r}]." if one else advice
         raise ValueError(f"classes={classes!r:.200} is not the name of a published set of classes. {advice}")
     if isinstance(classes, str):
@@ -158,7 +172,8 @@ def published_labels(classes: str | os.PathLike[str] | Sequence[str] | None) -> 
     if len(set(classes)) < len(classes):
         twice = [wnid for wnid, count in collections.Counter(classes).items() if count > 1]
         raise ValueError(f"classes: expected each wnid once, but these are repeated: {shorten(twice)}.")
-    return tuple(sorted(label_of[wnid] for wnid in classes))
+    labels = [label_of[wnid] for wnid in classes]
+    return tuple(labels if order == "published" else sorted(labels))
 
 
 def of_classes(images: Images, classes: tuple[int, ...] | None) -> Images:
@@ -170,10 +185,12 @@ def of_classes(images: Images, classes: tuple[int, ...] | None) -> Images:
 
 
 def relabel(labels: Labels, classes: tuple[int, ...] | None) -> Labels:
-    """Convert published labels ``[n]`` to their ranks in ``classes``, ``int64 [n]``; images without labels keep -1."""
+    """Convert published labels ``[n]`` to their places in ``classes``, ``int64 [n]``; images without labels keep -1."""
     if classes is None:
         return labels.astype(np.int64)
-    return np.where(labels < 0, -1, np.searchsorted(np.array(classes), labels))
+    place = np.full(len(read_wnids()) + 1, -1)  # the last one is that of -1
+    place[list(classes)] = range(len(classes))
+    return place[labels]
 
 
 def incompleteness(names: Iterable[str], labels: Labels, classes: tuple[int, ...]) -> str:

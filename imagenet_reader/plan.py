@@ -32,6 +32,7 @@ class SplitList(NamedTuple):
 
     name: str  # of a published or a user's own list; "full": all training images; "test": the official test images
     complement: bool = False  # whether the split has all training images that are not in the list, with label -1
+    without: tuple[str, ...] = ()  # lists whose images a split without a list of its own leaves out, too
 
 
 class SplitRows(NamedTuple):
@@ -95,7 +96,7 @@ class Plan:
 
     def count(self, split: str) -> int | None:
         """The number of images in a complete split; ``None`` if no list says how many images its classes have."""
-        name, complement = self.subset[split]
+        name, complement, without = self.subset[split]
         if self.columns.classes is not None and (complement or name == "full"):
             return None
         if name in self._own_lists or self.columns.classes is not None:
@@ -103,12 +104,18 @@ class Plan:
         counts = {"full": lists.TRAIN_IMAGES, "test": TEST_IMAGES} | {
             key: count for key, (count, _) in lists.LISTS.items()
         }
-        return lists.TRAIN_IMAGES - counts[name] if complement else counts[name]
+        count = lists.TRAIN_IMAGES - counts[name] if complement else counts[name]
+        return count - sum(counts[other] for other in without)  # which no list overlaps
 
     def labels_by_name(self, split: str) -> dict[str, int] | None:
-        """Name -> label of the images in a split's list, or in that of its complement; ``None`` if there is no list."""
-        name = self.subset[split].name
-        return None if name == "full" else dict(self._read_list(name))
+        """Name -> label of the images in a split's list; ``None`` if it has none."""
+        images = self._listed(self.subset[split])
+        return None if images is None else dict(images)
+
+    def left_out(self, split: str) -> set[str]:
+        """The training images that a split without a list does not have."""
+        name, complement, without = self.subset[split]
+        return {image for of in (name,) * complement + without for image, _ in self._read_list(of)}
 
     def columns_of(self, split: str) -> Columns:
         """The columns of a split; only official validation images have ReaL labels."""
@@ -207,9 +214,10 @@ class Plan:
         if classes is not None and self.on_missing == "error" and (len(names) or layout):
             wrong = lists.incompleteness(names.to_pylist(), numbers, classes)
         present = set(np.unique(numbers).tolist())
+        if left_out := self.left_out(split):
+            kept = pc.invert(pc.is_in(names, value_set=pa.array(list(left_out), pa.string())))
+            names, numbers = names.filter(kept), numbers[kept.to_numpy(zero_copy_only=False)]
         if self.subset[split].complement:
-            without = pa.array([name for name, _ in self._read_list(self.subset[split].name)], pa.string())
-            names = names.filter(pc.invert(pc.is_in(names, value_set=without)))
             numbers = np.full(len(names), -1)
         if layout is None:
             if wrong:

@@ -39,7 +39,7 @@ def file_names(rows: Rows) -> pa.StringArray:
 class Columns:
     """The columns of a dataset's rows, defined in this one place."""
 
-    classes: tuple[int, ...] | None = None  # published labels, ascending, in which ``label`` is a rank; None: all 1,000
+    classes: tuple[int, ...] | None = None  # published labels, in which ``label`` is a place; None: all 1,000
     real_labels: bool = False  # whether there is a column ``real_labels``
 
     def table(self, rows: Rows, image_bytes: pa.Array, paths: pa.Array | None = None) -> pa.Table:

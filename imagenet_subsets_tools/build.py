@@ -41,10 +41,11 @@ from imagenet_subsets_tools.card import Part, Plan, write_card
 
 SHARD_BYTES = 500_000_000  # of images per shard, approximate upper limit
 VISIBLE_WITHIN = 60  # seconds that a network file system may take to show what another host has written
-SHARED = {"validation": "ilsvrc2012_validation", "test": "ilsvrc2012_test"}  # list -> folder; the split has its name
+# List -> folder; the split has the name of the list.
+SHARED = {"validation": "ilsvrc2012_validation", "test": "ilsvrc2012_test", "holdout": "paws_holdout"}
 CONFIGS = (*imagenet_subsets.SUBSETS, "custom")
 FOLDERS = (*CONFIGS, *SHARED.values())
-SPLITS = "train", "validation", "unlabeled", "test"
+SPLITS = "train", "validation", "unlabeled", "holdout", "test"
 Options = dict[str, Any]  # of ``ImagenetSubsetsConfig``
 
 _SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
@@ -80,6 +81,8 @@ def build_parquet(
     validation_list: str | os.PathLike[str] | None = None,
     classes: str | Sequence[str] | None = None,
     real_labels: bool = False,
+    class_order: str = "sorted",
+    holdout: bool = False,
 ) -> Path:
     """Write a folder that is a complete dataset repository for the Hub.
 
@@ -94,7 +97,8 @@ def build_parquet(
         num_proc: number of threads that write shards, 1 by default.
         executor: a ``concurrent.futures.Executor`` that writes the shards, instead of ``num_proc``. Its workers may run
             on other hosts, which need this package and both folders at the same paths. It is not shut down.
-        label_names, splits, unlabeled, classes: as for ``load_dataset``; each config gets the splits that it has.
+        label_names, splits, unlabeled, classes, class_order, holdout: as for ``load_dataset``; each config gets the
+            splits that it has.
         train_list, validation_list: paths of lists, for ``custom``.
         real_labels: as for ``load_dataset``, but training splits have this column, too, without values.
 
@@ -118,8 +122,9 @@ def build_parquet(
         raise ValueError("num_proc and executor: pass only one of them; an executor has its own workers.")
     lists = {"train_list": train_list, "validation_list": validation_list}
     own_lists = {name: os.path.abspath(os.path.expanduser(path)) for name, path in lists.items() if path is not None}
-    columns = {"label_names": label_names, "classes": classes, "real_labels": real_labels}
-    options = _options_of(configs, columns, splits, unlabeled, own_lists)
+    columns = {"label_names": label_names, "classes": classes, "real_labels": real_labels, "class_order": class_order}
+    added = {"unlabeled": unlabeled, "holdout": holdout}
+    options = _options_of(configs, columns, splits, [split for split, chosen in added.items() if chosen], own_lists)
     recipe = Recipe(normalize_data_dir(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
     _refuse_folder(output_dir, recipe.data_dir, configs)
     shards = recipe.shards()
@@ -132,7 +137,7 @@ def build_parquet(
 
 
 def _options_of(
-    configs: list[str], columns: Options, splits: Sequence[str] | None, unlabeled: bool, own_lists: dict[str, str]
+    configs: list[str], columns: Options, splits: Sequence[str] | None, added: list[str], own_lists: dict[str, str]
 ) -> dict[str, Options]:
     """The options of each config: those that it has, and those that no config has, which it refuses."""
     if not configs or not set(configs) <= set(CONFIGS):
@@ -141,9 +146,11 @@ def _options_of(
     for config in configs:
         options[config] = columns | (own_lists if config == "custom" or "custom" not in configs else {})
         possible = {*imagenet_subsets.SUBSETS.get(config, imagenet_subsets.CUSTOM), "test"}
-        if unlabeled and (config in imagenet_subsets.UNLABELED or not {*configs} & {*imagenet_subsets.UNLABELED}):
-            options[config]["unlabeled"] = True
-            possible.add("unlabeled")
+        for split in added:
+            having = imagenet_subsets.UNLABELED if split == "unlabeled" else imagenet_subsets.HOLDOUT
+            if config in having or not {*configs} & {*having}:
+                options[config][split] = True
+                possible.add(split)
         if splits is not None:
             options[config]["splits"] = [split for split in splits if split in possible]
         known |= possible

@@ -109,7 +109,8 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
     parts = [part for *_, part in places]
     columns, names = parts[0].images.reader.columns, parts[0].features["label"].names  # the same in all configs
     lists = {part.images.split_list.name for part in parts}
-    files = lists | {"classes"} | {name for name in CLASS_SETS if published_labels(name) == columns.classes}
+    chosen = columns.classes and tuple(sorted(columns.classes))
+    files = lists | {"classes"} | {name for name in CLASS_SETS if published_labels(name) == chosen}
     if columns.real_labels:
         files.add("real")
     template = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
@@ -123,6 +124,7 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
             for config, split, part in places
         ),
         last_label=len(names) - 1,
+        order="the sorted" if chosen == columns.classes else "the published (not sorted)",
         class_names="WordNet ids" if set(names) <= set(read_wnids()) else "words",
         real_labels=_REAL_LABELS_TEXT if columns.real_labels else "",
         version=imagenet_subsets.__version__,

@@ -94,7 +94,8 @@ def _flag(name: str, text: str) -> _Argument:
 
 _CONFIGS = "1pct", "10pct", "lt", "full", "custom"
 _DATA_DIR = "folder that holds ImageNet; a path or URL"
-_CLASSES = _argument("--classes", "C", "only these classes: imagenet100, or wnids", nargs="+")
+_CLASSES = _argument("--classes", "C", "only these classes: a set such as imagenet100, or wnids", nargs="+")
+_CLASS_ORDER = _argument("--class-order", "ORDER", "of their labels: sorted (default) or published")
 _LAYOUTS = (
     "archives (default), class-tars, folders, kaggle-folders, kaggle-zip, kaggle-tar-gz, hub-parquet, hub-tar-gz, "
     "hub-folders, webdataset or tfds"
@@ -104,6 +105,7 @@ _OF_CONFIG = (
     _argument("--output-dir", "DIR", "folder to write to", type=Path, required=True),
     _argument("--splits", "S", "only these; the official test only if listed", nargs="+"),
     _flag("--unlabeled", "for 1pct, 10pct: add the split unlabeled"),
+    _flag("--holdout", "for 1pct, 10pct, full: add the split holdout"),
     _argument("--train-list", "F", "for custom: file with the training images"),
     _argument("--validation-list", "F", "for custom: file with the validation images"),
     _CLASSES,
@@ -194,12 +196,13 @@ def _show(arguments: argparse.Namespace) -> None:
     _argument("--split", "SPLIT", "split to list (default: train)"),
     _argument("--format", "FORMAT", "names (default), paths, or published, line by line"),
     _CLASSES,
+    _CLASS_ORDER,
 )
 def _list(arguments: argparse.Namespace) -> int:
     """Print the list of a split; needs no ImageNet."""
     from imagenet_subsets_tools.lists import list_lines
 
-    options = _chosen(arguments, "split", "format", "classes")
+    options = _chosen(arguments, "split", "format", "classes", "class_order")
     try:
         sys.stdout.writelines(f"{line}\n" for line in list_lines(arguments.config, **options))
         sys.stdout.flush()
@@ -260,6 +263,7 @@ def _cache(arguments: argparse.Namespace) -> None:
     _argument("--dask", "ADDRESS", "Dask scheduler whose workers write shards"),
     _argument("--label-names", "KIND", "wnid (default) or words", choices=("wnid", "words"), default="wnid"),
     *_OF_CONFIG,
+    _CLASS_ORDER,
     _flag("--real-labels", "add a column with the ReaL labels"),
 )
 def _build(arguments: argparse.Namespace) -> None:
@@ -267,7 +271,8 @@ def _build(arguments: argparse.Namespace) -> None:
     from imagenet_reader.text import format_bytes
     from imagenet_subsets_tools.build import build_parquet
 
-    names = "num_proc", "label_names", "splits", "unlabeled", "train_list", "validation_list", "real_labels", "classes"
+    names = ["num_proc", "label_names", "splits", "unlabeled", "holdout", "train_list", "validation_list"]
+    names += ["real_labels", "classes", "class_order"]
     with _dask_executor(arguments) as executor:
         places = arguments.output_dir, arguments.data_dir, arguments.configs
         folder = build_parquet(*places, executor=executor, **_chosen(arguments, *names))
@@ -307,7 +312,7 @@ def _export(arguments: argparse.Namespace) -> None:
     from imagenet_subsets_tools.export import export_images
 
     names = "tree", "image_bytes", "link", "num_proc", "splits", "unlabeled", "train_list", "validation_list"
-    options = _chosen(arguments, *names, "classes", "sidecars")
+    options = _chosen(arguments, *names, "classes", "holdout", "sidecars")
     folder = export_images(arguments.config, arguments.output_dir, arguments.data_dir, **options)
     count = sum(1 for _ in folder.glob("*/n*/*.JPEG"))
     print(f"{folder}: {count:,} images, with lists in {folder / 'lists'}")

@@ -26,7 +26,7 @@ from imagenet_reader.text import shorten
 from imagenet_subsets import SUBSETS, ImagenetSubsetsConfig
 from imagenet_subsets_tools.lists import published_files, write_sidecars
 
-FOLDERS = {"train": "train", "validation": "val", "test": "test", "unlabeled": "unlabeled"}  # of splits
+FOLDERS = {"validation": "val"}  # of splits; the others have the split's name
 CHOICES: dict[str, list[Any]] = {"tree": ["split", "imagenet"], "link": [None, "hard", "symbolic"]}
 TEMPORARY = ".tmp"
 
@@ -48,6 +48,7 @@ def export_images(
     train_list: str | os.PathLike[str] | None = None,
     validation_list: str | os.PathLike[str] | None = None,
     classes: str | Sequence[str] | None = None,
+    holdout: bool = False,
     sidecars: bool = False,
 ) -> Path:
     """Write the images of a config as files, with lists of their paths, for ``ImageFolder`` and readers of lists.
@@ -55,10 +56,10 @@ def export_images(
     An interrupted export resumes: files that exist are compared with the images, and kept.
 
     Args:
-        config, data_dir, splits, unlabeled, train_list, validation_list, classes: as for ``load_dataset``.
+        config, data_dir, splits, unlabeled, train_list, validation_list, classes, holdout: as for ``load_dataset``.
         output_dir: the folder; created if it does not exist.
-        tree: ``"split"`` (default), a folder per split: ``train``, ``val``, ``test``, ``unlabeled``; or ``"imagenet"``,
-            as in the complete ImageNet: training images of any split in ``train``, validation images in ``val``.
+        tree: ``"split"`` (default), a folder per split: ``train``, ``val``, ``test`` and so on; or ``"imagenet"``, as
+            in the complete ImageNet: training images of any split in ``train``, validation images in ``val``.
         image_bytes: ``"archive"`` (default) or ``"benchmark"``, as for ``load_dataset``.
         link: of extracted images, ``"hard"`` or ``"symbolic"`` makes links instead of copies.
         num_proc: number of threads that read, and of those that write, 8 by default.
@@ -88,7 +89,8 @@ def export_images(
         raise ValueError("The official test images have no class, and so no folder: leave out 'test'.")
     output_dir, data_dir = Path(output_dir), normalize_data_dir(data_dir)
     options: dict[str, Any] = {"train_list": train_list, "validation_list": validation_list, "classes": classes}
-    options |= {"splits": splits and list(splits), "unlabeled": unlabeled, "image_bytes": image_bytes}
+    options |= {"splits": splits and list(splits), "unlabeled": unlabeled, "holdout": holdout}
+    options["image_bytes"] = image_bytes
     plan = ImagenetSubsetsConfig(config, data_dir=data_dir, **options).plan
     written = os.path.realpath(output_dir)
     sources = [os.path.realpath(layout.path) for layout in plan.layouts if os.path.isdir(layout.path)]
@@ -97,7 +99,7 @@ def export_images(
     for layout in plan.layouts:
         if link and not isinstance(layout, Folder):
             raise ValueError(f"link={link!r} needs extracted images, which {layout.path} is not. Leave it out.")
-    paths = {split: _paths(images.rows, tree, FOLDERS[split]) for split, images in plan.splits.items()}
+    paths = {split: _paths(images.rows, tree, FOLDERS.get(split, split)) for split, images in plan.splits.items()}
     _check_classes(plan, paths)
     _Export(output_dir, image_bytes, link, num_proc or THREADS).run(plan, paths, sidecars)
     return output_dir
@@ -125,7 +127,7 @@ def _check_classes(plan: Plan, paths: dict[str, list[str]]) -> None:
 
 def _lists(plan: Plan, paths: dict[str, list[str]]) -> dict[str, bytes]:
     """Path below the root -> content of the lists of the splits, in row order, and of the published ones."""
-    lists = {} if plan.columns.classes else published_files(plan.config)
+    lists = {} if plan.columns.classes else published_files(plan.config, "holdout" in plan.subset)
     for split, images in plan.splits.items():
         labels = relabel(images.rows["label"], plan.columns.classes).tolist()
         lists[f"{split}.txt"] = "".join(map("{} {}\n".format, paths[split], labels)).encode()

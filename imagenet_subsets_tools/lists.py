@@ -18,8 +18,9 @@ with open(lists.SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as fi
     # (split file, published text, format of its lines)
     SOURCES = [(row["split_file"], row["published_name"], row["line"]) for row in csv.DictReader(file)]
 PUBLISHED = {  # config -> split -> published text
-    "1pct": {"train": "1percent.txt"},
-    "10pct": {"train": "10percent.txt"},
+    "1pct": {"train": "1percent.txt", "holdout": "paws_val.txt"},
+    "10pct": {"train": "10percent.txt", "holdout": "paws_val.txt"},
+    "full": {"holdout": "paws_val.txt"},
     "lt": {"train": "ImageNet_LT_train.txt", "validation": "ImageNet_LT_val.txt", "test": "ImageNet_LT_test.txt"},
 }
 
@@ -40,9 +41,10 @@ def published_text(split_files: Path, split_file: str, line: str) -> str:
     return "\n".join(published_lines(split_files, split_file, line)) + ("" if line == JSON else "\n")
 
 
-def published_files(config: str) -> dict[str, bytes]:
+def published_files(config: str, holdout: bool) -> dict[str, bytes]:
     """File name -> content of the lists of a config, byte for byte as published; empty if none was."""
-    sources = [source for source in SOURCES if source[1] in PUBLISHED.get(config, {}).values()]
+    names = {name for split, name in PUBLISHED.get(config, {}).items() if holdout or split != "holdout"}
+    sources = [source for source in SOURCES if source[1] in names]
     return {name: published_text(lists.SPLIT_FILES, of, line).encode() for of, name, line in sources}
 
 
@@ -53,7 +55,7 @@ def list_lines(config: str, split: str = "train", format: str = "names", **optio
         config, split: a split with a list, which ``unlabeled``, ``train`` of ``"full"`` and official test images lack.
         format: ``"names"`` or ``"paths"`` (``train/<wnid>/<name> <label>``, with the path that the image has in the
             complete ImageNet), in row order; or ``"published"``, the lines of the published list in its order.
-        options: ``classes``, ``train_list`` and ``validation_list``, as for ``imagenet_subsets.load_dataset``.
+        options: ``classes``, ``class_order``, ``train_list`` and ``validation_list``, as for ``imagenet_subsets.load_dataset``.
 
     Returns:
         ``Iterator[str]``, lines without line ends.
@@ -69,7 +71,7 @@ def list_lines(config: str, split: str = "train", format: str = "names", **optio
     """
     if format not in FORMATS:
         raise ValueError(f"format={format!r:.200} is not known; choose one of {list(FORMATS)}.")
-    options |= {"splits": [split], "unlabeled": split == "unlabeled"}
+    options |= {"splits": [split], "unlabeled": split == "unlabeled", "holdout": split == "holdout"}
     with unused_cache() as unused:
         plan = imagenet_subsets.ImagenetSubsets(config_name=config, cache_dir=unused, **options).config.plan
     if plan.subset[split].complement or plan.subset[split].name in ("full", "test"):
@@ -79,7 +81,7 @@ def list_lines(config: str, split: str = "train", format: str = "names", **optio
             raise ValueError(
                 f"No such list was published for {split!r}. Those that were have all classes: {PUBLISHED}."
             )
-        return iter(published_files(config)[PUBLISHED[config][split]].decode().splitlines())
+        return iter(published_files(config, True)[PUBLISHED[config][split]].decode().splitlines())
     names, labels = plan.listed(split, lambda: None)
     if format == "names":
         return iter(names.to_pylist())

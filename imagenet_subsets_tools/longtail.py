@@ -16,12 +16,12 @@ MANY_MORE_THAN, FEW_FEWER_THAN = 100, 20  # training images per class
 _LISTED = {(config, split): of for config, lists in SUBSETS.items() for split, of in lists.items() if of in LISTS}
 
 
-def images_per_class(config: str, split: str = "train", classes: Any = None) -> np.ndarray:
+def images_per_class(config: str, split: str = "train", classes: Any = None, class_order: str = "sorted") -> np.ndarray:
     """The number of images of each class in a split.
 
     Args:
         config, split: a split that has a published list, such as ``"lt"``, ``"train"``.
-        classes: the option that the dataset was loaded with, as for ``imagenet_subsets.load_dataset``.
+        classes, class_order: the options that the dataset was loaded with, as for ``imagenet_subsets.load_dataset``.
 
     Returns:
         ``np.ndarray``, int64 ``[1000]``, or as long as ``classes``: numbers of images, in label order.
@@ -37,7 +37,7 @@ def images_per_class(config: str, split: str = "train", classes: Any = None) -> 
     if (config, split) not in _LISTED:
         known = ", ".join(" ".join(place) for place in _LISTED)
         raise ValueError(f"No list says how many images per class {config!r} {split!r} has. Known: {known}.")
-    chosen, count = published_labels(classes), _count(_LISTED[config, split])
+    chosen, count = published_labels(classes, class_order), _count(_LISTED[config, split])
     return count.copy() if chosen is None else count[list(chosen)]
 
 
@@ -46,11 +46,11 @@ def _count(name: str) -> np.ndarray:
     return np.bincount([label for _, label in read_split_list(name)], minlength=len(read_wnids()))
 
 
-def shot_groups(config: str = "lt", classes: Any = None) -> dict[str, np.ndarray]:
+def shot_groups(config: str = "lt", classes: Any = None, class_order: str = "sorted") -> dict[str, np.ndarray]:
     """The classes with many, a medium number of, and few training images.
 
     Args:
-        config, classes: as for ``images_per_class``.
+        config, classes, class_order: as for ``images_per_class``.
 
     Returns:
         ``dict[str, np.ndarray]``: the labels (int64, ascending) of ``"many"``, ``"medium"`` and ``"few"``.
@@ -63,12 +63,14 @@ def shot_groups(config: str = "lt", classes: Any = None) -> dict[str, np.ndarray
         >>> {name: len(labels) for name, labels in shot_groups("lt").items()}
         {'many': 385, 'medium': 479, 'few': 136}
     """
-    count = images_per_class(config, classes=classes)
+    count = images_per_class(config, classes=classes, class_order=class_order)
     many, few = count > MANY_MORE_THAN, count < FEW_FEWER_THAN
     return {name: np.flatnonzero(group) for name, group in (("many", many), ("medium", ~many & ~few), ("few", few))}
 
 
-def shot_accuracy(predicted: Any, labels: Any, config: str = "lt", classes: Any = None) -> dict[str, float]:
+def shot_accuracy(
+    predicted: Any, labels: Any, config: str = "lt", classes: Any = None, class_order: str = "sorted"
+) -> dict[str, float]:
     """Accuracy over all images, and over those whose true class has many, a medium number of, or few training images.
 
     The mean is over images; in the test splits, which have 50 images per class, it is also the mean over classes.
@@ -76,7 +78,7 @@ def shot_accuracy(predicted: Any, labels: Any, config: str = "lt", classes: Any 
     Args:
         predicted, labels: integers from 0 to 999, ``[n]``: lists, arrays, or tensors on the CPU.
         config: the config whose training images count.
-        classes: as for ``images_per_class``; labels are then from 0 to their number - 1.
+        classes, class_order: as for ``images_per_class``; labels are then from 0 to their number - 1.
 
     Returns:
         ``dict[str, float]``: the fraction of correct predictions, 0 to 1, for ``"overall"``, ``"many"``, ``"medium"``
@@ -90,7 +92,7 @@ def shot_accuracy(predicted: Any, labels: Any, config: str = "lt", classes: Any 
         >>> shot_accuracy([1, 1, 1, 0, 0, 1, 1, 1], [1, 1, 1, 1, 0, 0, 15, 15])
         {'overall': 0.5, 'many': 0.75, 'medium': 0.5, 'few': 0.0}
     """
-    groups = shot_groups(config, classes)
+    groups = shot_groups(config, classes, class_order)
     count = sum(map(len, groups.values()))
     predicted, labels = _as_labels("predicted", predicted, count), _as_labels("labels", labels, count)
     if len(predicted) != len(labels):

@@ -13,8 +13,17 @@ import datasets
 from imagenet_reader.lists import CLASS_SETS
 
 OTHER_NAMES = {"1": "1pct", "10": "10pct", "imagenet": "full", "imagenet1k": "full"}
-ALLOWED = {"label_names": ("wnid", "words"), "on_missing": ("error", "skip"), "image_bytes": ("benchmark", "archive")}
-BUILT_ON_DEMAND = {"test": "splits=['train', 'validation', 'test']", "unlabeled": "unlabeled=True"}
+ALLOWED = {
+    "label_names": ("wnid", "words"),
+    "on_missing": ("error", "skip"),
+    "image_bytes": ("benchmark", "archive"),
+    "class_order": ("sorted", "published"),
+}
+BUILT_ON_DEMAND = {
+    "test": "splits=['train', 'validation', 'test']",
+    "unlabeled": "unlabeled=True",
+    "holdout": "holdout=True",
+}
 
 
 def check_num_proc(num_proc: int | None) -> None:
@@ -44,8 +53,9 @@ def _meant(name: str, known: Iterable[str]) -> str:
     """What somebody may have meant by the name of a config, as a sentence after a space; empty if that is unclear."""
     folded = re.sub(r"[^a-z0-9]", "", name.lower())
     folded = OTHER_NAMES.get(folded, folded)
-    if folded in CLASS_SETS:
-        return f" To choose these classes from one of them, pass classes={folded!r}."
+    for class_set in CLASS_SETS:
+        if folded == class_set.replace("_", ""):
+            return f" To choose these classes from one of them, pass classes={class_set!r}."
     near = [config for config in known if folded.endswith(config)] or difflib.get_close_matches(folded, known, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
@@ -75,17 +85,21 @@ def check_options(config: Any, possible_splits: list[str]) -> None:
     for name, allowed in ALLOWED.items():
         if getattr(config, name) not in allowed:
             raise ValueError(f"{name}={getattr(config, name)!r:.200} is not known; choose one of {list(allowed)}.")
+    if config.class_order != "sorted" and config.classes is None:
+        raise ValueError("class_order='published' is the order of the classes that classes=... names: pass both.")
     custom, has_list = config.name == "custom", bool(config.train_list)
     only_described = config.data_dir is None and not config.validation_list  # as by datasets.get_dataset_infos
     if (has_list and not custom) or (not has_list and (config.validation_list or (custom and not only_described))):
         raise ValueError(
             "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
         )
-    if config.real_labels not in (True, False):
-        raise ValueError(f"real_labels={config.real_labels!r:.200}: expected True or False.")
+    for name in ("real_labels", "holdout"):
+        if getattr(config, name) not in (True, False):
+            raise ValueError(f"{name}={getattr(config, name)!r:.200}: expected True or False.")
     splits = config.splits
     if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(possible_splits)):
-        also = " 'unlabeled' is one with unlabeled=True." if "unlabeled" in str(splits) else ""
+        asked = [name for name in ("unlabeled", "holdout") if name in str(splits) and name not in possible_splits]
+        also = "".join(f" {name!r} is one with {BUILT_ON_DEMAND[name]}." for name in asked)
         raise ValueError(
             f"splits={splits!r:.200}: expected a list out of {possible_splits}, those of {config.name!r}.{also}"
         )

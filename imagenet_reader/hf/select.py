@@ -89,14 +89,19 @@ class _OwnLabels:
             f"the column: dataset.select_columns({others!s:.500})."
         )
 
-    def check(self, names: pa.Array, own: pa.Array, published: Numbers) -> None:
-        """Raise ``ValueError`` if the labels of images differ from those of the published lists."""
+    def check(self, names: pa.Array, own: pa.Array, published: Numbers, columns: Columns) -> None:
+        """Raise ``ValueError`` if the labels of images differ from those of the published lists.
+
+        Numbers without names may also be those of ``columns``, which count the chosen classes.
+        """
         if not (pa.types.is_integer(own.type) or pa.types.is_null(own.type)):
             raise ValueError(f"The column {self.column} holds {own.type}; expected class numbers. {self._advice}")
         known = pc.fill_null(own.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
         if self._published is not None:
             is_class = (known >= 0) & (known < len(self._published))
             known = np.where(is_class, self._published[np.where(is_class, known, 0)], known)
+        elif np.array_equal(known, lists.relabel(published, columns.classes)):
+            return
         other = np.flatnonzero((known != -1) & (published >= 0) & (known != published))
         if len(other):
             examples = ", ".join(f"{names[k]}: {known[k]} instead of {published[k]}" for k in other[:3].tolist())
@@ -149,11 +154,11 @@ class _Part:
             f"{', '.join(self.dataset.features):.500}. Re-encoded images without their names cannot be identified."
         )
 
-    def check_labels(self, rows: Numbers, names: pa.Array, labels: Numbers) -> None:
+    def check_labels(self, rows: Numbers, names: pa.Array, labels: Numbers, columns: Columns) -> None:
         """Raise ``ValueError`` if the dataset's own labels of rows differ from the published ones."""
         if self.own.column is not None:
             column = self.dataset.data.table[self.own.column]
-            self.own.check(names, column.take(pa.array(self.table_rows[rows])).combine_chunks(), labels)
+            self.own.check(names, column.take(pa.array(self.table_rows[rows])).combine_chunks(), labels, columns)
 
     def images(self, feature: datasets.Image) -> datasets.Dataset:
         """The images of all rows of the table, as a dataset without indices, so that added columns align with it."""
@@ -222,7 +227,7 @@ def _join(
     for part in parts:
         own = (rows >= start) & (rows < start + len(part.names))
         if own.any():
-            part.check_labels(rows[own] - start, names.filter(pa.array(own)), labels[own])
+            part.check_labels(rows[own] - start, names.filter(pa.array(own)), labels[own], columns)
             table_rows[own] = length + part.table_rows[rows[own] - start]
             images.append(part.images(info.features["image"]))
             length += len(images[-1])
@@ -292,7 +297,7 @@ class _Selection:
         if features is None:
             raise ValueError(f"The streaming dataset does not say what its columns are. {STEPS_AFTER}")
         self.column, self.own = _image_column(features), _OwnLabels(features)
-        self.label_of = plan.labels_by_name(split)
+        self.label_of, self.left_out = plan.labels_by_name(split), plan.left_out(split)
         self.complement, self.columns = plan.subset[split].complement, plan.columns_of(split)
         self._named = False  # whether an image had a name so far
 
@@ -307,7 +312,8 @@ class _Selection:
         found = pa.array([name for _, name, _ in rows], pa.string())
         labels = np.array([label for _, _, label in rows], np.int64)
         if self.own.column is not None:
-            self.own.check(found, pa.array([batch[self.own.column][k] for k, _, _ in rows]), labels)
+            own = pa.array([batch[self.own.column][k] for k, _, _ in rows])
+            self.own.check(found, own, labels, self.columns)
         images = [batch[self.column][k] for k, _, _ in rows]
         beside = self.columns.beside(found, labels)
         return {"image": images} | {name: column.to_pylist() for name, column in beside.items()}
@@ -316,9 +322,9 @@ class _Selection:
         """The published label of an image; ``None`` if the image is not in the split."""
         if name is None:
             return None
-        if self.label_of is not None and not self.complement:
+        if self.label_of is not None:
             return self.label_of.get(name)
-        if not TRAIN_NAME.fullmatch(name.encode()) or (self.label_of is not None and name in self.label_of):
+        if not TRAIN_NAME.fullmatch(name.encode()) or name in self.left_out:
             return None
         label = lists.label_of_wnid().get(name[WNID])
         if label is None or (self.columns.classes is not None and label not in self.columns.classes):
