@@ -124,7 +124,7 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
             for config, split, part in places
         ),
         last_label=len(names) - 1,
-        order="the sorted" if chosen == columns.classes else "the published (not sorted)",
+        order="the rank among the sorted WordNet ids" if chosen == columns.classes else "the place in the given order",
         class_names="WordNet ids" if set(names) <= set(read_wnids()) else "words",
         real_labels=_REAL_LABELS_TEXT if columns.real_labels else "",
         version=imagenet_subsets.__version__,

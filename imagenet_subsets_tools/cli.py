@@ -212,6 +212,23 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@_command(
+    "WHAT [options]",
+    "imagenet-1pct --data-dir /data/imagenet",
+    _argument("what", "WHAT", "folder of images, built folder, or text file of names"),
+    _argument("--data-dir", "DIR", "folder of ImageNet, to compare sizes of images"),
+    _flag("--json", "print the report as JSON"),
+)
+def _identify(arguments: argparse.Namespace) -> int:
+    """Say which published subset some images are."""
+    from imagenet_subsets_tools.identify import identify
+
+    report = identify(arguments.what, arguments.data_dir)
+    lines = [f"{place + ': ' if place else ''}{part['text']}" for place, part in report["parts"].items()]
+    print(json.dumps(report, indent=2) if arguments.json else "\n".join(lines))
+    return 0 if report["exact"] else 1
+
+
 def _chosen(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Those options that were passed; as ``classes``, the name of a class set or a list of wnids."""
     from imagenet_reader.lists import label_of_wnid

@@ -41,7 +41,7 @@ def published_text(split_files: Path, split_file: str, line: str) -> str:
     return "\n".join(published_lines(split_files, split_file, line)) + ("" if line == JSON else "\n")
 
 
-def published_files(config: str, holdout: bool) -> dict[str, bytes]:
+def published_files(config: str, holdout: bool = False) -> dict[str, bytes]:
     """File name -> content of the lists of a config, byte for byte as published; empty if none was."""
     names = {name for split, name in PUBLISHED.get(config, {}).items() if holdout or split != "holdout"}
     sources = [source for source in SOURCES if source[1] in names]
@@ -55,7 +55,7 @@ def list_lines(config: str, split: str = "train", format: str = "names", **optio
         config, split: a split with a list, which ``unlabeled``, ``train`` of ``"full"`` and official test images lack.
         format: ``"names"`` or ``"paths"`` (``train/<wnid>/<name> <label>``, with the path that the image has in the
             complete ImageNet), in row order; or ``"published"``, the lines of the published list in its order.
-        options: ``classes``, ``class_order``, ``train_list`` and ``validation_list``, as for ``imagenet_subsets.load_dataset``.
+        options: ``classes``, ``class_order``, ``train_list`` and ``validation_list``, as for ``load_dataset``.
 
     Returns:
         ``Iterator[str]``, lines without line ends.

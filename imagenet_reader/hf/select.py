@@ -200,6 +200,18 @@ def _select_rows(dataset: Any, plan: Plan, info: datasets.DatasetInfo) -> datase
     return datasets.DatasetDict(splits)
 
 
+def named_rows(dataset: datasets.Dataset) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """The official file names of the rows of a loaded dataset, its own labels, and the sizes of its images in bytes.
+
+    Without such a column, there are no labels. The sizes of images in place are null.
+    """
+    part = _Part(dataset)
+    table, rows = dataset.data.table, pa.array(part.table_rows)
+    labels = None if part.own.column is None else table[part.own.column].take(rows).combine_chunks()
+    sizes = pc.binary_length(pc.struct_field(table[part.image_column], "bytes"))
+    return part.names, pa.nulls(0) if labels is None else labels, sizes.take(rows).combine_chunks()
+
+
 def _train_names(names: pa.Array) -> pa.Array:
     """The distinct names of training images among these."""
     wnids = pc.utf8_slice_codeunits(names, 0, WNID.stop)
