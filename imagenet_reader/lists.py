@@ -137,12 +137,9 @@ def _check_digest(path: pathlib.Path, text: str, expected: str) -> None:
 
 
 def published_labels(
-    classes: str | os.PathLike[str] | Sequence[str] | None, order: str = "sorted"
+    classes: str | os.PathLike[str] | Sequence[str] | None, class_order: str = "sorted"
 ) -> tuple[int, ...] | None:
-    """The published labels of the classes that the option ``classes`` names; ``None`` for all classes.
-
-    They ascend, or with the order ``"published"``, they are in that of the published set, or of the given list.
-    """
+    """The published labels of the classes that ``classes`` names, in the order ``class_order``; ``None`` for all."""
     if classes is None:
         return None
     given = classes = os.fspath(classes) if isinstance(classes, os.PathLike) else classes
@@ -173,7 +170,7 @@ def published_labels(
         twice = [wnid for wnid, count in collections.Counter(classes).items() if count > 1]
         raise ValueError(f"classes: expected each wnid once, but these are repeated: {shorten(twice)}.")
     labels = [label_of[wnid] for wnid in classes]
-    return tuple(labels if order == "published" else sorted(labels))
+    return tuple(labels if class_order == "published" else sorted(labels))
 
 
 def of_classes(images: Images, classes: tuple[int, ...] | None) -> Images:

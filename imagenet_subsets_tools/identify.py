@@ -73,9 +73,6 @@ def identify(what: Any, data_dir: str | os.PathLike[str] | None = None) -> dict[
     return {"exact": all(part["exact"] for part in parts.values()), "parts": parts}
 
 
-# ------------------------------------------------------------------------------------ reading what is there
-
-
 def _read(what: Any, with_sizes: bool) -> dict[str, _Images]:
     """The images of each part."""
     if isinstance(what, datasets.Dataset):
@@ -151,9 +148,6 @@ def _of_layouts(data_dir: str) -> dict[str, _Images]:
     return parts
 
 
-# ------------------------------------------------------------------------------------------- comparing
-
-
 def _identify(images: _Images, data_dir: str | os.PathLike[str] | None) -> dict[str, Any]:
     """What ``identify`` says of a part."""
     label_of, validation = lists.label_of_wnid(), dict(lists.read_split_list("validation"))
@@ -167,9 +161,7 @@ def _identify(images: _Images, data_dir: str | os.PathLike[str] | None) -> dict[
         nearest, overlaps, complete, words = _nearest(images.names, members)
     words.append(f"{shared:,} of {len(members):,} classes: {class_set or 'no published set'}")
     words += [] if order is None else [f"labels {ORDERS.get(order, 'in another order')}"]
-    words += (
-        [] if resized is None else [f"{resized:,} images have another size in bytes than in the folder of ImageNet"]
-    )
+    words += [] if resized is None else [f"{resized:,} images have another size in bytes than in {data_dir}"]
     return {
         "text": "; ".join(words),
         "images": len(labels) * are_images,

@@ -90,10 +90,7 @@ class _OwnLabels:
         )
 
     def check(self, names: pa.Array, own: pa.Array, published: Numbers, columns: Columns) -> None:
-        """Raise ``ValueError`` if the labels of images differ from those of the published lists.
-
-        Numbers without names may also be those of ``columns``, which count the chosen classes.
-        """
+        """Raise ``ValueError`` if the labels of images are neither published nor, if unnamed, those of ``columns``."""
         if not (pa.types.is_integer(own.type) or pa.types.is_null(own.type)):
             raise ValueError(f"The column {self.column} holds {own.type}; expected class numbers. {self._advice}")
         known = pc.fill_null(own.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
@@ -201,10 +198,7 @@ def _select_rows(dataset: Any, plan: Plan, info: datasets.DatasetInfo) -> datase
 
 
 def named_rows(dataset: datasets.Dataset) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """The official file names of the rows of a loaded dataset, its own labels, and the sizes of its images in bytes.
-
-    Without such a column, there are no labels. The sizes of images in place are null.
-    """
+    """The official file names of the rows of a dataset, its own labels, if any, and the bytes of its copied images."""
     part = _Part(dataset)
     table, rows = dataset.data.table, pa.array(part.table_rows)
     labels = None if part.own.column is None else table[part.own.column].take(rows).combine_chunks()

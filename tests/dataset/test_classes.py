@@ -19,6 +19,8 @@ from imagenet_reader.layouts.extracted import origin_of
 from imagenet_reader.lists import incompleteness
 from imagenet_subsets import ArchiveError
 from imagenet_subsets_tools.cli import main
+from imagenet_subsets_tools.lists import list_lines
+from imagenet_subsets_tools.longtail import images_per_class
 
 pytestmark = pytest.mark.oldest_and_newest
 
@@ -116,6 +118,66 @@ def test_names_of_classes_do_not_change_the_cache(standins_1pct, tmp_path):
         cache(str(text))
 
 
+@pytest.mark.parametrize("name", lists.CLASS_SETS)
+def test_each_set_of_classes(name, standins_1pct):
+    wnids = lists.read_class_set(name)
+    streams = imagenet_subsets.load_dataset("1pct", data_dir=str(standins_1pct), classes=name, streaming=True)
+    assert streams["train"].features["label"].names == sorted(wnids)
+    assert list(list_lines("1pct", classes=name)) == [row[0] for row in expected_rows("1pct", "train", wnids)]
+
+
+def in_order(dataset, wnids):
+    """The rows of a dataset, with labels that are places in ``wnids`` instead of ranks."""
+    return [(name, wnids.index(dataset.features["label"].names[label])) for name, label in rows_of(dataset)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_labels_in_published_order(way, imagenet100, standins_1pct, tmp_path):
+    options = {"classes": "imagenet100", "class_order": "published", "cache_dir": str(tmp_path)}
+    loaded = load(way, "1pct", data_dir=str(standins_1pct), real_labels=True, **options)
+    wnids = lists.read_class_set("imagenet100")
+    assert loaded["train"].features["label"].str2int("n02869837") == 0
+    for split, dataset in loaded.items():
+        assert dataset.features["label"].names == wnids
+        assert rows_of(dataset) == in_order(imagenet100[split], wnids)
+    names = imagenet100["validation"].features["label"].names
+    due = [{names[label] for label in labels} for labels in imagenet100["validation"]["real_labels"][:]]
+    assert [{wnids[label] for label in labels} for labels in loaded["validation"]["real_labels"][:]] == due
+
+
+def test_order_of_a_list_of_classes(standins_1pct, tmp_path):
+    def cache(classes, order):
+        options = {"data_dir": str(standins_1pct), "classes": classes, "class_order": order}
+        return imagenet_subsets.ImagenetSubsets(config_name="1pct", cache_dir=str(tmp_path), **options).cache_dir
+
+    orders = [cache(FISHES, "published"), cache(FISHES[::-1], "published"), cache(FISHES, "sorted")]
+    assert len(set(orders)) == 3 and cache(FISHES[::-1], "sorted") == orders[2]
+    counts = images_per_class("lt", classes=FISHES, class_order="published").tolist()
+    assert counts == images_per_class("lt")[[1, 0, 2]].tolist()
+    with pytest.raises(ValueError, match="class_order='published' is the order of the classes that classes="):
+        imagenet_subsets.load_dataset("1pct", class_order="published", data_dir=str(standins_1pct))
+    with pytest.raises(ValueError, match=r"class_order='cmc' is not known; choose one of \['sorted', 'published'\]"):
+        imagenet_subsets.load_dataset("1pct", classes=FISHES, class_order="cmc", data_dir=str(standins_1pct))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_select_compares_labels_in_published_order(streaming, imagenet100):
+    """A source may number its labels, named or not, in any order that it names, and unnamed as asked for."""
+    wnids, train = lists.read_class_set("imagenet100"), imagenet100["train"].remove_columns("label")
+    labels = [label for _, label in in_order(imagenet100["train"], wnids)]
+    options = {"classes": "imagenet100", "class_order": "published", "split": "train"}
+    for feature in (datasets.Value("int64"), datasets.ClassLabel(names=wnids)):
+        source = train.add_column("label", labels).cast_column("label", feature)
+        source = source.to_iterable_dataset() if streaming else source
+        selected = imagenet_subsets.select(source, "1pct", **options)
+        assert selected.features["label"].names == wnids
+        rows = list(selected.cast_column("image", datasets.Image(decode=False)))
+        assert sorted((row["file_name"], row["label"]) for row in rows) == sorted(zip(train["file_name"][:], labels))
+        if feature == datasets.Value("int64"):
+            with pytest.raises(ValueError, match="label differs from the published lists"):
+                list(imagenet_subsets.select(source, "1pct", **{**options, "class_order": "sorted"}))
+
+
 def test_own_list_and_words(standins_1pct, tmp_path):
     own = [name for name, _ in published_rows("1pct", "train")[:200]]
     options = {"classes": [own[0][:9]], "label_names": "words", "splits": ["train"], "cache_dir": str(tmp_path)}
@@ -132,7 +194,8 @@ def test_own_list_and_words(standins_1pct, tmp_path):
     ("classes", "message"),
     [
         ("imagenet10", "'imagenet10' is not the name of a published set of classes. Did you mean 'imagenet100'?"),
-        ("fishes", r"'fishes' is not .* Expected one of \['imagenet100'\], or a list of wnids"),
+        ("podnet", r"Did you mean 'podnet100'\? Expected one of \['imagenet100', 'podnet100', 'gcd100', 'lucir100', "),
+        ("fishes", r"'fishes' is not .* classes. Expected one of .* 'imagenet_a', 'imagenet_r'\], or a list of wnids"),
         ("n01440764", r"For one class, pass classes=\['n01440764'\]"),
         (["n01440764", "n00000001"], "1 of 2 are not among the 1,000 wnids: n00000001"),
         ([0], "1 of 1 are not among the 1,000 wnids: 0"),
@@ -187,11 +250,15 @@ def listed(wnid):
     return sorted(name for name in names if name.startswith(wnid))
 
 
+def held_out(wnid):
+    return [name for name, _ in lists.read_split_list("holdout") if name.startswith(wnid)]
+
+
 @pytest.fixture(scope="module")
 def all_of_two_classes(tmp_path_factory):
     """A folder with 800 images of each of two classes, and some of another."""
     folder = tmp_path_factory.mktemp("full")
-    names = [name for wnid in FISHES[:2] for name in listed(wnid)]
+    names = [name for wnid in FISHES[:2] for name in sorted({*listed(wnid), *held_out(wnid)})]
     count = collections.Counter(name[:9] for name in names)
     names += [f"{wnid}_{99_000 + k}.JPEG" for wnid in FISHES[:2] for k in range(800 - count[wnid])]
     names += [f"{FISHES[2]}_{k}.JPEG" for k in range(3)]
@@ -216,6 +283,13 @@ def test_full_and_unlabeled_of_some_classes(layout, all_of_two_classes, tmp_path
     ten = {name for name, _ in lists.read_split_list("10pct")}
     assert set(rest["file_name"][:]) == set(full["file_name"][:]) - ten
     assert set(rest["label"][:]) == {-1}
+    held = {name for wnid in FISHES[:2] for name in held_out(wnid)}
+    parts = imagenet_subsets.load_dataset("full", splits=["train", "holdout"], holdout=True, **options)
+    assert rows_of(parts["holdout"]) == [(name, int(name[:9] == FISHES[0])) for name in sorted(held)]
+    assert set(parts["train"]["file_name"][:]) == set(full["file_name"][:]) - held
+    assert collections.Counter(parts["train"]["label"][:]) == {0: 788, 1: 788}
+    rest = imagenet_subsets.load_dataset("10pct", holdout=True, **unlabeled, **options)
+    assert set(rest["file_name"][:]) == set(full["file_name"][:]) - ten - held
     if layout == "kaggle tar.gz":  # no image of another class is extracted, and none twice
         tars = Path(imagenet_subsets.index_path(next(folder.glob("*.tar.gz")))).parent.glob("*.tar")
         names = [name for tar in tars if origin_of(tar).startswith(str(tmp_path)) for name in tar_names(tar)]

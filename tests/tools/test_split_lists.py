@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -24,6 +25,13 @@ PUBLISHED = {  # `sha256sum FILE` of each published text
     "labels.txt": "70002b0ff5de60a3a17a82dbfcff291931f96225ddf941ad2e182fc39e183d15",
     "synset_words.txt": "acf75ef0abe89694b19056e0796401068b459c457baa30335f240c7692857355",
     "imagenet100.txt": "79f3f1552ccc478ce24bd934b4573625db584ddc1f4643ae23c994a94cb11397",
+    "podnet100.txt": "b332dbd149be58bd06982a583959d80f93d796938a70c0db0146a9e4fc9d661f",
+    "gcd100.txt": "a215e2f016446332e8f770cc207a18d0ae2ac0df4d7dcc92ade497d459a03be5",
+    "lucir100.txt": "dbf96adcdd5a29fca14c65283bb178686b464d20ddfee751b8a96b7937cbd00c",
+    "kaggle100.txt": "86bc5c0b92179267729b4b1efc27c5cf14a321fdc3a689b3cc217a5c492a8a6b",
+    "imagenet_a.txt": "9826a24166e74ce62fb87b27889874ca26917542c745712309d6e25855d63bc2",
+    "imagenet_r.txt": "a6a0729f7a99230280639cab6e51e01485a3b41a676ea35621a501c9d6e83ca4",
+    "paws_val.txt": "fde94a027633486479402248efb6c938763417979227555e4d541d36547a93a0",
     "real.json": "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b",
 }
 
@@ -32,6 +40,15 @@ PUBLISHED = {  # `sha256sum FILE` of each published text
 def test_each_list_is_the_published_one(split_file, published, line):
     text = published_text(lists.SPLIT_FILES, split_file, line)
     assert hashlib.sha256(text.encode()).hexdigest() == PUBLISHED[published]
+
+
+def test_derived_sets_of_classes():
+    """By the definitions of their papers, which no text is needed for."""
+    wnids = lists.read_wnids()
+    assert lists.read_class_set("podnet100") == wnids[:100]
+    drawn = np.random.RandomState(0).choice(range(1000), 100, replace=False)
+    assert lists.read_class_set("gcd100") == [wnids[label] for label in sorted(drawn)]
+    assert lists.read_class_set("lucir100") == np.random.RandomState(1993).choice(wnids, 100, replace=False).tolist()
 
 
 def test_sources_of_each_list():
@@ -58,7 +75,7 @@ def test_lists_are_reproducible(tmp_path):
         make_split_files(texts, tmp_path / "other")
 
 
-@pytest.mark.parametrize("name", ["1pct", "imagenet100", "real"])
+@pytest.mark.parametrize("name", ["1pct", "gcd100", "real"])
 def test_changed_files_are_not_loaded(name, tmp_path, monkeypatch):
     shutil.copytree(lists.SPLIT_FILES, tmp_path / "split_files")
     path = tmp_path / "split_files" / f"{name}.parquet"
@@ -66,6 +83,6 @@ def test_changed_files_are_not_loaded(name, tmp_path, monkeypatch):
     monkeypatch.setattr(lists, "SPLIT_FILES", tmp_path / "split_files")
     lists.read_class_set.cache_clear()
     lists.read_real_labels.cache_clear()
-    read = {"1pct": lists.read_split_list, "imagenet100": lists.read_class_set}
+    read = {"1pct": lists.read_split_list, "gcd100": lists.read_class_set}
     with pytest.raises(ValueError, match=rf"{name}\.parquet is not the published list: the SHA-256"):
         lists.read_real_labels() if name == "real" else read[name](name)
