@@ -325,7 +325,7 @@ def _dask_executor(arguments: argparse.Namespace) -> Iterator[Executor | None]:
     _flag("--sidecars", "also write labels.txt and meta.bin"),
 )
 def _export(arguments: argparse.Namespace) -> None:
-    """Write folders of images and lists of paths, as ImageFolder reads them."""
+    """Write images and lists of paths as files, for ImageFolder."""
     from imagenet_subsets_tools.export import export_images
 
     names = "tree", "image_bytes", "link", "num_proc", "splits", "unlabeled", "train_list", "validation_list"
@@ -375,11 +375,14 @@ def parser() -> argparse.ArgumentParser:
             help=text[0].lower() + text[1:].rstrip("."),
             description=text,
             epilog=f"example:\n  imagenet-subsets {name} {example}".rstrip(),
+            add_help=False,
             **layout,
         )
         subparser.set_defaults(command=command, wrong_usage=subparser.error)
+        group = subparser.add_argument_group("arguments")  # one group for all, which takes fewer lines
         for argument, options in arguments:
-            subparser.add_argument(argument, **options)
+            group.add_argument(argument, **options)
+        group.add_argument("-h", "--help", action="help", help="show this help message and exit")
     return parser
 
 
