@@ -22,7 +22,7 @@ import fsspec
 import numpy as np
 
 __all__ = ["ArchiveError", "ImagenetSubsets", "ImagenetSubsetsConfig", "__version__", "as_benchmark", "index_path"]
-__all__ += ["load_dataset", "read_index", "select"]
+__all__ += ["load_dataset", "read_index", "select", "torchvision_dataset"]
 
 
 def __dir__() -> list[str]:
@@ -110,7 +110,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
         if self.plan.columns.classes is not None:
             key["classes"] = self.plan.columns.classes  # however they were named, and in whatever order
         key |= self.plan.key
-        if self.in_place:
+        if self.in_place and self.data_dir is not None:
             key["data_dir"] = as_utf_8(self.data_dir)  # rows in place are those of this folder
         return str(super().create_config_id(key, custom_features))
 
@@ -226,9 +226,11 @@ class ImagenetSubsets(TableBuilder):
                 raise ConnectionError("HF_DATASETS_OFFLINE=1")
             super().__init__(*args, data_dir=data_dir, **kwargs)
         except OSError as error:
+            is_copy = not kwargs.get("in_place") and kwargs.get("features") is None
+            if data_dir is None or not is_copy or not is_unreachable(data_dir, error):
+                raise
             super().__init__(*args, data_dir=None, **kwargs)
-            copied = not self.config.in_place and kwargs.get("features") is None
-            if not (copied and is_unreachable(data_dir, error) and self.use_prepared(data_dir)):
+            if not self.use_prepared(data_dir):
                 raise
             self._unreachable = type(error)(f"{data_dir} cannot be reached: {error}")
 
@@ -435,3 +437,40 @@ def select(
     options |= {option: as_given(options[option]) for option in CUSTOM.values()}
     config = ImagenetSubsetsConfig(name=name, version=ROWS_VERSION, **options)
     return select_splits(dataset, config.plan, config.info(), split)
+
+
+def torchvision_dataset(
+    name: str | None = None,
+    split: str = "train",
+    data_dir: str | os.PathLike[str] | None = None,
+    transform: Any = None,
+    target_transform: Any = None,
+    **options: Any,
+) -> Any:
+    """A split as torchvision's ``ImageFolder``, whose images are read in place: no tree of files is needed.
+
+    Args:
+        split: the name of one split; only its archive is needed.
+        transform, target_transform: as for ``torchvision.datasets.ImageFolder``.
+        name, data_dir, options: as for ``load_dataset``, but ``image_bytes`` is ``"archive"`` by default.
+
+    Returns:
+        ``torchvision.datasets.ImageFolder`` of (image, label), in row order. Its ``samples`` have the paths
+        ``<data_dir>/<wnid>/<file name>``, and may be replaced: images are found by the base names of their paths.
+
+    Raises:
+        ModuleNotFoundError: torchvision is not installed.
+        OSError, ValueError: as ``load_dataset``; ``FileNotFoundError`` for paths that name no image of the split.
+
+    Example:
+
+        >>> imagenet_subsets.torchvision_dataset("1pct", data_dir="/data/imagenet", transform=ToTensor())[0][1]
+        726
+    """
+    try:
+        from imagenet_reader.hf.torchvision import InPlaceFolder
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("This dataset needs torchvision: pip install torch torchvision") from None
+    options = {"image_bytes": "archive", "splits": [split]} | options
+    rows = load_dataset(name, data_dir, split, in_place=True, **options)
+    return InPlaceFolder(rows, os.fspath(data_dir or ""), transform, target_transform)

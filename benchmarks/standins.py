@@ -14,7 +14,7 @@ from imagenet_reader.facts import TRAIN_ARCHIVE
 from imagenet_reader.lists import TRAIN_IMAGES, read_split_list, read_wnids
 from imagenet_subsets_tools.standins import make_standins, training_names, unlisted_names
 from imagenet_subsets_tools.standins.images import DrawnImages, jpeg_segment, name_hash
-from imagenet_subsets_tools.standins.layouts import BLOCK, header, write_archives, write_end, write_member
+from imagenet_subsets_tools.standins.layouts import BLOCK, RECORD, header, write_archives
 
 __all__ = ["PhotoImages", "make_extracted", "make_flat", "make_full", "make_many", "make_photos", "varied_size"]
 
@@ -102,13 +102,11 @@ def make_full(folder: Path) -> None:
             drawn = set(listed)
             with _inner_tar(file, f"{read_wnids()[label]}.tar"):
                 for name in sorted((*listed, *holes)):
-                    if name in drawn:
-                        write_member(file, name, images[name])
-                    else:
-                        size = varied_size(name, PHOTO_BYTES)
-                        file.write(header(name, size))
-                        file.seek(size + -size % BLOCK, os.SEEK_CUR)
-        write_end(file, 0)
+                    content = images[name] if name in drawn else b""
+                    size = len(content) or varied_size(name, PHOTO_BYTES)
+                    file.write(header(name, size) + content)
+                    file.seek(size - len(content) + -size % BLOCK, os.SEEK_CUR)
+        _write_end(file, 0)
 
 
 @contextlib.contextmanager
@@ -117,8 +115,14 @@ def _inner_tar(file: IO[bytes], name: str) -> Iterator[None]:
     start = file.tell()
     file.write(bytes(BLOCK))
     yield
-    write_end(file, start + BLOCK)
+    _write_end(file, start + BLOCK)
     end = file.tell()
     file.seek(start)
     file.write(header(name, end - start - BLOCK))
     file.seek(end)
+
+
+def _write_end(file: IO[bytes], start: int) -> None:
+    """End the tar that begins at ``start``: two zero blocks, and zeros up to a full record."""
+    length = file.tell() - start
+    file.write(bytes(2 * BLOCK + -(length + 2 * BLOCK) % RECORD))

@@ -5,6 +5,7 @@
 
 import logging
 import sys
+import time
 import warnings
 from typing import Any
 
@@ -26,8 +27,24 @@ def warn(message: str) -> None:
     warnings.warn(message, stacklevel=stacklevel)
 
 
+class _Bar(datasets.utils.tqdm):  # type: ignore[misc]  # datasets is not typed
+    """A progress bar, in whose place a line is logged each minute where it is not seen."""
+
+    doing, size, logged = "", 0, 0.0
+
+    def update(self, n: float | None = 1) -> None:
+        super().update(n)
+        if self.disable:
+            self.n += n or 0
+            if time.monotonic() >= self.logged + 60:
+                self.logged = time.monotonic()
+                logger.warning("%s: %.0f %%", self.doing, 100 * self.n / self.size)
+
+
 def progress_bar(doing: str, size: int, unit: str = "B") -> Any:
     """Context of a progress bar of ``datasets``, over ``size`` bytes or other units, if someone sees or requests it."""
     requested = datasets.config.HF_DATASETS_DISABLE_PROGRESS_BARS is False
     seen = requested or "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
-    return datasets.utils.tqdm(total=size, desc=doing, unit=unit, unit_scale=True, disable=not seen)
+    bar = _Bar(total=size, desc=doing, unit=unit, unit_scale=True, disable=not seen)
+    bar.doing, bar.size, bar.logged = doing, size, time.monotonic()
+    return bar

@@ -51,7 +51,6 @@ _SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/({'|'.join(SPLITS)})-\d{{5}}-o
 _TEMPORARY = re.compile(rf"({_SHARD_PATH.pattern}|README\.md)\..*(tmp|unfinished)")  # up to 2.0, .unfinished
 _LOCK = Path(".cache", "huggingface", "imagenet_subsets.lock")  # neither uploaded by huggingface_hub nor loaded
 _MARK = b"imagenet_subsets.mark"  # in the metadata of a shard
-_MARK_VERSION = "1"  # part of the mark; increased when shards are written differently
 _PLANNING = threading.Lock()
 _COMPRESSED = dict.fromkeys(("image.path", "label", "file_name"), "zstd")
 _WRITING: dict[str, Any] = {
@@ -126,7 +125,7 @@ def build_parquet(
     shards = recipe.shards()
     with _only_build_of(output_dir):
         _remove_old_files(output_dir, shards)
-        _write_missing(output_dir, recipe, shards.values(), num_proc or 1, executor)
+        _write_missing(output_dir, recipe, num_proc or 1, executor)
         _remove_old_files(output_dir, shards)  # those of workers that were killed
         write_card(output_dir, recipe.plan(), own_lists)
     return output_dir
@@ -135,18 +134,14 @@ def build_parquet(
 def _options_of(
     configs: list[str], columns: Options, splits: Sequence[str] | None, unlabeled: bool, own_lists: dict[str, str]
 ) -> dict[str, Options]:
-    """The options of each config: those of ``load_dataset`` that it has."""
+    """The options of each config: those that it has, and those that no config has, which it refuses."""
     if not configs or not set(configs) <= set(CONFIGS):
         raise ValueError(f"configs={configs!r:.200}: expected one or more of {list(CONFIGS)}.")
-    if unlabeled and not set(configs) & set(imagenet_subsets.UNLABELED):
-        raise ValueError(f"unlabeled=True is for {list(imagenet_subsets.UNLABELED)}; configs={configs!r} has neither.")
-    if own_lists and "custom" not in configs:
-        raise ValueError(f"train_list and validation_list are for the config 'custom'; configs={configs!r} lacks it.")
     options, known = {}, set[str]()
     for config in configs:
-        options[config] = columns | (own_lists if config == "custom" else {})
+        options[config] = columns | (own_lists if config == "custom" or "custom" not in configs else {})
         possible = {*imagenet_subsets.SUBSETS.get(config, imagenet_subsets.CUSTOM), "test"}
-        if unlabeled and config in imagenet_subsets.UNLABELED:
+        if unlabeled and (config in imagenet_subsets.UNLABELED or not {*configs} & {*imagenet_subsets.UNLABELED}):
             options[config]["unlabeled"] = True
             possible.add("unlabeled")
         if splits is not None:
@@ -190,9 +185,6 @@ def _only_build_of(output_dir: Path) -> Iterator[None]:
                 yield
             finally:  # huggingface_hub 0.23 would upload it
                 lock.unlink()
-                with contextlib.suppress(OSError):  # huggingface_hub has other files there
-                    lock.parent.rmdir()
-                    lock.parent.parent.rmdir()
     except filelock.Timeout:
         raise BuildError(
             f"{output_dir} is being written by another build. Wait until it has ended, or build into another folder."
@@ -210,11 +202,9 @@ def _remove_old_files(output_dir: Path, shards: dict[str, "Shard"]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write_missing(
-    output_dir: Path, recipe: "Recipe", shards: Iterable["Shard"], num_proc: int, executor: Executor | None
-) -> None:
+def _write_missing(output_dir: Path, recipe: "Recipe", num_proc: int, executor: Executor | None) -> None:
     """Write the shards that are unfinished; delete the card before the first file changes."""
-    missing = [shard for shard in shards if not shard.is_finished(output_dir)]
+    missing = [shard for shard in recipe.shards().values() if not shard.is_finished(output_dir)]
     total = sum(shard.image_bytes for shard in missing)
     check_space(output_dir, total, "the shards to write")
     if not missing:
@@ -294,17 +284,14 @@ class Recipe:
     def shards(self) -> dict[str, "Shard"]:
         """By path: each shard once, even if several configs share it."""
         parts = [part for splits in self.plan().values() for part in splits.values()]
-        return {path: Shard(path, part) for part in parts for path in part.shards}
+        return {path: Shard(path, part, groups) for part in parts for path, groups in part.shards.items()}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shard:
     path: str  # relative to the output folder
     part: Part
-
-    @property
-    def groups(self) -> list[Rows]:
-        return self.part.shards[self.path]
+    groups: list[Rows]
 
     @property
     def image_bytes(self) -> int:
@@ -313,7 +300,7 @@ class Shard:
     @functools.cached_property
     def mark(self) -> str:
         """Fingerprint of the finished shard: SHA-256 (hex) of the features and the rows, by row group."""
-        mark = hashlib.sha256(f"{_MARK_VERSION} {imagenet_subsets.ROWS_VERSION} ".encode())
+        mark = hashlib.sha256(f"1 {imagenet_subsets.ROWS_VERSION} ".encode())  # 1: the way in which shards are written
         mark.update(self.part.features.arrow_schema.metadata[b"huggingface"])
         for group in self.groups:
             mark.update(repr(group[["name", "label", "size"]].tolist()).encode())
@@ -321,10 +308,9 @@ class Shard:
 
     def has_mark(self, output_dir: Path) -> bool:
         """Whether the shard exists, is complete and has its mark."""
-        try:
+        with contextlib.suppress(OSError, pa.ArrowException):  # missing or incomplete
             return bool(pq.read_metadata(output_dir / self.path).metadata.get(_MARK) == self.mark.encode())
-        except (OSError, pa.ArrowException):  # missing or incomplete
-            return False
+        return False
 
     def is_finished(self, output_dir: Path) -> bool:
         """Whether it also has the right images: its first and last row groups equal those of the archive now."""
@@ -345,22 +331,19 @@ def write_shard(recipe: Recipe, path: str, mark: str, output_dir: str, stop: thr
                 f"{recipe.data_dir} gives different rows here than where the build was called. Every host needs the "
                 "same archives and lists at the same path."
             )
-        if not shard.is_finished(Path(output_dir)):  # a worker may run a task again
-            _write(shard, Path(output_dir, path), stop or threading.Event())
+        if shard.is_finished(Path(output_dir)):  # a worker may run a task again
+            return shard.image_bytes
+        file, schema = Path(output_dir, path), shard.part.features.arrow_schema
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with write_atomically(file) as written, pq.ParquetWriter(written, schema, **_WRITING) as writer:
+            for table in _tables(shard.part, shard.groups):
+                if stop is not None and stop.is_set():
+                    raise InterruptedError("the build was interrupted")
+                writer.write_table(table)
+            writer.add_key_value_metadata({_MARK: mark})
         return shard.image_bytes
     except Exception as error:
         raise _naming_shard(error, path, output_dir) from error
-
-
-def _write(shard: Shard, path: Path, stop: threading.Event) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    schema = shard.part.features.arrow_schema
-    with write_atomically(path) as written, pq.ParquetWriter(written, schema, **_WRITING) as writer:
-        for table in _tables(shard.part, shard.groups):
-            if stop.is_set():
-                raise InterruptedError("the build was interrupted")
-            writer.write_table(table)
-        writer.add_key_value_metadata({_MARK: shard.mark})
 
 
 def _tables(part: Part, groups: list[Rows]) -> Iterator[pa.Table]:

@@ -34,7 +34,6 @@ class Entry:
     used: float  # the last use, or the creation if uses are not recorded, in seconds since 1970
     lock: Path  # what a process holds while writing it
     beside: list[Path]  # files to remove with it, such as locks; some may not exist
-    parents: list[Path] = dataclasses.field(default_factory=list)  # folders to remove if they become empty
 
     @property
     def size(self) -> int:
@@ -74,8 +73,7 @@ def _dataset(root: Path, folder: Path) -> Entry | None:
     lock = Path(f"{finished}_builder.lock")
     beside = [lock, Path(f"{finished}.incomplete_info.lock"), root / f"{finished.as_posix().replace('/', '_')}.lock"]
     used = (folder / RECORD).stat().st_mtime
-    parents = [parent for parent in folder.parents if root in parent.parents]
-    return Entry(_name(kind, folder), folder, record["archives"], record["options"], used, lock, beside, parents)
+    return Entry(_name(kind, folder), folder, record["archives"], record["options"], used, lock, beside)
 
 
 def _file(file: Path) -> Entry:
@@ -100,22 +98,14 @@ def _name(kind: str, path: Path) -> str:
 
 
 def format_entries(entries: list[Entry]) -> str:
-    """Format entries as text: one line per entry, and their total size.
-
-    Example:
-
-        >>> print(format_entries(list_cache()))
-        name             options           size  last used   from
-        1pct-1f6a2c9d    -               8.2 GB  2026-11-24  /data/imagenet/ILSVRC2012_img_train.tar ...
-        index-77c0e3ab   -               7.9 MB  2026-11-24  /data/imagenet/ILSVRC2012_img_train.tar
-    """
+    """One line per entry, and their total size."""
     if not entries:
         return "The caches hold no dataset, index or image of imagenet-subsets."
     rows = [("name", "options", "size", "last used", "from")]
     for entry in entries:
-        day = str(datetime.date.fromtimestamp(entry.used))
         options = ", ".join(f"{name}={value!r}" for name, value in entry.options.items()) or "-"
-        rows.append((entry.name, options, format_bytes(entry.size), day, " ".join(entry.archives) or "?"))
+        used = format_bytes(entry.size), str(datetime.date.fromtimestamp(entry.used))
+        rows.append((entry.name, options, *used, " ".join(entry.archives) or "?"))
     total = format_bytes(sum(entry.size for entry in entries))
     advice = f"{total} in total. To remove some: imagenet-subsets cache --remove NAME ..."
     return "\n".join([*text_table("<<><<", rows), "", advice])
@@ -141,9 +131,8 @@ def remove(entries: list[Entry], names: list[str]) -> Iterator[str]:
         ['1pct-1f6a2c9d: removed, 8.2 GB']
     """
     by_name = {entry.name: entry for entry in entries}
-    unknown = [name for name in names if name not in by_name]
-    if unknown:
-        raise ValueError(f"The caches hold no {shorten(unknown)}. They hold: {shorten(list(by_name)) or 'nothing'}.")
+    if unknown := [name for name in names if name not in by_name]:
+        raise ValueError(f"There is no entry {shorten(unknown)}. The entries: {shorten(list(by_name)) or 'none'}.")
     for entry in dict.fromkeys(by_name[name] for name in names):
         size = format_bytes(entry.size)
         try:
@@ -154,7 +143,4 @@ def remove(entries: list[Entry], names: list[str]) -> Iterator[str]:
                     path.unlink(missing_ok=True)
         except filelock.Timeout:
             raise BlockingIOError(f"{entry.name} is being written by another process: {entry.path}") from None
-        for parent in entry.parents:
-            with contextlib.suppress(OSError):  # it holds other datasets
-                parent.rmdir()
         yield f"{entry.name}: removed, {size}"

@@ -14,7 +14,6 @@ import datasets
 import huggingface_hub
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 
@@ -24,8 +23,17 @@ from imagenet_reader.lists import CLASS_SETS, SPLIT_FILES, published_labels, rea
 from imagenet_reader.plan import SHARDS, SplitRows
 
 _ROW_GROUP = 100  # approximate rows per row group: 11 MB of images, the most that one random access reads
-_SIZES = ((10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+_ROW_BYTES = 40  # of a row, beside its image, about
+_SIZES = "n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M"
 
+_SUMMARIES = {
+    "1pct": "SimCLR's 1 % of the training images",
+    "10pct": "SimCLR's 10 % of the training images",
+    "lt": "ImageNet-LT, the long-tailed lists of OLTR",
+    "full": "all images",
+    "custom": "the lists of the person who built it",
+}
+_TAGS = {"1pct": "semi-supervised", "10pct": "semi-supervised", "lt": "long-tailed"}
 _REAL_LABELS_TEXT = """\
 - `real_labels`: the ReaL labels (Beyer et al. 2020) of an official validation image, a list that may be empty; null for
   other images.
@@ -62,11 +70,6 @@ class Part:
         """A glob for the files. It contains their number, so that files of another build never match."""
         return f"{self.folder}/{self.split}-*-of-{len(self.shards):05d}.parquet"
 
-    def unpacked_bytes(self, output_dir: Path) -> int:
-        """The size of the rows, uncompressed."""
-        files = [pq.read_metadata(output_dir / path) for path in self.shards]
-        return sum(file.row_group(k).total_byte_size for file in files for k in range(file.num_row_groups))
-
 
 Plan = dict[str, dict[str, Part]]  # config -> split -> part
 
@@ -75,7 +78,8 @@ def write_card(folder: Path, plan: Plan, own_lists: dict[str, str]) -> None:
     """Write the card of a folder whose shards are complete; ``own_lists`` are paths of the user's lists, by option."""
     sizes = {part.pattern: len(part.images.rows) for splits in plan.values() for part in splits.values()}
     card = huggingface_hub.DatasetCard(_text(plan, own_lists))
-    card.data["size_categories"] = [next(name for limit, name in _SIZES if sum(sizes.values()) < limit)]
+    card.data["size_categories"] = [_SIZES[max(0, len(str(sum(sizes.values()))) - 3)]]
+    card.data["tags"] += dict.fromkeys(_TAGS[config] for config in plan if config in _TAGS)
     files: dict[str, Any] = {
         config: {"data_files": [{"split": split, "path": part.pattern} for split, part in splits.items()]}
         for config, splits in plan.items()
@@ -89,8 +93,8 @@ def write_card(folder: Path, plan: Plan, own_lists: dict[str, str]) -> None:
 
 def _info(folder: Path, splits: dict[str, Part]) -> datasets.DatasetInfo:
     infos: list[dict[str, Any]] = [
-        {"name": split, "num_bytes": part.unpacked_bytes(folder), "num_examples": len(part.images.rows)}
-        for split, part in splits.items()
+        {"name": split, "num_bytes": int((rows["size"] + _ROW_BYTES).sum()), "num_examples": len(rows)}
+        for split, rows in ((split, part.images.rows) for split, part in splits.items())
     ]
     return datasets.DatasetInfo(
         features=next(iter(splits.values())).features,
@@ -104,46 +108,30 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
     places = [(config, split, part) for config, splits in plan.items() for split, part in splits.items()]
     parts = [part for *_, part in places]
     columns, names = parts[0].images.reader.columns, parts[0].features["label"].names  # the same in all configs
-    labels = ", which are the names of the classes"
-    if not set(names) <= set(read_wnids()):
-        labels = "; classes are named by their words"
-    if columns.classes is not None:
-        labels = f" of the {len(names):,} classes\n  in this dataset{labels}"
-    without = [
-        f"`{split}` of `{config}`"
-        for config, split, part in places
-        if part.images.split_list.complement or part.images.split_list.name == "test"
-    ]
-    if without:
-        labels += f"; -1 in {', '.join(without)}, which have no labels"
     lists = {part.images.split_list.name for part in parts}
     files = lists | {"classes"} | {name for name in CLASS_SETS if published_labels(name) == columns.classes}
     if columns.real_labels:
         files.add("real")
-    used = {option: path for option, path in own_lists.items() if option in lists}
-    return (
-        Path(__file__)
-        .with_name("card.md")
-        .read_text(encoding="utf-8")
-        .format(
-            description=imagenet_subsets.DESCRIPTION,
-            first=next(iter(plan)),
-            configs=_table(
-                (f"`{config}`", f"`{split}`", f"{len(part.images.rows):,}", f"`{part.pattern}`")
-                for config, split, part in places
-            ),
-            last_label=len(names) - 1,
-            labels=labels,
-            real_labels=_REAL_LABELS_TEXT if columns.real_labels else "",
-            published="" if used else "published ",
-            version=imagenet_subsets.__version__,
-            datasets=datasets.__version__,
-            pyarrow=pa.__version__,
-            sources=_table(_source_rows(parts)),
-            lists=_table(_list_rows(files, used)),
-            license=imagenet_subsets.LICENSE,
-            citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
-        )
+    template = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
+    return template.format(
+        title=", ".join(plan),
+        summary="; ".join(f"`{config}`, {_SUMMARIES[config]}" for config in plan),
+        classes=f"{len(names):,}",
+        first=next(iter(plan)),
+        configs=_table(
+            (f"`{config}`", f"`{split}`", f"{len(part.images.rows):,}", f"`{part.pattern}`")
+            for config, split, part in places
+        ),
+        last_label=len(names) - 1,
+        class_names="WordNet ids" if set(names) <= set(read_wnids()) else "words",
+        real_labels=_REAL_LABELS_TEXT if columns.real_labels else "",
+        version=imagenet_subsets.__version__,
+        datasets=datasets.__version__,
+        pyarrow=pa.__version__,
+        sources=_table(_source_rows(parts)),
+        lists=_table(_list_rows(files, own_lists)),
+        license=imagenet_subsets.LICENSE,
+        citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
     )
 
 
@@ -170,8 +158,9 @@ def _list_rows(files: set[str], own_lists: dict[str, str]) -> Iterator[tuple[str
             if source["split_file"].removesuffix(".parquet") in files:
                 origin = f"{source['paper']} ({source['address']}, {source['license']})"
                 yield source["published_name"], f"{int(source['rows']):,}", f"`{source['sha256']}`", origin
-    for option, path in sorted(own_lists.items()):
-        content = Path(path).read_bytes()
+    for option in sorted(files & own_lists.keys()):
+        path = Path(own_lists[option])
+        content = path.read_bytes()
         rows = sum(1 for line in content.splitlines() if line.strip())
         digest = hashlib.sha256(content).hexdigest()
-        yield os.path.basename(path), f"{rows:,}", f"`{digest}`", f"`{option}`, a list supplied by the builder"
+        yield path.name, f"{rows:,}", f"`{digest}`", f"`{option}`, a list supplied by the builder"

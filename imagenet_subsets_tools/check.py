@@ -17,15 +17,16 @@ from imagenet_reader import facts, lists
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.files import naming
 from imagenet_reader.formats.tar import MEMBERS
+from imagenet_reader.index.kept import kept_index, load_index
 from imagenet_reader.io import Listing, exists, open_python_file, stamp_of
 from imagenet_reader.io.paths import join, normalize_data_dir
 from imagenet_reader.layouts.base import ALL, IMAGE_SETS, Layout, Request
-from imagenet_reader.layouts.find import find_layout
-from imagenet_reader.layouts.hints import describe_missing
+from imagenet_reader.layouts.find import describe_missing, find_layout
 from imagenet_reader.layouts.shards import Tfds
-from imagenet_reader.log import progress_bar
+from imagenet_reader.log import progress_bar, warn
 from imagenet_reader.reading.batches import DamagedImage, OpenReader, is_damage, read_checked, reason
 from imagenet_reader.rows import Rows, as_arrays, locate, named_tuples, training_names
+from imagenet_reader.text import format_bytes
 from imagenet_subsets import SUBSETS
 
 OFFICIAL_SHA256 = {
@@ -74,11 +75,11 @@ def check_archives(
     requests = {"train": ALL, "validation": Request(images=of_validation), "test": Request(images=of_test)}
     archives: list[Archive] = []
     of_lists: dict[str, Split] = {}
-    for archive, layout in _find_layouts(data_dir):
+    for layout, archive in _find_layouts(data_dir).items():
         table, request = MEMBERS.empty_table(), requests[archive.kinds[0]]
         names = [name for name in published if ("validation" if name == "validation" else "train") in archive.kinds]
         try:
-            if layout is not None:
+            if isinstance(layout, Layout):
                 table = _check_layout(layout, archive, request, full)
                 if decode and names:
                     listed = np.concatenate([locate(*as_arrays(published[name]), table) for name in names])
@@ -127,19 +128,19 @@ class Split:
     ok: bool
 
 
-def _find_layouts(data_dir: str) -> list[tuple[Archive, Layout | None]]:
-    """An empty report on each layout in a folder, and the layout; ``None`` if there are no such images."""
-    listing, found, missing = Listing(), dict[Layout, Archive](), list[tuple[Archive, Layout | None]]()
+def _find_layouts(data_dir: str) -> dict[Layout | str, Archive]:
+    """An empty report on each layout in a folder, or by the kind of the images if there are none of it."""
+    listing, found, missing = Listing(), dict[Layout | str, Archive](), dict[Layout | str, Archive]()
     for kind, images in IMAGE_SETS.items():
         layout = find_layout(kind, data_dir, listing)
         if layout is not None:
             empty = Archive([], layout.name, layout.path, os.path.basename(layout.path))
             found.setdefault(layout, empty).kinds.append(kind)
         elif kind != "test":  # few people have the test images
-            message = describe_missing(find_layout, kind, ["train", "validation"], data_dir, listing)
+            message = describe_missing(kind, ["train", "validation"], data_dir, listing)
             archive = images.archives[0]
-            missing.append((Archive([kind], "", join(data_dir, archive), archive, errors=[message]), None))
-    return [*((archive, layout) for layout, archive in found.items()), *missing]
+            missing[kind] = Archive([kind], "", join(data_dir, archive), archive, errors=[message])
+    return found | missing
 
 
 def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool) -> pa.Table:
@@ -151,12 +152,21 @@ def _check_layout(layout: Layout, archive: Archive, request: Request, full: bool
         if full and archive.official_sha256:
             archive.sha256 = _sha256(layout.path, archive.bytes)
     layout.check()
-    table = layout.list_images(request)
+    table = layout.list_images(request) if layout.in_place else _list_all(layout)
     archive.images = table.num_rows
     is_test_image = pc.match_substring_regex(table["name"], facts.TEST_NAME.pattern.decode())
     if "test" in archive.kinds[1:] and not pc.any(is_test_image).as_py():
         archive.kinds.remove("test")
     return table
+
+
+def _list_all(layout: Layout) -> pa.Table:
+    """The images of a layout that must be extracted; the list is kept like an index."""
+    snapshot = layout.snapshot()
+    if layout.path.endswith(".gz") and load_index(layout.path, snapshot.identity) is None:
+        size = format_bytes(sum(stamp.size for stamp in snapshot.stamps))
+        warn(f"{layout.path} is read to its end, {size}; the list of its images is kept for the next check.")
+    return kept_index(layout.path, snapshot.identity, layout.list_members)
 
 
 def _sha256(path: str, size: int) -> str:
@@ -182,9 +192,8 @@ def _check_list(rows: Rows, archive: Archive) -> Split:
     labels, present, readable = rows["label"], rows["size"] > 0, archive.images is not None
     found, due = (np.bincount(some, minlength=1000).tolist() for some in (labels[present], labels))
     counts = zip(lists.read_wnids(), found, due)
-    damaged = None
-    if archive.damaged is not None:
-        damaged = len({image["name"].encode() for image in archive.damaged}.intersection(rows["name"].tolist()))
+    broken = {image["name"].encode() for image in archive.damaged or []}.intersection(rows["name"].tolist())
+    damaged = None if archive.damaged is None else len(broken)
     return Split(
         archive=archive.name,
         listed=len(rows),
@@ -303,8 +312,7 @@ def _remarks(archive: dict[str, Any]) -> Iterator[str]:
     if archive["official_bytes"] is not None and archive["bytes"] not in (None, archive["official_bytes"]):
         yield f"{name}: the official one has {archive['official_bytes']:,} bytes; this is a stand-in, or incomplete."
     if archive["sha256"] not in (None, archive["official_sha256"]):
-        yield f"{name}: its SHA-256, {archive['sha256']}, is not the official one."
-        yield "Download it again, unless it is a stand-in."
+        yield f"{name}: its SHA-256, {archive['sha256']}, is not the official one; it is damaged, or a stand-in."
     yield from (f"{image['place']} is damaged: {image['error']}" for image in damaged[:10])
     if damaged[10:]:
         yield f"{name}: {len(damaged) - 10:,} more images are damaged; --json lists them."

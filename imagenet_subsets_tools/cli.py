@@ -99,7 +99,6 @@ _LAYOUTS = (
     "archives (default), class-tars, folders, kaggle-folders, kaggle-zip, kaggle-tar-gz, hub-parquet, hub-tar-gz, "
     "hub-folders, webdataset or tfds"
 )
-_SAMPLED = "configs to make images for (default: 1pct 10pct lt)"
 _OF_CONFIG = (
     _argument("--data-dir", "DIR", _DATA_DIR, required=True),
     _argument("--output-dir", "DIR", "folder to write to", type=Path, required=True),
@@ -115,7 +114,7 @@ _OF_CONFIG = (
     "standins --configs 1pct",
     _argument("directory", "DIR", "folder for the archives, or the other layout", type=Path),
     _argument("--layout", "NAME", _LAYOUTS, default="archives"),
-    _argument("--configs", "CONFIG", _SAMPLED, nargs="+", default=_CONFIGS[:3]),
+    _argument("--configs", "CONFIG", "configs to draw (default: 1pct 10pct lt)", nargs="+", default=_CONFIGS[:3]),
 )
 def _sample(arguments: argparse.Namespace) -> None:
     """Make stand-ins for ImageNet with drawn images, in any layout."""
@@ -185,6 +184,28 @@ def _show(arguments: argparse.Namespace) -> None:
         figure.savefig(arguments.output_dir / name, dpi=figure.dpi)
         width, height = map(round, figure.get_size_inches() * figure.dpi)
         print(f"{arguments.output_dir / name}: {width} x {height} pixels")
+
+
+@_command(
+    "CONFIG [options]",
+    "lt --split validation --format paths",
+    _argument("config", "CONFIG", f"one of {', '.join(_CONFIGS[:4])}", choices=_CONFIGS[:4]),
+    _argument("--split", "SPLIT", "split to list (default: train)"),
+    _argument("--format", "FORMAT", "names (default), paths, or published, line by line"),
+    _CLASSES,
+)
+def _list(arguments: argparse.Namespace) -> int:
+    """Print the list of a split; needs no ImageNet."""
+    from imagenet_subsets_tools.lists import list_lines
+
+    options = _chosen(arguments, "split", "format", "classes")
+    try:
+        sys.stdout.writelines(f"{line}\n" for line in list_lines(arguments.config, **options))
+        sys.stdout.flush()
+    except BrokenPipeError:  # as by head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
+        return 128 + signal.SIGPIPE
+    return 0
 
 
 def _chosen(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
@@ -265,7 +286,7 @@ def _dask_executor(arguments: argparse.Namespace) -> Iterator[Executor | None]:
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        arguments.wrong_usage("--dask needs Dask: pip install 'imagenet-subsets[cluster]'")
+        arguments.wrong_usage("--dask needs Dask: pip install -e '.[cluster]' in the clone")
     with Client(arguments.dask) as client:
         yield client.get_executor()
 

@@ -12,36 +12,29 @@ from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets_tools.check import text_table
 from imagenet_subsets_tools.standins import make_standins
 
-_CONFIG = "1pct"
+_CALL = 'imagenet_subsets.load_dataset("1pct", data_dir="{}", label_names="words")'
 
 
 def run_demo() -> None:
     """Make stand-ins in a temporary folder (0.2 GB), load ``1pct``, print rows, and remove everything, also indexes."""
     with tempfile.TemporaryDirectory(prefix="imagenet-subsets-demo-") as folder:
-        archives = make_standins(Path(folder, "archives"), configs=[_CONFIG])
+        archives = make_standins(Path(folder, "archives"), configs=["1pct"])
         print(f"Two stand-in archives, drawn images under the official names, are in {archives}.")
-        options: dict[str, Any] = {"data_dir": str(archives), "label_names": "words", "cache_dir": f"{folder}/cache"}
-        print(f"They are loaded like the official ones:\n\n{_call(**options)}\n")
+        print(f"They are loaded like the official ones:\n\n    {_CALL.format(archives)}\n")
         try:
-            dataset = imagenet_subsets.load_dataset(_CONFIG, **options)
+            options: dict[str, Any] = {"label_names": "words", "cache_dir": f"{folder}/cache"}
+            dataset = imagenet_subsets.load_dataset("1pct", data_dir=archives, **options)
             print(f"{dataset}\n")
             _print_rows(dataset)
         finally:
             for index in map(Path, map(imagenet_subsets.index_path, archives.iterdir())):
                 for file in index.parent.glob(f"{index.name}*"):  # the index and its lock
                     file.unlink()
-    options = {"data_dir": "/path/to/the/folder", "label_names": "words"}
     print(
         f"\nThe stand-ins have been removed. To load ImageNet, put the official {TRAIN_ARCHIVE}\n"
         f"and {VALIDATION_ARCHIVE} (https://image-net.org/download-images.php)\n"
-        "into one folder, as downloaded, and pass it as data_dir, without cache_dir:\n\n" + _call(**options)
+        f"into one folder, as downloaded:\n\n    {_CALL.format('/path/to/the/folder')}"
     )
-
-
-def _call(**options: str) -> str:
-    values = [repr(_CONFIG), *(f"{name}={value!r}" for name, value in options.items())]
-    call = "dataset = imagenet_subsets.load_dataset(\n" + "".join(f"    {value},\n" for value in values) + ")"
-    return textwrap.indent(f"import imagenet_subsets\n\n{call}", "    ")
 
 
 def _print_rows(dataset: datasets.DatasetDict) -> None:

@@ -2,10 +2,9 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from imagenet_reader.index.beside import write_beside
-from imagenet_reader.index.kept import index_path
+from imagenet_reader.index.kept import index_path, write_beside
 from imagenet_reader.io import Listing
 from imagenet_reader.io.paths import is_url, normalize_data_dir
 from imagenet_reader.layouts.archives import OfficialTar
@@ -23,16 +22,15 @@ class Indexed:
     index: str | None  # its path; None if it could not be cached
 
 
-def index_archives(
-    paths: list[str], output: str | os.PathLike[str] | None = None, announce: Callable[[str], object] = print
-) -> Iterator[Indexed]:
+def index_archives(paths: list[str], output: str | os.PathLike[str] | None = None) -> Iterator[Indexed]:
     """Index archives and yield each.
+
+    Before remote files without an index are read, it prints how many bytes they have.
 
     Args:
         paths: archives, or folders with images in any layout that has an index; paths or URLs.
         output: a file for the index of a single archive, or a folder for all indexes, named as the loader expects them
             beside remote files; by default, the indexes are only cached.
-        announce: called with a line before remote files without an index are read, which says how many bytes they have.
 
     Raises:
         OSError, ArchiveError: a file cannot be read or written, or an archive is not as expected.
@@ -44,7 +42,7 @@ def index_archives(
     for layout in layouts:
         layout.check()
         if size := layout.bytes_to_index():
-            announce(f"{layout.path} has no index: {format_bytes(size)} are read once to make it.")
+            print(f"{layout.path} has no index: {format_bytes(size)} are read once to make it.")
         table, index = layout.make_index(), index_path(layout.path)
         if output is not None:
             index = os.path.join(output, layout.index_url.rpartition("/")[2]) if in_folder else os.fspath(output)
@@ -58,9 +56,8 @@ def _layouts(path: str) -> list[Layout]:
     if path.endswith(".tar") if is_url(path) else not os.path.isdir(path):
         return [OfficialTar.at(path)]
     listing = Listing()
-    layouts = dict.fromkeys(find_layout(name, path, listing) for name in IMAGE_SETS)
-    indexable = [layout for layout in layouts if layout is not None and layout.indexable]
-    if not indexable:
+    found = dict.fromkeys(find_layout(name, path, listing) for name in IMAGE_SETS)
+    if not (indexable := [layout for layout in found if layout is not None and layout.indexable]):
         raise FileNotFoundError(
             f"{path} holds no official archives, class tars, WebDataset tars or TFDS records; only these have an index."
         )

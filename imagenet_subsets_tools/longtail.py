@@ -43,8 +43,7 @@ def images_per_class(config: str, split: str = "train", classes: Any = None) -> 
 
 @functools.cache  # evaluation loops call this after every epoch
 def _count(name: str) -> np.ndarray:
-    labels = np.array([label for _, label in read_split_list(name)], np.int64)
-    return np.bincount(labels, minlength=len(read_wnids()))
+    return np.bincount([label for _, label in read_split_list(name)], minlength=len(read_wnids()))
 
 
 def shot_groups(config: str = "lt", classes: Any = None) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH, _PIXELS = 900, 2  # units, the pixels of a README, and real pixels for each
-_BLACK, _GREY, _LINE = "#1b1f24", "#59636e", "#d1d9e0"
+_BLACK, _GREY = "#1b1f24", "#59636e"
 _TEXT: dict[str, Any] = {"family": "DejaVu Sans", "fontsize": 9.5, "color": _BLACK}
 _COLUMNS, _LEFT, _TOP, _STEP, _ROW, _TILE = 5, 24, 92, 173, 181, (160, 120)  # of the grid, in units
 _CURVES = {"1pct": "#1a7f37", "10pct": "#0969da", "lt": "#a84300"}  # in the order of drawing
@@ -88,7 +88,7 @@ def _new_figure(title: str, subtitle: str, height: int) -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("Pictures need matplotlib: pip install 'imagenet-subsets[pictures]'") from None
+        raise ModuleNotFoundError("Pictures need matplotlib: pip install -e '.[pictures]' in the clone") from None
     figure = Figure(figsize=(_WIDTH / 100, height / 100), dpi=100 * _PIXELS, facecolor="white")
     place = _LEFT / _WIDTH, 1 - 33 / height
     figure.text(*place, title, **_TEXT | {"fontsize": 16}, va="center")
@@ -140,8 +140,6 @@ def draw_images_per_class() -> "Figure":
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:,.0f}")
     axes.minorticks_off()
-    axes.grid(axis="y", color=_LINE, linewidth=0.7)
-    axes.set_axisbelow(True)
     axes.tick_params(colors=_GREY, labelsize=_TEXT["fontsize"], labelfontfamily=_TEXT["family"], pad=5)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "left", "right"]].set_visible(False)
@@ -203,6 +201,6 @@ def as_dataframe(dataset: Any, rows: int = 20) -> ThumbnailFrame:
         thumbnail = row["image"].convert("RGB")
         thumbnail.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
         shown.append((thumbnail, row["label"], class_of[row["label"]], row["file_name"]))
-    frame = ThumbnailFrame(shown, columns=["image", "label", "class", "file_name"])
-    frame["label"] = frame["label"].astype(np.int64)
+    columns = ["image", "label", "class", "file_name"]
+    frame: ThumbnailFrame = ThumbnailFrame(shown, columns=columns).astype({"label": np.int64})
     return frame

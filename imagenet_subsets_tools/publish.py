@@ -39,7 +39,7 @@ def push_to_hub(
         ``str``: the revision that holds the files, for ``load_dataset(..., revision=...)``.
 
     Raises:
-        FileNotFoundError: the folder is unfinished: it has no card, or lacks shards.
+        FileNotFoundError: the folder does not exist, or is unfinished: it has no card, or lacks shards.
         PermissionError: the repository is public.
         PushError: the Hub refused or failed.
 
@@ -70,12 +70,17 @@ def push_to_hub(
     except PermissionError:
         raise
     except Exception as error:  # the client's errors have no common base
-        cause = f": {error.__cause__}" if isinstance(error, RuntimeError) and error.__cause__ else ""
-        reason = " ".join(f"{str(error).rstrip('.') or type(error).__name__}{cause}".split()).rstrip(".")
+        cause = error.__cause__ if isinstance(error, RuntimeError) else None
+        text = f"{str(error).rstrip('.') or type(error).__name__}{f': {cause}' if cause else ''}"
+        reason = " ".join(text.split()).rstrip(".")
+        kinds = {kind.__name__ for kind in type(cause or error).__mro__}
+        if kinds & {"ConnectionError", "Timeout", "TransportError"}:  # of requests, or of httpx
+            advice = "Could not reach the Hub: check the network (HF_ENDPOINT, proxies, HF_HUB_OFFLINE)"
+        else:
+            advice = "Check that the token (of `hf auth login`, or HF_TOKEN) has the right to write there"
         raise PushError(
             f"Could not push {folder} to {repo_id}: {reason:.1000}. The repository holds the previous revision or the "
-            "complete new one. Check that the token (of `hf auth login`, or HF_TOKEN) has the right to write there, "
-            "and push again: files that have arrived are not sent again."
+            f"complete new one. {advice}, and push again: files that have arrived are not sent again."
         ) from error
     return commit.oid
 
@@ -90,7 +95,8 @@ def _files(folder: Path) -> list[str]:
     """The patterns of the files of a finished build; files that the card does not list are not sent."""
     again = f"run `imagenet-subsets build` with --output-dir {folder} to completion; finished shards are kept."
     if not (folder / "README.md").is_file():
-        raise FileNotFoundError(f"{folder} has no README.md, which a build writes last: {again}")
+        state = "has no README.md, which a build writes last" if folder.is_dir() else "is not an existing folder"
+        raise FileNotFoundError(f"{folder} {state}: {again}")
     configs = huggingface_hub.DatasetCard.load(folder / "README.md").data.configs
     patterns = list(dict.fromkeys(part["path"] for config in configs for part in config["data_files"]))
     for pattern in patterns:

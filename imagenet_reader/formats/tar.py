@@ -228,15 +228,15 @@ def walk_tar(file: File, name_of: NameOf = base_name) -> pa.Table:
     return last_of_each_name(walk.take_members(), file.path)
 
 
-def walk_archive(path: str) -> pa.Table:
-    """As ``walk_tar``, the images in a tar of images or in a tar of class tars, with a progress bar."""
+def walk_archive(path: str, made_of: str = "") -> pa.Table:
+    """As ``walk_tar``, the images in a tar of images or in a tar of class tars, with a progress bar that names it."""
     with open_file(path) as file:
         walks = [_Walk(path, 0, file.stamp().size)]
         if CLASS_TAR.fullmatch(first_member(file)):
             tars = [member for member in walk_tar(file).to_pylist() if CLASS_TAR.fullmatch(member["name"])]
             starts = [tar["offset"] + BLOCK for tar in tars]
             walks = [_Walk(path, at, at + tar["size"], _prefix(tar["name"])) for tar, at in zip(tars, starts)]
-    return pa.concat_tables([MEMBERS.empty_table(), *_finish(walks, os.path.basename(path))])
+    return pa.concat_tables([MEMBERS.empty_table(), *_finish(walks, os.path.basename(made_of or path))])
 
 
 def walk_class_tars(paths: Sequence[str], sizes: Iterable[int]) -> list[pa.Table]:

@@ -7,11 +7,13 @@ These private names of ``datasets`` are used: a new release may require changes 
 ``_download_and_prepare``              2.19 to 5.x: writes all splits into a temporary folder
 ``_output_dir``                        2.19 to 5.x: that folder, whose name ends in ``.incomplete``
 ``_cache_dir``, ``_cache_dir_root``    2.19 to 5.x: the folder of a finished dataset, and that of all
+``_build_cache_dir``                   2.19 to 5.x: the first one, from the second
 ``is_small_dataset``                   2.19 to 5.x: whether to keep a dataset in memory
 =====================================  ===================================================================
 """
 
 import contextlib
+import errno
 import glob
 import json
 import os
@@ -23,7 +25,7 @@ import datasets
 from datasets.exceptions import DatasetGenerationError
 from datasets.utils.info_utils import is_small_dataset
 
-from imagenet_reader.files import naming, note_use
+from imagenet_reader.files import existing, naming, note_use, unused_cache
 from imagenet_reader.hf.options import check_num_proc
 from imagenet_reader.plan import Plan
 from imagenet_reader.rows import REAL_LABELS, Columns
@@ -32,6 +34,12 @@ __all__ = ["RECORD", "TableBuilder", "info_of", "is_small_dataset", "read_record
 
 RECORD = "imagenet_subsets.json"  # its modification time is the time of the dataset's last use
 LONGEST = 4  # lines of a list that is recorded in full
+FORBIDDEN = errno.EACCES, errno.EPERM, errno.EROFS
+UNREADABLE = "the images cannot be read. Ask their owner to run chmod -R a+rX on the folder"
+UNWRITABLE = (
+    "the cache of datasets cannot be written. Set HF_DATASETS_CACHE to a folder that you can write, or pass "
+    "streaming=True, which writes nothing there"
+)
 
 
 class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # datasets is not typed
@@ -43,19 +51,47 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
 
     threads: int | None = None  # that read ahead; ``None`` for the usual number
 
+    def __init__(self, cache_dir: Any = None, *args: Any, **kwargs: Any):
+        root = os.path.expanduser(cache_dir or datasets.config.HF_DATASETS_CACHE)
+        is_writable = os.access(existing(root), os.W_OK)
+        try:
+            with contextlib.nullcontext(cache_dir) if is_writable else unused_cache() as usable:
+                super().__init__(usable, *args, **kwargs)
+        except PermissionError as error:
+            raise _explained(error, UNREADABLE) if error.filename else error from error.__cause__
+        if not is_writable:
+            self._cache_dir_root = os.path.abspath(root)
+            self._output_dir = self._cache_dir = self._build_cache_dir()
+            if read_record(self._cache_dir) is None:
+                raise _explained(OSError(errno.EACCES, os.strerror(errno.EACCES), root), UNWRITABLE)
+            self.info = datasets.DatasetInfo.from_directory(self._cache_dir)
+        own, features = list(self.config.features()), kwargs.get("features")
+        if features is not None and {*features} != {*own}:
+            raise ValueError(f"features={[*features]!s:.500}: expected the columns {own}, perhaps of other types.")
+
     @property
     def unfinished_dir(self) -> str | None:
         """The folder that a preparation writes to; ``None`` if it is not on this machine."""
         return self._output_dir if self._output_dir.endswith(".incomplete") else None
 
-    def download_and_prepare(self, *args: Any, num_proc: int | None = None, **kwargs: Any) -> None:
+    def download_and_prepare(
+        self, *args: Any, download_mode: Any = None, num_proc: int | None = None, **kwargs: Any
+    ) -> None:
         """As in ``datasets``, but in one process: ``num_proc`` is the number of threads that read."""
         check_num_proc(num_proc)
         self.threads = num_proc
         record = read_record(self.cache_dir) if self.config.in_place else None
         if record and record["archives"] != [layout.path for layout in self.config.plan.layouts]:
-            kwargs["download_mode"] = datasets.DownloadMode.FORCE_REDOWNLOAD  # the images have moved in their folder
-        super().download_and_prepare(*args, **kwargs)
+            download_mode = datasets.DownloadMode.FORCE_REDOWNLOAD  # the images have moved in their folder
+        forced = download_mode not in (None, "reuse_dataset_if_exists", datasets.DownloadMode.REUSE_DATASET_IF_EXISTS)
+        if not forced and "output_dir" not in kwargs and read_record(self._cache_dir) is not None:
+            return  # it is finished, and datasets would lock it, as if everybody could write to the cache
+        try:
+            super().download_and_prepare(*args, download_mode=download_mode, **kwargs)
+        except OSError as error:
+            if error.errno not in FORBIDDEN or not str(error.filename).startswith(self._cache_dir_root):
+                raise
+            raise _explained(error, UNWRITABLE) from error
 
     def write_record(self) -> None:
         """Write a JSON file that says what the dataset is to its folder, which is named by a digest."""
@@ -126,12 +162,17 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
             raise system from system.__cause__
 
 
+def _explained(error: OSError, message: str) -> OSError:
+    """A permission error that says what to do, with the path that exists."""
+    return OSError(error.errno, f"{error.strerror}: {message}", existing(error.filename))
+
+
 def read_record(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
     """The record in a folder, with the arguments of ``write_record``; ``None`` if the folder has none."""
     try:
         with open(os.path.join(folder, RECORD), encoding="utf-8") as file:
             return dict(json.load(file))
-    except (FileNotFoundError, ValueError):  # absent or incomplete
+    except (FileNotFoundError, PermissionError, ValueError):  # absent, unreadable or incomplete
         return None
 
 

@@ -1,7 +1,8 @@
 """Selecting the rows of a config from a loaded dataset, by name, without decoding or copying images.
 
 These private names of ``datasets`` 2.19 to 5.x are used: ``_indices``, the rows of its table that a dataset has;
-``ConcatenationTable``, a table made of a grid of blocks; ``_formatting``, the format of a streaming dataset.
+``ConcatenationTable``, a table made of a grid of blocks; ``_formatting``, the format of a streaming dataset;
+``FormattedExamplesIterable``, which 3.2 does not have and 3.6 has.
 """
 
 from typing import Any
@@ -61,7 +62,11 @@ def select_splits(dataset: Any, plan: Plan, info: datasets.DatasetInfo, split: s
 def _image_column(features: datasets.Features) -> str:
     found: list[str] = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
     if len(found) != 1:
-        raise ValueError(f"Expected a dataset with one image column; found {found or dict(features)!s:.500}.")
+        raise ValueError(
+            f"Expected a dataset with one image column; found {found or 'none'} in the columns "
+            f"{', '.join(features):.500}. dataset.cast_column('NAME', datasets.Image()) makes one of bytes, and "
+            "dataset.select_columns([...]) keeps one of several."
+        )
     return found[0]
 
 
@@ -235,16 +240,20 @@ def _join(
 
 def _absent(plan: Plan, split: str, known: pa.Array, missing: int, count: int) -> ArchiveError:
     """The error for images that are missing, of which some names are known."""
-    if plan.on_missing == "skip" or not count:
-        return ArchiveError(
-            f"The dataset has no image of {split} of {plan.config}. To leave out this split, pass splits=[...] with "
-            "the others."
-        )
+    if missing == count:
+        return ArchiveError(f"The dataset has no image of {split} of {plan.config}.{_others(plan, split)}")
     examples = f", such as {', '.join(known[:SHOWN].to_pylist())}" if len(known) else ""
     return ArchiveError(
         f"The dataset lacks {missing:,} of the {count:,} images that {plan.config} has in {split}"
         f"{examples}. To leave out missing images, pass on_missing='skip'."
     )
+
+
+def _others(plan: Plan, split: str) -> str:
+    """How to select the other splits of a plan, as a sentence after a space; empty if there are none."""
+    others = [other for other in plan.subset if other != split]
+    advice = f'split="{others[0]}"' if len(others) == 1 else f"splits={others}"
+    return f" To leave out this split, pass {advice}." if others else ""
 
 
 # ---------------------------------------------------------------------------------- streaming datasets
@@ -259,12 +268,15 @@ def _select_streams(dataset: Any, plan: Plan, info: datasets.DatasetInfo) -> dat
             expected = SPLIT_NAMES[plan.image_set(split)]
             name = next((name for name in expected if name in dataset), None)
             if name is None:
-                raise ValueError(f"Expected a split {' or '.join(expected)}; found {list(dataset)!s:.500}.")
+                found = f"found {list(dataset)!s:.500}.{_others(plan, split)}"
+                raise ValueError(f"Expected a split {' or '.join(expected)}; {found}")
             source = dataset[name]
         selection = _Selection(plan, split, source.features)
         features = info_of(info, selection.columns).features
-        # Without a format, with_format(None) of datasets 2.19 would stop the decoding of images.
-        source = source if source._formatting is None else source.with_format(None)
+        # Without a format, datasets 3.6 to 4.8 lose rows when the stream is resumed, but with_format(None) of earlier
+        # versions stops the decoding of images.
+        resumable = hasattr(datasets.iterable_dataset, "FormattedExamplesIterable")
+        source = source.with_format(None) if resumable or source._formatting is not None else source
         undecoded = source.cast_column(selection.column, datasets.Image(decode=False))
         # With the names of all columns, datasets 2.19 would also remove new columns of the same names.
         removed = [column for column in source.features if column not in features]

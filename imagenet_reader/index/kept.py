@@ -1,6 +1,8 @@
 """The cached indexes: one folder per user, one file per archive path, overwritten when the archive changes.
 
-A file begins with the SHA-256 of the rest, a Parquet file whose metadata has the identity of the archive.
+A file begins with the SHA-256 of the rest, a Parquet file whose metadata has the identity of the archive. An index that
+is kept beside remote files (``imagenet-subsets index ARCHIVE --output FILE``) says of which ones: their names and
+sizes, and the SHA-256 of samples of their bytes.
 """
 
 import contextlib
@@ -8,8 +10,9 @@ import errno
 import fcntl
 import hashlib
 import io
+import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import filelock
@@ -18,13 +21,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from imagenet_reader.facts import ArchiveError
 from imagenet_reader.files import note_use, write_atomically
-from imagenet_reader.io import open_file
+from imagenet_reader.io import open_file, stamps_of
 from imagenet_reader.io.local import samples
 from imagenet_reader.io.paths import is_url
+from imagenet_reader.io.remote import ABSENT
 from imagenet_reader.lists import read_table
 from imagenet_reader.log import logger, warn
 
+SUFFIX = ".index"
+_OF = b"files"
 INDEX_VERSION = "1"  # part of every identity: raised when indexes change
 ROW_GROUP = 1 << 17
 # The column of an index of extracted images that says which to look up again: SOUND, or the sum of modification time
@@ -165,3 +172,45 @@ def write_index_file(table: pa.Table, file: str) -> None:
     pq.write_table(table, content, row_group_size=ROW_GROUP, **options)
     with write_atomically(file) as written, open(written, "wb") as stream:
         stream.write(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
+
+
+# ---------------------------------------------------------------------- beside remote files
+
+
+def write_beside(table: pa.Table, files: Sequence[str], output: str | os.PathLike[str]) -> None:
+    """Write the index of some files to ``output``."""
+    write_index_file(table.replace_schema_metadata({_OF: json.dumps(_described(files))}), os.fspath(output))
+
+
+def read_beside(url: str, files: Sequence[str]) -> pa.Table | None:
+    """The index of some files that is kept at ``url``; ``None`` if there is no such file."""
+    try:
+        with open_file(url) as file:
+            content = file.read(0, file.stamp().size)
+    except ABSENT:
+        return None
+    table = read_index_file(content)
+    cure = f"Write it again (imagenet-subsets index ... --output {url.rpartition('/')[2]}), or remove it."
+    if table is None or _OF not in (table.schema.metadata or {}):
+        raise ArchiveError(f"{url} is damaged, or not an index that imagenet-subsets has written. {cure}")
+    expected, found = _described(files), json.loads(table.schema.metadata[_OF])
+    if found["sizes"] != expected["sizes"]:
+        names = sorted(dict(set(map(tuple, found["sizes"])) ^ set(map(tuple, expected["sizes"]))))
+        raise ArchiveError(
+            f"{url} is the index of files with other names or sizes, such as {names[0]}: it is of "
+            f"{len(found['sizes']):,} files, and there are {len(files):,}. {cure}"
+        )
+    if found != expected:
+        raise ArchiveError(f"{url} is the index of files with other content than {files[0]}. {cure}")
+    return table.replace_schema_metadata()
+
+
+def _described(files: Sequence[str]) -> dict[str, Any]:
+    """The names and sizes of files, and the SHA-256 of samples of the first and the last of them, ready for JSON."""
+    digest, sizes = hashlib.sha256(), [stamp.size for stamp in stamps_of(files)]
+    for path, size in {files[0]: sizes[0], files[-1]: sizes[-1]}.items():
+        with open_file(path) as file:
+            for sample in file.read_many(samples(size)):
+                digest.update(sample)
+    names = map(os.path.basename, files)
+    return {"sizes": [[name, size] for name, size in zip(names, sizes)], "samples": digest.hexdigest()}

@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE, WNID, ArchiveError
 from imagenet_reader.files import digest
 from imagenet_reader.formats.tar import BLOCK
-from imagenet_reader.index.beside import SUFFIX, read_beside
-from imagenet_reader.index.kept import archive_identity, kept_index, load_index
+from imagenet_reader.index.kept import SUFFIX, archive_identity, kept_index, load_index, read_beside
 from imagenet_reader.io import Listing, stamps_of
 from imagenet_reader.io.local import LocalFile, Stamp
 from imagenet_reader.io.paths import is_url

@@ -1,8 +1,8 @@
 """Layouts that can be read only from beginning to end: the images that are wanted are extracted once, into tars below
 ``HF_HOME``.
 
-Such a tar begins with a member that lists the names that were asked for, so that images which the source lacks are
-looked for only once.
+A member of such a tar lists the names that were asked for, so that images which the source lacks are looked for only
+once.
 """
 
 import contextlib
@@ -17,16 +17,17 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
-import filelock
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imagenet_reader.facts import WNID, ArchiveError
 from imagenet_reader.files import check_space, digest, naming, write_atomically
 from imagenet_reader.formats.names import official_name
 from imagenet_reader.formats.parquet import find_row_groups, read_images
-from imagenet_reader.formats.tar import walk_archive
-from imagenet_reader.index.kept import archive_identity, index_folder, index_path, kept_index, real_path
-from imagenet_reader.io import open_python_file, stamps_of
+from imagenet_reader.formats.tar import BLOCK, walk_archive
+from imagenet_reader.index.kept import acquire_lock, archive_identity, index_folder, index_path, kept_index, real_path
+from imagenet_reader.io import open_file, open_python_file, stamps_of
+from imagenet_reader.io.remote import RemoteError
 from imagenet_reader.layouts.archives import KaggleArchive
 from imagenet_reader.layouts.base import ALL, Index, Layout, Request, Snapshot
 from imagenet_reader.layouts.shards import Sharded
@@ -36,7 +37,7 @@ from imagenet_reader.reading.batches import Reader
 from imagenet_reader.text import format_bytes
 
 ORIGIN = "comment"  # the field of a tar's global header that has the path of what it was made from
-ASKED = "asked.txt"  # the first member of such a tar; empty if all images were asked for
+ASKED = "asked.txt"  # this member of such a tar; empty if all images were asked for
 BUFFER = 1 << 20  # bytes that are read or written at once
 IMAGE_BYTES = 150_000  # per image: more than the average
 DAMAGED = tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile
@@ -85,7 +86,10 @@ class Extracted(Layout):
                     with self.clarifying():
                         self._extract(missing, snapshot)
             tars = self._tars(snapshot.identity)
-        return Index(_list_tars(tars), Reader(self.format, tuple(tars), stamps_of(tars)))
+        numbers = [pa.array([number] * len(tar.table), pa.int64()) for number, tar in enumerate(tars)]
+        table = pa.concat_tables([tar.table.append_column("file", number) for tar, number in zip(tars, numbers)])
+        paths = tuple(tar.path for tar in tars)
+        return Index(table, Reader(self.format, paths, stamps_of(paths)))
 
     def explain(self, missing: list[tuple[str, int]]) -> str:
         """Say that what was extracted may be removed."""
@@ -97,8 +101,7 @@ class Extracted(Layout):
     def _locked(self) -> contextlib.AbstractContextManager[Any]:
         """Context in which no other process extracts images of these files."""
         try:
-            os.makedirs(index_folder(), exist_ok=True)
-            return filelock.FileLock(f"{self._stem()}.tar.lock").acquire()
+            return acquire_lock(f"{self._stem()}.tar.lock")
         except OSError as error:
             message = (
                 f"{error.strerror}: {self.path} {self.obstacle}, so its images are kept in a folder below HF_HOME, "
@@ -106,20 +109,23 @@ class Extracted(Layout):
             )
             raise OSError(error.errno, message, index_folder()) from error
 
-    def _tars(self, identity: str) -> list[str]:
-        return sorted(glob.glob(f"{glob.escape(self._stem())}-{identity[:16]}-*.tar"))
+    def _tars(self, identity: str) -> "list[_Tar]":
+        return [
+            _read_tar(path, self.path)
+            for path in sorted(glob.glob(f"{glob.escape(self._stem())}-{identity[:16]}-*.tar"))
+        ]
 
     def _remove_others(self, identity: str) -> None:
         """Remove what was extracted from other files, which were at this path, or by a process that was killed."""
         stem = glob.escape(self._stem())
-        old = set(glob.glob(f"{stem}-*.tar")) - set(self._tars(identity))
+        old = set(glob.glob(f"{stem}-*.tar")) - set(glob.glob(f"{stem}-{identity[:16]}-*.tar"))
         for tar in (*old, *glob.glob(f"{stem}*.tar.tmp")):
             for path in (tar, index_path(tar)):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
 
     def _extract(self, request: Request, snapshot: Snapshot) -> None:
-        """Extract images into another tar."""
+        """Extract images into another tar; after a failure of the transfer, those that have arrived."""
         names = None if request.all else sorted({*request.images, *request.wnids})
         tar = f"{self._stem()}-{snapshot.identity[:16]}-{digest(names)[:16]}.tar"
         others, stream = self._tars(snapshot.identity), self.stream(request)
@@ -128,25 +134,32 @@ class Extracted(Layout):
             f"for are extracted into {index_folder()}, where later loads find them. {self.way_out}".rstrip()
         )
         check_space(index_folder(), stream.needed, f"images of {self.path}")
-        have, found = set(_list_tars(others)["name"].to_pylist()) if others else set(), 0
-        headers = {ORIGIN: real_path(self.path)}
+        have, found = {name for tar in others for name in tar.table["name"].to_pylist()}, list[str]()
+        headers, failure = {ORIGIN: real_path(self.path)}, None
         with write_atomically(tar) as written:
             with (
                 naming(written, f"extracting images of {self.path}"),
                 progress_bar(f"Reading {os.path.basename(self.path)}", stream.size) as bar,
                 tarfile.TarFile(written, "w", format=tarfile.PAX_FORMAT, pax_headers=headers) as target,
             ):
+                try:
+                    for name, image in stream.members(bar.update):
+                        if name.encode() not in have:
+                            _add(target, name, image)
+                            found.append(name)
+                except RemoteError as error:
+                    if not found:
+                        raise
+                    failure, names = error, found
                 _add(target, ASKED, "\n".join(names or ()).encode())
-                for name, image in stream.members(bar.update):
-                    if name.encode() not in have:
-                        _add(target, name, image)
-                        found += 1
             if not found and not others:
                 advice = "Download those that hold them, or pass splits=[...] to build only other splits."
                 raise ArchiveError(f"{self.path} holds none of the images that are asked for. {advice}")
-            if self.snapshot() != snapshot:
+            if failure is None and self.snapshot() != snapshot:
                 raise ArchiveError(f"{self.path} has changed while it was read. Load again once it is complete.")
-        logger.info("%d images of %s extracted into %s", found, self.path, tar)
+        logger.info("%d images of %s extracted into %s", len(found), self.path, tar)
+        if failure is not None:
+            raise failure
 
 
 def _add(target: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -156,29 +169,33 @@ def _add(target: tarfile.TarFile, name: str, content: bytes) -> None:
     target.members = []  # type: ignore[attr-defined]  # else all headers stay in memory
 
 
-def _list_tars(tars: list[str]) -> pa.Table:
-    """The images in extracted tars; no two have the same."""
-    tables = []
-    for number, tar in enumerate(tars):
-        table = kept_index(tar, archive_identity(tar), functools.partial(walk_archive, tar))
-        tables.append(table.append_column("file", pa.array([number] * len(table), pa.int64())))
-    return pa.concat_tables([table.replace_schema_metadata() for table in tables])
+class _Tar(NamedTuple):
+    """An extracted tar, and the file names and wnids that it was made for: none if it was made for all images."""
+
+    path: str
+    table: pa.Table
+    asked: list[str]
 
 
-def _asked(tar: str) -> list[str]:
-    """The names that a tar was made for: file names and wnids; none if it was made for all images."""
-    with tarfile.open(tar, "r:") as source:
-        member = source.next()
-        content = source.extractfile(member) if member is not None and member.name == ASKED else None
-        return content.read().decode().split() if content is not None else []
+def _read_tar(path: str, made_of: str) -> _Tar:
+    try:
+        table = kept_index(path, archive_identity(path), functools.partial(walk_archive, path, made_of))
+        is_list = pc.equal(table["name"], ASKED.encode())
+        [member] = table.filter(is_list).to_pylist()
+    except ValueError as error:
+        raise ArchiveError(
+            f"{path}, which has extracted images, is damaged ({error}). Delete it, and load again."
+        ) from error
+    with open_file(path) as file:
+        asked = file.read(member["offset"] + BLOCK, member["size"]).decode().split()
+    return _Tar(path, table.filter(pc.invert(is_list)).replace_schema_metadata(), asked)
 
 
-def _missing(request: Request, tars: list[str]) -> Request | None:
+def _missing(request: Request, tars: list[_Tar]) -> Request | None:
     """What no tar was made for; ``None`` if that is nothing."""
-    asked = [_asked(tar) for tar in tars]
-    if not all(asked):  # one was made for all images
+    if not all(tar.asked for tar in tars):  # one was made for all images
         return None
-    known = {name for names in asked for name in names}
+    known = {name for tar in tars for name in tar.asked}
     images = {name: label for name, label in request.images.items() if not {name, name[WNID]} & known}
     wnids = sorted(set(request.wnids) - known)
     return Request(request.all, images, wnids) if request.all or images or wnids else None

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
-from imagenet_reader.files import check_space
+from imagenet_reader.files import check_space, existing
 from imagenet_reader.lists import read_split_list, read_wnids
 from imagenet_reader.log import progress_bar
 from imagenet_subsets_tools.standins.images import CMYK_IMAGES, PNG_IMAGE, DrawnImages
@@ -63,8 +63,7 @@ def make_standins(
     _check_absent(directory, layout)
     names = [*itertools.chain(*training_names(configs)), *(name for name, _ in read_split_list("validation"))]
     check_space(directory, len(names) * (_MEMBER_BYTES if layout == ARCHIVES else _FILE_BYTES), "the stand-ins")
-    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    with tempfile.TemporaryDirectory(dir=existing, prefix=_UNFINISHED) as temporary:
+    with tempfile.TemporaryDirectory(dir=existing(directory), prefix=_UNFINISHED) as temporary:
         with progress_bar("Making stand-ins", len(names), unit=" images") as progress:
             FORMS[layout](DrawnImages(names, progress.update), Path(temporary))
         _check_absent(directory, layout)  # writing took a while
@@ -75,12 +74,9 @@ def make_standins(
 
 
 def _check_absent(directory: Path, layout: str) -> None:
-    present = sorted(os.listdir(directory)) if directory.exists() else []
-    for name in present:
-        if layout == ARCHIVES and name in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE):
-            raise FileExistsError(f"{directory / name} exists; it may be the official archive and is not overwritten")
-        if layout != ARCHIVES and not name.startswith(_UNFINISHED):
-            raise FileExistsError(f"{directory} has {name}; pass a new or empty folder")
+    for name in sorted(os.listdir(directory)) if directory.exists() else []:
+        if name in (TRAIN_ARCHIVE, VALIDATION_ARCHIVE) or (layout != ARCHIVES and not name.startswith(_UNFINISHED)):
+            raise FileExistsError(f"{directory / name} exists and is not overwritten; pass a new or empty folder")
 
 
 def training_names(configs: Iterable[str], unlisted: int = _UNLISTED) -> list[list[str]]:

@@ -6,7 +6,6 @@ Each writer takes ``images``, a mapping of official file name -> bytes for train
 
 import functools
 import gzip
-import io
 import itertools
 import json
 import random
@@ -16,7 +15,6 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,13 +24,13 @@ from imagenet_reader.formats.tfrecord import masked_crc32c
 from imagenet_reader.lists import label_of_wnid, read_classes, read_split_list, read_wnids
 
 ImageFiles = Mapping[str, bytes]  # official file name -> content; stand-ins are drawn on access
+Files = Iterable[tuple[str, bytes]]  # path -> content
+Counts = Mapping[str, int]  # split -> files
 PREFIXES = {"ILSVRC2012_val_": "validation", "ILSVRC2012_test_": "test"}
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 ZIP, TAR_GZ = "imagenet-object-localization-challenge.zip", "imagenet_object_localization_patched2019.tar.gz"
 DATA = "ILSVRC/Data/CLS-LOC"
-EXTRAS = {  # other files of the competition, by path
-    path: text.encode() for path, text in json.loads(Path(__file__).with_name("kaggle.json").read_text()).items()
-}
+EXTRAS = json.loads(Path(__file__).with_name("kaggle.json").read_text())  # other files of the competition, by path
 PARQUET_FILES = {"train": 294, "validation": 14, "test": 28}
 ROW_GROUP = 100  # rows
 IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
@@ -40,7 +38,6 @@ SHARDS = {"train": 1024, "validation": 64, "test": 128}
 DIGITS = {"train": 4, "validation": 2, "test": 3}  # of the number of a WebDataset shard
 NAME, VERSION = "imagenet2012", "5.1.0"
 BLOCK, RECORD = 512, 10_240  # bytes
-TarFile = IO[bytes] | gzip.GzipFile
 _EMPTY_HEADER = tarfile.TarInfo("").tobuf(tarfile.GNU_FORMAT)
 _EMPTY_CHECKSUM = int(_EMPTY_HEADER[148:154], 8) - sum(_EMPTY_HEADER[124:135])
 
@@ -51,9 +48,7 @@ def split_of(name: str) -> str:
 
 def label_of(name: str) -> int:
     """The label of an image: 0 to 999 by the sorted wnids; -1 in the test set."""
-    if split_of(name) == "train":
-        return label_of_wnid()[name[WNID]]
-    return _validation_labels().get(name, -1)
+    return _validation_labels().get(name, label_of_wnid().get(name[WNID], -1))
 
 
 def wnid_of(name: str) -> str | None:
@@ -97,27 +92,24 @@ def write_archives(images: ImageFiles, target: Path) -> None:
 
 
 def _class_tar(images: ImageFiles, names: list[str]) -> bytes:
-    file = io.BytesIO()
-    write_members(file, ((name, images[name]) for name in names))
-    return file.getvalue()
+    return b"".join(_tar_pieces((name, images[name]) for name in names))
 
 
 def write_class_tars(images: ImageFiles, target: Path) -> None:
     """Write ``train/n01440764.tar`` and so on, and the other images as files, in ``val/`` and ``test/``."""
     for wnid, names in by_class(images).items():
         (_made(target / "train") / f"{wnid}.tar").write_bytes(_class_tar(images, names))
-    _write_files({name: f"{_folder(name)}/{name}" for name in images if split_of(name) != "train"}, images, target)
+    _write_files(((f"{_folder(name)}/{name}", images[name]) for name in images if split_of(name) != "train"), target)
 
 
 def write_folders(images: ImageFiles, target: Path) -> None:
     """Write ``train/<wnid>/*.JPEG``, ``val/*.JPEG`` and ``test/*.JPEG``."""
-    _write_files({name: f"{_folder(name, 'train')}/{name}" for name in images}, images, target)
+    _write_files(((f"{_folder(name, 'train')}/{name}", images[name]) for name in images), target)
 
 
-def write_hub_folders(images: ImageFiles, target: Path, by_class: bool = False) -> None:
-    """Write the extracted ``tar.gz`` files of the Hub, flat or by class, with the file names used there."""
-    classes = ("train", "validation") if by_class else ()
-    _write_files({name: f"{_folder(name, *classes)}/{hub_name(name)}" for name in images}, images, target)
+def write_hub_folders(images: ImageFiles, target: Path, *by_class: str) -> None:
+    """Write the extracted ``tar.gz`` files of the Hub, with the file names used there; flat but for some splits."""
+    _write_files(((f"{_folder(name, *by_class)}/{hub_name(name)}", images[name]) for name in images), target)
 
 
 def _folder(name: str, *by_class: str) -> str:
@@ -126,12 +118,10 @@ def _folder(name: str, *by_class: str) -> str:
     return f"{FOLDERS[split]}/{wnid_of(name)}" if split in by_class else FOLDERS[split]
 
 
-def _write_files(paths: Mapping[str, str], images: ImageFiles, target: Path) -> None:
-    for folder in {path.rpartition("/")[0] for path in paths.values()}:
-        _made(target / folder)
-    for name, path in paths.items():
-        with open(f"{target}/{path}", "wb", buffering=0) as file:
-            file.write(images[name])
+def _write_files(files: Files, target: Path) -> None:
+    for path, content in files:
+        file = target / path
+        (_made(file.parent) / file.name).write_bytes(content)
 
 
 def _made(folder: Path) -> Path:
@@ -141,8 +131,7 @@ def _made(folder: Path) -> Path:
 
 def write_kaggle_folders(images: ImageFiles, target: Path) -> None:
     """Write the extracted folders below ``ILSVRC/Data/CLS-LOC``, and the other files of the competition."""
-    _write_files({path: path for path in EXTRAS}, EXTRAS, target)
-    write_folders(images, target / DATA)
+    _write_files(kaggle_members(images), target)
 
 
 def write_kaggle_zip(images: ImageFiles, target: Path) -> None:
@@ -158,17 +147,15 @@ def write_kaggle_tar_gz(images: ImageFiles, target: Path) -> None:
 
 
 def kaggle_members(images: ImageFiles) -> Iterator[tuple[str, bytes]]:
-    """The members of both archives, (path, content), in their order."""
+    """The members of both archives, (path, content), in their order; extracted, they are the folders."""
     splits = by_split(images) | {"train": list(itertools.chain(*by_class(images).values()))}
-    yield from EXTRAS.items()
+    yield from ((path, text.encode()) for path, text in EXTRAS.items())
     for split in ("test", "train", "validation"):
         for name in splits.get(split, ()):
             yield f"{DATA}/{_folder(name, 'train')}/{name}", images[name]
 
 
-def write_hub_parquet(
-    images: ImageFiles, target: Path, shards: Mapping[str, int] = PARQUET_FILES, folder: str = "data"
-) -> None:
+def write_hub_parquet(images: ImageFiles, target: Path, shards: Counts = PARQUET_FILES) -> None:
     """Write ``data/train-00000-of-00294.parquet`` and so on; ``shards`` has the number of files per split."""
     words = [words for _, words in read_classes()]
     names = [f"{name}2" if name in words[:label] else name for label, name in enumerate(words)]  # the second crane
@@ -176,7 +163,7 @@ def write_hub_parquet(
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     schema = pa.schema({"image": IMAGE, "label": pa.int64()}, metadata=metadata)
     for split, number, shard in _shards(images, shards):
-        path = _made(target / folder) / f"{split}-{number:05d}-of-{shards[split]:05d}.parquet"
+        path = _made(target / "data") / f"{split}-{number:05d}-of-{shards[split]:05d}.parquet"
         with pq.ParquetWriter(path, schema) as writer:  # with the defaults, Snappy and dictionary pages
             for start in range(0, len(shard), ROW_GROUP):
                 group = shard[start : start + ROW_GROUP]
@@ -185,7 +172,7 @@ def write_hub_parquet(
                 writer.write_table(pa.table(columns, schema), len(group))
 
 
-def _shards(images: ImageFiles, counts: Mapping[str, int]) -> Iterator[tuple[str, int, list[str]]]:
+def _shards(images: ImageFiles, counts: Counts) -> Iterator[tuple[str, int, list[str]]]:
     """(split, number, names) per shard; names are shuffled, always in the same way, and divided evenly."""
     for split, names in by_split(images).items():
         names = random.Random(0).sample(sorted(names), len(names))
@@ -194,21 +181,19 @@ def _shards(images: ImageFiles, counts: Mapping[str, int]) -> Iterator[tuple[str
             yield split, number, names[start:end]
 
 
-def write_hub_tar_gz(images: ImageFiles, target: Path, folder: str = "data") -> None:
+def write_hub_tar_gz(images: ImageFiles, target: Path) -> None:
     """Write ``data/train_images_0.tar.gz`` to ``_4``, ``val_images.tar.gz`` and ``test_images.tar.gz``, all flat."""
     for split, number, shard in _shards(images, {"train": 5, "validation": 1, "test": 1}):
         file = f"train_images_{number}.tar.gz" if split == "train" else f"{FOLDERS[split]}_images.tar.gz"
-        write_tar(_made(target / folder) / file, ((hub_name(name), images[name]) for name in shard))
+        write_tar(_made(target / "data") / file, ((hub_name(name), images[name]) for name in shard))
 
 
-def write_webdataset(
-    images: ImageFiles, target: Path, shards: Mapping[str, int] = SHARDS, by_name: bool = True, folders: bool = False
-) -> None:
-    """Write ``imagenet1k-train-0000.tar`` and so on, as in ``timm/imagenet-1k-wds``; stems are names or numbers."""
+def write_webdataset(images: ImageFiles, target: Path, shards: Counts = SHARDS, numbered: bool = False) -> None:
+    """Write ``imagenet1k-train-0000.tar`` and so on, as ``timm/imagenet-1k-wds``; ``numbered`` ones are in folders."""
     count = dict.fromkeys(shards, 0)
     for split, number, shard in _shards(images, shards):
-        stems = [name.removesuffix(".JPEG") if by_name else f"{count[split] + k:08d}" for k, name in enumerate(shard)]
-        path = _made(target / split if folders else target) / f"imagenet1k-{split}-{number:0{DIGITS[split]}d}.tar"
+        stems = [f"{count[split] + k:08d}" if numbered else name.removesuffix(".JPEG") for k, name in enumerate(shard)]
+        path = _made(target / split if numbered else target) / f"imagenet1k-{split}-{number:0{DIGITS[split]}d}.tar"
         write_tar(path, (member for stem, name in zip(stems, shard) for member in _sample(images, stem, name)))
         count[split] += len(shard)
 
@@ -221,11 +206,9 @@ def _sample(images: ImageFiles, stem: str, name: str) -> Iterator[tuple[str, byt
     yield f"{stem}.json", json.dumps({"filename": filename, "label": label}).encode()
 
 
-def write_tfds(
-    images: ImageFiles, target: Path, shards: Mapping[str, int] = SHARDS, folder: str = f"{NAME}/{VERSION}"
-) -> None:
+def write_tfds(images: ImageFiles, target: Path, shards: Counts = SHARDS) -> None:
     """Write ``imagenet2012/5.1.0/imagenet2012-train.tfrecord-00000-of-01024`` and so on, without TensorFlow."""
-    directory, lengths, sizes = _made(target / folder), dict[str, list[str]](), dict.fromkeys(shards, 0)
+    directory, lengths, sizes = _made(target / NAME / VERSION), dict[str, list[str]](), dict.fromkeys(shards, 0)
     for split, number, shard in _shards(images, shards):
         with open(directory / f"{NAME}-{split}.tfrecord-{number:05d}-of-{shards[split]:05d}", "wb") as file:
             for name in shard:
@@ -265,36 +248,26 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    groups = []
-    while number > 127:
-        groups.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*groups, number])
+    if number < 128:
+        return bytes([number])
+    return bytes([number & 127 | 128]) + _varint(number >> 7)
 
 
-def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
-    """Write a tar of members, (name, content); compressed, if the name ends in ``.gz``."""
+def write_tar(path: Path, members: Files) -> None:
+    """Write a tar of members; compressed, if the name ends in ``.gz``."""
     gz = path.suffix == ".gz"
     with gzip.open(path, "wb", compresslevel=1) if gz else path.open("wb", buffering=1 << 20) as file:
-        write_members(file, members)
+        file.writelines(_tar_pieces(members))
 
 
-def write_members(file: TarFile, members: Iterable[tuple[str, bytes]]) -> None:
+def _tar_pieces(members: Files) -> Iterator[bytes]:
+    """The bytes of a tar: its members, two zero blocks, and zeros up to a full record."""
+    length = 0
     for name, content in members:
-        write_member(file, name, content)
-    write_end(file, 0)
-
-
-def write_member(file: TarFile, name: str, content: bytes) -> None:
-    file.write(header(name, len(content)))
-    file.write(content)
-    file.write(bytes(-len(content) % BLOCK))
-
-
-def write_end(file: TarFile, start: int) -> None:
-    """End the tar that begins at ``start``: two zero blocks, and zeros up to a full record."""
-    length = file.tell() - start
-    file.write(bytes(2 * BLOCK + -(length + 2 * BLOCK) % RECORD))
+        piece = b"".join((header(name, len(content)), content, bytes(-len(content) % BLOCK)))
+        length += len(piece)
+        yield piece
+    yield bytes(2 * BLOCK + -(length + 2 * BLOCK) % RECORD)
 
 
 def header(name: str, size: int) -> bytes:

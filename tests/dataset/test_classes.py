@@ -7,10 +7,11 @@ from pathlib import Path
 import datasets
 import pytest
 from datasets.info import DatasetInfosDict
+from helpers.layout_rows import LAYOUTS
 from helpers.rows import VERSION, WAYS, load, published_rows, rows_of, streamed
 from huggingface_hub import DatasetCard
 from makers.images import numbered_jpeg
-from makers.layouts import extracted, hub_folders, kaggle_tar_gz, official_tars
+from makers.layouts import official_tars
 
 import imagenet_subsets
 from imagenet_reader import lists
@@ -146,10 +147,10 @@ def test_wrong_classes(classes, message):
         imagenet_subsets.select(datasets.DatasetDict(), "1pct", classes=classes)
 
 
-@pytest.mark.parametrize("make", [extracted, hub_folders])
-def test_class_folders_of_validation_images(make, tmp_path):
+@pytest.mark.parametrize("layout", ["extracted by class", "hub folders by class"])
+def test_class_folders_of_validation_images(layout, tmp_path):
     due = expected_rows("1pct", "validation", FISHES)
-    make({name: numbered_jpeg(k) for k, (name, _) in enumerate(due)}, tmp_path / "data", by_class=True)
+    LAYOUTS[layout]({name: numbered_jpeg(k) for k, (name, _) in enumerate(due)}, tmp_path / "data")
     options = {"classes": FISHES, "splits": ["validation"], "in_place": True, "cache_dir": str(tmp_path / "cache")}
     dataset = imagenet_subsets.load_dataset("1pct", data_dir=str(tmp_path / "data"), split="validation", **options)
     assert rows_of(dataset) == due
@@ -200,12 +201,12 @@ def all_of_two_classes(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:.*read once")
-@pytest.mark.parametrize("form", ["archive", "class folders", "tar.gz"])
-def test_full_and_unlabeled_of_some_classes(form, all_of_two_classes, tmp_path):
+@pytest.mark.parametrize("layout", ["archives", "extracted", "kaggle tar.gz"])
+def test_full_and_unlabeled_of_some_classes(layout, all_of_two_classes, tmp_path):
     folder, images = all_of_two_classes
-    if form != "archive":
+    if layout != "archives":
         folder = tmp_path / "data"
-        {"class folders": extracted, "tar.gz": kaggle_tar_gz}[form](images, folder)
+        LAYOUTS[layout](images, folder)
     options = {"data_dir": str(folder), "classes": FISHES[:2], "cache_dir": str(tmp_path / "cache")}
     full = imagenet_subsets.load_dataset("full", splits=["train"], split="train", **options)
     assert collections.Counter(full["label"][:]) == {0: 800, 1: 800}
@@ -215,7 +216,7 @@ def test_full_and_unlabeled_of_some_classes(form, all_of_two_classes, tmp_path):
     ten = {name for name, _ in lists.read_split_list("10pct")}
     assert set(rest["file_name"][:]) == set(full["file_name"][:]) - ten
     assert set(rest["label"][:]) == {-1}
-    if form == "tar.gz":  # no image of another class is extracted, and none twice
+    if layout == "kaggle tar.gz":  # no image of another class is extracted, and none twice
         tars = Path(imagenet_subsets.index_path(next(folder.glob("*.tar.gz")))).parent.glob("*.tar")
         names = [name for tar in tars if origin_of(tar).startswith(str(tmp_path)) for name in tar_names(tar)]
         assert sorted(names) == sorted(full["file_name"][:])

@@ -1,6 +1,7 @@
 """Subsets of a dataset that is already loaded."""
 
 import hashlib
+import itertools
 
 import datasets
 import pytest
@@ -129,10 +130,10 @@ def test_names_of_a_column(imagenet, expected):
     assert_same(imagenet_subsets.select(train, "1pct", split="train", splits=["train"]), expected["train"])
 
 
-@pytest.mark.parametrize("by_name", [True, pytest.param(False, marks=pytest.mark.once)])
-def test_webdataset(by_name, standins_1pct, imagenet, expected, tmp_path):
+@pytest.mark.parametrize("numbered", [False, pytest.param(True, marks=pytest.mark.once)])
+def test_webdataset(numbered, standins_1pct, imagenet, expected, tmp_path):
     names = expected["train"]["file_name"][:300]
-    webdataset({name: train_images(standins_1pct)[name] for name in names}, tmp_path / "wds", by_name=by_name)
+    webdataset({name: train_images(standins_1pct)[name] for name in names}, tmp_path / "wds", numbered=numbered)
     shards = sorted(str(path) for path in (tmp_path / "wds").rglob("*.tar"))
     train = datasets.load_dataset("webdataset", data_files={"train": shards}, cache_dir=str(tmp_path / "cache"))
     selected = imagenet_subsets.select(train, "custom", split="train", splits=["train"], train_list=names)
@@ -153,6 +154,19 @@ def test_streaming(files, expected):
         assert sorted((row["file_name"], row["label"]) for row in rows) == sorted(rows_of(expected[split]))
     assert next(iter(selected["train"]))["image"].mode == "RGB"
     assert selected["train"].features == expected["train"].features
+
+
+@pytest.mark.skipif(not hasattr(datasets.IterableDataset, "state_dict"), reason="datasets 2.19 cannot resume streams")
+def test_a_resumed_stream_has_all_rows(imagenet):
+    def stream():
+        shards = imagenet["validation"].to_iterable_dataset(num_shards=7)
+        selected = imagenet_subsets.select(shards, "1pct", split="validation")
+        return selected.cast_column("image", datasets.Image(decode=False))
+
+    first, second = stream(), stream()
+    names = [row["file_name"] for row in itertools.islice(first, 350)]
+    second.load_state_dict(first.state_dict())
+    assert names + [row["file_name"] for row in second] == [row["file_name"] for row in stream()]
 
 
 def test_some_classes_and_real_labels(files, imagenet, tmp_path):
@@ -184,6 +198,14 @@ def listed(both):
     return imagenet_subsets.select(both, "1pct", on_missing="skip")
 
 
+def only_validation(both):
+    return datasets.DatasetDict(validation=both["validation"])
+
+
+def streamed(splits):
+    return datasets.IterableDatasetDict({split: rows.to_iterable_dataset() for split, rows in splits.items()})
+
+
 @pytest.mark.parametrize(
     ("make", "options", "error", "message"),
     [
@@ -192,11 +214,18 @@ def listed(both):
         (lambda both: both["train"].select([]), {}, ArchiveError, "has no image of train or validation of 1pct"),
         (lambda both: datasets.DatasetDict(), {}, ArchiveError, "has no image of train or validation of 1pct"),
         (lambda both: both["train"], {"split": "validation"}, ArchiveError, "has no image of validation of 1pct"),
-        (lambda both: both, {"splits": ["test"], "on_missing": "skip"}, ArchiveError, "of test of 1pct.*pass splits="),
-        (listed, UNLABELED, ArchiveError, "of unlabeled of 1pct.*pass splits="),
+        (lambda both: both, {"splits": ["test"], "on_missing": "skip"}, ArchiveError, "of test of 1pct.$"),
+        (listed, UNLABELED, ArchiveError, r"of unlabeled of 1pct.*pass splits=\['train', 'validation'\]"),
+        (only_validation, {}, ArchiveError, 'has no image of train of 1pct.*pass split="validation"'),
+        (lambda both: streamed(only_validation(both)), {}, ValueError, 'Expected a split train.*split="validation"'),
         (lambda both: nameless(label=[0]), {}, ValueError, r"expected .*; found .*image"),
         (lambda both: nameless(**{"x" * 3_000: [0]}), {}, ValueError, "does not say which image is which"),
-        (lambda both: both["train"].remove_columns("image"), {}, ValueError, "one image column"),
+        (
+            lambda both: both["train"].remove_columns("image"),
+            {},
+            ValueError,
+            r"none in the columns label\. .*cast_column",
+        ),
         (lambda both: both, {"in_place": True}, ValueError, "no option 'in_place'"),
         (lambda both: both, {"split": "val"}, ValueError, "Unknown split"),
         (lambda both: both, {"split": "train[:10%]"}, ValueError, "Unknown split"),

@@ -1,6 +1,7 @@
 """Full disks, read-only folders and input errors: each error names what failed."""
 
 import errno
+import fcntl
 import itertools
 import os
 import re
@@ -100,6 +101,20 @@ def test_tools_work_with_a_read_only_home(standins_1pct, tmp_path):
     assert {"1pct-train.png", "hub"} <= set(os.listdir(tmp_path))
 
 
+def test_a_disk_without_locks(val_tar, images, hf_home, monkeypatch):
+    lock = fcntl.flock
+
+    def without_locks(file, operation):
+        path = os.readlink(f"/proc/self/fd/{file if isinstance(file, int) else file.fileno()}")
+        if path.startswith(str(hf_home)):
+            raise OSError(errno.ENOLCK, "No locks available")
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    with pytest.warns(UserWarning, match=f"{hf_home}.* is on a disk without locks"):
+        assert dict(images_of(load(val_tar, streaming=True, **VAL_OPTIONS))) == images
+
+
 def test_images_of_a_tar_gz_need_a_writable_home(images, tmp_path, hf_home):
     hf_home.touch()
     kaggle_tar_gz(images, tmp_path / "kaggle")
@@ -124,8 +139,29 @@ def test_read_only_cache(val_tar, tmp_path, read_only):
     cache = tmp_path / "cache"
     cache.mkdir()
     read_only(cache)
-    with pytest.raises(OSError, match=f"(Read-only file system|Permission denied).*{cache}"):
-        load(val_tar, cache_dir=str(cache), **VAL_OPTIONS)
+    for folder in (cache, cache / "absent" / "folder"):
+        with pytest.raises(OSError, match=f"(Read-only file system|Permission denied): the cache.*{cache}'"):
+            load(val_tar, cache_dir=str(folder), **VAL_OPTIONS)
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+@pytest.mark.parametrize("folder", [".", "imagenet_subsets"])
+def test_a_finished_dataset_in_a_read_only_cache(folder, val_tar, images, tmp_path, read_only):
+    cache = tmp_path / "cache"
+    load(val_tar, cache_dir=str(cache), **VAL_OPTIONS)
+    read_only(cache / folder)
+    assert dict(images_of(load(val_tar, cache_dir=str(cache), **VAL_OPTIONS))) == images
+    with pytest.raises(OSError, match=r"Set HF_DATASETS_CACHE .*or pass streaming=True"):
+        load(val_tar, cache_dir=str(cache), download_mode="force_redownload", **VAL_OPTIONS)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads whatever the mode is")
+@pytest.mark.parametrize("closed", ["data", "data/ILSVRC2012_img_val.tar"])
+def test_images_that_cannot_be_read(closed, val_tar, tmp_path, request):
+    request.addfinalizer(lambda: os.chmod(tmp_path / closed, 0o755))
+    os.chmod(tmp_path / closed, 0)
+    with pytest.raises(PermissionError, match=rf"the images cannot be read.*chmod -R a\+rX.*{tmp_path / closed}'"):
+        load(val_tar, cache_dir=str(tmp_path / "cache"), **VAL_OPTIONS)
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")

@@ -168,6 +168,11 @@ def test_class_tars_under_wrong_names(data_dir):
         ("full", {"unlabeled": True}, "unlabeled=True"),
         ("lt", {"unlabeled": True}, "unlabeled=True"),
         (1, {}, "name=1: expected the name of a config, one of ['1pct', "),
+        (
+            "1pct",
+            {"features": datasets.Features({"image": datasets.Image()})},
+            "expected the columns ['image', 'label', 'file_name']",
+        ),
         ("1pct", {"in_place": True, "streaming": True}, "cannot be combined with streaming=True"),
     ],
 )

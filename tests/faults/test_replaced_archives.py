@@ -62,3 +62,33 @@ def test_an_archive_rewritten_while_it_is_prepared(row, val_tar, images, tmp_pat
     assert not files(tmp_path / "cache")
     before_reads(lambda position, size: None)
     assert dict(images_of(load(val_tar, image_bytes="archive", **options))) == others
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_a_finished_dataset_without_its_source(val_tar, images, tmp_path):
+    options = {"cache_dir": str(tmp_path / "cache"), **VAL_OPTIONS}
+    load(val_tar, **options)
+    val_tar.parent.rename(tmp_path / "away")
+    message = rf"{val_tar.parent} cannot be reached.*that was built from it on 20.*{tmp_path / 'cache'}"
+    with pytest.warns(UserWarning, match=message):
+        assert dict(images_of(load(val_tar, **options))) == images
+    val_tar.parent.mkdir()  # where nothing is mounted
+    with pytest.warns(UserWarning, match=message):
+        assert dict(images_of(load(val_tar, **options))) == images
+    for other in ({"streaming": True}, {"in_place": True}, {"image_bytes": "archive"}):
+        with pytest.raises(FileNotFoundError, match=str(val_tar.parent)):
+            load(val_tar, **options | other)
+    write_tar(val_tar, dict(reversed(images.items())))
+    assert dict(images_of(load(val_tar, **options))) == images
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_an_archive_that_moved_in_its_folder_is_found_in_place(images, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for folder in ("val", "validation"):
+        (data / "val").rename(data / folder) if folder != "val" else (data / "val").mkdir()
+        for name, content in images.items():
+            (data / folder / name).write_bytes(content)
+        rows = load(data / "any", cache_dir=str(tmp_path / "cache"), in_place=True, **VAL_OPTIONS)
+        assert rows[7]["image"].size == (8, 8)

@@ -50,9 +50,9 @@ COMPLETE_LAYOUTS = {
     "hub parquet, in the Hub's cache": lambda images, to: to.symlink_to(hub_cache(images, to.parent / "hub")),
     "hub tar.gz": hub_tar_gz,
     "hub folders": hub_folders,
-    "hub folders by class": lambda images, to: hub_folders(images, to, by_class=True),
+    "hub folders by class": lambda images, to: hub_folders(images, to, "train", "validation"),
     "webdataset": webdataset,
-    "webdataset, numbered, in folders": lambda images, to: webdataset(images, to, by_name=False, folders=True),
+    "webdataset, numbered, in folders": lambda images, to: webdataset(images, to, numbered=True),
     "tfds": tfds,
 }
 LAYOUTS = {

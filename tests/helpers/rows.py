@@ -9,13 +9,14 @@ import pytest
 
 import imagenet_subsets
 from imagenet_reader import lists
-from imagenet_subsets_tools.make.split_files import TRAIN_NAME, VALIDATION_NAME, published_lines
+from imagenet_subsets_tools.lists import published_lines
 
 SCRIPT = Path(imagenet_subsets.__file__)
 VERSION = tuple(int(part) for part in datasets.__version__.split(".")[:2])
 RUNS_SCRIPTS = VERSION < (4, 0)
 TRUST = {} if VERSION < (2, 20) else {"trust_remote_code": True}
 WAYS = ["package", pytest.param("script", marks=pytest.mark.skipif(not RUNS_SCRIPTS, reason="datasets 4+ runs none"))]
+TRAIN_NAME, VALIDATION_NAME = "{wnid}_{number}.JPEG", "ILSVRC2012_val_{number:08d}.JPEG"
 LISTS = {
     ("1pct", "train"): "1pct.parquet",
     ("10pct", "train"): "10pct.parquet",

@@ -133,8 +133,9 @@ def test_failed_build_is_not_treated_as_finished(copy, standins_1pct, small_shar
     with pytest.raises(OSError, match=r"No space left on device.*train-00002-of-00004\.parquet"):
         build_parquet(copy, standins_1pct, ["1pct"])
     assert sorted(path.name[6:11] for path in (copy / "1pct").iterdir()) == ["00000", "00001", "00003"]
-    assert main(["push", str(copy), "team/imagenet-subsets"]) == 1
-    assert "has no README.md" in capsys.readouterr().err
+    for folder, reason in ((copy, "has no README.md"), (copy / "nowhere", "is not an existing folder")):
+        assert main(["push", str(folder), "team/imagenet-subsets"]) == 1
+        assert f"{folder} {reason}" in capsys.readouterr().err
 
 
 def test_small_disk_is_detected_before_building(standins_1pct, tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ def test_every_split_has_the_rows_of_the_loader(folder, archives, own_lists, tmp
 
 
 def test_card_lists_the_splits(folder, own_lists):
-    """Which split has which files (test images are stored once), which have no labels, and the lists of the images."""
+    """Which split has which files (test images are stored once), and the lists of the images."""
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")) == [
         "1pct/train-00000-of-00001.parquet",
         "1pct/unlabeled-00000-of-00001.parquet",
@@ -82,10 +82,11 @@ def test_card_lists_the_splits(folder, own_lists):
     named = {config["config_name"]: config["data_files"] for config in card.data.to_dict()["configs"]}
     test = {"split": "test", "path": "ilsvrc2012_test/test-*-of-00001.parquet"}
     assert test in named["1pct"] and test in named["custom"]
-    assert "-1 in `unlabeled` of `1pct`, `test` of `1pct`, `test` of `custom`" in card.text
     assert re.search(r"\| train\.txt \| \d+ \| `[0-9a-f]{64}` \| `train_list`", card.text)
     assert own_lists["train_list"] not in card.text  # where it lay is nobody's business
     assert "| 1percent.txt | 12,811 |" in card.text
+    assert card.text.startswith("# ImageNet subsets: 1pct, custom\n")
+    assert card.data.tags == ["imagenet", "ilsvrc2012", "semi-supervised"]
 
 
 def test_options_of_the_command_line(archives, own_lists, tmp_path):
@@ -118,8 +119,8 @@ def test_each_config_gets_its_splits(archives, tmp_path):
         ({"num_proc": 0}, "expected 1 or more"),
         ({"num_proc": 2, "executor": object()}, "pass only one of them"),
         ({"output_dir": "hub[1]/a"}, r"hub\[1\]/a.*Rename the folder"),
-        ({"unlabeled": True}, r"unlabeled=True is for \['1pct', '10pct'\]"),
-        ({"train_list": "my.txt"}, "are for the config 'custom'"),
+        ({"unlabeled": True}, r"unlabeled=True is for the configs \['1pct', '10pct'\]"),
+        ({"train_list": "my.txt"}, "no other takes them"),
         ({"splits": ["train", "val"]}, "expected splits of"),
         ({"splits": []}, "expected a list out of"),
     ],

@@ -210,6 +210,15 @@ def test_failure_keeps_the_old_revision_and_a_second_push_succeeds(push, hub, fo
     assert hub.requests.count("upload") == len(SHARDS) - arrived
 
 
+@pytest.mark.parametrize("offline", ["0", "1"])
+def test_push_without_a_network(environment, folder, repo, offline):
+    pushing = [sys.executable, "-m", "imagenet_subsets_tools.cli", "push", folder, repo]
+    variables = os.environ | environment | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": offline}
+    done = subprocess.run(pushing, env=variables, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Could not reach the Hub" in done.stderr and "token" not in done.stderr
+
+
 def run(environment, *command):
     """Run a command in a client's environment and return what it printed on stdout."""
     environment = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(sys.path)}

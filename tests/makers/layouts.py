@@ -5,7 +5,6 @@ target folder, the ``data_dir`` that the layout makes. Images keep the order of 
 """
 
 import functools
-import gzip
 import hashlib
 import io
 import os
@@ -25,9 +24,7 @@ from imagenet_subsets_tools.standins.layouts import (
     kaggle_members,
     label_of,
     split_of,
-    write_end,
     write_hub_parquet,
-    write_member,
     write_tar,
     write_tfds,
     write_webdataset,
@@ -164,10 +161,7 @@ class _Unseekable:
 def kaggle_tar_gz(images, target, more=()):
     """``target/imagenet_object_localization_patched2019.tar.gz``; ``more`` as for ``kaggle_zip``."""
     target.mkdir(parents=True, exist_ok=True)
-    with gzip.open(target / KAGGLE_TAR_GZ, "wb", compresslevel=1) as file:
-        for name, content in _kaggle_members(images, more):
-            write_member(file, name, content)
-        write_end(file, 0)
+    write_tar(target / KAGGLE_TAR_GZ, _kaggle_members(images, more))
 
 
 def kaggle_tar(images, target):

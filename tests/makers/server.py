@@ -24,6 +24,9 @@ class Server:
     ranges: bool = True
     listing: bool = True
     token: str = ""
+    validator: str = "ETag"  # the header that has the version of a file; "" for none
+    absent: int = 404  # the status of absent files
+    headers: dict[str, str] = field(default_factory=dict)  # of each answer
     requests: int = 0
     sent: int = 0
     in_flight: int = 0
@@ -70,8 +73,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._send(404, b"", get)
             return self._send(200, "".join(f'<a href="{file}">{file}</a>' for file in inside).encode(), get)
         if content is None:
-            return self._send(404, b"", get)
-        etag = {"ETag": f'"{self.state.versions.get(name, "1")}"'}
+            return self._send(self.state.absent, b"", get)
+        etag = {self.state.validator: f'"{self.state.versions.get(name, "1")}"'} if self.state.validator else {}
         if self.state.ranges and (asked := self.headers.get("Range")):
             start, end = asked.removeprefix("bytes=").split("-")
             start, end = int(start), min(int(end or len(content)), len(content) - 1)
@@ -84,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status, content, get, headers=(), failure=None):
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
-        for name, value in dict(headers).items():
+        for name, value in (self.state.headers | dict(headers)).items():
             self.send_header(name, value)
         self.end_headers()
         if not get:

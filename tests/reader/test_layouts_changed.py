@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import warnings
@@ -142,6 +143,40 @@ def test_an_image_overwritten_in_place_is_noticed_when_it_is_read(data, old, new
     with pytest.raises(ArchiveError, match="changed since"):
         in_place[row]
     assert in_place[(row + 1) % len(old)]["image"]
+
+
+def test_an_image_overwritten_in_place_is_in_the_next_load_in_place(data, old, new, options):
+    [changed] = [name for name in old if old[name] != new[name]]
+    rows = load(data, in_place=True, **options)["train"]
+    row = rows["file_name"][:].index(changed)
+    overwrite(path_of(data, changed), new[changed])
+    with pytest.raises(ArchiveError, match="changed since"):
+        rows[row]
+    assert load(data, in_place=True, **options)["train"][row]["image"]
+
+
+def test_a_mended_image_beside_another_set_of_images(small_images, list_options, tmp_path, hf_home):
+    """Class folders of training images, and validation images side by side, in one folder."""
+    options = {"cache_dir": tmp_path / "cache", "on_missing": "skip", "image_bytes": "archive", **list_options}
+    for name, content in small_images.items():
+        path = tmp_path / "data" / (name[:9] if name.startswith("n") else "") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    mended = sorted(small_images)[-1]
+    overwrite(path_of(tmp_path / "data", mended), b"\xff\xd8\xff damaged")
+    assert len(contents(load(tmp_path / "data", **options))) == len(small_images) - 1
+    overwrite(path_of(tmp_path / "data", mended), small_images[mended])
+    assert contents(load(tmp_path / "data", **options)) == small_images
+
+
+@pytest.mark.once
+def test_few_files_are_open_at_once(data, old, options):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 60, hard))
+    try:
+        assert rows_of(data, **options) == old
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda content: b""])

@@ -157,6 +157,29 @@ def test_object_that_is_replaced_after_it_was_indexed(archives, list_options, hf
     assert load(archives.url, cache_dir=tmp_path / "new", in_place=True, **list_options)["train"][0]["image"]
 
 
+@pytest.mark.once
+def test_absent_files_may_be_forbidden(small_images, list_options, hf_home, tmp_path):
+    with served("webdataset", small_images, tmp_path, absent=403) as server:
+        loaded = load(server.url, cache_dir=tmp_path / "cache", image_bytes="archive", **list_options)
+        assert contents(loaded) == small_images
+
+
+@pytest.mark.once
+def test_a_failed_transfer_keeps_what_has_arrived(small_images, list_options, hf_home, tmp_path):
+    with served("hub parquet", small_images, tmp_path) as server:
+        load(server.url, cache_dir=tmp_path / "first", image_bytes="archive", **list_options)
+        requests, server.requests = server.requests, 0
+        for index in hf_home.rglob("*.tar*"):
+            index.unlink()
+        server.fail = lambda number: 503 if number > requests - 10 else None
+        with pytest.raises(OSError, match="503"):
+            load(server.url, cache_dir=tmp_path / "second", **list_options)
+        server.fail = lambda number: None
+        sent, server.sent = server.sent, 0
+        loaded = load(server.url, cache_dir=tmp_path / "second", image_bytes="archive", **list_options)
+        assert contents(loaded) == small_images and server.sent < sent
+
+
 def first_sizes(rows):
     return [image.size for image in rows[:3]["image"]]
 

@@ -2,6 +2,9 @@
 
 import random
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
 import pytest
@@ -88,6 +91,69 @@ def test_object_replaced_by_a_shorter_one(server):
         server.files["a.tar"], server.versions["a.tar"] = CONTENT[:1000], "2"
         with pytest.raises(OSError, match=r"a\.tar failed.*(replaced|416)"):
             file.read(500, 1000)
+
+
+@pytest.mark.parametrize("validator", ["ETag", "Last-Modified", ""])
+def test_an_object_of_the_same_size_is_told_apart(server, validator):
+    server.validator = validator
+    before = stamp_of(join(server.url, "a.tar"))
+    assert stamp_of(join(server.url, "a.tar")) == before
+    server.files["a.tar"], server.versions["a.tar"] = CONTENT[::-1], "2"
+    assert stamp_of(join(server.url, "a.tar")) != before
+
+
+def test_a_server_that_asks_to_wait(server):
+    with open_file(join(server.url, "a.tar")) as file:
+        assert file.read(0, 1) == CONTENT[:1]
+        server.headers["Retry-After"], until = "1", time.monotonic() + 0.5
+        server.fail = lambda number: 429 if time.monotonic() < until else None
+        assert file.read(5, 10) == CONTENT[5:15]
+
+
+def test_a_server_that_is_not_reached_is_reported(monkeypatch):
+    monkeypatch.setattr(remote, "PAUSES", (0.1, 0.1))
+    monkeypatch.setattr(remote, "PATIENCE", 0.1)
+    with pytest.warns(UserWarning, match="127.0.0.1:9/a.tar failed.*tried again"), pytest.raises(OSError):  # noqa: PT011
+        stamp_of("http://127.0.0.1:9/a.tar")
+
+
+def test_a_web_page_in_place_of_a_file(server):
+    server.headers["Content-Type"] = "text/html"
+    assert not exists(join(server.url, "a.tar"))
+    with pytest.raises(OSError, match=r"a\.tar is a web page, such as a log-in page"):
+        stamp_of(join(server.url, "a.tar"))
+
+
+def test_settings_of_fsspec_are_used(server, monkeypatch):
+    server.token = "Bearer geheim"
+    monkeypatch.setitem(fsspec.config.conf, "http", {"client_kwargs": {"headers": {"Authorization": server.token}}})
+    assert stamp_of(join(server.url, "a.tar")).size == len(CONTENT)
+
+
+class SingleFileSystem(fsspec.get_filesystem_class("memory")):
+    """Its client is not made for threads."""
+
+    protocol = "single"
+    busy = threading.Lock()
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("single://", "memory://"))
+
+    def cat_file(self, path, start=None, end=None, **options):
+        assert self.busy.acquire(blocking=False)
+        try:
+            time.sleep(0.01)
+            return super().cat_file(path, start, end, **options)
+        finally:
+            self.busy.release()
+
+
+def test_clients_that_are_not_made_for_threads_get_one_request_at_a_time():
+    fsspec.register_implementation("single", SingleFileSystem, clobber=True)
+    fsspec.filesystem("memory").pipe("/single/a.tar", CONTENT)
+    with open_file("single://single/a.tar") as file, ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(file.read_many, [FAR_RANGES[:5]] * 4)) == [slices(FAR_RANGES[:5])] * 4
 
 
 def test_missing_package_is_named(monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import filelock
 import pytest
-from helpers.faults import VAL_OPTIONS, images_of, load, paths_below
+from helpers.faults import VAL_OPTIONS, files, images_of, load, paths_below
 from helpers.rows import WAYS
 from helpers.rows import load as load_by
 from makers.layouts import KAGGLE_TAR_GZ
@@ -30,6 +30,10 @@ def cache(tmp_path, hf_home):
 def entries(cache):
     """{kind: Entry}"""
     return {entry.name.rpartition("-")[0]: entry for entry in list_cache(cache)}
+
+
+def all_files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -69,15 +73,15 @@ def test_own_list_is_described_by_path_or_length(val_tar, cache, tmp_path, image
 def test_removal_deletes_only_the_named_entry_and_its_locks(val_tar, cache, hf_home, images, capsys):
     load(val_tar, cache_dir=str(cache), **VAL_OPTIONS)
     kept = entries(cache)["1pct"]
-    before = sorted(cache.rglob("*"))
+    before = all_files(cache)
     load(val_tar, cache_dir=str(cache), in_place=True, **VAL_OPTIONS)
     removed = next(entry for entry in list_cache(cache) if "in_place" in entry.options)
     assert main(["cache", "--cache-dir", str(cache), "--remove", removed.name]) == 0
     assert removed.name in capsys.readouterr().out
-    assert sorted(cache.rglob("*")) == before
+    assert all_files(cache) == before
     assert dict(images_of(load(val_tar, cache_dir=str(cache), **VAL_OPTIONS))) == images
     assert main(["cache", "--cache-dir", str(cache), "--remove", kept.name, entries(cache)["index"].name]) == 0
-    assert list(cache.rglob("*")) == list(hf_home.rglob("*.*")) == []
+    assert all_files(cache) == all_files(hf_home) == []
     assert main(["cache", "--cache-dir", str(cache)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("The caches hold no dataset")
 
@@ -100,7 +104,7 @@ def test_what_is_unknown_or_being_written_is_not_removed(val_tar, cache, capsys)
     entry, before = entries(cache)["1pct"], paths_below(cache)
     remove = ["cache", "--cache-dir", str(cache), "--remove", entry.name]
     assert main([*remove, "1pct-00000000"]) == 1
-    assert f"hold no 1pct-00000000. They hold: {entry.name}" in capsys.readouterr().err
+    assert f"There is no entry 1pct-00000000. The entries: {entry.name}" in capsys.readouterr().err
     with filelock.FileLock(entry.lock):
         assert main(remove) == 1
     assert "is being written by another process" in capsys.readouterr().err
@@ -115,7 +119,7 @@ def test_leftovers_of_killed_processes_are_listed_and_removed(val_tar, cache, hf
     left = list_cache(cache)
     assert [entry.name.partition("-")[0] for entry in left] == ["unfinished", "unfinished"]
     assert main(["cache", "--cache-dir", str(cache), "--remove", *(entry.name for entry in left)]) == 0
-    assert paths_below(cache) == []
+    assert files(cache) == []
     assert list(hf_home.rglob("*.*")) == []
 
 

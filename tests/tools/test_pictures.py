@@ -221,7 +221,7 @@ def test_show_without_matplotlib_says_what_to_install(tmp_path):
     command = [sys.executable, "-c", f"{code}main(['show', '--histogram', '--output-dir', {str(tmp_path)!r}]))"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT)
     assert result.returncode == 1
-    assert result.stderr.endswith("error: Pictures need matplotlib: pip install 'imagenet-subsets[pictures]'\n")
+    assert result.stderr.endswith("error: Pictures need matplotlib: pip install -e '.[pictures]' in the clone\n")
 
 
 def test_show_reports_wrong_arguments(standins_1pct, tmp_path, capsys):

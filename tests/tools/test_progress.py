@@ -2,12 +2,17 @@
 
 import contextlib
 import fcntl
+import itertools
+import logging
 import os
 import struct
 import subprocess
 import termios
+import time
 
 from helpers.programs import command, environment
+
+from imagenet_reader.log import progress_bar
 
 BARS = b"Indexing ILSVRC2012_img_val.tar", b"validation split"
 
@@ -32,3 +37,13 @@ def test_bars_are_shown_on_request_and_on_terminals(val_tar, tmp_path, monkeypat
         while piece := terminal.read(1 << 12):
             shown += piece
     assert [bar for bar in BARS if bar not in shown] == [], shown
+
+
+def test_a_line_is_logged_each_minute_where_no_bar_is_seen(monkeypatch, caplog):
+    seconds = itertools.count(0, 25)
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(logging.getLogger("datasets"), "propagate", True)
+    with progress_bar("Reading images.tar.gz", 200) as bar:
+        for _ in range(8):
+            bar.update(25)
+    assert caplog.messages == ["Reading images.tar.gz: 38 %", "Reading images.tar.gz: 75 %"]

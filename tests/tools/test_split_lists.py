@@ -9,54 +9,47 @@ import pyarrow.parquet as pq
 import pytest
 
 from imagenet_reader import lists
-from imagenet_subsets_tools.make.split_files import JSON, SOURCES, make_split_files, published_text
+from imagenet_subsets_tools.lists import JSON, SOURCES, published_text
+from imagenet_subsets_tools.make.split_files import make_split_files
 
 pytestmark = pytest.mark.once
 
-# `sha256sum FILE` of each published text whose order the split file keeps, `LC_ALL=C sort FILE | sha256sum` of others.
-IN_ORDER = {
+PUBLISHED = {  # `sha256sum FILE` of each published text
+    "1percent.txt": "71e82a48ba78252683ae334c4d019ebd5c6e855b9599c1389fbe83eb9549cf17",
+    "10percent.txt": "6d09de11e7bdaf5b1f3b1f249b6183695f97310cdd20f0c03e7235b6b9392091",
+    "ImageNet_LT_train.txt": "efdbdad4f050237c310b2f354cf95a8b1d7c8d57a63c4ea4bb6bf2bcb012f37f",
+    "ImageNet_LT_val.txt": "9af7ba688acf9532ff5845a8fb14a1e97fdc4c51ac48bc72c08ea9c3f7ff142e",
+    "ImageNet_LT_test.txt": "d1590191cf8a71fada7b1aaedaa2d139a2aea93ff2f1b755319d0bd8dbaa55d5",
     "validation_labels.txt": "313fc3f23c864dde9183c9a368809065765dd1b657a6904fded44e3e46d34604",
     "labels.txt": "70002b0ff5de60a3a17a82dbfcff291931f96225ddf941ad2e182fc39e183d15",
     "synset_words.txt": "acf75ef0abe89694b19056e0796401068b459c457baa30335f240c7692857355",
     "imagenet100.txt": "79f3f1552ccc478ce24bd934b4573625db584ddc1f4643ae23c994a94cb11397",
     "real.json": "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b",
 }
-SORTED = {
-    "1percent.txt": "c03b85c3942f663c123a38b0d7a0eecb01730a1e96bd97384f0f3e60c6f3397c",
-    "10percent.txt": "d9bc1445836f11cbba81b22781ccafab15a3a6a31dd14e22e6cf7617e1ee3f68",
-    "ImageNet_LT_train.txt": "0399d9a68fff860b81b18b4adfd2e0f47957047c599f0e4674f671c57a2c5e2f",
-    "ImageNet_LT_val.txt": "dd2bcf4af2184acb672c7da83ece901f856e7ab97f06f1fdcff2499ab5dc3122",
-    "ImageNet_LT_test.txt": "228cdfbc8dd6ef299c9e36bb52b952dacdd470c1e0160c3acdba92ac47ec1603",
-}
 
 
-@pytest.mark.parametrize(("split_file", "published", "line"), [source[:3] for source in SOURCES])
+@pytest.mark.parametrize(("split_file", "published", "line"), SOURCES)
 def test_each_list_is_the_published_one(split_file, published, line):
     text = published_text(lists.SPLIT_FILES, split_file, line)
-    if published not in IN_ORDER:
-        text = "".join(sorted(text.splitlines(keepends=True)))
-    assert hashlib.sha256(text.encode()).hexdigest() == (SORTED | IN_ORDER)[published]
+    assert hashlib.sha256(text.encode()).hexdigest() == PUBLISHED[published]
 
 
 def test_sources_of_each_list():
     with open(lists.SPLIT_FILES / "sources.csv", encoding="utf-8", newline="") as file:
         sources = {row["published_name"]: row for row in csv.DictReader(file)}
-    assert set(sources) == {*SORTED, *IN_ORDER}
+    assert {name: source["sha256"] for name, source in sources.items()} == PUBLISHED
     assert all(source["address"].startswith("https://") and source["paper"] for source in sources.values())
-    for split_file, published, line, *_ in SOURCES:
+    for split_file, published, line in SOURCES:
         text = published_text(lists.SPLIT_FILES, split_file, line)
         rows = len(json.loads(text)) if line == JSON else len(text.splitlines())
         assert (int(sources[published]["rows"]), int(sources[published]["bytes"])) == (rows, len(text.encode()))
-        assert sources[published]["sha256"] == IN_ORDER.get(published, sources[published]["sha256"])
 
 
 def test_lists_are_reproducible(tmp_path):
     texts = tmp_path / "texts"
     texts.mkdir()
-    for split_file, published, line, *_ in SOURCES:
-        lines = published_text(lists.SPLIT_FILES, split_file, line).splitlines(keepends=True)
-        ordered = lines if published in IN_ORDER else lines[::-1]
-        (texts / published).write_text("".join(ordered), encoding="utf-8")
+    for split_file, published, line in SOURCES:
+        (texts / published).write_text(published_text(lists.SPLIT_FILES, split_file, line), encoding="utf-8")
     make_split_files(texts, tmp_path / "made")
     for split_file in {source[0] for source in SOURCES}:
         assert (tmp_path / "made" / split_file).read_bytes() == (lists.SPLIT_FILES / split_file).read_bytes()

@@ -10,12 +10,13 @@ import tarfile
 
 import pytest
 from helpers.programs import PROJECT
+from helpers.rows import TRAIN_NAME
 from makers.layouts import validation_images
 from PIL import Image
 
 from imagenet_reader.lists import SPLIT_FILES
 from imagenet_subsets_tools.cli import main
-from imagenet_subsets_tools.make.split_files import TRAIN_NAME, published_lines
+from imagenet_subsets_tools.lists import published_lines
 from imagenet_subsets_tools.standins import CMYK_IMAGES, PNG_IMAGE, make_standins
 from imagenet_subsets_tools.standins.images import jpeg_segment
 

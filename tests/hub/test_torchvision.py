@@ -1,0 +1,179 @@
+"""Code that knows torchvision, timm or lists of paths, and not ``datasets``, sees the rows of ``load_dataset``."""
+
+import multiprocessing
+import os
+import pathlib
+import pickle
+
+import datasets
+import pytest
+from helpers.layout_rows import LAYOUTS, TENCH
+
+import imagenet_subsets
+from imagenet_reader.lists import read_class_set, read_classes, read_split_list, read_wnids
+from imagenet_subsets_tools.export import export_images
+from imagenet_subsets_tools.lists import published_files
+from imagenet_subsets_tools.standins import CMYK_IMAGES, PNG_IMAGE
+
+vision = pytest.importorskip("helpers.vision")
+torchvision = vision.torchvision
+pytestmark = pytest.mark.engines
+
+CASES = [("1pct", "train", {}), ("lt", "test", {}), ("1pct", "train", {"classes": "imagenet100"})]
+
+
+@pytest.fixture
+def in_place(standins_1pct, tmp_path):
+    return imagenet_subsets.torchvision_dataset("1pct", "train", standins_1pct, cache_dir=tmp_path)
+
+
+def rows_of(config, split, data_dir, tmp_path, **options):
+    """{file name: (label, bytes)} in row order."""
+    options = {"image_bytes": "archive", "splits": [split], **options, "cache_dir": tmp_path / "rows"}
+    rows = imagenet_subsets.load_dataset(config, data_dir, split, **options)
+    rows = rows.cast_column("image", datasets.Image(decode=False))
+    return {row["file_name"]: (row["label"], row["image"]["bytes"]) for row in rows}
+
+
+def opened(content, path):
+    """The pixels that torchvision's loader sees in a file with this content."""
+    path.write_bytes(content)
+    return torchvision.datasets.folder.default_loader(str(path)).tobytes()
+
+
+@pytest.mark.parametrize(("config", "split", "options"), CASES)
+def test_an_image_folder_without_a_tree(config, split, options, standins_all, tmp_path):
+    dataset = imagenet_subsets.torchvision_dataset(
+        config, split, standins_all, target_transform=str, cache_dir=tmp_path, **options
+    )
+    rows = rows_of(config, split, standins_all, tmp_path, **options)
+    assert isinstance(dataset, torchvision.datasets.ImageFolder)
+    names, labels = list(rows), [label for label, _ in rows.values()]
+    wnids = sorted(read_class_set("imagenet100")) if options else read_wnids()
+    assert (dataset.classes, dataset.class_to_idx) == (wnids, {wnid: k for k, wnid in enumerate(wnids)})
+    assert dataset.targets == labels and dataset.imgs is dataset.samples and len(dataset) == len(rows)
+    paths = [f"{standins_all}/{wnids[label]}/{name}" for name, label in zip(names, labels)]
+    assert dataset.samples == list(zip(paths, labels))
+    turned = [names.index(name) for name, (_, content) in rows.items() if b"Exif\0\0" in content]
+    assert turned
+    for k in (0, len(rows) - 1, *turned[:20]):
+        image, target = dataset[k]
+        assert target == str(labels[k]) and image.mode == "RGB"
+        assert image.tobytes() == opened(rows[names[k]][1], tmp_path / "image")
+
+
+@pytest.mark.parametrize("image_bytes", ["archive", "benchmark"])
+def test_images_that_are_no_rgb_jpeg(image_bytes, standins_1pct, tmp_path):
+    options = {"train_list": sorted(CMYK_IMAGES | {PNG_IMAGE}), "image_bytes": image_bytes, "cache_dir": tmp_path}
+    dataset = imagenet_subsets.torchvision_dataset("custom", "train", standins_1pct, **options)
+    rows = rows_of("custom", "train", standins_1pct, tmp_path, **options)
+    expected = [opened(content, tmp_path / "image") for _, content in rows.values()]
+    assert [image.tobytes() for image, _ in dataset] == expected
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout(layout, small_images, tmp_path):
+    LAYOUTS[layout](small_images, tmp_path / "data")
+    options = {"on_missing": "skip", "cache_dir": tmp_path / "cache"}
+    dataset = imagenet_subsets.torchvision_dataset("1pct", "train", tmp_path / "data", **options)
+    rows = rows_of("1pct", "train", tmp_path / "data", tmp_path, on_missing="skip")
+    assert [os.path.basename(path) for path, _ in dataset.samples] == list(rows)
+    for (image, label), (expected, content) in zip(dataset, rows.values()):
+        assert (image.tobytes(), label) == (opened(content, tmp_path / "image"), expected)
+
+
+def test_rewritten_samples(in_place):
+    """As by SwAV (joined strings), VICReg (paths) and MSN (a wrapper that uses the loader), from SimCLR's list."""
+    names = published_files("1pct")["1percent.txt"].decode().split("\n")[:20]
+    wanted = [in_place.loader(f"/elsewhere/{name}").tobytes() for name in names]
+    labels = [in_place.class_to_idx[name.split("_")[0]] for name in names]
+    in_place.samples = [(os.path.join("train", name.split("_")[0], name), label) for name, label in zip(names, labels)]
+    assert [(image.tobytes(), label) for image, label in in_place] == list(zip(wanted, labels))
+    root = pathlib.Path("/data/imagenet/train")
+    in_place.samples = [(root / name.split("_")[0] / name, label) for name, label in zip(names, labels)]
+    assert [(image.tobytes(), label) for image, label in in_place] == list(zip(wanted, labels))
+    paths = [os.path.join(in_place.root, name[:9], name) for name in names]
+    assert [in_place.loader(path).tobytes() for path in paths] == wanted
+    with pytest.raises(FileNotFoundError, match=r"n01440764_0\.JPEG: none of the 12,811 images of this split is named"):
+        in_place.loader(root / TENCH / "n01440764_0.JPEG")
+    with pytest.raises(ValueError, match="data_dir is missing"):
+        imagenet_subsets.torchvision_dataset("1pct")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_workers(method, in_place):
+    from torch.utils.data import DataLoader
+
+    context = multiprocessing.get_context(method)
+    loader = DataLoader(
+        vision.Part(in_place, range(40)), 8, num_workers=2, multiprocessing_context=context, collate_fn=list
+    )
+    found = [(image.tobytes(), label) for batch in loader for image, label in batch]
+    copy = pickle.loads(pickle.dumps(in_place))
+    assert found == [(image.tobytes(), label) for image, label in map(copy.__getitem__, range(40))]
+
+
+# ------------------------------------------------------------------------------------------ an exported tree
+
+
+@pytest.fixture(scope="module")
+def tree(standins_all, tmp_path_factory):
+    options = {"classes": "imagenet100", "sidecars": True}
+    return str(export_images("1pct", tmp_path_factory.mktemp("tree"), standins_all, **options))
+
+
+@pytest.fixture(params=["train", "validation"])
+def expected(request, standins_all, tmp_path):
+    """A split, the folder of its tree, and the rows that the tree of 1pct must have."""
+    rows = rows_of("1pct", request.param, standins_all, tmp_path, classes="imagenet100")
+    return request.param, request.param.removesuffix("idation"), rows
+
+
+def read(samples):
+    """{file name: (label, bytes)} of (path, label)."""
+    return {os.path.basename(path): (label, pathlib.Path(path).read_bytes()) for path, label in samples}
+
+
+def test_a_tree_for_image_folder(tree, expected):
+    _, folder, rows = expected
+    dataset = torchvision.datasets.ImageFolder(os.path.join(tree, folder))
+    assert dataset.classes == sorted(read_class_set("imagenet100")) and read(dataset.samples) == rows
+
+
+def test_a_tree_for_timm(tree, expected):
+    data = pytest.importorskip("timm.data")
+    split, _, rows = expected
+    dataset = data.create_dataset("", tree, split=split)
+    assert read(dataset.reader.samples) == rows and len(dataset) == len(rows)
+
+
+def test_lists_of_a_tree(tree, expected):
+    """As OLTR reads them, and mmpretrain as its ``ann_file``; in row order."""
+    split, _, rows = expected
+    path = pathlib.Path(tree, "lists", f"{split}.txt")
+    with open(path) as file:
+        samples = [(os.path.join(tree, line.split()[0]), int(line.split()[1])) for line in file]
+    assert list(read(samples).items()) == list(rows.items())
+    annotated = [line.strip().rsplit(" ", 1) for line in path.read_text().splitlines()]
+    assert [(f"{tree}/{name}", int(label)) for name, label in annotated] == samples
+
+
+def test_the_published_list_of_a_tree(standins_all, tmp_path):
+    """ImageNet-LT's own, whose validation images are in train/."""
+    root = str(export_images("lt", tmp_path / "lt", standins_all, tree="imagenet", splits=["validation"]))
+    with open(os.path.join(root, "lists", "ImageNet_LT_val.txt")) as file:
+        samples = [(os.path.join(root, line.split()[0]), int(line.split()[1])) for line in file]
+    assert read(samples) == rows_of("lt", "validation", standins_all, tmp_path)
+
+
+def test_sidecars(tree):
+    """``ImageNet(split="val")`` needs neither the archives nor the development kit."""
+    dataset = torchvision.datasets.ImageNet(tree, split="val")
+    wnids, classes = sorted(read_class_set("imagenet100")), dict(read_classes())
+    assert dataset.wnids == wnids
+    assert dataset.classes == [tuple(classes[wnid].split(", ")) for wnid in wnids]
+    _, of_validation = torchvision.datasets.imagenet.load_meta_file(tree)
+    assert of_validation == [read_wnids()[label] for _, label in read_split_list("validation")]
+    lines = pathlib.Path(tree, "labels.txt").read_text().splitlines()
+    assert lines[0] == "n01440764,tench" and [line.split(",")[0] for line in lines] == read_wnids()
+    assert {line.count(",") for line in lines} == {1}
