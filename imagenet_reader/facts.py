@@ -41,7 +41,7 @@ def download_advice(archives: list[str], folder: str = "") -> str:
     if not sizes:
         use = "The test images are only useful with the evaluation server"
         return f"{use}: download {TEST_ARCHIVES[1]} (13 GB) from {DOWNLOAD_PAGE}."
-    where = f"into {folder}, and do not unpack it." if folder else "into one folder, do not unpack them, and pass it."
+    where = f"into {folder}, and unpack nothing." if folder else "into one folder, unpack nothing, and pass it."
     return (
         f"ImageNet cannot be downloaded by a program: register at {DOWNLOAD_PAGE}, accept the terms, download "
         f"{' and '.join(sizes)} of ILSVRC2012 {where}"

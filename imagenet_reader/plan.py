@@ -186,7 +186,7 @@ class Plan:
         shown = f"namely {shorten(names)}" if self._own_lists else f"such as {', '.join(names[:3])}"
         advice = layout.explain(missing)
         if self._own_lists:
-            advice = f"Correct names that ImageNet does not have. If all are right: {advice}"
+            advice = f"Correct any names that ImageNet does not have. If all are right, images are missing: {advice}"
         return ArchiveError(
             f"{layout.path}: {len(missing):,} of the {len(rows):,} images that {self.config} lists for {split} are "
             f"missing or empty, {shown}. {advice} {SKIPPING}"
@@ -225,7 +225,7 @@ class Plan:
         elif wrong := self._wrong_count(split, len(names)) or wrong:
             expected = range(len(wnids)) if classes is None else classes
             absent = [(f"{wnids[label]}_1.JPEG", label) for label in expected if label not in present]
-            raise ArchiveError(f"{layout.path} {wrong}. {layout.explain(absent)}")
+            raise ArchiveError(f"{layout.path} {wrong}. {layout.explain(absent)} {SKIPPING}")
         return names, numbers
 
     def _wrong_count(self, split: str, rows: int) -> str:

@@ -103,7 +103,6 @@ _LAYOUTS = (
 _OF_CONFIG = (
     _argument("--data-dir", "DIR", _DATA_DIR, required=True),
     _argument("--output-dir", "DIR", "folder to write to", type=Path, required=True),
-    _argument("--splits", "S", "only these; the official test only if listed", nargs="+"),
     _flag("--unlabeled", "for 1pct, 10pct: add the split unlabeled"),
     _flag("--holdout", "for 1pct, 10pct, full: add the split holdout"),
     _argument("--train-list", "F", "for custom: file with the training images"),
@@ -279,6 +278,7 @@ def _cache(arguments: argparse.Namespace) -> None:
     _argument("--num-proc", "N", "threads that write shards (default: 1)", type=int),
     _argument("--dask", "ADDRESS", "Dask scheduler whose workers write shards"),
     _argument("--label-names", "KIND", "wnid (default) or words", choices=("wnid", "words"), default="wnid"),
+    _argument("--splits", "S", "only these; the official test only if listed", nargs="+"),
     *_OF_CONFIG,
     _CLASS_ORDER,
     _flag("--real-labels", "add a column with the ReaL labels"),
@@ -315,12 +315,13 @@ def _dask_executor(arguments: argparse.Namespace) -> Iterator[Executor | None]:
 
 @_command(
     "CONFIG --data-dir D --output-dir D [options]",
-    "1pct --data-dir /data/imagenet --output-dir imagenet-1pct",
+    "1pct --data-dir /data/imagenet --output-dir tree",
     _argument("config", "CONFIG", f"one of {', '.join(_CONFIGS)}", choices=_CONFIGS),
     _argument("--tree", "KIND", "split (default), or imagenet: train/ and val/", default="split"),
     _argument("--image-bytes", "KIND", "archive (default) or benchmark", default="archive"),
     _argument("--link", "KIND", "hard or symbolic: link extracted images"),
     _argument("--num-proc", "N", "threads that write (default: 8)", type=int),
+    _argument("--splits", "S", "only these", nargs="+"),
     *_OF_CONFIG,
     _flag("--sidecars", "also write labels.txt and meta.bin"),
 )
@@ -361,12 +362,12 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="imagenet-subsets",
         description="ImageNet and its subsets as Hugging Face datasets.",
-        epilog="example:\n  imagenet-subsets demo\n\nRun imagenet-subsets COMMAND --help for details.",
+        epilog="example:\n  imagenet-subsets demo",
         **layout,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     parser.set_defaults(command=None)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands (COMMAND --help has details)", metavar="COMMAND")
     for command, usage, example, arguments in COMMANDS:
         text, name = inspect.getdoc(command) or "", command.__name__[1:]
         subparser = commands.add_parser(
