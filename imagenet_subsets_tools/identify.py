@@ -161,7 +161,7 @@ def _identify(images: _Images, data_dir: str | os.PathLike[str] | None) -> dict[
         nearest, overlaps, complete, words = _nearest(images.names, members)
     words.append(f"{shared:,} of {len(members):,} classes: {class_set or 'no published set'}")
     words += [] if order is None else [f"labels {ORDERS.get(order, 'in another order')}"]
-    words += [] if resized is None else [f"{resized:,} images have another size in bytes than in {data_dir}"]
+    words += [] if resized is None else [f"images with another size in bytes than in {data_dir}: {resized:,}"]
     return {
         "text": "; ".join(words),
         "images": len(labels) * are_images,
@@ -198,7 +198,7 @@ def _nearest(names: list[str], members: tuple[int, ...]) -> tuple[str | None, di
         return None, overlaps, False, words
     words = [f"{overlaps[best]:,} of {len(listed[best]):,} images: {LISTS[best]}"]
     others = len(names) - overlaps[best]
-    words += [f"{others:,} other or repeated images"] if others else []
+    words += [f"other or repeated images: {others:,}"] if others else []
     return best, overlaps, given == listed[best] and not others, words
 
 
