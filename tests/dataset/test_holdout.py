@@ -72,9 +72,12 @@ def test_built_and_exported(tmp_path):
     official_tars({name: numbered_jpeg(k) for k, name in enumerate(names)}, tmp_path / "data")
     options = {"classes": FISHES, "splits": ["train", "holdout"], "holdout": True}
     due = [row for row in read_split_list("holdout") if row[1] < 2]
-    build_parquet(tmp_path / "hub", tmp_path / "data", ["1pct"], **options)
+    in_order = options | {"classes": FISHES[::-1], "class_order": "published"}
+    build_parquet(tmp_path / "hub", tmp_path / "data", ["1pct"], **in_order)
     built = datasets.load_dataset(str(tmp_path / "hub"), "1pct", cache_dir=str(tmp_path / "cache"))
-    assert rows_of(built["holdout"]) == due
-    assert "| paws_val.txt | 12,000 |" in (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    assert built["train"].features["label"].names == FISHES[::-1]
+    assert rows_of(built["holdout"]) == [(name, 1 - label) for name, label in due]
+    card = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    assert "| paws_val.txt | 12,000 |" in card and "0 to 1, the place in the given order of the 2 classes" in card
     export_images("1pct", tmp_path / "tree", tmp_path / "data", **options)
     assert sorted(path.name for path in (tmp_path / "tree").glob("holdout/*/*.JPEG")) == [name for name, _ in due]
