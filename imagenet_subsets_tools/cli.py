@@ -261,16 +261,18 @@ def _cache(arguments: argparse.Namespace) -> None:
     _argument("--label-names", "KIND", "wnid (default) or words", choices=("wnid", "words"), default="wnid"),
     *_OF_CONFIG,
     _flag("--real-labels", "add a column with the ReaL labels"),
+    _argument("--resize", "N", "resize larger images to a shorter side of N pixels", type=int),
 )
 def _build(arguments: argparse.Namespace) -> None:
     """Build a repository for the Hub: Parquet shards and a card."""
     from imagenet_reader.text import format_bytes
     from imagenet_subsets_tools.build import build_parquet
 
-    names = "num_proc", "label_names", "splits", "unlabeled", "train_list", "validation_list", "real_labels", "classes"
+    names = "num_proc", "label_names", "splits", "unlabeled", "train_list", "validation_list", "classes"
+    options = _chosen(arguments, *names, "real_labels", "resize")
     with _dask_executor(arguments) as executor:
         places = arguments.output_dir, arguments.data_dir, arguments.configs
-        folder = build_parquet(*places, executor=executor, **_chosen(arguments, *names))
+        folder = build_parquet(*places, executor=executor, **options)
     shards = [path.stat().st_size for path in folder.glob("*/*.parquet")]
     print(f"{folder}: {len(shards)} shards ({format_bytes(sum(shards))}) and README.md")
 
