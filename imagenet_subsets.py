@@ -37,6 +37,10 @@ ImageNet (ILSVRC 2012) subsets for semi-supervised and long-tailed learning: 1pc
 lists of SimCLR, with the official validation set; lt, ImageNet-LT of OLTR, with its validation list and, as \
 test, the official validation set; full, all of ILSVRC 2012. Images, labels and file names are those of the \
 published lists."""
+RESIZED = (
+    " But these are not the benchmark's pixels: larger images were resized to a shorter side of {} pixels, and encoded "
+    "again (JPEG, quality 90)."
+)
 HOMEPAGE = "https://image-net.org/challenges/LSVRC/2012/"
 LICENSE = """\
 The images are ImageNet's and may be used under its terms of access (https://image-net.org/download.php): for \
@@ -72,6 +76,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
     real_labels: bool = False
     class_order: str = "sorted"
     holdout: bool = False
+    resize: int | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "plan"}  # it would take seconds
@@ -86,7 +91,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
         check_options(self, list(self._possible_subset()))
         own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
         columns = Columns(lists.published_labels(self.classes, self.class_order), self.real_labels)
-        return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing, columns)
+        return Plan(self.name, self._subset(), own_lists, self.data_dir, self.on_missing, columns, self.resize)
 
     def features(self) -> datasets.Features:
         """The columns of the rows, ``datasets.Features``."""
@@ -101,7 +106,7 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
     def info(self) -> datasets.DatasetInfo:
         """The description of the dataset, ``datasets.DatasetInfo``."""
         return datasets.DatasetInfo(
-            description=DESCRIPTION,
+            description=DESCRIPTION + ("" if self.resize is None else RESIZED.format(self.resize)),
             citation=(lists.SPLIT_FILES / "citation.bib").read_text(encoding="utf-8"),
             homepage=HOMEPAGE,
             license=LICENSE,
@@ -256,7 +261,8 @@ class ImagenetSubsets(TableBuilder):
             raise ValueError(f"data_dir is missing: pass the folder of the images. {facts.SUPPORTED_LAYOUTS} {advice}")
         splits, is_streaming = self.config.plan.splits, getattr(dl_manager, "is_streaming", False)
         if self.unfinished_dir is not None and not is_streaming:
-            needed = 0 if self.config.in_place else sum(int(split.rows["size"].sum()) for split in splits.values())
+            sizes = (int(split.reader.sizes(split.rows).sum()) for split in splits.values())
+            needed = 0 if self.config.in_place else sum(sizes)
             advice = " (to write none, pass in_place=True; to write to another disk, pass cache_dir=... or set HF_HOME)"
             check_space(self.unfinished_dir, needed, f"the images of {self.config.name}", advice)
             self.write_record()
@@ -333,6 +339,7 @@ def load_dataset(
     class_order: str = "sorted",
     holdout: bool = False,
     in_place: bool = False,
+    resize: int | None = None,
     trust_remote_code: bool | None = None,
     **unknown: NoReturn,
 ) -> Any:
@@ -364,6 +371,8 @@ def load_dataset(
         real_labels: adds the column ``real_labels`` to splits of official validation images: their ReaL labels (Beyer
             et al. 2020), a list per row, which is empty for 3,163 images.
         in_place: leaves the images in the archives: rows store image locations instead of copies.
+        resize: such as 256, for faster training: images whose shorter side has more pixels become JPEGs (quality 90,
+            4:2:0) with that shorter side; others keep their bytes. These are not the benchmark's pixels.
         trust_remote_code: is accepted and has no effect, as in datasets 4 and later.
 
     Returns:

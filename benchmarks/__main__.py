@@ -29,7 +29,7 @@ from typing import Any
 
 from benchmarks.devices import drop_caches
 from benchmarks.groups import FOLDERS, GROUPS, ON_REQUEST, SCALES, Group, Row, Run
-from benchmarks.picture import draw_picture
+from benchmarks.picture import RATES, SECONDS, draw_picture
 
 ROOT = Path(__file__).resolve().parent.parent
 OLD = "a57d342"  # the last commit with processes
@@ -174,6 +174,7 @@ def main() -> None:
     parser.add_argument("groups", metavar="GROUP", nargs="*", help=f"all by default, but for full: {', '.join(GROUPS)}")
     parser.add_argument("--scale", choices=SCALES, default="laptop")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the time until 1pct is ready (group floor)")
+    parser.add_argument("--epochs-picture", type=Path, metavar="PNG", help="draw images per second (group epochs-2)")
     parser.add_argument("--workdir", type=Path, help="folder that keeps the stand-ins for the next run")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.groups) - set(GROUPS)):
@@ -188,16 +189,19 @@ def main() -> None:
         bench = Bench(arguments.scale, workdir.resolve(), homes.resolve())
         measured = {name: bench.measure(name, GROUPS[name]) for name in chosen}
     if arguments.picture:
-        seconds = {
-            key: statistics.median(run["seconds"] for run in runs) for key, runs in measured["floor"].items() if runs
-        }
-        draw_picture(arguments.picture, seconds)
+        draw_picture(arguments.picture, _medians(measured["floor"], "seconds"), *SECONDS)
+    if arguments.epochs_picture:
+        draw_picture(arguments.epochs_picture, _medians(measured["epochs-2"], "images_per_second"), *RATES)
     libraries = ("datasets", "pyarrow", "tensorflow-datasets")
     versions = [f"{library} {_version(library)}" for library in libraries]
     print(
         f"{datetime.date.today()}, scale {arguments.scale}, {os.cpu_count()} cores, {platform.system()} "
         f"{platform.machine()}, Python {platform.python_version()}, {', '.join(versions)}\n\n{table(measured)}"
     )
+
+
+def _medians(results: Results, field: str) -> dict[str, float]:
+    return {key: statistics.median(run[field] for run in runs) for key, runs in results.items() if runs}
 
 
 def _version(library: str) -> str:

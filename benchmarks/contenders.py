@@ -18,6 +18,7 @@ import datasets
 import imagenet_subsets
 from benchmarks.common import measured, plan_of, wanted_mb
 from benchmarks.devices import move_away
+from benchmarks.epochs import *  # noqa: F403 - called by name
 from benchmarks.exporting import *  # noqa: F403 - called by name
 from benchmarks.in_place import ready_in_place  # noqa: F401 - called by name
 from benchmarks.indexing import *  # noqa: F403 - called by name

@@ -12,6 +12,7 @@ FOLDERS: dict[str, tuple[str, dict[str, Any]]] = {  # folder -> the function of 
     "full": ("make_full", {}),
     "extracted": ("make_extracted", {}),
     "flat": ("make_flat", {"laptop": {"files": 30_000}, "photo": {"files": 300_000}}),
+    "photographs": ("make_photographs", {}),
     "loaded": ("load_hub_dataset", {}),
 }
 ON_REQUEST = ("full",)  # groups that take 45 GB
@@ -93,6 +94,29 @@ def _training(workers: int) -> Group:
     rivals = "ImageFolder", "timm"
     pairs = [(name, rival) for name in TRAINING if name not in rivals for rival in rivals]
     return Group(runs, [Row(f"{label}: {name} / {rival}", name, "<= 1", other=rival) for name, rival in pairs])
+
+
+EPOCHS = {  # name -> function, its arguments, library, goal against ImageFolder
+    "ImageFolder": ("epoch_of_image_folder", {}, "torchvision", ""),
+    "timm": ("epoch_of_timm_tar", {}, "timm", ""),
+    "README": ("epoch_of_rows", {}, "torchvision", ""),
+    "fast": ("epoch_of_rows", {"fast": True}, "simplejpeg", "<= 0.65"),
+    "resize=256": ("epoch_of_rows", {"resize": 256}, "torchvision", ""),
+    "both": ("epoch_of_rows", {"fast": True, "resize": 256}, "simplejpeg", "<= 0.3"),
+}
+
+
+def _epochs(workers: int) -> Group:
+    runs = {
+        name: Run(function, "photographs", arguments | {"workers": workers}, library=library, indexed=False)
+        for name, (function, arguments, library, _) in EPOCHS.items()
+    }
+    label = f"epoch, {workers} workers"
+    rows = [Row(f"{label}: {name}", name, "", "images_per_second", "{:,.0f} images/s") for name in EPOCHS]
+    ratios = [(name, goal) for name, (*_, goal) in EPOCHS.items() if name != "ImageFolder"]
+    return Group(
+        runs, rows + [Row(f"{label}: {name} / ImageFolder", name, goal, other="ImageFolder") for name, goal in ratios]
+    )
 
 
 GROUPS = {
@@ -222,6 +246,19 @@ GROUPS = {
             _memory("export 1pct: memory", "export"),
         ],
     ),
+    "resizing": Group(
+        {
+            "as they are": Run("build_rows", "photographs", indexed=False),
+            "resized": Run("build_rows", "photographs", {"resize": 256}, indexed=False),
+        },
+        [
+            Row("building, resize=256: CPU time of an image", "resized", "", "cpu_ms", "{:.2f} ms", "as they are"),
+            Row("building, resize=256: size of an image", "resized", "", "image_kb", "{:.1f} kB", "as they are"),
+            Row("building, resize=256", "resized", other="as they are"),
+        ],
+    ),
+    "epochs-2": _epochs(2),
+    "epochs-4": _epochs(4),
     "training-2": _training(2),
     "training-4": _training(4),
 }

@@ -18,21 +18,21 @@ def train_rows(folder, workers, in_place=False, direct=False):
         rows = rows.with_transform(
             lambda batch: {"image": [augment(image) for image in batch["image"]], "label": batch["label"]}
         )
-    return _train(rows, workers)
+    return train(rows, workers)
 
 
 def train_image_folder(folder, workers):
     """Train on the extracted images, with torchvision's ImageFolder."""
     from torchvision.datasets import ImageFolder
 
-    return _train(ImageFolder(_extracted(folder), _augment()), workers)
+    return train(ImageFolder(extracted(folder), _augment()), workers)
 
 
 def train_timm_tar(folder, workers):
     """Train on the training archive, with timm's reader of tars."""
     from timm.data import ImageDataset
 
-    return _train(ImageDataset(str(archive_of(folder, "train")), reader="", transform=_augment()), workers)
+    return train(ImageDataset(str(archive_of(folder, "train")), reader="", transform=_augment()), workers)
 
 
 def _augment():
@@ -41,7 +41,7 @@ def _augment():
     return transforms.Compose([transforms.RandomResizedCrop(224), transforms.PILToTensor()])
 
 
-def _extracted(folder):
+def extracted(folder):
     """The folder of the extracted training images, made once."""
     images = folder / "extracted"
     if not images.exists():
@@ -52,14 +52,14 @@ def _extracted(folder):
     return images
 
 
-def _train(rows, workers):
+def train(rows, workers, count=ROWS):
     from torch.utils.data import DataLoader, Subset
 
-    order = random.Random(0).sample(range(len(rows)), ROWS + workers * BATCH)
+    order = random.Random(0).sample(range(len(rows)), count + workers * BATCH)
     loader = DataLoader(Subset(rows, order), batch_size=BATCH, num_workers=workers, drop_last=True)
     batches = iter(loader)
     next(batches)  # the workers are running
     with timed() as result:
         for _ in batches:
             pass
-    return result
+    return result | {"images": count // BATCH * BATCH}

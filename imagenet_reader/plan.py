@@ -67,7 +67,9 @@ class Plan:
         data_dir: str | None,  # the folder of the images; None if no rows are needed
         on_missing: str,
         columns: Columns = PUBLISHED,
+        resize: int | None = None,  # the shorter side of larger images, in pixels
     ):
+        self._resize = resize
         self.config, self.subset, self.on_missing, self.columns = config, subset, on_missing, columns
         self._own_lists, self._read = own_lists, dict[str, lists.Images]()
         sets = list(dict.fromkeys(map(self.image_set, subset)))
@@ -156,7 +158,7 @@ class Plan:
             layout = self._layouts[self.image_set(split)]
             rows = self._rows(split, layout, indexes[layout].table)
             logger.info("%s: %d rows", split, len(rows))
-            reader = dataclasses.replace(indexes[layout].reader, columns=self.columns)
+            reader = dataclasses.replace(indexes[layout].reader, columns=self.columns, resize=self._resize)
             splits[split] = SplitRows(split_list, rows, layout, reader)
         return splits
 

@@ -48,7 +48,7 @@ FOLDERS = (*CONFIGS, *SHARED.values())
 SPLITS = "train", "validation", "unlabeled", "holdout", "test"
 Options = dict[str, Any]  # of ``ImagenetSubsetsConfig``
 
-_SHARD_PATH = re.compile(rf"({'|'.join(FOLDERS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
+_SHARD_PATH = re.compile(rf"(?P<config>{'|'.join(FOLDERS)})(_\d+)?/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
 _TEMPORARY = re.compile(rf"({_SHARD_PATH.pattern}|README\.md)\..*(tmp|unfinished)")  # up to 2.0, .unfinished
 _LOCK = Path(".cache", "huggingface", "imagenet_subsets.lock")  # neither uploaded by huggingface_hub nor loaded
 _MARK = b"imagenet_subsets.mark"  # in the metadata of a shard
@@ -62,6 +62,11 @@ _WRITING: dict[str, Any] = {
 }
 if "use_content_defined_chunking" in inspect.signature(pq.ParquetWriter).parameters:  # pyarrow 21
     _WRITING["use_content_defined_chunking"] = True
+
+
+def suffix_of(resize: int | None) -> str:
+    """What the names of configs and folders of resized images end in."""
+    return "" if resize is None else f"_{resize}"
 
 
 class BuildError(OSError):
@@ -83,6 +88,7 @@ def build_parquet(
     real_labels: bool = False,
     class_order: str = "sorted",
     holdout: bool = False,
+    resize: int | None = None,
 ) -> Path:
     """Write a folder that is a complete dataset repository for the Hub.
 
@@ -101,6 +107,7 @@ def build_parquet(
             splits that it has.
         train_list, validation_list: paths of lists, for ``custom``.
         real_labels: as for ``load_dataset``, but training splits have this column, too, without values.
+        resize: as for ``load_dataset``; the configs and folders of ``resize=256`` are called ``1pct_256``, and so on.
 
     Returns:
         ``Path``: ``output_dir``.
@@ -122,11 +129,17 @@ def build_parquet(
         raise ValueError("num_proc and executor: pass only one of them; an executor has its own workers.")
     lists = {"train_list": train_list, "validation_list": validation_list}
     own_lists = {name: os.path.abspath(os.path.expanduser(path)) for name, path in lists.items() if path is not None}
-    columns = {"label_names": label_names, "classes": classes, "real_labels": real_labels, "class_order": class_order}
+    columns: Options = {
+        "label_names": label_names,
+        "classes": classes,
+        "real_labels": real_labels,
+        "class_order": class_order,
+    }
+    columns["resize"] = resize
     added = {"unlabeled": unlabeled, "holdout": holdout}
     options = _options_of(configs, columns, splits, [split for split, chosen in added.items() if chosen], own_lists)
     recipe = Recipe(normalize_data_dir(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
-    _refuse_folder(output_dir, recipe.data_dir, configs)
+    _refuse_folder(output_dir, recipe.data_dir, [config + suffix_of(resize) for config in configs])
     shards = recipe.shards()
     with _only_build_of(output_dir):
         _remove_old_files(output_dir, shards)
@@ -172,7 +185,9 @@ def _refuse_folder(output_dir: Path, data_dir: str, configs: list[str]) -> None:
             f"{output_dir} is, or is in, the folder that the images are read from, {data_dir}; the files would be "
             "mixed up. Build into another folder."
         )
-    others = [config for config in CONFIGS if config not in configs and any((output_dir / config).glob("*.parquet"))]
+    shards = (_SHARD_PATH.fullmatch(f"{path.parent.name}/{path.name}") for path in output_dir.glob("*/*.parquet"))
+    held = {shard[0].partition("/")[0] for shard in shards if shard and shard["config"] in CONFIGS}
+    others = sorted(held - {*configs})
     if others:
         raise FileExistsError(
             f"{output_dir} holds {', '.join(others)} from an earlier build, which this build of {', '.join(configs)} "
@@ -277,11 +292,12 @@ class Recipe:
         plan: Plan = {}
         for config, options in self.options.items():
             chosen = imagenet_subsets.ImagenetSubsetsConfig(config, data_dir=self.data_dir, **options)
-            features, plan[config] = chosen.features(), {}
+            features, suffix = chosen.features(), suffix_of(chosen.resize)
+            plan[config + suffix] = {}
             for split, images in chosen.plan.splits.items():
                 name = images.split_list.name
                 folder, prefix = (SHARED[name], name) if name in SHARED else (config, split)
-                plan[config][split] = Part(folder, prefix, images, features, self.shard_bytes)
+                plan[config + suffix][split] = Part(folder + suffix, prefix, images, features, self.shard_bytes)
         return plan
 
     def plan(self) -> Plan:
@@ -302,13 +318,14 @@ class Shard:
 
     @property
     def image_bytes(self) -> int:
-        return sum(int(rows["size"].sum()) for rows in self.groups)
+        return sum(int(self.part.images.reader.sizes(rows).sum()) for rows in self.groups)
 
     @functools.cached_property
     def mark(self) -> str:
         """Fingerprint of the finished shard: SHA-256 (hex) of the features and the rows, by row group."""
         mark = hashlib.sha256(f"1 {imagenet_subsets.ROWS_VERSION} ".encode())  # 1: the way in which shards are written
         mark.update(self.part.features.arrow_schema.metadata[b"huggingface"])
+        mark.update(suffix_of(self.part.images.reader.resize).encode())
         for group in self.groups:
             mark.update(repr(group[["name", "label", "size"]].tolist()).encode())
         return mark.hexdigest()

@@ -21,6 +21,7 @@ import imagenet_subsets
 from imagenet_reader.files import write_atomically
 from imagenet_reader.lists import CLASS_SETS, SPLIT_FILES, published_labels, read_wnids
 from imagenet_reader.plan import SHARDS, SplitRows
+from imagenet_reader.reading.pixels import encoder
 
 _ROW_GROUP = 100  # approximate rows per row group: 11 MB of images, the most that one random access reads
 _ROW_BYTES = 40  # of a row, beside its image, about
@@ -34,6 +35,11 @@ _SUMMARIES = {
     "custom": "the lists of the person who built it",
 }
 _TAGS = {"1pct": "semi-supervised", "10pct": "semi-supervised", "lt": "long-tailed"}
+_RESIZED_TEXT = """\
+
+**These are not the benchmark's pixels**: images whose shorter side has more than {resize} pixels were then resized to
+it (Pillow {pillow}, libjpeg {libjpeg}; bicubic, JPEG of quality 90, 4:2:0). Say so when you report results.
+"""
 _REAL_LABELS_TEXT = """\
 - `real_labels`: the ReaL labels (Beyer et al. 2020) of an official validation image, a list that may be empty; null for
   other images.
@@ -57,7 +63,7 @@ class Part:
         # A split has a multiple of 128 row groups, so that nodes and workers get equal parts.
         count = SHARDS * max(1, round(len(rows) / _ROW_GROUP / SHARDS))
         groups = np.array_split(rows, min(count, len(rows)))
-        passed = np.cumsum([group["size"].sum() for group in groups])
+        passed = np.cumsum([self.images.reader.sizes(group).sum() for group in groups])
         count = int(-(-passed[-1] // self.shard_bytes))
         cuts = [0, *np.searchsorted(passed, passed[-1] * np.arange(1, count) // count), len(groups)]
         return {
@@ -79,12 +85,14 @@ def write_card(folder: Path, plan: Plan, own_lists: dict[str, str]) -> None:
     sizes = {part.pattern: len(part.images.rows) for splits in plan.values() for part in splits.values()}
     card = huggingface_hub.DatasetCard(_text(plan, own_lists))
     card.data["size_categories"] = [_SIZES[max(0, len(str(sum(sizes.values()))) - 3)]]
-    card.data["tags"] += dict.fromkeys(_TAGS[config] for config in plan if config in _TAGS)
+    card.data["tags"] += dict.fromkeys(_TAGS[_kind(config)] for config in plan if _kind(config) in _TAGS)
     files: dict[str, Any] = {
         config: {"data_files": [{"split": split, "path": part.pattern} for split, part in splits.items()]}
         for config, splits in plan.items()
     }
-    files.get(imagenet_subsets.ImagenetSubsets.DEFAULT_CONFIG_NAME, {})["default"] = True
+    for config in files:
+        if _kind(config) == imagenet_subsets.ImagenetSubsets.DEFAULT_CONFIG_NAME:
+            files[config]["default"] = True
     MetadataConfigs(files).to_dataset_card_data(card.data)
     DatasetInfosDict({config: _info(folder, splits) for config, splits in plan.items()}).to_dataset_card_data(card.data)
     with write_atomically(folder / "README.md") as written:
@@ -93,8 +101,9 @@ def write_card(folder: Path, plan: Plan, own_lists: dict[str, str]) -> None:
 
 def _info(folder: Path, splits: dict[str, Part]) -> datasets.DatasetInfo:
     infos: list[dict[str, Any]] = [
-        {"name": split, "num_bytes": int((rows["size"] + _ROW_BYTES).sum()), "num_examples": len(rows)}
-        for split, rows in ((split, part.images.rows) for split, part in splits.items())
+        {"name": split, "num_bytes": int((images.reader.sizes(images.rows) + _ROW_BYTES).sum())}
+        | {"num_examples": len(images.rows)}
+        for split, images in ((split, part.images) for split, part in splits.items())
     ]
     return datasets.DatasetInfo(
         features=next(iter(splits.values())).features,
@@ -108,6 +117,7 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
     places = [(config, split, part) for config, splits in plan.items() for split, part in splits.items()]
     parts = [part for *_, part in places]
     columns, names = parts[0].images.reader.columns, parts[0].features["label"].names  # the same in all configs
+    resize = parts[0].images.reader.resize
     lists = {part.images.split_list.name for part in parts}
     chosen = columns.classes and tuple(sorted(columns.classes))
     files = lists | {"classes"} | {name for name in CLASS_SETS if published_labels(name) == chosen}
@@ -116,7 +126,7 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
     template = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
     return template.format(
         title=", ".join(plan),
-        summary="; ".join(f"`{config}`, {_SUMMARIES[config]}" for config in plan),
+        summary="; ".join(f"`{config}`, {_SUMMARIES[_kind(config)]}" for config in plan),
         classes=f"{len(names):,}",
         first=next(iter(plan)),
         configs=_table(
@@ -126,6 +136,7 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
         last_label=len(names) - 1,
         order="the rank among the sorted WordNet ids" if chosen == columns.classes else "the place in the given order",
         class_names="WordNet ids" if set(names) <= set(read_wnids()) else "words",
+        resized="" if resize is None else _RESIZED_TEXT.format(resize=resize, **encoder()),
         real_labels=_REAL_LABELS_TEXT if columns.real_labels else "",
         version=imagenet_subsets.__version__,
         datasets=datasets.__version__,
@@ -135,6 +146,11 @@ def _text(plan: Plan, own_lists: dict[str, str]) -> str:
         license=imagenet_subsets.LICENSE,
         citation=(SPLIT_FILES / "citation.bib").read_text(encoding="utf-8").strip(),
     )
+
+
+def _kind(config: str) -> str:
+    """The config that was built, which its name in the folder begins with."""
+    return config.partition("_")[0]
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> str:

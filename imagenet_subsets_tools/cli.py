@@ -282,6 +282,7 @@ def _cache(arguments: argparse.Namespace) -> None:
     *_OF_CONFIG,
     _CLASS_ORDER,
     _flag("--real-labels", "add a column with the ReaL labels"),
+    _argument("--resize", "N", "resize larger images to a shorter side of N pixels", type=int),
 )
 def _build(arguments: argparse.Namespace) -> None:
     """Build a repository for the Hub: Parquet shards and a card."""
@@ -289,7 +290,7 @@ def _build(arguments: argparse.Namespace) -> None:
     from imagenet_subsets_tools.build import build_parquet
 
     names = ["num_proc", "label_names", "splits", "unlabeled", "holdout", "train_list", "validation_list"]
-    names += ["real_labels", "classes", "class_order"]
+    names += ["real_labels", "classes", "class_order", "resize"]
     with _dask_executor(arguments) as executor:
         places = arguments.output_dir, arguments.data_dir, arguments.configs
         folder = build_parquet(*places, executor=executor, **_chosen(arguments, *names))

@@ -11,7 +11,8 @@ import huggingface_hub
 
 from imagenet_subsets_tools.build import FOLDERS, SPLITS
 
-_SHARDS = [f"{folder}/{split}-?????-of-?????.parquet" for folder in FOLDERS for split in SPLITS]
+_PLACES = [place for folder in FOLDERS for place in (folder, f"{folder}_[0-9]*")]  # the latter of resized images
+_SHARDS = [f"{place}/{split}-?????-of-?????.parquet" for place in _PLACES for split in SPLITS]
 
 
 class PushError(OSError):

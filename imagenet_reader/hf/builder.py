@@ -28,6 +28,7 @@ from datasets.utils.info_utils import is_small_dataset
 from imagenet_reader.files import existing, naming, note_use, unused_cache
 from imagenet_reader.hf.options import check_num_proc
 from imagenet_reader.plan import Plan
+from imagenet_reader.reading.pixels import encoder
 from imagenet_reader.rows import REAL_LABELS, Columns
 
 __all__ = ["RECORD", "TableBuilder", "info_of", "is_small_dataset", "read_record", "without_empty_columns"]
@@ -97,6 +98,8 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
         """Write a JSON file that says what the dataset is to its folder, which is named by a digest."""
         path = os.path.join(self._output_dir, RECORD)
         record = self._record() | {"archives": [layout.path for layout in self.config.plan.layouts]}
+        if self.config.resize is not None:
+            record["encoder"] = encoder()
         with naming(path, "writing the dataset"), open(path, "w", encoding="utf-8") as file:
             json.dump(record, file, indent=2)
 
@@ -114,6 +117,7 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
         for info in sorted(glob.glob(pattern), key=os.path.getmtime, reverse=True):
             folder = os.path.dirname(info)
             record = read_record(folder) or {"archives": []}
+            record.pop("encoder", None)
             own = all(f"{path}/".startswith(f"{data_dir}/") for path in record.pop("archives"))
             if own and record == self._record() and not folder.endswith(".incomplete"):
                 self._cache_dir = self._output_dir = folder

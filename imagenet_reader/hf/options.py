@@ -96,6 +96,11 @@ def check_options(config: Any, possible_splits: list[str]) -> None:
     for name in ("real_labels", "holdout"):
         if getattr(config, name) not in (True, False):
             raise ValueError(f"{name}={getattr(config, name)!r:.200}: expected True or False.")
+    resize = config.resize
+    if resize is not None and (not isinstance(resize, int) or isinstance(resize, bool) or resize < 1):
+        raise ValueError(f"resize={resize!r:.200}: expected the shorter side of the images in pixels, such as 256.")
+    if resize is not None and (config.in_place or config.image_bytes == "archive"):
+        raise ValueError("resize=... writes other images, so leave out in_place=True and image_bytes='archive'.")
     splits = config.splits
     if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(possible_splits)):
         asked = [name for name in ("unlabeled", "holdout") if name in str(splits) and name not in possible_splits]

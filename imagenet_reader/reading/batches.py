@@ -22,13 +22,14 @@ from imagenet_reader.io.paths import is_url
 from imagenet_reader.io.remote import fetch
 from imagenet_reader.log import warn
 from imagenet_reader.reading import addresses
-from imagenet_reader.reading.pixels import as_benchmark
+from imagenet_reader.reading.pixels import as_benchmark, shrunk
 from imagenet_reader.rows import PUBLISHED, Columns, Rows, columns_of, named_tuples
 
 BATCH_ROWS = 100  # of a record batch: the most that one random access reads
 BATCH_BYTES = 32 << 20
 THREADS = 8  # and batches that are read ahead
 ROWS_AT_ONCE = 10_000  # in place
+RESIZED_BYTES = 30_000  # of a photo whose shorter side has 256 pixels
 DAMAGE_SHOWN = 3  # images that a warning names
 DAMAGE_ADVICE = "Download the archive again, or pass on_missing='skip'."
 # Errors of text in metadata, Pillow's limits that a program has set, and warnings that were turned into errors.
@@ -44,12 +45,16 @@ class DamagedImage(ArchiveError):
     """An image cannot be decoded; the message says where it is, and what is wrong with it."""
 
 
-def read_checked(place: Place, buffer: memoryview, confirm: bool = True) -> memoryview | bytes:
-    """Read an image into a buffer, and check it; return what is decoded, see ``as_benchmark``."""
+def read_checked(
+    place: Place, buffer: memoryview, confirm: bool = True, resize: int | None = None
+) -> memoryview | bytes:
+    """Read an image into a buffer, and check it; return what is decoded, see ``as_benchmark``, or that resized."""
     image_format, file, where = place
     try:
         image_format.read(file, where, buffer)
         image = as_benchmark(buffer)
+        if resize is not None:
+            image = shrunk(image, resize)
     except Exception as error:  # Pillow's errors have no common base
         if not is_damage(error):
             raise
@@ -88,6 +93,7 @@ class Reader:
     stamps: tuple[Stamp, ...] = ()  # of each file when it was indexed; none for folders, whose rows have stamps
     folder: str = ""  # of extracted images, in whose index changed and damaged ones are doubted; else empty
     columns: Columns = PUBLISHED
+    resize: int | None = None  # the shorter side of larger images, in pixels, once they are read
 
     def where(self, row: Any) -> Where:
         """Where the image of a row of ``rows.named_tuples`` is."""
@@ -98,6 +104,11 @@ class Reader:
     def describe(self, row: Any) -> str:
         """The place of the image of a row, in words."""
         return FORMATS[self.format].describe(self.where(row))
+
+    def sizes(self, rows: Rows) -> npt.NDArray[np.int64]:
+        """The sizes of the images once they are read, ``int64 [n]``; estimates, if they are resized."""
+        sizes: npt.NDArray[np.int64] = rows["size"]
+        return sizes if self.resize is None else np.minimum(sizes, round(RESIZED_BYTES * (self.resize / 256) ** 2))
 
     def tables(self, rows: Rows, pixels: str) -> Iterator[pa.Table]:
         """In-place rows, as ``rows.Columns`` has them; ``pixels`` is ``"benchmark"`` or ``"archive"``."""
@@ -245,7 +256,7 @@ def _read(opened: OpenReader, image_bytes: str, skip: bool, batch: Batch) -> Non
         if shared:
             read[place[2].file] = place
         try:
-            image = read_checked(place, memoryview(batch.images[k]), confirm=not shared)
+            image = read_checked(place, memoryview(batch.images[k]), not shared, opened.reader.resize)
         except DamagedImage as error:
             if not skip:
                 raise

@@ -4,7 +4,9 @@ import io
 import re
 from collections.abc import Iterator
 
+import PIL
 import PIL.ExifTags
+import PIL.features
 import PIL.Image
 import PIL.ImageChops
 
@@ -61,6 +63,26 @@ def as_benchmark(data: bytes | memoryview) -> bytes | memoryview:
         if colours not in (1, 3):
             return _as_rgb_jpeg(image, inverted=colours == 4 and not adobe)
     return _upright(data) if suspect else data
+
+
+def shrunk(data: bytes | memoryview, shorter_side: int) -> bytes | memoryview:
+    """An image of ``as_benchmark`` as a JPEG whose shorter side has so many pixels; ``data`` if it is no larger."""
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        shorter = min(image.size)
+        if shorter <= shorter_side:
+            return data
+        width, height = (shorter_side * side // shorter for side in image.size)  # as torchvision rounds
+        small = image.resize((width, height), PIL.Image.Resampling.BICUBIC)
+    small.info = {}  # else Pillow writes the comment of the image
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=90, subsampling="4:2:0")
+    return file.getvalue()
+
+
+def encoder() -> dict[str, str | None]:
+    """The versions of what resizes and encodes images: with others, bytes may differ."""
+    libjpeg = PIL.features.version("libjpeg_turbo") or PIL.features.version("jpg")
+    return {"pillow": PIL.__version__, "libjpeg": libjpeg}
 
 
 def _upright(data: bytes | memoryview) -> bytes | memoryview:

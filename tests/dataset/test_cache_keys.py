@@ -24,6 +24,7 @@ KEYS = [  # layout, config, options, id of the config
     ("archives", "1pct", {"image_bytes": "archive", "splits": ["train"]}, "1pct-a4fa5e2d2b4f70cf"),
     ("archives", "1pct", {"unlabeled": True, "splits": ["unlabeled"]}, "1pct-fa67282976e2cc2f"),
     ("archives", "1pct", {"classes": "imagenet100", "real_labels": True}, "1pct-bd215d11484bfd7d"),
+    ("archives", "1pct", {"resize": 256}, "1pct-b7d3e184f57a5161"),
     ("archives", "lt", {"classes": ["n01443537", "n01440764"]}, "lt-380220cd41375122"),
     ("archives", "10pct", {}, "10pct-7d1f01cda5056879"),
     ("archives", "full", {}, "full-7d1f01cda5056879"),

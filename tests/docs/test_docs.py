@@ -108,7 +108,7 @@ OF_PAGES = {
             assert all(image["bytes"] for image in images)
             assert [image["path"] for image in images] == table["file_name"].to_pylist()
         """,
-        'filesystem("imagenet")': """
+        'files = fsspec.filesystem("imagenet")': """
             assert printed == "(64, 48)\\n"
             plain = dataset["train"][:500]["image"]
             assert [image.tobytes() for image in train[:500]["image"]] == [image.tobytes() for image in plain]
@@ -235,6 +235,30 @@ ENGINES = {  # phrase: the modules that the block needs, what it prints, and wha
         "torch torchvision",
         rf"loss [67]\.\d\d\n0 {SHAPE} {LABELS}\n1 {SHAPE} (?!tensor\(\1\)){LABELS}\n",
         {},
+    ),
+    "simplejpeg.decode_jpeg(": (  # of copied rows, in place, of select, streamed, and of the archive's own bytes
+        "torch torchvision simplejpeg",
+        rf"{SHAPE} {LABELS}\n",
+        {
+            "after": """
+                import numpy as np
+
+                def first(loaded, **call):
+                    return next(loaded.cast_column("image", datasets.Image(**call)).iter(batch_size=1000))
+
+                call = {"name": "1pct", "data_dir": folder, "splits": ["train"], "split": "train"}
+                copied = imagenet_subsets.load_dataset(**call)
+                expected = [np.asarray(image, dtype=int) for image in first(copied, mode="RGB")["image"]]
+                ways = {"in_place": True}, {"streaming": True}, {"image_bytes": "archive"}
+                loaded = [imagenet_subsets.load_dataset(**call, **way) for way in ways]
+                loaded.append(imagenet_subsets.select(loaded[2], "1pct", split="train"))
+                for found in (train, copied, *loaded):
+                    images = list(decode(first(found, decode=False)))
+                    assert len(images) == len(expected) == 1000
+                    for image, other in zip(images, expected):
+                        assert np.abs(image.permute(1, 2, 0).numpy() - other).max() <= 1
+            """
+        },
     ),
     "import timm": ("timm torch", r"loss [67]\.\d\d\n", {}),
     'create_dataset("hfds/hub"': (
