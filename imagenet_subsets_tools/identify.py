@@ -207,9 +207,8 @@ def _order(members: tuple[int, ...], published: list[int], labels: list[Any]) ->
     if None in labels or {*labels} <= {-1}:
         return None
     every = tuple(range(len(lists.read_wnids())))
-    orders = {"sorted": tuple(sorted(members)), "published": members, "all": every}
-    if members == every:
-        orders = {"all": every}
+    of_set = {} if members == every else {"sorted": tuple(sorted(members)), "published": members}
+    orders = of_set | {"all": every}
     true, given = np.array(published), np.array(labels)
     return next((name for name, order in orders.items() if (lists.relabel(true, order) == given).all()), "other")
 
