@@ -30,23 +30,25 @@ def test_rows_are_the_published_list():
 
 @pytest.fixture
 def source():
-    """A dataset, without pixels, of the images of 10pct, those held out, and two others."""
-    others = {"n01440764_99999.JPEG": 0, "n01443537_99999.JPEG": 1}
-    labels = dict(read_split_list("10pct")) | dict(read_split_list("holdout")) | others
+    """A dataset, without pixels, of the images of 10pct, those held out, and two others, of two classes."""
+    labels = {name: label for of in ("10pct", "holdout") for name, label in read_split_list(of) if label < 2}
+    labels |= {"n01440764_99999.JPEG": 0, "n01443537_99999.JPEG": 1}
     columns = {"image": [{"bytes": b"", "path": name} for name in labels], "label": list(labels.values())}
     return datasets.Dataset.from_dict(columns, datasets.Features(image=datasets.Image(), label=datasets.Value("int64")))
 
 
 def test_select(source):
-    options = {"holdout": True, "unlabeled": True, "splits": ["train", "unlabeled", "holdout"], "on_missing": "skip"}
-    with pytest.warns(UserWarning, match="1,141,049 of 1,141,051 in unlabeled"):
-        selected = imagenet_subsets.select(source, "10pct", **options)
-    assert rows_of(selected["holdout"]) == read_split_list("holdout")
-    assert {name for name, _ in rows_of(selected["unlabeled"])} == {"n01440764_99999.JPEG", "n01443537_99999.JPEG"}
+    options = {"holdout": True, "classes": FISHES, "on_missing": "skip"}
+    selected = imagenet_subsets.select(source, "10pct", unlabeled=True, **options)
+    assert rows_of(selected["holdout"]) == [row for row in read_split_list("holdout") if row[1] < 2]
+    assert sorted(rows_of(selected["unlabeled"])) == [("n01440764_99999.JPEG", -1), ("n01443537_99999.JPEG", -1)]
+    full = imagenet_subsets.select(source, "full", **options)
+    assert len(full["train"]) == len(source) - 24
     stream = source.to_iterable_dataset()
-    for config, split, count in (("full", "train", 128_118), ("10pct", "holdout", 12_000)):
-        rows = imagenet_subsets.select(stream, config, split, holdout=True)
-        assert sum(1 for _ in rows.cast_column("image", datasets.Image(decode=False))) == count
+    for config, split, rows in (("full", "train", full["train"]), ("10pct", "holdout", selected["holdout"])):
+        streamed = imagenet_subsets.select(stream, config, split, **options)
+        streamed = streamed.cast_column("image", datasets.Image(decode=False))
+        assert sorted((row["file_name"], row["label"]) for row in streamed) == sorted(rows_of(rows))
 
 
 def test_counts_and_errors():
@@ -70,9 +72,12 @@ def test_built_and_exported(tmp_path):
     official_tars({name: numbered_jpeg(k) for k, name in enumerate(names)}, tmp_path / "data")
     options = {"classes": FISHES, "splits": ["train", "holdout"], "holdout": True}
     due = [row for row in read_split_list("holdout") if row[1] < 2]
-    build_parquet(tmp_path / "hub", tmp_path / "data", ["1pct"], **options)
+    in_order = options | {"classes": FISHES[::-1], "class_order": "published"}
+    build_parquet(tmp_path / "hub", tmp_path / "data", ["1pct"], **in_order)
     built = datasets.load_dataset(str(tmp_path / "hub"), "1pct", cache_dir=str(tmp_path / "cache"))
-    assert rows_of(built["holdout"]) == due
-    assert "| paws_val.txt | 12,000 |" in (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    assert built["train"].features["label"].names == FISHES[::-1]
+    assert rows_of(built["holdout"]) == [(name, 1 - label) for name, label in due]
+    card = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    assert "| paws_val.txt | 12,000 |" in card and "0 to 1, the place in the given order of the 2 classes" in card
     export_images("1pct", tmp_path / "tree", tmp_path / "data", **options)
     assert sorted(path.name for path in (tmp_path / "tree").glob("holdout/*/*.JPEG")) == [name for name, _ in due]
