@@ -5,7 +5,7 @@ import PIL.ImageDraw
 import PIL.ImageFont
 
 SECONDS = (
-    "Seconds until 1pct is ready",
+    "Seconds until 1pct is ready (62,811 images of 70 kB, 2 cores, 8 threads)",
     "{:.1f} s",
     {  # title, unit, run -> label
         "TFDS": "TFDS",
