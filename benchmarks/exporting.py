@@ -44,7 +44,7 @@ def _files(folder, tree):
         with open(archive, "rb") as file:
             for (offset, size), (name, label) in sorted(zip(rows, images)):
                 content = os.pread(file.fileno(), size, offset)
-                files.append((tree / FOLDERS[split] / wnids[label] / name, content))
+                files.append((tree / FOLDERS.get(split, split) / wnids[label] / name, content))
     return files
 
 
