@@ -134,8 +134,8 @@ def build_parquet(
         "classes": classes,
         "real_labels": real_labels,
         "class_order": class_order,
+        "resize": resize,
     }
-    columns["resize"] = resize
     added = {"unlabeled": unlabeled, "holdout": holdout}
     options = _options_of(configs, columns, splits, [split for split, chosen in added.items() if chosen], own_lists)
     recipe = Recipe(normalize_data_dir(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))

@@ -81,11 +81,11 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
         """As in ``datasets``, but in one process: ``num_proc`` is the number of threads that read."""
         check_num_proc(num_proc)
         self.threads = num_proc
-        record = read_record(self.cache_dir) if self.config.in_place else None
-        if record and record["archives"] != [layout.path for layout in self.config.plan.layouts]:
+        record = read_record(self.cache_dir)
+        if self.config.in_place and record and record["archives"] != self._archives():
             download_mode = datasets.DownloadMode.FORCE_REDOWNLOAD  # the images have moved in their folder
         forced = download_mode not in (None, "reuse_dataset_if_exists", datasets.DownloadMode.REUSE_DATASET_IF_EXISTS)
-        if not forced and "output_dir" not in kwargs and read_record(self._cache_dir) is not None:
+        if not forced and "output_dir" not in kwargs and record is not None:
             return  # it is finished, and datasets would lock it, as if everybody could write to the cache
         try:
             super().download_and_prepare(*args, download_mode=download_mode, **kwargs)
@@ -94,10 +94,13 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
                 raise
             raise _explained(error, UNWRITABLE) from error
 
+    def _archives(self) -> list[str]:
+        return [layout.path for layout in self.config.plan.layouts]
+
     def write_record(self) -> None:
         """Write a JSON file that says what the dataset is to its folder, which is named by a digest."""
         path = os.path.join(self._output_dir, RECORD)
-        record = self._record() | {"archives": [layout.path for layout in self.config.plan.layouts]}
+        record = self._record() | {"archives": self._archives()}
         if self.config.resize is not None:
             record["encoder"] = encoder()
         with naming(path, "writing the dataset"), open(path, "w", encoding="utf-8") as file:
