@@ -1,6 +1,5 @@
 """Check which configs can be loaded from a folder: ``check_archives`` checks, ``format_report`` formats the report."""
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import os
@@ -24,7 +23,7 @@ from imagenet_reader.layouts.base import ALL, IMAGE_SETS, Layout, Request
 from imagenet_reader.layouts.find import describe_missing, find_layout
 from imagenet_reader.layouts.shards import Tfds
 from imagenet_reader.log import progress_bar, warn
-from imagenet_reader.reading.batches import DamagedImage, OpenReader, is_damage, read_checked, reason
+from imagenet_reader.reading.batches import DamagedImage, OpenReader, is_damage, read_image, reason, work_in_parts
 from imagenet_reader.rows import Rows, as_arrays, locate, named_tuples, training_names
 from imagenet_reader.text import format_bytes
 from imagenet_subsets import SUBSETS
@@ -35,7 +34,6 @@ OFFICIAL_SHA256 = {
 }
 
 _HASHED_BYTES = 8 << 20  # per read
-_DECODED_IMAGES = 256  # per task of a thread
 _ROW_IMAGE = datasets.Image(mode="RGB")
 
 
@@ -212,43 +210,28 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
     reader = layout.index(layout.snapshot(), request).reader
     rows = np.unique(rows[rows["size"] > 0])
     corrupt = layout.corrupt_images(rows["name"].tolist()) if isinstance(layout, Tfds) else set()
-    rows = rows[reader.reading_order(rows)]
-    parts = [rows[start : start + _DECODED_IMAGES] for start in range(0, len(rows), _DECODED_IMAGES)]
-    with (
-        progress_bar(f"Decoding {os.path.basename(layout.path)}", len(rows), unit=" images") as bar,
-        warnings.catch_warnings(),
-        concurrent.futures.ThreadPoolExecutor(threads) as pool,
-        reader.opened() as opened,  # at its end, threads stop reading
-    ):
+
+    def decode(opened: OpenReader, part: list[int]) -> list[dict[str, Any]]:
+        damaged, some = [], list(named_tuples(rows[part]))
+        for row, place in zip(some, opened.places(some)):
+            if opened.stop.is_set():
+                break
+            try:
+                if row.name in corrupt:
+                    raise ValueError("its checksum differs")
+                _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(read_image(place, "benchmark"))})
+            except Exception as error:  # Pillow's errors have no common base
+                if not isinstance(error, ArchiveError) and not is_damage(error):
+                    raise
+                text = reason(error.__cause__ if isinstance(error, DamagedImage) else error)
+                where = {"offset": getattr(row, "offset", None), "place": reader.describe(row)}  # None: extracted
+                damaged.append({"name": row.name.decode(), **where, "error": text})
+        return damaged
+
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about odd EXIF data, which affects no pixel
-        futures = {pool.submit(_decode_part, opened, part, corrupt): len(part) for part in parts}
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                future.result()
-                bar.update(futures[future])
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    return [image for future in futures for image in future.result()]
-
-
-def _decode_part(opened: OpenReader, part: Rows, corrupt: set[bytes]) -> list[dict[str, Any]]:
-    damaged, rows = [], list(named_tuples(part))
-    for row, place in zip(rows, opened.places(rows)):
-        if opened.stop.is_set():
-            break
-        try:
-            if row.name in corrupt:
-                raise ValueError("its checksum differs")
-            image = read_checked(place, memoryview(bytearray(row.size)))
-            _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
-        except Exception as error:  # Pillow's errors have no common base
-            if not isinstance(error, ArchiveError) and not is_damage(error):
-                raise
-            offset = getattr(row, "offset", None)  # extracted images have none
-            text = reason(error.__cause__ if isinstance(error, DamagedImage) else error)
-            where = {"offset": offset, "place": opened.reader.describe(row)}
-            damaged.append({"name": row.name.decode(), **where, "error": text})
-    return damaged
+        parts = work_in_parts(reader, rows, decode, threads, f"Decoding {os.path.basename(layout.path)}")
+    return [image for damaged in parts for image in damaged]
 
 
 def format_report(report: dict[str, Any]) -> str:

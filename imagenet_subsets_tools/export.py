@@ -1,26 +1,23 @@
 """Export a config as folders of images and lists of paths, for code that does not use ``datasets``."""
 
-import contextlib
 import dataclasses
 import filecmp
 import glob
 import os
 import re
-import threading
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from imagenet_reader.facts import VALIDATION_NAME, WNID
-from imagenet_reader.files import check_space, naming, write_atomically
+from imagenet_reader.files import TEMPORARY, check_space, write_atomically
 from imagenet_reader.hf.options import check_config_name, check_num_proc
 from imagenet_reader.io.paths import normalize_data_dir
 from imagenet_reader.layouts.folders import Folder
 from imagenet_reader.lists import read_wnids, relabel
-from imagenet_reader.log import progress_bar, warn
+from imagenet_reader.log import warn
 from imagenet_reader.plan import Plan, SplitRows
-from imagenet_reader.reading.batches import BATCH_ROWS, THREADS, read_batches
+from imagenet_reader.reading.batches import THREADS, OpenReader, read_image, work_in_parts
 from imagenet_reader.rows import Rows, named_tuples
 from imagenet_reader.text import shorten
 from imagenet_subsets import SUBSETS, ImagenetSubsetsConfig
@@ -28,7 +25,6 @@ from imagenet_subsets_tools.lists import published_files, write_sidecars
 
 FOLDERS = {"validation": "val"}  # of splits; the others have the split's name
 CHOICES: dict[str, list[Any]] = {"tree": ["split", "imagenet"], "link": [None, "hard", "symbolic"]}
-TEMPORARY = ".tmp"
 
 _IMAGE = re.compile(r".*\.(jpe?g|png|ppm|bmp|pgm|tiff?|webp)", re.IGNORECASE)  # what ImageFolder reads
 _Content = bytes | memoryview | str  # an image, or the path of its file if that is to be linked
@@ -62,7 +58,7 @@ def export_images(
             in the complete ImageNet: training images of any split in ``train``, validation images in ``val``.
         image_bytes: ``"archive"`` (default) or ``"benchmark"``, as for ``load_dataset``.
         link: of extracted images, ``"hard"`` or ``"symbolic"`` makes links instead of copies.
-        num_proc: number of threads that read, and of those that write, 8 by default.
+        num_proc: number of threads, which read and write, 8 by default.
         sidecars: also writes ``labels.txt`` and ``meta.bin``, which torchvision's ``ImageNet`` needs.
 
     Returns:
@@ -189,31 +185,22 @@ class _Export:
         self, doing: str, images: SplitRows, chosen: list[int], paths: list[str], act: Callable[[str, _Content], Any]
     ) -> list[str]:
         """Call ``act`` for the chosen rows, by threads; the paths for which it returns true."""
-        reader, found, stop = images.reader, list[str](), threading.Event()
-        order = reader.reading_order(images.rows[chosen])
-        rows, ordered = images.rows[chosen][order], iter([paths[chosen[k]] for k in order.tolist()])
+        rows = images.rows[chosen]
 
-        def act_on(some: list[tuple[_Content, str]]) -> None:
-            for content, path in some:
-                if not stop.is_set() and act(os.path.join(self.output_dir, path), content):
-                    found.append(path)
+        def act_on(opened: OpenReader, part: list[int]) -> list[str]:
+            found, some = [], list(named_tuples(rows[part]))
+            contents: Iterator[_Content] = (images.reader.where(row).file for row in some)
+            if not self.link:
+                contents = (read_image(place, self.image_bytes) for place in opened.places(some))
+            for k, content in zip(part, contents):
+                if opened.stop.is_set():
+                    break
+                if act(os.path.join(self.output_dir, paths[chosen[k]]), content):
+                    found.append(paths[chosen[k]])
+            return found
 
-        contents: Generator[Sequence[_Content], None, None]
-        if self.link:
-            parts = (rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS))
-            contents = ([reader.where(row).file for row in named_tuples(part)] for part in parts)
-        else:
-            contents = (batch.images for batch in read_batches(reader, rows, self.image_bytes, threads=self.threads))
-        bar = progress_bar(doing, len(rows), " images")
-        with ThreadPoolExecutor(self.threads) as pool, bar, contextlib.closing(contents):
-            try:
-                for batch in contents:
-                    work = list(zip(batch, ordered))
-                    list(pool.map(act_on, (work[k :: self.threads] for k in range(self.threads))))
-                    bar.update(len(batch))
-            finally:  # after an error or Ctrl-C, too
-                stop.set()
-        return sorted(found)
+        parts = work_in_parts(images.reader, rows, act_on, self.threads, doing)
+        return sorted(path for found in parts for path in found)
 
     def _differs(self, path: str, content: _Content) -> bool:
         if isinstance(content, str):
@@ -223,12 +210,5 @@ class _Export:
     def _write(self, path: str, content: _Content) -> None:
         if isinstance(content, str):  # a link to a symbolic link would depend on it
             return (os.link if self.link == "hard" else os.symlink)(os.path.realpath(content), path)
-        temporary = path + TEMPORARY
-        try:
-            with naming(temporary, "writing it"), open(temporary, "wb") as file:
-                file.write(content)
-            os.rename(temporary, path)  # the file gets its name once it is complete
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+        with write_atomically(path, sync=False) as written, open(written, "wb") as file:
+            file.write(content)

@@ -5,9 +5,9 @@ import contextlib
 import dataclasses
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from imagenet_reader.index.kept import doubt
 from imagenet_reader.io.local import File, LocalFile, Stamp, file_pool
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.io.remote import fetch
-from imagenet_reader.log import warn
+from imagenet_reader.log import progress_bar, warn
 from imagenet_reader.reading import addresses
 from imagenet_reader.reading.pixels import as_benchmark, shrunk
 from imagenet_reader.rows import PUBLISHED, Columns, Rows, columns_of, named_tuples
@@ -35,6 +35,7 @@ DAMAGE_ADVICE = "Download the archive again, or pass on_missing='skip'."
 # Errors of text in metadata, Pillow's limits that a program has set, and warnings that were turned into errors.
 NOT_DAMAGE = ArchiveError, MemoryError, UnicodeError, PIL.Image.DecompressionBombError, Warning
 
+_T = TypeVar("_T")
 Place = tuple[Format, File, Where]  # how an image lies in its file, the open file, and where it is
 
 
@@ -63,6 +64,13 @@ def read_checked(
     if confirm:  # else the caller confirms that the file is the one that was indexed
         _confirm(place)
     return image
+
+
+def read_image(place: Place, pixels: str) -> memoryview | bytes:
+    """Read and check an image: ``"benchmark"``, as ``as_benchmark`` returns it, or ``"archive"``, its bytes."""
+    buffer = memoryview(bytearray(place[2].size))
+    image = read_checked(place, buffer)
+    return image if pixels == "benchmark" else buffer
 
 
 def _confirm(place: Place) -> None:
@@ -148,6 +156,36 @@ class OpenReader:
         return ((self._format, file, where) for (_, where), file in zip(places, files))
 
 
+def work_in_parts(
+    reader: Reader, rows: Rows, work: Callable[[OpenReader, list[int]], _T], threads: int, doing: str
+) -> list[_T]:
+    """What ``work`` returns for parts of rows, given their numbers, in reading order; each thread works on a part."""
+    order = reader.reading_order(rows).tolist()
+    parts = [order[start : start + BATCH_ROWS] for start in range(0, len(order), BATCH_ROWS)]
+    bar, results = progress_bar(doing, len(rows), unit=" images"), list[_T]()
+    # The reader is closed first, so that Ctrl-C does not wait for slow storage.
+    with bar, ThreadPoolExecutor(threads) as pool, reader.opened() as opened:
+
+        def work_on(part: list[int]) -> _T:
+            with _doubting(reader, rows[part]):
+                return work(opened, part)
+
+        for part, result in zip(parts, pool.map(work_on, parts)):
+            results.append(result)
+            bar.update(len(part))
+    return results
+
+
+@contextlib.contextmanager
+def _doubting(reader: Reader, rows: Rows) -> Iterator[None]:
+    """Context in which extracted images are doubted if one of them has changed."""
+    try:
+        yield
+    except ChangedFile:
+        doubt(reader.folder, rows["name"].tolist())
+        raise
+
+
 def fetch_images(places: Sequence[tuple[Format, Where]], stop: threading.Event | None = None) -> Sequence[File]:
     """The parts of remote files that hold these images, with their headers, fetched at once."""
     return fetch([(at.file, at.stamp, at.offset, how.header + at.packed) for how, at in places], stop)
@@ -220,11 +258,8 @@ def read_batches(
                 if not reading:
                     break
                 batch, future = reading.popleft()
-                try:
+                with _doubting(reader, batch.rows):
                     future.result()
-                except ChangedFile:
-                    doubt(reader.folder, batch.rows["name"].tolist())
-                    raise
                 if damage is not None and batch.left_out:
                     left_out = {batch.rows["name"][k]: batch.left_out[k] for k in sorted(batch.left_out)}
                     doubt(reader.folder, left_out.keys())
