@@ -48,7 +48,7 @@ def is_unreachable(folder: str, error: OSError) -> bool:
     """Whether an error says that a folder, or the server of a URL, cannot be reached: the folder may be unmounted."""
     if is_url(folder):
         return not isinstance(error, ABSENT)
-    return not os.path.isdir(folder) or (isinstance(error, FileNotFoundError) and not os.listdir(folder))
+    return not os.path.isdir(folder) or (isinstance(error, FileNotFoundError) and not any(os.scandir(folder)))
 
 
 class Listing:
