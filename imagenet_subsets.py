@@ -53,8 +53,8 @@ SUBSETS = {  # config -> split -> list
     "full": {"train": "full", "validation": "validation"},
 }
 CUSTOM = {"train": "train_list", "validation": "validation_list"}  # split -> option that gives the user's list
-UNLABELED = ("1pct", "10pct")  # configs that can have a split of all other training images
-HOLDOUT = (*UNLABELED, "full")  # configs that can have the split of the images that PAWS holds out
+# Split -> configs that can have it: all other training images, and the images that PAWS holds out.
+ADDED = {"unlabeled": ("1pct", "10pct"), "holdout": ("1pct", "10pct", "full")}
 ImageList = str | os.PathLike[str] | Iterable[Any]
 
 # -------------------------------------------------------------------------------------- the configs
@@ -84,10 +84,9 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
     @functools.cached_property
     def plan(self) -> "Plan":
         """The plan that follows from the options, ``imagenet_reader.plan.Plan``; its ``splits`` are the rows."""
-        if self.unlabeled and self.name not in UNLABELED:
-            raise ValueError(f"unlabeled=True is for the configs {list(UNLABELED)}, not for {self.name!r}.")
-        if self.holdout and self.name not in HOLDOUT:
-            raise ValueError(f"holdout=True is for the configs {list(HOLDOUT)}, not for {self.name!r}.")
+        for option, configs in ADDED.items():
+            if getattr(self, option) and self.name not in configs:
+                raise ValueError(f"{option}=True is for the configs {list(configs)}, not for {self.name!r}.")
         check_options(self, list(self._possible_subset()))
         own_lists = {name: getattr(self, name) for name in CUSTOM.values() if getattr(self, name) is not None}
         columns = Columns(lists.published_labels(self.classes, self.class_order), self.real_labels)

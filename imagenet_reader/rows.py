@@ -105,9 +105,5 @@ def _row_type(fields: tuple[str, ...]) -> Any:
 
 def order_by_digest(names: pa.Array) -> Labels:
     """The order that sorts names, ``string [n]``, by their SHA-256, ``int64 [n]``."""
-    digests = b"".join(hashlib.sha256(name.encode()).digest() for name in names.to_pylist())
-    parts = np.frombuffer(digests, ">u8").reshape(-1, 4)
-    order = np.argsort(parts[:, 0], kind="stable")
-    if (np.diff(parts[order, 0]) == 0).any():  # once in ten million times
-        order = np.lexsort(parts.T[::-1])
-    return order
+    digests = [hashlib.sha256(name.encode()).digest() for name in names.to_pylist()]
+    return np.argsort(np.array(digests, "S32"), kind="stable")

@@ -143,7 +143,7 @@ def build_parquet(
     shards = recipe.shards()
     with _only_build_of(output_dir):
         _remove_old_files(output_dir, shards)
-        _write_missing(output_dir, recipe, num_proc or 1, executor)
+        _write_missing(output_dir, recipe, shards, num_proc or 1, executor)
         _remove_old_files(output_dir, shards)  # those of workers that were killed
         write_card(output_dir, recipe.plan(), own_lists)
     return output_dir
@@ -160,7 +160,7 @@ def _options_of(
         options[config] = columns | (own_lists if config == "custom" or "custom" not in configs else {})
         possible = {*imagenet_subsets.SUBSETS.get(config, imagenet_subsets.CUSTOM), "test"}
         for split in added:
-            having = imagenet_subsets.UNLABELED if split == "unlabeled" else imagenet_subsets.HOLDOUT
+            having = imagenet_subsets.ADDED[split]
             if config in having or not {*configs} & {*having}:
                 options[config][split] = True
                 possible.add(split)
@@ -224,9 +224,11 @@ def _remove_old_files(output_dir: Path, shards: dict[str, "Shard"]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write_missing(output_dir: Path, recipe: "Recipe", num_proc: int, executor: Executor | None) -> None:
+def _write_missing(
+    output_dir: Path, recipe: "Recipe", shards: dict[str, "Shard"], num_proc: int, executor: Executor | None
+) -> None:
     """Write the shards that are unfinished; delete the card before the first file changes."""
-    missing = [shard for shard in recipe.shards().values() if not shard.is_finished(output_dir)]
+    missing = [shard for shard in shards.values() if not shard.is_finished(output_dir)]
     total = sum(shard.image_bytes for shard in missing)
     check_space(output_dir, total, "the shards to write")
     if not missing:

@@ -166,13 +166,9 @@ def _check(arguments: argparse.Namespace) -> int:
 )
 def _show(arguments: argparse.Namespace) -> None:
     """Draw examples of a config, or the number of images per class."""
-    config, lists = arguments.config, {arguments.train_list, arguments.validation_list} - {None}
+    config = arguments.config
     if config is None and not arguments.histogram:
         arguments.wrong_usage("pass a config or --histogram")
-    if config is not None and arguments.data_dir is None:
-        arguments.wrong_usage("drawing examples of a config needs --data-dir")
-    if (arguments.train_list is None) if config == "custom" else lists:
-        arguments.wrong_usage("custom needs --train-list and accepts --validation-list; other configs accept neither")
     from imagenet_subsets_tools.pictures import draw_grid, draw_images_per_class
 
     figures, options = {}, _chosen(arguments, "train_list", "validation_list", "classes")
@@ -304,8 +300,6 @@ def _dask_executor(arguments: argparse.Namespace) -> Iterator[Executor | None]:
     if arguments.dask is None:
         yield None
         return
-    if arguments.num_proc is not None:
-        arguments.wrong_usage("argument --dask: not allowed with argument --num-proc")
     try:
         from distributed import Client
     except ModuleNotFoundError:

@@ -10,7 +10,6 @@ from imagenet_reader.io.paths import is_url, normalize_data_dir
 from imagenet_reader.layouts.archives import OfficialTar
 from imagenet_reader.layouts.base import IMAGE_SETS, Layout
 from imagenet_reader.layouts.find import find_layout
-from imagenet_reader.text import format_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Indexed:
 def index_archives(paths: list[str], output: str | os.PathLike[str] | None = None) -> Iterator[Indexed]:
     """Index archives and yield each.
 
-    Before remote files without an index are read, it prints how many bytes they have.
+    Before remote files without an index are read, it logs how many bytes they have.
 
     Args:
         paths: archives, or folders with images in any layout that has an index; paths or URLs.
@@ -41,8 +40,6 @@ def index_archives(paths: list[str], output: str | os.PathLike[str] | None = Non
         os.makedirs(output, exist_ok=True)
     for layout in layouts:
         layout.check()
-        if size := layout.bytes_to_index():
-            print(f"{layout.path} has no index: {format_bytes(size)} are read once to make it.")
         table, index = layout.make_index(), index_path(layout.path)
         if output is not None:
             index = os.path.join(output, layout.index_url.rpartition("/")[2]) if in_folder else os.fspath(output)

@@ -18,6 +18,8 @@ ALLOWED = {
     "on_missing": ("error", "skip"),
     "image_bytes": ("benchmark", "archive"),
     "class_order": ("sorted", "published"),
+    "real_labels": (False, True),
+    "holdout": (False, True),
 }
 BUILT_ON_DEMAND = {
     "test": "splits=['train', 'validation', 'test']",
@@ -28,8 +30,12 @@ BUILT_ON_DEMAND = {
 
 def check_num_proc(num_proc: int | None) -> None:
     """Raise ``ValueError`` if ``num_proc`` is neither ``None`` nor a positive number."""
-    if num_proc is not None and (not isinstance(num_proc, int) or isinstance(num_proc, bool) or num_proc < 1):
+    if num_proc is not None and not _is_positive(num_proc):
         raise ValueError(f"num_proc={num_proc!r:.200}: expected 1 or more, the number of threads, or None.")
+
+
+def _is_positive(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0
 
 
 def check_data_dir(data_dir: Any) -> None:
@@ -93,11 +99,8 @@ def check_options(config: Any, possible_splits: list[str]) -> None:
         raise ValueError(
             "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
         )
-    for name in ("real_labels", "holdout"):
-        if getattr(config, name) not in (True, False):
-            raise ValueError(f"{name}={getattr(config, name)!r:.200}: expected True or False.")
     resize = config.resize
-    if resize is not None and (not isinstance(resize, int) or isinstance(resize, bool) or resize < 1):
+    if resize is not None and not _is_positive(resize):
         raise ValueError(f"resize={resize!r:.200}: expected the shorter side of the images in pixels, such as 256.")
     if resize is not None and (config.in_place or config.image_bytes == "archive"):
         raise ValueError("resize=... writes other images, so leave out in_place=True and image_bytes='archive'.")

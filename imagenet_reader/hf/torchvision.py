@@ -16,7 +16,7 @@ class ImageLoader:
     """Opens the images of rows in place, in RGB as torchvision does, by the base name of any path."""
 
     def __init__(self, rows: datasets.Dataset):
-        names = np.array(rows.with_format("arrow")[:]["file_name"].to_pylist(), bytes)
+        names = np.array(rows["file_name"][:], bytes)
         self._rows, self._order = rows.cast_column("image", datasets.Image(decode=False)), np.argsort(names)
         self._names = names[self._order]  # not a dict, which each worker would copy, object by object
 
@@ -41,7 +41,6 @@ class InPlaceFolder(ImageFolder):  # type: ignore[misc]  # torchvision is not ty
         return wnids, {wnid: label for label, wnid in enumerate(wnids)}
 
     def make_dataset(self, directory: str, *arguments: Any, **options: Any) -> list[tuple[str, int]]:
-        table, (wnids, _) = self._rows.with_format("arrow")[:], self.find_classes(directory)
-        rows = zip(table["file_name"].to_pylist(), table["label"].to_pylist())
+        wnids, rows = self._rows.features["label"].names, zip(self._rows["file_name"], self._rows["label"])
         folders = [(wnids[label] if label >= 0 else name.partition("_")[0], name, label) for name, label in rows]
         return [(os.path.join(directory, folder, name), label) for folder, name, label in folders]

@@ -24,7 +24,6 @@ import pyarrow.parquet as pq
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.files import note_use, write_atomically
 from imagenet_reader.io import open_file, stamps_of
-from imagenet_reader.io.local import samples
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.io.remote import ABSENT
 from imagenet_reader.lists import read_table
@@ -43,10 +42,7 @@ def archive_identity(path: str) -> str:
     """The identity of an archive: SHA-256 (hex) over size, modification time and 16 samples of 4 KiB."""
     with open_file(path) as file:
         size, version = file.stamp()
-        digest = hashlib.sha256(f"{INDEX_VERSION} {size} {version}".encode())
-        for sample in file.read_many(samples(size)):
-            digest.update(sample)
-    return digest.hexdigest()
+        return hashlib.sha256(f"{INDEX_VERSION} {size} {version}".encode() + file.samples(size)).hexdigest()
 
 
 def index_folder() -> str:
@@ -210,7 +206,6 @@ def _described(files: Sequence[str]) -> dict[str, Any]:
     digest, sizes = hashlib.sha256(), [stamp.size for stamp in stamps_of(files)]
     for path, size in {files[0]: sizes[0], files[-1]: sizes[-1]}.items():
         with open_file(path) as file:
-            for sample in file.read_many(samples(size)):
-                digest.update(sample)
+            digest.update(file.samples(size))
     names = map(os.path.basename, files)
     return {"sizes": [[name, size] for name, size in zip(names, sizes)], "samples": digest.hexdigest()}

@@ -48,7 +48,10 @@ def is_unreachable(folder: str, error: OSError) -> bool:
     """Whether an error says that a folder, or the server of a URL, cannot be reached: the folder may be unmounted."""
     if is_url(folder):
         return not isinstance(error, ABSENT)
-    return not os.path.isdir(folder) or (isinstance(error, FileNotFoundError) and not any(os.scandir(folder)))
+    if not os.path.isdir(folder) or not isinstance(error, FileNotFoundError):
+        return not os.path.isdir(folder)
+    with os.scandir(folder) as entries:
+        return not any(entries)
 
 
 class Listing:

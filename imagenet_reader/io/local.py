@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from imagenet_reader.files import naming
 
-SAMPLES, SAMPLE_BYTES = 16, 4096  # that tell whether a file is another one
+SAMPLES, SAMPLE_BYTES = 16, 4096
 
 
 class Stamp(NamedTuple):
@@ -40,6 +40,11 @@ class File(ABC):
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of ranges ``(offset, size)``, in their order; remote ones are fetched at once."""
         return [self.read(offset, size) for offset, size in ranges]
+
+    def samples(self, size: int) -> bytes:
+        """Samples of a file of ``size`` bytes, at even distances, that tell whether it is another one."""
+        last = max(0, size - SAMPLE_BYTES)
+        return b"".join(self.read_many([(last * k // (SAMPLES - 1), SAMPLE_BYTES) for k in range(SAMPLES)]))
 
     def holds(self, offset: int) -> bool:
         """Whether a byte is in memory."""
@@ -110,12 +115,6 @@ class Pieces(File):
 def stamp_of_status(status: os.stat_result) -> Stamp:
     """The stamp in what ``os.stat`` returns."""
     return Stamp(status.st_size, status.st_mtime_ns)
-
-
-def samples(size: int) -> list[tuple[int, int]]:
-    """The ranges (offset, size) of samples of a file's bytes, at even distances."""
-    last = max(0, size - SAMPLE_BYTES)
-    return [(last * k // (SAMPLES - 1), SAMPLE_BYTES) for k in range(SAMPLES)]
 
 
 def file_pool(most: int = 32) -> Callable[..., LocalFile]:

@@ -18,7 +18,7 @@ import fsspec
 import fsspec.asyn
 from fsspec.spec import AbstractBufferedFile
 
-from imagenet_reader.io.local import File, Stamp, samples
+from imagenet_reader.io.local import File, Stamp
 from imagenet_reader.io.paths import is_http, join
 from imagenet_reader.log import warn
 from imagenet_reader.text import redact
@@ -218,8 +218,7 @@ def _stamp_in(url: str, info: dict[str, Any]) -> Stamp:
     if "etag" in said:
         version = re.sub('^"?([^"]*)"?$', r'"\1"', version)  # Azure's list has no quotes
     if not version:
-        some = RemoteFile(url, Stamp(info["size"], "")).read_many(samples(info["size"]))
-        version = hashlib.sha256(b"".join(some)).hexdigest()
+        version = hashlib.sha256(RemoteFile(url, Stamp(info["size"], "")).samples(info["size"])).hexdigest()
     return Stamp(info["size"], version)
 
 

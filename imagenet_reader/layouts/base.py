@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
@@ -13,13 +14,14 @@ import pyarrow.compute as pc
 from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE, WNID, ArchiveError
 from imagenet_reader.files import digest
 from imagenet_reader.formats.tar import BLOCK
-from imagenet_reader.index.kept import SUFFIX, archive_identity, kept_index, load_index, read_beside
+from imagenet_reader.index.kept import SUFFIX, archive_identity, kept_index, read_beside
 from imagenet_reader.io import Listing, stamps_of
 from imagenet_reader.io.local import LocalFile, Stamp
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.lists import Images
+from imagenet_reader.log import logger
 from imagenet_reader.reading.batches import Reader
-from imagenet_reader.text import what_is
+from imagenet_reader.text import format_bytes, what_is
 
 
 class ImageSet(NamedTuple):
@@ -127,30 +129,21 @@ class Layout(ABC):
             return Snapshot(archive_identity(self.path), stamps)
         return Snapshot(digest([(os.path.basename(file), *stamp) for file, stamp in zip(self.files, stamps)]), stamps)
 
-    def is_unchanged(self, snapshot: Snapshot) -> bool:
-        """Whether the files are still as they were."""
-        return stamps_of(self.files) == snapshot.stamps
-
     def list_images(self, request: Request) -> pa.Table:
         """All images, or of a folder those that are requested, with ``name`` and ``size``; nothing is extracted."""
         return self.index(self.snapshot(), request).table
 
     def index(self, snapshot: Snapshot, request: Request) -> Index:
         """The index of a snapshot, from the cache or made now; ``ArchiveError`` as of ``list_members``."""
-        table = kept_index(self.path, snapshot.identity + self.index_version, self._find_members)
+        table = kept_index(self.path, self._key(snapshot), self._find_members)
         return Index(table, Reader(self.format, self.files, snapshot.stamps))
 
     def make_index(self) -> pa.Table:
         """The index of all images; remote files without one are read completely."""
-        find = self.list_members if self.bytes_to_index() else self._find_members
-        return kept_index(self.path, self.snapshot().identity + self.index_version, find)
+        return kept_index(self.path, self._key(self.snapshot()), functools.partial(self._find_members, read_all=True))
 
-    def bytes_to_index(self) -> int:
-        """How many bytes ``make_index`` would read: those of remote files without an index, else 0."""
-        kept = not is_url(self.path) or load_index(self.path, self.snapshot().identity + self.index_version)
-        if kept or read_beside(self.index_url, self.files):
-            return 0
-        return sum(stamp.size for stamp in stamps_of(self.files))
+    def _key(self, snapshot: Snapshot) -> str:
+        return snapshot.identity + self.index_version
 
     @property
     def index_url(self) -> str:
@@ -158,12 +151,16 @@ class Layout(ABC):
         folder, _, name = self.path.rpartition("/")
         return f"{folder}/{name.partition('*')[0].rstrip('-.')}{SUFFIX}"
 
-    def _find_members(self) -> pa.Table:
-        """All images; of remote files, from the index beside them."""
+    def _find_members(self, read_all: bool = False) -> pa.Table:
+        """All images; of remote files, from the index beside them, unless they may be read completely."""
         if not (self.indexable and is_url(self.path)):
             with self.clarifying():
                 return self.list_members()
         found = read_beside(self.index_url, self.files)
+        if found is None and read_all:
+            size = format_bytes(sum(stamp.size for stamp in stamps_of(self.files)))
+            logger.warning("%s has no index: %s are read once to make it.", self.path, size)
+            return self.list_members()
         if found is None:
             place = os.path.dirname(self.path) if "*" in self.path else self.path
             raise ArchiveError(
@@ -190,11 +187,16 @@ class Layout(ABC):
         return f"{others[0]} (files without images: {len(others):,} of {len(self.files):,})." if others else message
 
 
-def join_tables(tables: Sequence[pa.Table], files: Sequence[str]) -> pa.Table:
-    """The members of several files as one table, with the column ``file``; an error if two hold the same image."""
+def numbered(tables: Sequence[pa.Table]) -> pa.Table:
+    """The members of several files as one table, with the column ``file``."""
     numbers = [pa.array([number] * len(table), pa.int64()) for number, table in enumerate(tables)]
-    numbered = [table.append_column("file", number) for table, number in zip(tables, numbers)]
-    table = pa.concat_tables(numbered).combine_chunks()
+    columns = zip(tables, numbers)
+    return pa.concat_tables([table.append_column("file", number) for table, number in columns]).combine_chunks()
+
+
+def join_tables(tables: Sequence[pa.Table], files: Sequence[str]) -> pa.Table:
+    """As ``numbered``; an error if two files hold the same image."""
+    table = numbered(tables)
     counts = table["name"].value_counts()
     twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
     if twice:

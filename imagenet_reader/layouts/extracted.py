@@ -29,7 +29,7 @@ from imagenet_reader.index.kept import acquire_lock, archive_identity, index_fol
 from imagenet_reader.io import open_file, open_python_file, stamps_of
 from imagenet_reader.io.remote import RemoteError
 from imagenet_reader.layouts.archives import KaggleArchive
-from imagenet_reader.layouts.base import ALL, Index, Layout, Request, Snapshot
+from imagenet_reader.layouts.base import ALL, Index, Layout, Request, Snapshot, numbered
 from imagenet_reader.layouts.shards import Sharded
 from imagenet_reader.lists import TRAIN_IMAGES_PER_CLASS
 from imagenet_reader.log import logger, progress_bar, warn
@@ -86,10 +86,8 @@ class Extracted(Layout):
                     with self.clarifying():
                         self._extract(missing, snapshot)
             tars = self._tars(snapshot.identity)
-        numbers = [pa.array([number] * len(tar.table), pa.int64()) for number, tar in enumerate(tars)]
-        table = pa.concat_tables([tar.table.append_column("file", number) for tar, number in zip(tars, numbers)])
         paths = tuple(tar.path for tar in tars)
-        return Index(table, Reader(self.format, paths, stamps_of(paths)))
+        return Index(numbered([tar.table for tar in tars]), Reader(self.format, paths, stamps_of(paths)))
 
     def explain(self, missing: list[tuple[str, int]]) -> str:
         """Say that what was extracted may be removed."""
@@ -110,16 +108,15 @@ class Extracted(Layout):
             raise OSError(error.errno, message, index_folder()) from error
 
     def _tars(self, identity: str) -> "list[_Tar]":
-        return [
-            _read_tar(path, self.path)
-            for path in sorted(glob.glob(f"{glob.escape(self._stem())}-{identity[:16]}-*.tar"))
-        ]
+        return [_read_tar(path, self.path) for path in sorted(self._found(f"-{identity[:16]}-*.tar"))]
+
+    def _found(self, pattern: str) -> set[str]:
+        return set(glob.glob(glob.escape(self._stem()) + pattern))
 
     def _remove_others(self, identity: str) -> None:
         """Remove what was extracted from other files, which were at this path, or by a process that was killed."""
-        stem = glob.escape(self._stem())
-        old = set(glob.glob(f"{stem}-*.tar")) - set(glob.glob(f"{stem}-{identity[:16]}-*.tar"))
-        for tar in (*old, *glob.glob(f"{stem}*.tar.tmp")):
+        old = self._found("-*.tar") - self._found(f"-{identity[:16]}-*.tar")
+        for tar in old | self._found("*.tar.tmp"):
             for path in (tar, index_path(tar)):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)

@@ -145,9 +145,6 @@ class Folder(Layout):
     def list_members(self) -> pa.Table:
         return self.list_images(ALL)
 
-    def is_unchanged(self, snapshot: Snapshot) -> bool:
-        return self.snapshot() == snapshot
-
     def snapshot(self) -> Snapshot:
         """The state of the folders, and of the images that were found empty or damaged before."""
         identity = self._identity()
