@@ -23,7 +23,7 @@ from imagenet_reader.layouts.base import ALL, IMAGE_SETS, Layout, Request
 from imagenet_reader.layouts.find import describe_missing, find_layout
 from imagenet_reader.layouts.shards import Tfds
 from imagenet_reader.log import progress_bar, warn
-from imagenet_reader.reading.batches import DamagedImage, OpenReader, is_damage, read_image, reason, work_in_parts
+from imagenet_reader.reading.batches import DamagedImage, OpenReader, is_damage, read_checked, reason, work_in_parts
 from imagenet_reader.rows import Rows, as_arrays, locate, named_tuples, training_names
 from imagenet_reader.text import format_bytes
 from imagenet_subsets import SUBSETS
@@ -219,7 +219,8 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
             try:
                 if row.name in corrupt:
                     raise ValueError("its checksum differs")
-                _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(read_image(place, "benchmark"))})
+                image = read_checked(place, memoryview(bytearray(row.size)))
+                _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
             except Exception as error:  # Pillow's errors have no common base
                 if not isinstance(error, ArchiveError) and not is_damage(error):
                     raise

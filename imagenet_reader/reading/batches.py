@@ -66,13 +66,6 @@ def read_checked(
     return image
 
 
-def read_image(place: Place, pixels: str) -> memoryview | bytes:
-    """Read and check an image: ``"benchmark"``, as ``as_benchmark`` returns it, or ``"archive"``, its bytes."""
-    buffer = memoryview(bytearray(place[2].size))
-    image = read_checked(place, buffer)
-    return image if pixels == "benchmark" else buffer
-
-
 def _confirm(place: Place) -> None:
     _, file, where = place
     if file.stamp() != where.stamp:

@@ -20,7 +20,8 @@ from imagenet_reader.formats.names import official_name
 from imagenet_reader.index.kept import doubt
 from imagenet_reader.io.local import File, LocalFile, file_pool
 from imagenet_reader.io.paths import is_url
-from imagenet_reader.reading import addresses, batches
+from imagenet_reader.reading import addresses
+from imagenet_reader.reading.batches import fetch_images, read_checked
 
 THREADS = 16
 _open_shared = file_pool(8)  # a config reads from three archives
@@ -51,7 +52,7 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
         if isinstance(path, str) or on_error != "raise":
             return super().cat(path, recursive, on_error, **options)
         remote = {name: address for name in path if is_url((address := addresses.parse(name)).where.file)}
-        files = dict(zip(remote, batches.fetch_images([(at.format, at.where) for at in remote.values()])))
+        files = dict(zip(remote, fetch_images([(at.format, at.where) for at in remote.values()])))
         with ThreadPoolExecutor(THREADS) as pool:
             return dict(zip(path, pool.map(read_image, path, map(files.get, path))))
 
@@ -66,15 +67,17 @@ class ImagenetFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
 def read_image(path: str, file: File | None = None) -> bytes:
     """The bytes of an image, read from its file, or from ``file``, which holds it; raises as ``ImagenetFileSystem``."""
     image_format, where, pixels = addresses.parse(path)
+    buffer = memoryview(bytearray(where.size))
     if file is None and is_url(where.file):
-        [file] = batches.fetch_images([(image_format, where)])
+        [file] = fetch_images([(image_format, where)])
     try:
-        return bytes(batches.read_image((image_format, file or _open(where.file, image_format.shared), where), pixels))
+        image = read_checked((image_format, file or _open(where.file, image_format.shared), where), buffer)
     except ChangedFile:
         folder, name = os.path.dirname(where.file), official_name(os.fsdecode(where.name))
         for indexed in (os.path.join(folder, "*"), os.path.dirname(folder)):  # images side by side, or by class
             doubt(indexed, [str(name).encode()])
         raise
+    return bytes(image if pixels == "benchmark" else buffer)
 
 
 def _open(path: str, shared: bool) -> LocalFile:
