@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagenet_reader.facts import TEST_IMAGES
+from imagenet_reader.facts import TEST_IMAGES, WNID
 from imagenet_reader.text import shorten
 
 # The published lists: their length, and the SHA-256 of their sorted lines "<wnid>/<file name>".
@@ -97,6 +97,17 @@ def read_split_list(name: str) -> Images:
     return sorted(zip(images, labels))
 
 
+@functools.cache
+def validation_labels() -> dict[str, int]:
+    """The label of each official validation image, by its file name."""
+    return dict(read_split_list("validation"))
+
+
+def label_of(name: str) -> int:
+    """The label that follows from a file name, or from a wnid; -1 of test images."""
+    return validation_labels().get(name, label_of_wnid().get(name[WNID], -1))
+
+
 def test_images() -> Images:
     """The official test images, ``list[tuple[str, int]]``, (file name, -1) per image, since they have no labels."""
     return [(f"ILSVRC2012_test_{k:08d}.JPEG", -1) for k in range(1, TEST_IMAGES + 1)]
@@ -146,11 +157,11 @@ def published_labels(
     if isinstance(classes, str) and classes not in CLASS_SETS and os.path.isfile(path := os.path.expanduser(classes)):
         lines = pathlib.Path(path).read_text("utf-8-sig", errors="replace").splitlines()
         classes = [line.split()[0] for line in lines if line.strip()]
-    label_of = label_of_wnid()
+    known = label_of_wnid()
     wnid_of = {word.lower(): wnid for wnid, words in read_classes() for word in words.split(", ")}
     expected = f"one of {list(CLASS_SETS)}, or a list of wnids such as ['n01440764'], or the path of a file of them"
     if isinstance(classes, str) and classes not in CLASS_SETS:
-        one = classes if classes in label_of else wnid_of.get(classes.lower())
+        one = classes if classes in known else wnid_of.get(classes.lower())
         nearest = difflib.get_close_matches(classes, CLASS_SETS, n=1)
         advice = f"{f'Did you mean {nearest[0]!r}? ' if nearest else ''}Expected {expected}."
         advice = f"For one class, pass classes=[{one!r}]." if one else advice
@@ -159,7 +170,7 @@ def published_labels(
         classes = read_class_set(classes)
     if not isinstance(classes, (list, tuple)) or not classes:
         raise ValueError(f"classes={given!r:.200}: expected {expected}.")
-    unknown = [wnid for wnid in classes if not isinstance(wnid, str) or wnid not in label_of]
+    unknown = [wnid for wnid in classes if not isinstance(wnid, str) or wnid not in known]
     if unknown:
         shown = [f"{word} (pass {wnid!r})" if (wnid := wnid_of.get(str(word).lower())) else word for word in unknown]
         raise ValueError(
@@ -169,7 +180,7 @@ def published_labels(
     if len(set(classes)) < len(classes):
         twice = [wnid for wnid, count in collections.Counter(classes).items() if count > 1]
         raise ValueError(f"classes: expected each wnid once, but these are repeated: {shorten(twice)}.")
-    labels = [label_of[wnid] for wnid in classes]
+    labels = [known[wnid] for wnid in classes]
     return tuple(labels if class_order == "published" else sorted(labels))
 
 

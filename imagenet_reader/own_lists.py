@@ -1,14 +1,12 @@
 """A user's own list of images."""
 
 import collections
-import functools
 import os
 import pathlib
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
-from imagenet_reader.facts import WNID
-from imagenet_reader.lists import Images, label_of_wnid, read_split_list, read_wnids
+from imagenet_reader.lists import Images, label_of, read_wnids
 from imagenet_reader.text import shorten
 
 EXAMPLES = 20  # lines shown in a message
@@ -25,17 +23,11 @@ _REPAIRS = {  # kind of mistake -> pattern to replace, and its replacement
     "have backslashes instead of /": (re.compile(r"\\+"), "/"),
     "have a suffix other than .JPEG": (re.compile(r"\.(?:jpe?g|JPG|png)\b"), ".JPEG"),
 }
+# Kinds of mistakes, which end a sentence that begins "Lines that".
 UNKNOWN = "name no training or validation image"
 REPEATED = "name an image that is listed twice"
 OTHER_CLASS = "have the wrong class (the right one follows in parentheses)"
 OTHER_LABEL = "have the wrong label (the right one follows in parentheses)"
-
-
-class Mistake(NamedTuple):
-    """A mistake in a line: ``kind`` ends a sentence that begins "Lines that"; ``right`` is the correction, if any."""
-
-    kind: str
-    right: str = ""
 
 
 def as_given(source: Any) -> str | list[str] | None:
@@ -86,13 +78,11 @@ def read_image_list(source: Any) -> Images:
     for number, line in enumerate(map(str.strip, lines), start=1):
         if not line:
             continue
-        name, label, mistake = _understand(line)
-        if mistake is None and name in images:
-            mistake = Mistake(REPEATED)
-        if mistake is None:
-            images[name] = label
+        name, label, mistake, right = _understand(line)
+        if mistake := mistake or REPEATED * (name in images):
+            mistakes[mistake].append(f"line {number} {line!r:.50}{right}")
         else:
-            mistakes[mistake.kind].append(f"line {number} {line!r:.50}{mistake.right}")
+            images[name] = label
     if mistakes:
         most = EXAMPLES // len(mistakes)
         told = [f"Lines that {kind}, {len(of):,} in total: {shorten(of, most)}." for kind, of in mistakes.items()]
@@ -118,20 +108,20 @@ def _read_lines(path: str) -> list[str]:
     return lines
 
 
-def _understand(line: str) -> tuple[str, int, Mistake | None]:
-    """Parse a line into (file name, label, mistake or ``None``)."""
+def _understand(line: str) -> tuple[str, int, str, str]:
+    """Parse a line into (file name, label, kind of mistake, correction); the last two may be empty."""
     match = _LINE.fullmatch(line)
     name = f"{match['stem']}.JPEG" if match else ""
-    label = _validation_labels().get(name, label_of_wnid().get(name[WNID]))
-    if match is None or label is None:
-        return name, -1, Mistake(_misspelling(line))
+    label = label_of(name)
+    if match is None or label == -1:
+        return name, -1, _misspelling(line), ""
     wnid = read_wnids()[label]
     if (match["wnid"] or wnid) != wnid:
-        return name, label, Mistake(OTHER_CLASS, f" ({wnid})")
+        return name, label, OTHER_CLASS, f" ({wnid})"
     # A line without a suffix is from ImageSets/CLS-LOC; its number is that of the line.
     if match["suffix"] and int(match["number"] or label) != label:
-        return name, label, Mistake(OTHER_LABEL, f" ({label})")
-    return name, label, None
+        return name, label, OTHER_LABEL, f" ({label})"
+    return name, label, "", ""
 
 
 def _misspelling(line: str) -> str:
@@ -142,8 +132,3 @@ def _misspelling(line: str) -> str:
             kinds.append(kind)
             repaired = pattern.sub(replacement, repaired).strip()
     return kinds[0] if kinds and _LINE.fullmatch(repaired) else UNKNOWN
-
-
-@functools.cache
-def _validation_labels() -> dict[str, int]:
-    return dict(read_split_list("validation"))

@@ -150,7 +150,7 @@ class Plan:
         """The rows of each split."""
         for layout in self.layouts:
             layout.check()  # raise errors that are cheap to detect before any work
-            if layout.snapshot() != self._snapshots[layout]:
+            if not layout.is_unchanged(self._snapshots[layout]):
                 raise ArchiveError(f"{layout.path} has changed since this builder was made. Make a new one.")
         indexes = {layout: layout.index(self._snapshots[layout], self._request(layout)) for layout in self.layouts}
         splits = {}

@@ -139,7 +139,7 @@ def _of_tree(root: str, with_sizes: bool) -> dict[str, _Images]:
 def _of_layouts(data_dir: str) -> dict[str, _Images]:
     """The training and validation images of a folder in any layout."""
     parts, listing = {}, Listing()
-    for kind, request in (("train", ALL), ("validation", Request(images=dict(lists.read_split_list("validation"))))):
+    for kind, request in (("train", ALL), ("validation", Request(images=lists.validation_labels()))):
         if layout := find_layout(kind, data_dir, listing):
             table = layout.list_images(request)
             is_validation = pc.starts_with(table["name"], "ILSVRC2012_val")
@@ -150,9 +150,8 @@ def _of_layouts(data_dir: str) -> dict[str, _Images]:
 
 def _identify(images: _Images, data_dir: str | os.PathLike[str] | None) -> dict[str, Any]:
     """What ``identify`` says of a part."""
-    label_of, validation = lists.label_of_wnid(), dict(lists.read_split_list("validation"))
-    labels = [validation.get(name, label_of.get(name[WNID], -1)) for name in images.names]
-    classes, are_images = set(labels) - {-1}, not {*images.names} <= label_of.keys()
+    labels = [lists.label_of(name) for name in images.names]
+    classes, are_images = set(labels) - {-1}, not {*images.names} <= lists.label_of_wnid().keys()
     class_set, members = _class_set(classes)
     order = _order(members, labels, images.labels if are_images else list(range(len(labels))))
     shared, resized = len(classes.intersection(members)), _resized(images, data_dir)

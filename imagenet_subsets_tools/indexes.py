@@ -24,7 +24,7 @@ class Indexed:
 def index_archives(paths: list[str], output: str | os.PathLike[str] | None = None) -> Iterator[Indexed]:
     """Index archives and yield each.
 
-    Before remote files without an index are read, it logs how many bytes they have.
+    Before remote files without an index are read, it warns how many bytes they have.
 
     Args:
         paths: archives, or folders with images in any layout that has an index; paths or URLs.

@@ -30,9 +30,9 @@ MEMBER = r"^(?P<stem>(?:.*/)?[^./]+)\.(?P<kind>[^/]*)$"
 IMAGES = pa.array([b"jpg", b"jpeg", b"JPEG"])
 
 
-def official_name(path: str) -> str | None:
-    """The official file name in a path; ``None`` if it has none, or the wnid of another class added."""
-    match = _NAME.fullmatch(path.rpartition("/")[2])
+def official_name(path: object) -> str | None:
+    """The official file name in a path; ``None`` if it has none, or the wnid of another class added, or is no text."""
+    match = _NAME.fullmatch(path.rpartition("/")[2]) if isinstance(path, str) else None
     if match is None or (match["wnid"] and match["added"] not in (None, match["wnid"])):
         return None
     return f"{match['stem']}.JPEG"
@@ -76,8 +76,7 @@ def _name_in_json(stem: str, place: tuple[int, int] | None, file: File) -> str:
             value = json.loads(content)
         except ValueError as error:
             found = f"{stem}.json is not valid JSON ({error})"
-    filename = value.get("filename") if isinstance(value, dict) else None
-    name = official_name(filename) if isinstance(filename, str) else None
+    name = official_name(value.get("filename")) if isinstance(value, dict) else None
     if name is None:
         raise ArchiveError(
             f"{file.path}: {stem} is not the name of an ImageNet image, and {found}; expected the name in its field "

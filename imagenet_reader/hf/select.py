@@ -310,7 +310,7 @@ class _Selection:
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """The columns of the rows in a batch that belong to the split."""
         sources = self._sources(batch)
-        names = [next(filter(None, map(_name_in, values)), None) for values in zip(*sources.values())]
+        names = [next(filter(None, map(official_name, values)), None) for values in zip(*sources.values())]
         self._named = self._named or any(names)
         if names and not self._named:
             raise ValueError(f"{_nameless({source: values[:3] for source, values in sources.items()})}. {STEPS_AFTER}")
@@ -348,7 +348,3 @@ class _Selection:
             values = [value.get(FILENAME) if isinstance(value, dict) else None for value in batch[JSON]]
             sources[f"{FILENAME}s of {JSON}"] = values
         return sources
-
-
-def _name_in(value: Any) -> str | None:
-    return official_name(value) if isinstance(value, str) else None

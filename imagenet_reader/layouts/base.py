@@ -19,7 +19,7 @@ from imagenet_reader.io import Listing, stamps_of
 from imagenet_reader.io.local import LocalFile, Stamp
 from imagenet_reader.io.paths import is_url
 from imagenet_reader.lists import Images
-from imagenet_reader.log import logger
+from imagenet_reader.log import warn
 from imagenet_reader.reading.batches import Reader
 from imagenet_reader.text import format_bytes, what_is
 
@@ -129,6 +129,10 @@ class Layout(ABC):
             return Snapshot(archive_identity(self.path), stamps)
         return Snapshot(digest([(os.path.basename(file), *stamp) for file, stamp in zip(self.files, stamps)]), stamps)
 
+    def is_unchanged(self, snapshot: Snapshot) -> bool:
+        """Whether the files are still as they were."""
+        return stamps_of(self.files) == snapshot.stamps
+
     def list_images(self, request: Request) -> pa.Table:
         """All images, or of a folder those that are requested, with ``name`` and ``size``; nothing is extracted."""
         return self.index(self.snapshot(), request).table
@@ -159,7 +163,7 @@ class Layout(ABC):
         found = read_beside(self.index_url, self.files)
         if found is None and read_all:
             size = format_bytes(sum(stamp.size for stamp in stamps_of(self.files)))
-            logger.warning("%s has no index: %s are read once to make it.", self.path, size)
+            warn(f"{self.path} has no index: {size} are read once to make it.")
             return self.list_members()
         if found is None:
             place = os.path.dirname(self.path) if "*" in self.path else self.path

@@ -27,7 +27,7 @@ from imagenet_reader.io import Listing
 from imagenet_reader.io.local import stamp_of_status
 from imagenet_reader.io.paths import is_url, join
 from imagenet_reader.layouts.base import ALL, IMAGE_SETS, ImageSet, Index, Layout, Request, Snapshot
-from imagenet_reader.lists import Images, label_of_wnid, read_split_list, read_wnids
+from imagenet_reader.lists import Images, label_of, label_of_wnid, read_wnids
 from imagenet_reader.reading.batches import Reader
 from imagenet_reader.text import shorten
 
@@ -145,6 +145,9 @@ class Folder(Layout):
     def list_members(self) -> pa.Table:
         return self.list_images(ALL)
 
+    def is_unchanged(self, snapshot: Snapshot) -> bool:
+        return self.snapshot() == snapshot
+
     def snapshot(self) -> Snapshot:
         """The state of the folders, and of the images that were found empty or damaged before."""
         identity = self._identity()
@@ -152,9 +155,8 @@ class Folder(Layout):
         doubted = table and table.filter(pc.greater(table[DOUBTED], SOUND))
         if not doubted:
             return Snapshot(identity)
-        labels = dict(read_split_list("validation"))
         names = [os.fsdecode(name) for name in doubted["name"].to_pylist()]
-        now = self._look_up([(name, labels.get(name, -1)) for name in names])
+        now = self._look_up([(name, label_of(name)) for name in names])
         before = dict(zip(names, doubted[DOUBTED].to_pylist()))
         mended = [row for row in now if row[1] + row[2] != before[os.fsdecode(row[0])]]
         return Snapshot(digest([identity, mended]) if mended else identity)

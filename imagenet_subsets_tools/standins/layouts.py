@@ -4,7 +4,6 @@ Each writer takes ``images``, a mapping of official file name -> bytes for train
 ``target``, the folder to write, a ``data_dir``. Absent images are left out.
 """
 
-import functools
 import gzip
 import itertools
 import json
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 
 from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE, WNID
 from imagenet_reader.formats.tfrecord import masked_crc32c
-from imagenet_reader.lists import label_of_wnid, read_classes, read_split_list, read_wnids
+from imagenet_reader.lists import label_of, read_classes, read_wnids
 
 ImageFiles = Mapping[str, bytes]  # official file name -> content; stand-ins are drawn on access
 Files = Iterable[tuple[str, bytes]]  # path -> content
@@ -46,20 +45,10 @@ def split_of(name: str) -> str:
     return next((split for prefix, split in PREFIXES.items() if name.startswith(prefix)), "train")
 
 
-def label_of(name: str) -> int:
-    """The label of an image: 0 to 999 by the sorted wnids; -1 in the test set."""
-    return _validation_labels().get(name, label_of_wnid().get(name[WNID], -1))
-
-
 def wnid_of(name: str) -> str | None:
     """The wnid of an image's class; ``None`` in the test set."""
     label = label_of(name)
     return None if label == -1 else read_wnids()[label]
-
-
-@functools.cache
-def _validation_labels() -> dict[str, int]:
-    return dict(read_split_list("validation"))
 
 
 def by_split(names: Collection[str]) -> dict[str, list[str]]:
