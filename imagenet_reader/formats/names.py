@@ -11,6 +11,7 @@ stem. An image's name is the last part of the stem if that is an official name, 
 import json
 import os
 import re
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -48,6 +49,19 @@ def official_names(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedAr
     other_class = pc.and_(named, pc.not_equal(wnid, added))
     names = pc.binary_join_element_wise(stem, pa.scalar(".JPEG", paths.type), pa.scalar("", paths.type))
     return pc.if_else(other_class, pa.scalar(None, paths.type), names)
+
+
+def check_unique(images: pa.Table, files: Sequence[str]) -> None:
+    """Raise ``ArchiveError`` if two images, ``name`` and ``file`` (a number in ``files``), have the same name."""
+    counts = images["name"].value_counts()
+    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
+    if twice:
+        holders = images.filter(pc.equal(images["name"], twice[0]))["file"].to_pylist()
+        raise ArchiveError(
+            f"{len(twice):,} images exist twice, such as {os.fsdecode(twice[0])}, in "
+            f"{' and in '.join(files[number] for number in holders[:2])}; expected each image once. Remove "
+            "duplicates or files of another download."
+        )
 
 
 def list_samples(file: File) -> pa.Table:

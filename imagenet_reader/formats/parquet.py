@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imagenet_reader.facts import ArchiveError
-from imagenet_reader.formats.names import official_names
+from imagenet_reader.formats.names import check_unique, official_names
 from imagenet_reader.io import open_python_file
 from imagenet_reader.io.paths import is_url
 
@@ -43,14 +43,9 @@ def find_row_groups(files: tuple[str, ...], is_wanted: Callable[[str], bool]) ->
     with ThreadPoolExecutor(THREADS) as pool:
         found = pool.map(lambda file: _find_in_file(file, is_wanted), files)
         groups = [group for of_file in found for group in of_file]
-    counts = collections.Counter(name for group in groups for name in group.names)
-    for name, count in counts.most_common(1):
-        if count > 1:
-            holders = [group.file for group in groups for found_name in group.names if found_name == name]
-            raise ArchiveError(
-                f"{name} is in {count} rows, of {' and of '.join(holders[:2])}; expected each image once. Remove "
-                "duplicates or files of another download."
-            )
+    names = [name.encode() for group in groups for name in group.names]
+    numbers = [number for number, group in enumerate(groups) for _ in group.names]
+    check_unique(pa.table({"name": pa.array(names, pa.binary()), "file": numbers}), [group.file for group in groups])
     return groups
 
 

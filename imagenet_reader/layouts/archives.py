@@ -163,12 +163,9 @@ class KaggleZip(KaggleArchive):
     """Kaggle's zip of all images."""
 
     name: ClassVar = "Kaggle's zip"
+    format: ClassVar = "zip"
     magic: ClassVar = (b"PK",)
     pattern: ClassVar = r"imagenet-object-localization-challenge.*\.zip"
-
-    @property
-    def format(self) -> str:
-        return "zip"
 
     def list_members(self) -> pa.Table:
         try:

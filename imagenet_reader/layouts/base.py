@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE, WNID, ArchiveError
 from imagenet_reader.files import digest
+from imagenet_reader.formats.names import check_unique
 from imagenet_reader.formats.tar import BLOCK
 from imagenet_reader.index.kept import SUFFIX, archive_identity, kept_index, read_beside
 from imagenet_reader.io import Listing, stamps_of
@@ -87,16 +87,12 @@ class Layout(ABC):
     path: str
     files: tuple[str, ...] = dataclasses.field(compare=False)  # that hold the images, in a fixed order
     name: ClassVar[str] = ""  # what to call the layout
+    format: ClassVar[str] = "tar"  # how its images lie in their files, a key of ``formats.images.FORMATS``
     remote: ClassVar[bool] = False  # whether it can be at a URL, too
     indexable: ClassVar[bool] = False  # whether it has an index of all images, for reading by ranges at a URL, too
     magic: ClassVar[tuple[bytes, ...]] = ()  # how its files begin, if they begin like other files without images
     index_version: ClassVar[str] = ""  # changes with ``list_members``, so that cached indexes are made again
     in_place: ClassVar[bool] = True  # whether images are read where they are, and not extracted first
-
-    @property
-    def format(self) -> str:
-        """How its images lie in their files, a key of ``formats.images.FORMATS``."""
-        return "tar"
 
     @classmethod
     @abstractmethod
@@ -201,13 +197,5 @@ def numbered(tables: Sequence[pa.Table]) -> pa.Table:
 def join_tables(tables: Sequence[pa.Table], files: Sequence[str]) -> pa.Table:
     """As ``numbered``; an error if two files hold the same image."""
     table = numbered(tables)
-    counts = table["name"].value_counts()
-    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
-    if twice:
-        holders = table.filter(pc.equal(table["name"], twice[0]))["file"].to_pylist()
-        raise ArchiveError(
-            f"{len(twice):,} images exist twice, such as {os.fsdecode(twice[0])}, in "
-            f"{' and in '.join(files[number] for number in holders[:2])}; expected each image once. Remove "
-            "duplicates or files of another download."
-        )
+    check_unique(table, files)
     return table

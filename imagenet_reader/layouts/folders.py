@@ -119,8 +119,8 @@ class Folder(Layout):
 
     by_class: bool = False  # whether the images are in class folders; else side by side
     by_label: bool = False  # whether the class folder follows from the label, as for validation; else from the name
-    hub_names: bool = False  # whether the names end in the class
     name: ClassVar = "extracted images"
+    format: ClassVar = "file"
 
     @classmethod
     def find(cls, images: ImageSet, data_dir: str, listing: Listing) -> "Folder | None":
@@ -128,14 +128,9 @@ class Folder(Layout):
         if found is None or (found.class_tars and not found.is_flat):
             return None
         if found.is_flat:
-            return cls(found.path, (found.path,), hub_names=_are_hub_names(found.flat))
+            return _kind(found.flat)(found.path, (found.path,))
         folders = tuple(os.path.join(found.path, wnid) for wnid in read_wnids())
-        by_label = images.name == "validation"
-        return cls(found.path, folders, by_class=True, by_label=by_label, hub_names=_are_hub_names(found.sample))
-
-    @property
-    def format(self) -> str:
-        return "hub_file" if self.hub_names else "file"
+        return _kind(found.sample)(found.path, folders, by_class=True, by_label=images.name == "validation")
 
     @property
     def _kept_at(self) -> str:
@@ -202,7 +197,7 @@ class Folder(Layout):
             if wnid and not request.all and wnid not in request.wnids:
                 continue
             for entry in Listing().names(folder):
-                name = official_name(entry) if self.hub_names else entry
+                name = official_name(entry) if isinstance(self, HubFolder) else entry
                 if name and TRAIN_NAME.fullmatch(os.fsencode(name)) and name.startswith(wnid) and request.covers(name):
                     yield name, -1
 
@@ -238,9 +233,15 @@ class Folder(Layout):
         return _explain_unusable(paths) or _explain_deeper(paths) or "Unpack the archive again."
 
 
-def _are_hub_names(names: list[str]) -> bool:
-    """Whether most of these names are the Hub's."""
-    return 2 * sum(map(bool, map(HUB_NAME.fullmatch, names))) > len(names)
+class HubFolder(Folder):
+    """The same, with names that end in the class."""
+
+    format: ClassVar = "hub_file"
+
+
+def _kind(names: list[str]) -> type[Folder]:
+    """The kind of a folder, by whether most of the names of its images are the Hub's."""
+    return HubFolder if 2 * sum(map(bool, map(HUB_NAME.fullmatch, names))) > len(names) else Folder
 
 
 def _explain_unusable(paths: list[str]) -> str:

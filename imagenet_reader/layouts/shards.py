@@ -79,13 +79,10 @@ def _current(data_dir: str, snapshots: list[str]) -> str:
 class _IndexedShards(Sharded):
     """Shards whose images are ranges of bytes, found by reading each file's structure."""
 
+    format: ClassVar = "range"
     remote: ClassVar = True
     indexable: ClassVar = True
     list_file: ClassVar[Any]  # a function of an open file: the images in it
-
-    @property
-    def format(self) -> str:
-        return "range"
 
     def list_members(self) -> pa.Table:
         return join_tables(list(self._of_each_file("Indexing", self.list_file)), self.files)
