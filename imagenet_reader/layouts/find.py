@@ -30,7 +30,6 @@ LAYOUTS: tuple[type[Layout], ...] = (
 FILES = ".tar", ".gz", ".zip", ".parquet"
 NAMES_SHOWN = 8
 MAX_FOLDERS = 200  # below data_dir, that are searched
-HIGHER = 2  # folders above that are searched: data_dir may be a class folder
 MAX_TARS = 20
 
 
@@ -74,11 +73,7 @@ def describe_missing(set_name: str, needed: list[str], data_dir: str, listing: L
     names = listing.names(data_dir)
     shown = shorten(heapq.nsmallest(NAMES_SHOWN, names)) + (" ..." if len(names) > NAMES_SHOWN else "")
     found = f"{data_dir} has no {images.words} in a supported layout (it holds: {shown or 'nothing'})."
-    hint = (
-        _describe_deeper(set_name, needed, data_dir, listing)
-        or _describe_above(needed, data_dir, listing)
-        or _describe_tars(images, data_dir, listing)
-    )
+    hint = _describe_nearby(set_name, needed, data_dir, listing) or _describe_tars(images, data_dir, listing)
     if hint:
         return f"{found} {hint}"
     absent = [IMAGE_SETS[name].archives[0] for name in needed if find_layout(name, data_dir, listing) is None]
@@ -98,33 +93,22 @@ def _describe_missing_remotely(images: ImageSet, url: str, listing: Listing) -> 
     )
 
 
-def _describe_deeper(set_name: str, needed: list[str], data_dir: str, listing: Listing) -> str:
-    """Which folder below has such images; it is recommended if it has all that the config needs."""
-    parts: list[str] = []
+def _describe_nearby(set_name: str, needed: list[str], data_dir: str, listing: Listing) -> str:
+    """Which folder below or above has all that the config needs; else which folders below have such images."""
     names = listing.matching(data_dir, r"[^.\n]+")  # those of folders, mostly: to ask of each file takes long
-    for folder in itertools.islice((os.path.join(data_dir, name) for name in names), MAX_FOLDERS):
-        for place in filter(os.path.isdir, (folder, os.path.join(folder, "Data/CLS-LOC"))):
-            with contextlib.suppress(OSError):
-                layouts = {name: find_layout(name, place, listing) for name in {set_name, *needed}}
-                if None not in layouts.values():
-                    return f"But {place} has such images: pass data_dir={place!r}."
-                if (layout := layouts[set_name]) is not None:
-                    parts.append(layout.path)
+    below = [os.path.join(data_dir, name, tree) for name in names[:MAX_FOLDERS] for tree in ("", "Data/CLS-LOC")]
+    above = os.path.dirname(data_dir), os.path.dirname(os.path.dirname(data_dir))  # data_dir may be a class folder
+    parts: list[str] = []
+    for place in filter(os.path.isdir, map(os.path.normpath, (*below, *above))):
+        with contextlib.suppress(OSError):
+            layouts = {name: find_layout(name, place, listing) for name in {set_name, *needed}}
+            paths = {name: layout.path for name, layout in layouts.items() if layout is not None}
+            overlap = any(os.path.commonpath([data_dir, path]) in (data_dir, path) for path in paths.values())
+            if paths.keys() == layouts.keys() and overlap:
+                return f"But {place} has such images: pass data_dir={place!r}."
+            parts += [path for name, path in paths.items() if name == set_name and path.startswith(f"{data_dir}/")]
     goal = os.path.join(data_dir, IMAGE_SETS[set_name].folders[0])
     return f"But {shorten(parts, 3, 400)} has such images: move them to {goal}." if parts else ""
-
-
-def _describe_above(needed: list[str], data_dir: str, listing: Listing) -> str:
-    """Which folder above has all that the config needs, if ``data_dir`` is a part of it, such as ``train``."""
-    folder = data_dir
-    for _ in range(HIGHER):
-        folder = os.path.dirname(folder)
-        with contextlib.suppress(OSError):
-            paths = [layout.path for name in needed if (layout := find_layout(name, folder, listing)) is not None]
-            overlap = any(os.path.commonpath([data_dir, path]) in (data_dir, path) for path in paths)
-            if len(paths) == len(needed) and overlap:
-                return f"But {folder} has such images: pass data_dir={folder!r}."
-    return ""
 
 
 def _describe_tars(images: ImageSet, data_dir: str, listing: Listing) -> str:
