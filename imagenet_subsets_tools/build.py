@@ -30,10 +30,8 @@ import imagenet_subsets
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.files import check_space, write_atomically
 from imagenet_reader.hf.options import check_num_proc
-from imagenet_reader.io import Listing
 from imagenet_reader.io.paths import normalize_data_dir
-from imagenet_reader.layouts.base import IMAGE_SETS
-from imagenet_reader.layouts.find import find_layout
+from imagenet_reader.layouts.find import holds_images
 from imagenet_reader.log import progress_bar
 from imagenet_reader.reading.batches import read_batches
 from imagenet_reader.rows import Rows
@@ -122,6 +120,7 @@ def build_parquet(
         >>> build_parquet("hub", data_dir="/data/imagenet", configs=["1pct"], num_proc=4)
         PosixPath('hub')
     """
+    given = locals()
     output_dir = Path(output_dir)
     configs = [configs] if isinstance(configs, str) else list(dict.fromkeys(configs))
     check_num_proc(num_proc)
@@ -129,13 +128,7 @@ def build_parquet(
         raise ValueError("num_proc and executor: pass only one of them; an executor has its own workers.")
     lists = {"train_list": train_list, "validation_list": validation_list}
     own_lists = {name: os.path.abspath(os.path.expanduser(path)) for name, path in lists.items() if path is not None}
-    columns: Options = {
-        "label_names": label_names,
-        "classes": classes,
-        "real_labels": real_labels,
-        "class_order": class_order,
-        "resize": resize,
-    }
+    columns = {name: given[name] for name in ("label_names", "classes", "real_labels", "class_order", "resize")}
     added = {"unlabeled": unlabeled, "holdout": holdout}
     options = _options_of(configs, columns, splits, [split for split, chosen in added.items() if chosen], own_lists)
     recipe = Recipe(normalize_data_dir(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
@@ -176,11 +169,7 @@ def _refuse_folder(output_dir: Path, data_dir: str, configs: list[str]) -> None:
     """Raise an error if a folder must not be written to, or if ``datasets`` could not load it."""
     if re.search(r"\[.+\]", os.path.abspath(output_dir)):
         raise ValueError(f"output_dir={str(output_dir)!r}: datasets treats [...] as a pattern. Rename the folder.")
-    listing, written = Listing(), os.path.realpath(output_dir)
-    layouts = (find_layout(name, data_dir, listing) for name in IMAGE_SETS)
-    images = [os.path.realpath(layout.path) for layout in layouts if layout is not None and os.path.isdir(layout.path)]
-    inside = any(os.path.commonpath([written, folder]) == folder for folder in images)
-    if inside or written == os.path.realpath(data_dir):
+    if holds_images(output_dir, data_dir):
         raise FileExistsError(
             f"{output_dir} is, or is in, the folder that the images are read from, {data_dir}; the files would be "
             "mixed up. Build into another folder."

@@ -13,6 +13,7 @@ from imagenet_reader.facts import VALIDATION_NAME, WNID
 from imagenet_reader.files import TEMPORARY, check_space, write_atomically
 from imagenet_reader.hf.options import check_config_name, check_num_proc
 from imagenet_reader.io.paths import normalize_data_dir
+from imagenet_reader.layouts.find import holds_images
 from imagenet_reader.layouts.folders import Folder
 from imagenet_reader.lists import read_wnids, relabel
 from imagenet_reader.log import warn
@@ -74,6 +75,7 @@ def export_images(
         >>> export_images("1pct", "/data/imagenet-1pct", data_dir="/data/imagenet")
         PosixPath('/data/imagenet-1pct')
     """
+    given = locals()
     check_config_name(config, [*SUBSETS, "custom"])
     check_num_proc(num_proc)
     for name, value in {"tree": tree, "link": link}.items():
@@ -84,13 +86,10 @@ def export_images(
     if config != "lt" and "test" in (splits or ()):
         raise ValueError("The official test images have no class, and so no folder: leave out 'test'.")
     output_dir, data_dir = Path(output_dir), normalize_data_dir(data_dir)
-    options: dict[str, Any] = {"train_list": train_list, "validation_list": validation_list, "classes": classes}
-    options |= {"splits": splits and list(splits), "unlabeled": unlabeled, "holdout": holdout}
-    options["image_bytes"] = image_bytes
+    names = "image_bytes", "unlabeled", "train_list", "validation_list", "classes", "holdout"
+    options = {name: given[name] for name in names} | {"splits": splits and list(splits)}
     plan = ImagenetSubsetsConfig(config, data_dir=data_dir, **options).plan
-    written = os.path.realpath(output_dir)
-    sources = [os.path.realpath(layout.path) for layout in plan.layouts if os.path.isdir(layout.path)]
-    if written == os.path.realpath(data_dir) or any(os.path.commonpath([written, path]) == path for path in sources):
+    if holds_images(output_dir, data_dir):
         raise FileExistsError(f"{output_dir} is, or is in, the folder that the images are read from. Choose another.")
     for layout in plan.layouts:
         if link and not isinstance(layout, Folder):

@@ -28,24 +28,20 @@ class ImageSet(NamedTuple):
     """One of the three sets of images, and where people have it."""
 
     name: str
-    words: str  # what to call the images in a message
     archives: tuple[str, ...]  # names of the official archive
     folders: tuple[str, ...]  # below ``data_dir``, that may hold the images
-    stem: str  # a regular expression of how the names of its images begin
 
     @property
     def image(self) -> str:
         """A regular expression of the names of its images that lie side by side, also renamed ones and the Hub's."""
-        return rf"{self.stem}(?:_n\d{{8}})?\.(?:jpe?g|JPE?G)"
+        stem = r"n\d{8}_\d+" if self.name == "train" else rf"ILSVRC2012_{self.folders[0]}_\d+"
+        return rf"{stem}(?:_n\d{{8}})?\.(?:jpe?g|JPE?G)"
 
 
 _SETS = (
-    ImageSet("train", "training images", (TRAIN_ARCHIVE,), ("train", "ILSVRC2012_img_train", ""), r"n\d{8}_\d+"),
-    ImageSet(
-        *("validation", "validation images", (VALIDATION_ARCHIVE,)),
-        *(("val", "validation", "ILSVRC2012_img_val", ""), r"ILSVRC2012_val_\d+"),
-    ),
-    ImageSet("test", "test images", TEST_ARCHIVES, ("test", "ILSVRC2012_img_test", ""), r"ILSVRC2012_test_\d+"),
+    ImageSet("train", (TRAIN_ARCHIVE,), ("train", "ILSVRC2012_img_train", "")),
+    ImageSet("validation", (VALIDATION_ARCHIVE,), ("val", "validation", "ILSVRC2012_img_val", "")),
+    ImageSet("test", TEST_ARCHIVES, ("test", "ILSVRC2012_img_test", "")),
 )
 IMAGE_SETS = {images.name: images for images in _SETS}
 
@@ -101,14 +97,8 @@ class Layout(ABC):
 
     @abstractmethod
     def list_members(self) -> pa.Table:
-        """List all images, reading all files.
-
-        Returns:
-            ``pa.Table`` with ``name`` (``binary``, the official file name), ``size`` (bytes), the columns of the
-            format, and, if there are several files, ``file`` (``int64``, a number in ``files``); each name once.
-
-        Raises:
-            ArchiveError: a file is not what it should be.
+        """All images, once: ``name`` (``binary``, the official file name), ``size`` (bytes), the columns of the format,
+        and, if there are several files, ``file`` (``int64``, a number in ``files``). ``ArchiveError`` if one is wrong.
         """
 
     def check(self) -> None:  # noqa: B027 (most have nothing to check)

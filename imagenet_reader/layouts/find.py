@@ -60,6 +60,14 @@ def find_layout(set_name: str, data_dir: str, listing: Listing) -> Layout | None
     return left_over
 
 
+def holds_images(folder: str | os.PathLike[str], data_dir: str) -> bool:
+    """Whether a folder, which need not exist, is ``data_dir``, or is, or is in, a folder of its images."""
+    found, listing = os.path.realpath(folder), Listing()
+    layouts = (find_layout(name, data_dir, listing) for name in IMAGE_SETS)
+    places = [os.path.realpath(layout.path) for layout in layouts if layout is not None and os.path.isdir(layout.path)]
+    return found == os.path.realpath(data_dir) or any(os.path.commonpath([found, place]) == place for place in places)
+
+
 def describe_missing(set_name: str, needed: list[str], data_dir: str, listing: Listing) -> str:
     """The message for images that a folder does not have in a supported layout."""
     images = IMAGE_SETS[set_name]
@@ -70,9 +78,9 @@ def describe_missing(set_name: str, needed: list[str], data_dir: str, listing: L
     if not os.path.isdir(data_dir):
         advice = "Pass the folder of the images, or a URL, such as hf://datasets/ILSVRC/imagenet-1k."
         return f"data_dir={data_dir!r}: there is no such folder. {advice}"
-    names = listing.names(data_dir)
+    names, kind = listing.names(data_dir), "training" if set_name == "train" else set_name
     shown = shorten(heapq.nsmallest(NAMES_SHOWN, names)) + (" ..." if len(names) > NAMES_SHOWN else "")
-    found = f"{data_dir} has no {images.words} in a supported layout (it holds: {shown or 'nothing'})."
+    found = f"{data_dir} has no {kind} images in a supported layout (it holds: {shown or 'nothing'})."
     hint = _describe_nearby(set_name, needed, data_dir, listing) or _describe_tars(images, data_dir, listing)
     if hint:
         return f"{found} {hint}"
