@@ -120,7 +120,8 @@ class ImagenetSubsetsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # da
             key["classes"] = self.plan.columns.classes  # however they were named
         key |= self.plan.key
         if self.in_place and self.data_dir is not None:
-            key["data_dir"] = as_utf_8(self.data_dir)  # rows in place are those of this folder
+            # Rows in place are those of this folder; it need not be valid UTF-8.
+            key["data_dir"] = os.fsencode(self.data_dir).decode(errors="backslashreplace")
         return str(super().create_config_id(key, custom_features))
 
     def chosen_options(self) -> dict[str, Any]:
@@ -176,7 +177,7 @@ if (clone := _clone()) is not None:
 try:
     from imagenet_reader import facts, lists
     from imagenet_reader.facts import ArchiveError
-    from imagenet_reader.files import as_utf_8, check_space, unused_cache
+    from imagenet_reader.files import check_space, unused_cache
     from imagenet_reader.hf.builder import TableBuilder, is_small_dataset, without_empty_columns
     from imagenet_reader.hf.options import check_config_name, check_data_dir, check_names, check_options, check_split
     from imagenet_reader.hf.select import select_splits

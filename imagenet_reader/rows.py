@@ -30,11 +30,6 @@ def columns_of(rows: Rows) -> tuple[str, ...]:
     return rows.dtype.names or ()
 
 
-def file_names(rows: Rows) -> pa.StringArray:
-    """The file names of rows, ``string [n]``."""
-    return pa.array([name.decode() for name in rows["name"].tolist()], pa.string())
-
-
 @dataclasses.dataclass(frozen=True)
 class Columns:
     """The columns of a dataset's rows, defined in this one place."""
@@ -44,7 +39,7 @@ class Columns:
 
     def table(self, rows: Rows, image_bytes: pa.Array, paths: pa.Array | None = None) -> pa.Table:
         """The table that is written for rows."""
-        names = file_names(rows)
+        names = pa.array([name.decode() for name in rows["name"].tolist()], pa.string())
         image = pa.StructArray.from_arrays([image_bytes, names if paths is None else paths], ["bytes", "path"])
         return pa.table({"image": image, **self.beside(names, rows["label"])})
 
@@ -93,14 +88,12 @@ def as_arrays(images: Images) -> tuple[pa.Array, Labels]:
     return names, np.array([label for _, label in images], np.int64)
 
 
+_row_type: Any = functools.cache(collections.namedtuple)
+
+
 def named_tuples(rows: Rows) -> Iterator[Any]:
     """The rows as named tuples of plain Python values, which are much faster to use one by one."""
-    return map(_row_type(columns_of(rows))._make, rows.tolist())
-
-
-@functools.cache
-def _row_type(fields: tuple[str, ...]) -> Any:
-    return collections.namedtuple("Row", fields)
+    return map(_row_type("Row", columns_of(rows))._make, rows.tolist())
 
 
 def order_by_digest(names: pa.Array) -> Labels:

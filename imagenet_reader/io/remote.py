@@ -113,12 +113,9 @@ def _file_system(url: str) -> tuple[_System, str]:
                     _clients[server], _ = fsspec.core.url_to_fs(url, **options, skip_instance_cache=True)
                 system = _clients[server]
                 path = system._strip_protocol(url)
-    except ImportError as error:
-        missing = getattr(error.__cause__ or error, "name", None)
-        install = f". Install it: pip install {missing}" if missing else ""
-        raise ImportError(f"{redact(url)} cannot be opened: {error}{install}") from None
-    except ValueError as error:
-        raise ValueError(f"{redact(url)} cannot be opened: {redact(str(error))}") from None
+    except (ImportError, ValueError) as error:  # which may say what to install
+        kind = ValueError if isinstance(error, ValueError) else ModuleNotFoundError
+        raise kind(f"{redact(url)} cannot be opened: {redact(str(error))}") from None
     _used.add(system)
     return system, path
 
