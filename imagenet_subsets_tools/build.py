@@ -126,11 +126,11 @@ def build_parquet(
     check_num_proc(num_proc)
     if num_proc is not None and executor is not None:
         raise ValueError("num_proc and executor: pass only one of them; an executor has its own workers.")
-    lists = {"train_list": train_list, "validation_list": validation_list}
-    own_lists = {name: os.path.abspath(os.path.expanduser(path)) for name, path in lists.items() if path is not None}
+    given_lists = {name: given[name] for name in imagenet_subsets.CUSTOM.values() if given[name] is not None}
+    own_lists = {name: os.path.abspath(os.path.expanduser(path)) for name, path in given_lists.items()}
     columns = {name: given[name] for name in ("label_names", "classes", "real_labels", "class_order", "resize")}
-    added = {"unlabeled": unlabeled, "holdout": holdout}
-    options = _options_of(configs, columns, splits, [split for split, chosen in added.items() if chosen], own_lists)
+    added = [split for split in imagenet_subsets.ADDED if given[split]]
+    options = _options_of(configs, columns, splits, added, own_lists)
     recipe = Recipe(normalize_data_dir(data_dir), options, SHARD_BYTES, build=secrets.token_hex(8))
     _refuse_folder(output_dir, recipe.data_dir, [config + suffix_of(resize) for config in configs])
     shards = recipe.shards()
@@ -153,8 +153,7 @@ def _options_of(
         options[config] = columns | (own_lists if config == "custom" or "custom" not in configs else {})
         possible = {*imagenet_subsets.SUBSETS.get(config, imagenet_subsets.CUSTOM), "test"}
         for split in added:
-            having = imagenet_subsets.ADDED[split]
-            if config in having or not {*configs} & {*having}:
+            if config in imagenet_subsets.ADDED[split] or not {*configs} & {*imagenet_subsets.ADDED[split]}:
                 options[config][split] = True
                 possible.add(split)
         if splits is not None:

@@ -38,12 +38,11 @@ class ImageSet(NamedTuple):
         return rf"{stem}(?:_n\d{{8}})?\.(?:jpe?g|JPE?G)"
 
 
-_SETS = (
-    ImageSet("train", (TRAIN_ARCHIVE,), ("train", "ILSVRC2012_img_train", "")),
-    ImageSet("validation", (VALIDATION_ARCHIVE,), ("val", "validation", "ILSVRC2012_img_val", "")),
-    ImageSet("test", TEST_ARCHIVES, ("test", "ILSVRC2012_img_test", "")),
-)
-IMAGE_SETS = {images.name: images for images in _SETS}
+IMAGE_SETS = {
+    "train": ImageSet("train", (TRAIN_ARCHIVE,), ("train", "ILSVRC2012_img_train", "")),
+    "validation": ImageSet("validation", (VALIDATION_ARCHIVE,), ("val", "validation", "ILSVRC2012_img_val", "")),
+    "test": ImageSet("test", TEST_ARCHIVES, ("test", "ILSVRC2012_img_test", "")),
+}
 
 
 @dataclasses.dataclass(frozen=True)
