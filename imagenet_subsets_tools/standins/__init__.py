@@ -33,7 +33,7 @@ def make_standins(
     """Write stand-ins for ``ILSVRC2012_img_train.tar`` and ``ILSVRC2012_img_val.tar``, or for another layout.
 
     There is every training image that the configs list, 3 more per class that are in no published list, the 23 images
-    that are CMYK JPEGs or a PNG in the official archive, and all 50,000 validation images: 64 x 48 pixels in about 800
+    that are CMYK JPEGs or a PNG in the official archive, and all 50,000 validation images: 64 x 48 pixels in about 700
     bytes. About 2 % are grey, and 0.3 % have an EXIF orientation. After an error or Ctrl-C, nothing is left behind.
 
     Args:
