@@ -12,12 +12,11 @@ from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 
 @pytest.mark.oldest_and_newest
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("config", ["10pct", "lt"])
-def test_rows_are_the_published_ones(way, config, standins_all, tmp_path):
-    loaded = load(way, config, data_dir=str(standins_all), cache_dir=str(tmp_path), num_proc=2)
-    assert list(loaded) == SPLITS[config]
+def test_rows_are_the_published_ones(way, standins_all, tmp_path):
+    loaded = load(way, "lt", data_dir=str(standins_all), cache_dir=str(tmp_path), num_proc=2)
+    assert list(loaded) == SPLITS["lt"]
     for split, dataset in loaded.items():
-        assert rows_of(dataset) == published_rows(config, split)
+        assert rows_of(dataset) == published_rows("lt", split)
         assert all(is_the_image for *_, is_the_image in streamed(dataset.select(range(0, len(dataset), 7))))
         assert dataset.info.splits[split].num_examples == len(dataset)
 
@@ -37,7 +36,8 @@ def test_streaming_gives_the_same_rows(way, standins_1pct):
     streams = load(way, "1pct", data_dir=str(standins_1pct), streaming=True)
     assert list(streams) == SPLITS["1pct"]
     for split, stream in streams.items():
-        assert streamed(stream) == [(name, label, True) for name, label in published_rows("1pct", split)]
+        expected = [(name, label, True) for name, label in published_rows("1pct", split)[:3_000]]
+        assert streamed(stream.take(3_000)) == expected
     assert next(iter(streams["train"]))["image"].mode == "RGB"
 
 
@@ -60,7 +60,7 @@ def test_splits_need_only_their_archives(standins_1pct, tmp_path):
     for archive, split in ((TRAIN_ARCHIVE, "train"), (VALIDATION_ARCHIVE, "validation")):
         (tmp_path / split).mkdir()
         os.link(standins_1pct / archive, tmp_path / split / archive)
-        options = {"splits": [split], "cache_dir": str(tmp_path / "cache"), "keep_in_memory": True}
+        options = {"splits": [split], "cache_dir": str(tmp_path / "cache"), "in_place": True, "keep_in_memory": True}
         loaded = imagenet_subsets.load_dataset("1pct", data_dir=tmp_path / split, **options)
         assert {name: rows_of(dataset) for name, dataset in loaded.items()} == {split: published_rows("1pct", split)}
 

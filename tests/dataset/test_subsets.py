@@ -131,16 +131,15 @@ def test_unlabeled_needs_other_images_than_the_listed_ones(train, tmp_path):
     assert "0 training images for unlabeled" in message_of(tmp_path, "1pct", kind=ArchiveError, **options)
 
 
-def test_the_official_test_set(tmp_path):
-    images = unlabelled_images()
+def test_the_official_test_set(tmp_path, monkeypatch):
+    images = unlabelled_images(1_000)
+    monkeypatch.setattr(published_lists, "TEST_IMAGES", len(images))
     patched_test_tar(images, tmp_path / "data")
     options = {"data_dir": tmp_path / "data", "splits": ["test"], "cache_dir": str(tmp_path / "cache"), "num_proc": 2}
     loaded = imagenet_subsets.load_dataset("1pct", **options)
     assert list(loaded) == ["test"]
     assert rows_of(loaded["test"]) == unlabelled(images)
-    for place in (0, 12_345, 99_999):
-        assert loaded["test"].with_format("arrow")[place]["image"][0]["bytes"].as_py() in images.values()
-        assert loaded["test"][place]["image"].mode == "RGB"
+    assert contents(loaded["test"]) == images
 
     shutil.move(tmp_path / "data" / TEST_ARCHIVES[1], tmp_path / "data" / TEST_ARCHIVES[0])
     for config in ("10pct", "full"):
