@@ -253,11 +253,8 @@ def test_full_and_unlabeled_of_some_classes(layout, all_of_two_classes, tmp_path
     options = {"data_dir": str(folder), "classes": FISHES[:2], "cache_dir": str(tmp_path / "cache")}
     full = imagenet_subsets.load_dataset("full", splits=["train"], split="train", **options)
     assert collections.Counter(full["label"][:]) == {0: 800, 1: 800}
-    every, ten, held = (
-        {name for name in images if name[:9] in FISHES[:2]},
-        of_two_classes("10pct"),
-        of_two_classes("holdout"),
-    )
+    every = {name for name in images if name[:9] in FISHES[:2]}
+    ten, held = of_two_classes("10pct"), of_two_classes("holdout")
     assert sorted(full["file_name"][:]) == sorted(every)
     unlabeled = {"splits": ["unlabeled"], "unlabeled": True, "split": "unlabeled"}
     for holdout, rest in ((False, every - ten), (True, every - ten - held)):

@@ -22,6 +22,7 @@ from makers.layouts import (
 
 import imagenet_subsets
 from imagenet_reader import lists as published_lists
+from imagenet_reader import plan
 from imagenet_reader.facts import TEST_ARCHIVES, TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError
 
@@ -133,7 +134,8 @@ def test_unlabeled_needs_other_images_than_the_listed_ones(train, tmp_path):
 
 def test_the_official_test_set(tmp_path, monkeypatch):
     images = unlabelled_images(1_000)
-    monkeypatch.setattr(published_lists, "TEST_IMAGES", len(images))
+    for module in (plan, published_lists):
+        monkeypatch.setattr(module, "TEST_IMAGES", len(images))
     patched_test_tar(images, tmp_path / "data")
     options = {"data_dir": tmp_path / "data", "splits": ["test"], "cache_dir": str(tmp_path / "cache"), "num_proc": 2}
     loaded = imagenet_subsets.load_dataset("1pct", **options)
