@@ -38,7 +38,7 @@ def _with_worker(row):
     return get_worker_info().id, row["file_name"]
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_data_loader_workers_read_rows_in_place(method, in_place, dataset_1pct):
     data = pytest.importorskip("torch.utils.data")
     rows = in_place["train"].select(range(40))

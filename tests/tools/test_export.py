@@ -18,7 +18,7 @@ from makers.layouts import extracted, label_of, official_tars, validation_images
 from imagenet_reader.lists import read_wnids
 from imagenet_subsets_tools import cli
 from imagenet_subsets_tools.export import export_images
-from imagenet_subsets_tools.lists import list_lines
+from imagenet_subsets_tools.lists import list_lines, published_files
 
 pytestmark = pytest.mark.once
 
@@ -152,17 +152,27 @@ def test_resume(source, options, tmp_path):
     assert all(other.exists() for other in others)
 
 
-@pytest.mark.parametrize(
-    ("name", "link"), [("train/{0}/{1}", None), ("train/{0}/{1}", "hard"), ("lists/validation.txt", None)]
-)
-def test_a_file_with_other_bytes(name, link, few, source, options, tmp_path):
+@pytest.mark.parametrize("link", [None, "hard"])
+def test_a_file_with_other_bytes(link, few, source, options, tmp_path):
     first, *_ = few
-    name, tree = name.format(first[:9], first), tmp_path / "tree"
+    name, tree = f"train/{first[:9]}/{first}", tmp_path / "tree"
     (tree / name).parent.mkdir(parents=True)
     (tree / name).write_text("mine")
     with pytest.raises(FileExistsError, match=f"holds 1 files with other content .*: {name}"):
         export_images("custom", tree, source, link=link, **options)
     assert files_of(tree) == {name: b"mine"}
+
+
+def test_lists_with_other_bytes(standins_1pct, tmp_path):
+    """Also published ones."""
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    (folder / "train.txt").write_text("mine")
+    for content, named in ((published_files("1pct")["1percent.txt"], ""), (b"mine", "lists/1percent.txt, ")):
+        (folder / "1percent.txt").write_bytes(content)
+        with pytest.raises(FileExistsError, match=f"with other content .*: {named}lists/train.txt"):
+            export_images("1pct", tmp_path, standins_1pct, splits=["train"])
+    assert len(list(tmp_path.rglob("*.*"))) == 2
 
 
 def test_disks(source, options, small_disk, read_only, tmp_path, monkeypatch):
