@@ -109,7 +109,6 @@ TENCH, GOLDFISH, FIRST = "n01440764_190.JPEG", "n01443537_2.JPEG", "ILSVRC2012_v
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ([], ["empty"]),
         (["", " "], ["empty"]),
         ([TENCH, "cat.jpg", "", "n01440764_190.png", GOLDFISH, "train/n01440764/"], [2, "cat.jpg", 4, "190.png", 6]),
         ([TENCH, "n01440764_190.JPEG x", "n01440764_1.JPEG 0 0"], [2, "JPEG x", 3, "0 0"]),

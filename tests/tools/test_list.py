@@ -57,7 +57,6 @@ def test_options(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("full", "'full' has no list of 'train'"),
         ("10pct --split unlabeled", "'10pct' has no list of 'unlabeled'"),
         ("full --split test", "'full' has no list of 'test'"),
         ("lt --split unlabeled", "unlabeled=True is for the configs ['1pct', '10pct']"),
