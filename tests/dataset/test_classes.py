@@ -101,11 +101,18 @@ def test_all_splits_streamed_as_one_keep_the_column(standins_1pct):
     assert [row["real_labels"] is None for row in rows] == [True] * 38 + [False] * 150
 
 
-def test_names_of_classes_do_not_change_the_cache(standins_1pct, tmp_path):
-    def cache(classes):
-        options = {"data_dir": str(standins_1pct), "classes": classes}
+@pytest.fixture
+def cache(standins_1pct):
+    """``cache(classes, ...)``: the folder of the cache of these classes of 1pct."""
+
+    def cache(classes, **options):
+        options |= {"data_dir": str(standins_1pct), "classes": classes}
         return imagenet_subsets.ImagenetSubsets(config_name="1pct", **options).cache_dir
 
+    return cache
+
+
+def test_names_of_classes_do_not_change_the_cache(cache, tmp_path):
     wnids = lists.read_class_set("imagenet100")
     text = tmp_path / "imagenet100.txt"
     text.write_text("".join(f"{wnid} words\r\n\r\n" for wnid in wnids), encoding="utf-8-sig")
@@ -135,19 +142,15 @@ def test_labels_in_published_order(way, imagenet100, standins_1pct, tmp_path):
     assert [{wnids[label] for label in labels} for labels in loaded["validation"]["real_labels"][:]] == due
 
 
-def test_order_of_a_list_of_classes(standins_1pct, tmp_path):
-    def cache(classes, order):
-        options = {"data_dir": str(standins_1pct), "classes": classes, "class_order": order}
-        return imagenet_subsets.ImagenetSubsets(config_name="1pct", cache_dir=str(tmp_path), **options).cache_dir
-
-    orders = [cache(FISHES, "published"), cache(FISHES[::-1], "published"), cache(FISHES, "sorted")]
-    assert len(set(orders)) == 3 and cache(FISHES[::-1], "sorted") == orders[2]
+def test_order_of_a_list_of_classes(cache):
+    orders = [cache(FISHES, class_order="published"), cache(FISHES[::-1], class_order="published"), cache(FISHES)]
+    assert len(set(orders)) == 3 and cache(FISHES[::-1]) == orders[2]
     counts = images_per_class("lt", classes=FISHES, class_order="published").tolist()
     assert counts == images_per_class("lt")[[1, 0, 2]].tolist()
     with pytest.raises(ValueError, match="class_order='published' is the order of the classes that classes="):
-        imagenet_subsets.load_dataset("1pct", class_order="published", data_dir=str(standins_1pct))
+        cache(None, class_order="published")
     with pytest.raises(ValueError, match=r"class_order='cmc' is not known; choose one of \['sorted', 'published'\]"):
-        imagenet_subsets.load_dataset("1pct", classes=FISHES, class_order="cmc", data_dir=str(standins_1pct))
+        cache(FISHES, class_order="cmc")
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -7,7 +7,7 @@ import pickle
 
 import datasets
 import pytest
-from helpers.layout_rows import LAYOUTS, TENCH
+from helpers.layout_rows import TENCH
 
 import imagenet_subsets
 from imagenet_reader.lists import read_class_set, read_classes, read_split_list, read_wnids
@@ -43,9 +43,8 @@ def opened(content, path):
 
 @pytest.mark.parametrize(("config", "split", "options"), CASES)
 def test_an_image_folder_without_a_tree(config, split, options, standins_all, tmp_path):
-    dataset = imagenet_subsets.torchvision_dataset(
-        config, split, standins_all, target_transform=str, cache_dir=tmp_path, **options
-    )
+    places = {"data_dir": standins_all, "cache_dir": tmp_path}
+    dataset = imagenet_subsets.torchvision_dataset(config, split, target_transform=str, **places, **options)
     rows = rows_of(config, split, standins_all, tmp_path, **options)
     assert isinstance(dataset, torchvision.datasets.ImageFolder)
     names, labels = list(rows), [label for label, _ in rows.values()]
@@ -69,17 +68,6 @@ def test_images_that_are_no_rgb_jpeg(image_bytes, standins_1pct, tmp_path):
     rows = rows_of("custom", "train", standins_1pct, tmp_path, **options)
     expected = [opened(content, tmp_path / "image") for _, content in rows.values()]
     assert [image.tobytes() for image, _ in dataset] == expected
-
-
-@pytest.mark.parametrize("layout", ["extracted", "kaggle zip", "hub parquet"])
-def test_every_layout(layout, small_images, tmp_path):
-    LAYOUTS[layout](small_images, tmp_path / "data")
-    options = {"on_missing": "skip", "cache_dir": tmp_path / "cache"}
-    dataset = imagenet_subsets.torchvision_dataset("1pct", "train", tmp_path / "data", **options)
-    rows = rows_of("1pct", "train", tmp_path / "data", tmp_path, on_missing="skip")
-    assert [os.path.basename(path) for path, _ in dataset.samples] == list(rows)
-    for (image, label), (expected, content) in zip(dataset, rows.values()):
-        assert (image.tobytes(), label) == (opened(content, tmp_path / "image"), expected)
 
 
 def test_rewritten_samples(in_place):
@@ -122,38 +110,19 @@ def tree(standins_all, tmp_path_factory):
     return str(export_images("1pct", tmp_path_factory.mktemp("tree"), standins_all, **options))
 
 
-@pytest.fixture(params=["train", "validation"])
-def expected(request, standins_all, tmp_path):
-    """A split, the folder of its tree, and the rows that the tree of 1pct must have."""
-    rows = rows_of("1pct", request.param, standins_all, tmp_path, classes="imagenet100")
-    return request.param, request.param.removesuffix("idation"), rows
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_tree(split, tree, standins_all, tmp_path):
+    """As ImageFolder and timm read it; and its list, in row order, as OLTR and mmpretrain do."""
+    data, rows = pytest.importorskip("timm.data"), rows_of("1pct", split, standins_all, tmp_path, classes="imagenet100")
 
+    def read(samples):
+        return {os.path.basename(path): (label, pathlib.Path(path).read_bytes()) for path, label in samples}
 
-def read(samples):
-    """{file name: (label, bytes)} of (path, label)."""
-    return {os.path.basename(path): (label, pathlib.Path(path).read_bytes()) for path, label in samples}
-
-
-def test_a_tree_for_image_folder(tree, expected):
-    _, folder, rows = expected
-    dataset = torchvision.datasets.ImageFolder(os.path.join(tree, folder))
-    assert dataset.classes == sorted(read_class_set("imagenet100")) and read(dataset.samples) == rows
-
-
-def test_a_tree_for_timm(tree, expected):
-    data = pytest.importorskip("timm.data")
-    split, _, rows = expected
-    dataset = data.create_dataset("", tree, split=split)
-    assert read(dataset.reader.samples) == rows and len(dataset) == len(rows)
-
-
-def test_lists_of_a_tree(tree, expected):
-    """As OLTR reads them, and mmpretrain as its ``ann_file``; in row order."""
-    split, _, rows = expected
-    path = pathlib.Path(tree, "lists", f"{split}.txt")
-    lines = [line.split() for line in path.read_text().splitlines()]
-    samples = [(os.path.join(tree, name), int(label)) for name, label in lines]
-    assert list(read(samples).items()) == list(rows.items())
+    folder = torchvision.datasets.ImageFolder(os.path.join(tree, split.removesuffix("idation")))
+    assert folder.classes == sorted(read_class_set("imagenet100")) and read(folder.samples) == rows
+    assert read(data.create_dataset("", tree, split=split).reader.samples) == rows
+    lines = [line.split() for line in pathlib.Path(tree, "lists", f"{split}.txt").read_text().splitlines()]
+    assert list(read((os.path.join(tree, name), int(label)) for name, label in lines).items()) == list(rows.items())
 
 
 def test_sidecars(tree):

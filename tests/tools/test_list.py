@@ -7,7 +7,7 @@ import sys
 import pytest
 from helpers.programs import environment
 from helpers.rows import published_rows
-from test_split_lists import PUBLISHED
+from test_split_lists import DESCRIBED
 
 import imagenet_subsets
 from imagenet_reader.lists import read_class_set, read_wnids
@@ -29,7 +29,7 @@ def test_published_lists_byte_for_byte(config, capsysbinary):
     files = published_files(config)
     assert list(files) == FILES[config]
     for split, (name, content) in zip(("train", "validation", "test"), files.items()):
-        assert hashlib.sha256(content).hexdigest() == PUBLISHED[name]
+        assert hashlib.sha256(content).hexdigest() == DESCRIBED[name]["sha256"]
         assert main(["list", config, "--split", split, "--format", "published"]) == 0
         assert capsysbinary.readouterr().out == content
 
