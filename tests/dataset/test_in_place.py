@@ -3,7 +3,6 @@
 import concurrent.futures
 import multiprocessing
 import os
-import pickle
 import shutil
 
 import datasets
@@ -84,7 +83,6 @@ def scaled(batch):
 
 USES = {
     "shuffle": lambda dataset: decoded(dataset.shuffle(seed=1)),
-    "select": lambda dataset: decoded(dataset.select([5, 3, 3])),
     "filter": lambda dataset: decoded(dataset.filter(lambda label: label < 50, input_columns="label")),
     "transform": lambda dataset: dataset.with_transform(scaled)[10:30],
     "numpy": lambda dataset: dataset.with_format("numpy")[3]["image"].tolist(),
@@ -92,7 +90,6 @@ USES = {
     "nodes": lambda dataset: decoded(
         split_dataset_by_node(dataset.to_iterable_dataset(num_shards=4), rank=1, world_size=2)
     ),
-    "pickle": lambda dataset: decoded(pickle.loads(pickle.dumps(dataset)).select(range(9))),
 }
 
 

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -33,18 +32,11 @@ def hub():
 
 
 @pytest.fixture(scope="module")
-def environment(hub):
+def environment(hub, tmp_path_factory):
     """The environment of a client; huggingface_hub reads it when it is imported."""
-    with tempfile.TemporaryDirectory() as home:
-        yield {
-            "HF_ENDPOINT": hub.url,
-            "HF_HUB_DISABLE_XET": "1",  # it needs another storage service
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-            "HF_UPDATE_DOWNLOAD_COUNTS": "0",
-            "HF_HOME": home,
-            "HF_TOKEN": WRITER,
-        }
+    off = ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_UPDATE_CHECK")  # they need other services
+    places = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path_factory.mktemp("home")), "HF_TOKEN": WRITER}
+    return {**places, **dict.fromkeys(off, "1"), "HF_UPDATE_DOWNLOAD_COUNTS": "0"}
 
 
 @pytest.fixture(scope="module")

@@ -87,13 +87,6 @@ def test_each_image_decodes_and_says_its_name(train, standins_1pct):
     assert 0.001 < 1 - turns[None] / len(modes) < 0.005
 
 
-def run(*arguments, before="pass", **options):
-    """The finished command, run by a new interpreter after the statements ``before``."""
-    code = f"import sys; {before}; from imagenet_subsets_tools.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, **options)
-
-
 def test_an_archive_is_never_overwritten(tmp_path):
     for name in (TRAIN, VALIDATION):
         (tmp_path / name).write_bytes(b"138 GB")
@@ -123,6 +116,13 @@ def test_small_disk_is_reported_before_writing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"the stand-ins need 101\.1 MB, but only 90\.0 MB are free"):
         make_standins(tmp_path / "new", configs=["1pct"])
     assert not (tmp_path / "new").exists()
+
+
+def run(*arguments, before="pass", **options):
+    """The finished command, run by a new interpreter after the statements ``before``."""
+    code = f"import sys; {before}; from imagenet_subsets_tools.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, **options)
 
 
 def test_nothing_is_left_after_a_failed_write(tmp_path):
