@@ -14,18 +14,18 @@ def test_rows_are_the_published_ones(way, standins_all, tmp_path):
     assert list(loaded) == SPLITS["lt"]
     for split, dataset in loaded.items():
         assert rows_of(dataset) == published_rows("lt", split)
-        assert all(is_the_image for *_, is_the_image in streamed(dataset.select(range(0, len(dataset), 7))))
+        assert all(is_the_image for *_, is_the_image in streamed(dataset.select(range(0, len(dataset), 50))))
         assert dataset.info.splits[split].num_examples == len(dataset)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_number_of_threads_changes_nothing(way, standins_1pct, tmp_path):
-    one = load(way, data_dir=str(standins_1pct), cache_dir=str(tmp_path / "one"))
-    four = load(way, "1pct", data_dir=str(standins_1pct), cache_dir=str(tmp_path / "four"), num_proc=4)
-    assert [len(rows.cache_files) for rows in four.values()] == [len(rows.cache_files) for rows in one.values()]
-    for split in SPLITS["1pct"]:
-        assert one[split].data.table.equals(four[split].data.table)
-        assert streamed(one[split]) == [(name, label, True) for name, label in published_rows("1pct", split)]
+def test_the_number_of_threads_changes_nothing(way, dataset_1pct, standins_1pct, tmp_path):
+    four = load(way, data_dir=str(standins_1pct), cache_dir=str(tmp_path), num_proc=4)
+    assert list(four) == SPLITS["1pct"]
+    for split, one in dataset_1pct.items():
+        assert len(four[split].cache_files) == len(one.cache_files)
+        assert four[split].data.table.equals(one.data.table)
+        assert streamed(one) == [(name, label, True) for name, label in published_rows("1pct", split)]
 
 
 def test_features_and_info(standins_1pct):
