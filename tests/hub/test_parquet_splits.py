@@ -121,10 +121,8 @@ def test_each_config_gets_its_splits(archives, tmp_path):
         ({"num_proc": 0}, "expected 1 or more"),
         ({"num_proc": 2, "executor": object()}, "pass only one of them"),
         ({"output_dir": "hub[1]/a"}, r"hub\[1\]/a.*Rename the folder"),
-        ({"unlabeled": True}, r"unlabeled=True is for the configs \['1pct', '10pct'\]"),
         ({"train_list": "my.txt"}, "no other takes them"),
         ({"splits": ["train", "val"]}, "expected splits of"),
-        ({"splits": []}, "expected a list out of"),
     ],
 )
 def test_wrong_options(arguments, message, archives, tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """The command ``cache`` lists existing entries and removes only those that are named."""
 
-import gzip
 import json
 import os
 import time
@@ -11,7 +10,7 @@ import pytest
 from helpers.faults import VAL_OPTIONS, files, images_of, load, paths_below
 from helpers.rows import WAYS
 from helpers.rows import load as load_by
-from makers.layouts import KAGGLE_TAR_GZ
+from makers.layouts import KAGGLE_TAR_GZ, kaggle_tar_gz
 
 import imagenet_subsets
 from imagenet_subsets_tools.cache import list_cache
@@ -114,15 +113,12 @@ def test_leftovers_of_killed_processes_are_listed_and_removed(val_tar, cache, hf
     assert list(hf_home.rglob("*.*")) == []
 
 
-def test_the_images_of_a_tar_gz(val_tar, cache, hf_home, tmp_path):
-    folder = tmp_path / "kaggle"
-    folder.mkdir()
-    with gzip.open(folder / KAGGLE_TAR_GZ, "wb", 1) as archive:
-        archive.write(val_tar.read_bytes())
-    load(folder / KAGGLE_TAR_GZ, streaming=True, **VAL_OPTIONS)
+def test_the_images_of_a_tar_gz(images, cache, hf_home, tmp_path):
+    kaggle_tar_gz(images, tmp_path)
+    load(tmp_path / KAGGLE_TAR_GZ, streaming=True, **VAL_OPTIONS)
     (entry,) = list_cache(cache)
-    assert entry.name.startswith("images-") and entry.archives == [str(folder / KAGGLE_TAR_GZ)]
-    assert entry.size > val_tar.stat().st_size / 2
+    assert entry.name.startswith("images-") and entry.archives == [str(tmp_path / KAGGLE_TAR_GZ)]
+    assert entry.size > sum(map(len, images.values()))
     assert main(["cache", "--cache-dir", str(cache), "--remove", entry.name]) == 0
     assert list(hf_home.rglob("*.*")) == []
 
