@@ -105,11 +105,13 @@ def test_images_per_class_shows_the_long_tail():
 def table(frame):
     """(header, rows) as a notebook shows them: texts, and images."""
     rows = re.findall(r"<tr.*?>(.*?)</tr>", frame._repr_html_(), re.DOTALL)
-    header, *rows = [[shown(cell) for cell in re.findall(r"<t[dh].*?>(.*?)</t[dh]>", row, re.DOTALL)] for row in rows]
+    header, *rows = [
+        [read_cell(cell) for cell in re.findall(r"<t[dh].*?>(.*?)</t[dh]>", row, re.DOTALL)] for row in rows
+    ]
     return header, rows
 
 
-def shown(cell):
+def read_cell(cell):
     image = re.fullmatch(r'<img src="data:image/jpeg;base64,(.+?)".*>', cell)
     return Image.open(io.BytesIO(base64.b64decode(image[1], validate=True))) if image else html.unescape(cell)
 
