@@ -55,7 +55,9 @@ def source(few, tmp_path):
     return tmp_path / "source"
 
 
-@pytest.mark.parametrize("layout", ["extracted by class", "hub folders by class", "hub parquet"])
+@pytest.mark.parametrize(
+    "layout", ["extracted by class", "hub folders by class", "hub parquet", "kaggle zip, deflated", "webdataset"]
+)
 def test_the_tree_is_the_rows(layout, few, options, tmp_path):
     LAYOUTS[layout](few, tmp_path / "data")
     rows = load(tmp_path / "data", cache_dir=tmp_path / "cache", image_bytes="archive", **options)
