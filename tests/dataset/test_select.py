@@ -74,9 +74,8 @@ def test_rows_are_those_of_load_dataset(imagenet, expected):
     assert list(imagenet_subsets.select(imagenet["train"], "1pct")) == ["train"]
 
 
-@pytest.mark.parametrize("splits", [{}, {"splits": ["train"]}, {"on_missing": "skip"}])
-def test_only_the_requested_split_must_be_complete(splits, imagenet, expected):
-    assert_same(imagenet_subsets.select(imagenet, "1pct", split="train", **splits), expected["train"])
+def test_only_the_requested_split_must_be_complete(imagenet, expected):
+    assert_same(imagenet_subsets.select(imagenet, "1pct", split="train"), expected["train"])
 
 
 def test_no_image_is_copied_or_written(imagenet, tmp_path):
