@@ -246,7 +246,7 @@ def all_of_two_classes(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:.*read once")
-@pytest.mark.parametrize("layout", ["archives", "kaggle tar.gz"])
+@pytest.mark.parametrize("layout", ["archives", "extracted", "kaggle tar.gz"])
 def test_full_and_unlabeled_of_some_classes(layout, all_of_two_classes, tmp_path):
     folder, images = all_of_two_classes
     if layout != "archives":

@@ -94,6 +94,10 @@ def test_resized_images_have_their_own_cache_whose_record_says_who_encoded_them(
     encoders = {record["options"].get("resize"): record.get("encoder") for record in records}
     assert encoders.keys() == {None, 256, 64} and encoders[None] is None
     assert encoders[256]["pillow"] == PIL.__version__ and encoders[256]["libjpeg"][0].isdigit()
+    folder.rename(tmp_path / "moved")
+    with pytest.warns(UserWarning, match="cannot be reached"):
+        offline = load(folder, cache_dir=tmp_path / "cache", resize=256, **OPTIONS)["train"]
+    assert offline.cache_files == small.cache_files
 
 
 @pytest.mark.parametrize(
