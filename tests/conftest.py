@@ -1,3 +1,4 @@
+import functools
 import itertools
 import os
 import shutil
@@ -25,9 +26,11 @@ from makers.tars import write_tar  # noqa: E402
 
 import imagenet_subsets  # noqa: E402
 from imagenet_reader import facts as official  # noqa: E402
+from imagenet_reader import lists  # noqa: E402
 from imagenet_subsets_tools.standins import make_standins  # noqa: E402
 
 pytest.raises, pytest.warns = short_messages.raises, short_messages.warns
+read_list = functools.cache(lists.read_split_list)
 records = short_messages.start_record()  # in the process that collects the results of all others
 
 
@@ -207,6 +210,12 @@ def complete_cache(standins_1pct, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct, cache_dir=str(folder), **TRAIN)
     return folder
+
+
+@pytest.fixture
+def lists_are_read_once(monkeypatch):
+    """Each published list is read once by all tests of a process."""
+    monkeypatch.setattr(lists, "read_split_list", read_list)
 
 
 @pytest.fixture

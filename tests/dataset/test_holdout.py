@@ -28,16 +28,13 @@ def test_rows_are_the_published_list():
     assert [*held.values()] == [label for label in range(1000) for _ in range(12)]
 
 
-@pytest.fixture
-def source():
-    """A dataset, without pixels, of the images of 10pct, those held out, and two others, of two classes."""
+def test_select():
+    """From the images of 10pct, those held out, and two others, of two classes."""
     labels = {name: label for of in ("10pct", "holdout") for name, label in read_split_list(of) if label < 2}
     labels |= {"n01440764_99999.JPEG": 0, "n01443537_99999.JPEG": 1}
     columns = {"image": [{"bytes": b"", "path": name} for name in labels], "label": list(labels.values())}
-    return datasets.Dataset.from_dict(columns, datasets.Features(image=datasets.Image(), label=datasets.Value("int64")))
-
-
-def test_select(source):
+    features = datasets.Features(image=datasets.Image(), label=datasets.Value("int64"))
+    source = datasets.Dataset.from_dict(columns, features)
     options = {"holdout": True, "classes": FISHES, "on_missing": "skip"}
     selected = imagenet_subsets.select(source, "10pct", unlabeled=True, **options)
     assert rows_of(selected["holdout"]) == [row for row in read_split_list("holdout") if row[1] < 2]

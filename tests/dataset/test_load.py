@@ -1,44 +1,31 @@
 """The calls of the README give the rows of the published lists, on complete stand-ins of all configs."""
 
-import os
-
 import pytest
 from datasets.distributed import split_dataset_by_node
 from helpers.rows import SPLITS, WAYS, load, published_rows, rows_of, streamed
 
 import imagenet_subsets
-from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 
 
 @pytest.mark.oldest_and_newest
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("config", ["10pct", "lt"])
-def test_rows_are_the_published_ones(way, config, standins_all, tmp_path):
-    loaded = load(way, config, data_dir=str(standins_all), cache_dir=str(tmp_path), num_proc=2)
-    assert list(loaded) == SPLITS[config]
+def test_rows_are_the_published_ones(way, standins_all, tmp_path):
+    loaded = load(way, "lt", data_dir=str(standins_all), cache_dir=str(tmp_path), num_proc=2)
+    assert list(loaded) == SPLITS["lt"]
     for split, dataset in loaded.items():
-        assert rows_of(dataset) == published_rows(config, split)
-        assert all(is_the_image for *_, is_the_image in streamed(dataset.select(range(0, len(dataset), 7))))
+        assert rows_of(dataset) == published_rows("lt", split)
+        assert all(is_the_image for *_, is_the_image in streamed(dataset.select(range(0, len(dataset), 50))))
         assert dataset.info.splits[split].num_examples == len(dataset)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_number_of_threads_changes_nothing(way, standins_1pct, tmp_path):
-    one = load(way, data_dir=str(standins_1pct), cache_dir=str(tmp_path / "one"))
-    four = load(way, "1pct", data_dir=str(standins_1pct), cache_dir=str(tmp_path / "four"), num_proc=4)
-    assert [len(rows.cache_files) for rows in four.values()] == [len(rows.cache_files) for rows in one.values()]
-    for split in SPLITS["1pct"]:
-        assert one[split].data.table.equals(four[split].data.table)
-        assert streamed(one[split]) == [(name, label, True) for name, label in published_rows("1pct", split)]
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_streaming_gives_the_same_rows(way, standins_1pct):
-    streams = load(way, "1pct", data_dir=str(standins_1pct), streaming=True)
-    assert list(streams) == SPLITS["1pct"]
-    for split, stream in streams.items():
-        assert streamed(stream) == [(name, label, True) for name, label in published_rows("1pct", split)]
-    assert next(iter(streams["train"]))["image"].mode == "RGB"
+def test_the_number_of_threads_changes_nothing(way, dataset_1pct, standins_1pct, tmp_path):
+    four = load(way, data_dir=str(standins_1pct), cache_dir=str(tmp_path), num_proc=4)
+    assert list(four) == SPLITS["1pct"]
+    for split, one in dataset_1pct.items():
+        assert len(four[split].cache_files) == len(one.cache_files)
+        assert four[split].data.table.equals(one.data.table)
+        assert streamed(one) == [(name, label, True) for name, label in published_rows("1pct", split)]
 
 
 def test_features_and_info(standins_1pct):
@@ -49,32 +36,16 @@ def test_features_and_info(standins_1pct):
         assert paper in builder.info.citation
     assert "non-commercial" in builder.info.license
     assert builder.info.homepage.startswith("https://image-net.org/")
-    assert {split: info.num_examples for split, info in builder.info.splits.items()} == {
-        "train": 115_846,
-        "validation": 20_000,
-        "test": 50_000,
-    }
+    splits = {split: info.num_examples for split, info in builder.info.splits.items()}
+    assert splits == {"train": 115_846, "validation": 20_000, "test": 50_000}
 
 
-def test_splits_need_only_their_archives(standins_1pct, tmp_path):
-    for archive, split in ((TRAIN_ARCHIVE, "train"), (VALIDATION_ARCHIVE, "validation")):
-        (tmp_path / split).mkdir()
-        os.link(standins_1pct / archive, tmp_path / split / archive)
-        options = {"splits": [split], "cache_dir": str(tmp_path / "cache"), "keep_in_memory": True}
-        loaded = imagenet_subsets.load_dataset("1pct", data_dir=tmp_path / split, **options)
-        assert {name: rows_of(dataset) for name, dataset in loaded.items()} == {split: published_rows("1pct", split)}
-
-
-@pytest.mark.parametrize("form", ["absolute", "relative", "home", "path"])
+@pytest.mark.parametrize("form", ["relative", "home", "path"])
 def test_forms_of_data_dir(form, standins_1pct, monkeypatch):
     monkeypatch.setenv("HOME", str(standins_1pct.parent))
     monkeypatch.chdir(standins_1pct.parent)
-    data_dir = {
-        "absolute": str(standins_1pct),
-        "relative": standins_1pct.name,
-        "home": f"~/{standins_1pct.name}",
-        "path": standins_1pct,
-    }[form]
+    name = standins_1pct.name
+    data_dir = {"relative": name, "home": f"~/{name}", "path": standins_1pct}[form]
     stream = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train")
     monkeypatch.chdir("/")
     assert next(iter(stream))["file_name"] == published_rows("1pct", "train")[0][0]

@@ -30,16 +30,12 @@ def message_of(source):
     [
         tuple,
         iter,
-        np.array,
         lambda names: np.array(names, object),
         lambda names: np.array(names, "S"),
         pd.Series,
-        pd.Index,
         pa.array,
-        lambda names: dict.fromkeys(names).keys(),
         lambda names: datasets.Dataset.from_dict({"name": names})["name"],
     ],
-    ids="tuple iterator array objects bytes Series Index arrow keys column".split(),
 )
 def test_any_iterable_is_accepted_as_a_list(make, standins_1pct, tmp_path):
     names = ["n01601694_21328.JPEG", "n01440764_10040.JPEG"]
@@ -76,10 +72,9 @@ def test_text_in_place_of_a_path():
         ("n01440764/n01440764_10040 1\nn01440764/n01440764_190 2\nn01443537/n01443537_2 3\n", IMAGES),
         ("ILSVRC2012_val_00000001 1\nILSVRC2012_val_00000003 3\n", VALIDATION),
         (KAGGLE, IMAGES[1:]),
-        (KAGGLE.replace("\n", "\r\n"), IMAGES[1:]),
         ("ImageId,PredictionString\nILSVRC2012_val_00000003,n02105855 5 4 3 2 \n", VALIDATION[1:]),
     ],
-    ids=["train_cls.txt", "val.txt", "LOC_train_solution.csv", "with carriage returns", "LOC_val_solution.csv"],
+    ids=["train_cls.txt", "val.txt", "LOC_train_solution.csv", "LOC_val_solution.csv"],
 )
 def test_lists_of_imagenet_and_kaggle(text, expected, tmp_path):
     (tmp_path / "list").write_bytes(text.encode())
@@ -109,7 +104,6 @@ TENCH, GOLDFISH, FIRST = "n01440764_190.JPEG", "n01443537_2.JPEG", "ILSVRC2012_v
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ([], ["empty"]),
         (["", " "], ["empty"]),
         ([TENCH, "cat.jpg", "", "n01440764_190.png", GOLDFISH, "train/n01440764/"], [2, "cat.jpg", 4, "190.png", 6]),
         ([TENCH, "n01440764_190.JPEG x", "n01440764_1.JPEG 0 0"], [2, "JPEG x", 3, "0 0"]),
@@ -117,7 +111,7 @@ TENCH, GOLDFISH, FIRST = "n01440764_190.JPEG", "n01443537_2.JPEG", "ILSVRC2012_v
         (["ILSVRC2012_val_00050001.JPEG", "ILSVRC2012_val_00000000.JPEG"], ["val_00050001", "val_00000000"]),
         ([TENCH, GOLDFISH, f"train/n01440764/{TENCH} 0"], [TENCH, 3, "twice"]),
         ([f"{TENCH} 0", f"{GOLDFISH} 0"], [2, GOLDFISH, "label"]),
-        ([f"{TENCH} 1000"], [1, TENCH, "label"]),
+        ([f"{TENCH} 1000", "cat.jpg", GOLDFISH, GOLDFISH], [1, TENCH, "label", 2, "cat.jpg", 4, "twice"]),
         ([f"val/{FIRST} 64"], [1, FIRST, 65, "label"]),
         ([TENCH, f"train/n01440764/{GOLDFISH}"], [2, GOLDFISH, r"n01440764(?!_)", r"n01443537(?!_)"]),
         ([TENCH, GOLDFISH, FIRST], ["training", "validation"]),
@@ -136,16 +130,6 @@ def test_lists_with_errors(lines, expected, tmp_path):
 def test_a_list_that_does_not_exist(tmp_path):
     with pytest.raises(FileNotFoundError, match=f"{tmp_path}/none: there is no such text file"):
         read_image_list(tmp_path / "none")
-
-
-def test_errors_of_several_kinds():
-    good = [f"n01440764_{k}.JPEG" for k in range(100)]
-    wrong = [f"n01443537/n01440764_{k}.JPEG" for k in range(100, 150)] + good[:50]
-    message = message_of(good + wrong + ["n01440764_200.JPEG 7", "tench"])
-    assert ", 50 in total: line 101 'n01443537/n01440764_100.JPEG' (n01440764), line 102" in message
-    assert "listed twice, 50 in total: line 151 'n01440764_0.JPEG', " in message
-    assert ", 1 in total: line 201 'n01440764_200.JPEG 7' (0)" in message
-    assert "no training or validation image, 1 in total: line 202 'tench'" in message
 
 
 def test_list_in_another_encoding(tmp_path):

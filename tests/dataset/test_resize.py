@@ -70,7 +70,7 @@ def test_larger_images_are_resized_by_pillow_and_small_ones_keep_their_bytes(fol
             assert np.abs(np.asarray(found).astype(int) - np.asarray(small)).mean() < 5
 
 
-@pytest.mark.parametrize("layout", ["class tars", "extracted", "webdataset", "hub parquet", "kaggle zip"])
+@pytest.mark.parametrize("layout", ["extracted", "hub parquet"])
 def test_bytes_do_not_depend_on_the_layout_or_the_threads(layout, folder, tmp_path):
     LAYOUTS[layout](IMAGES, tmp_path / "other")
     expected = contents(stream(folder, resize=200, **OPTIONS))
@@ -113,11 +113,6 @@ def test_resized_images_have_their_own_cache_whose_record_says_who_encoded_them(
 def test_what_cannot_be_resized(options, message, folder, tmp_path):
     with pytest.raises(ValueError, match=message):
         load(folder, cache_dir=tmp_path / "cache", **OPTIONS, **options)
-
-
-def test_select_copies_no_images_and_so_resizes_none(folder, tmp_path):
-    with pytest.raises(ValueError, match="select has no option 'resize'"):
-        imagenet_subsets.select(load(folder, cache_dir=tmp_path, **OPTIONS), "1pct", resize=256)
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")

@@ -50,26 +50,16 @@ def python(tmp_path_factory):
     return python
 
 
-@pytest.fixture
-def clone(tmp_path):
-    """``clone(name)`` makes a clone of the files that the script needs."""
-
-    def clone(name):
-        folder = tmp_path / name
-        for part in ("imagenet_reader", "split_files"):
-            shutil.copytree(PROJECT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        for part in (SCRIPT.name, "README.md", "dataset_infos.json"):
-            shutil.copy(PROJECT / part, folder)
-        return folder
-
-    return clone
-
-
 @runs_scripts
-def test_a_clone_that_is_not_installed_runs_from_any_folder(clone, python, standins_1pct, tmp_path):
+def test_a_clone_that_is_not_installed_runs_from_any_folder(python, standins_1pct, tmp_path):
     """Also once datasets has cached the script of another clone, or noted a path relative to another folder."""
-    one, two, elsewhere = clone("one"), clone("two"), tmp_path / "elsewhere"
+    one, two, elsewhere = (tmp_path / name for name in ("one", "two", "elsewhere"))
     elsewhere.mkdir()
+    for clone in (one, two):
+        for part in ("imagenet_reader", "split_files"):
+            shutil.copytree(PROJECT / part, clone / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for part in (SCRIPT.name, "README.md", "dataset_infos.json"):
+            shutil.copy(PROJECT / part, clone)
     for folder, cwd, path in (
         (one, one, "./imagenet_subsets.py"),
         (two, elsewhere, two / SCRIPT.name),

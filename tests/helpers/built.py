@@ -2,14 +2,12 @@
 
 import hashlib
 
+from helpers.remote import files_of
+
 
 def digests(folder):
     """{relative path: SHA-256} of all files of a folder."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+    return {path: hashlib.sha256(content).hexdigest() for path, content in files_of(folder).items()}
 
 
 def rows(dataset):

@@ -77,7 +77,7 @@ class Hub:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=[0.05], daemon=True).start()
         return self
 
     def __exit__(self, *error):
@@ -107,6 +107,7 @@ class _Refused(Exception):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each body would wait 40 ms for the headers to be acknowledged
 
     def log_message(self, *args):
         pass

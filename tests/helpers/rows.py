@@ -35,9 +35,8 @@ def load(way, *args, **kwargs):
 @functools.cache
 def published_rows(config, split):
     """[(file name, label)] in the order that the card states, from the published lists."""
-    file, name = LISTS.get((config, split), "validation.parquet"), TRAIN_NAME
-    if file == "validation.parquet":
-        name = VALIDATION_NAME
+    file = LISTS.get((config, split), "validation.parquet")
+    name = VALIDATION_NAME if file == "validation.parquet" else TRAIN_NAME
     lines = published_lines(lists.SPLIT_FILES, file, name + " {label}")
     rows = [(line.split()[0], int(line.split()[1])) for line in lines]
     return sorted(rows, key=lambda row: hashlib.sha256(row[0].encode()).hexdigest() if split == "train" else row[0])

@@ -36,13 +36,3 @@ def _with_worker(row):
     from torch.utils.data import get_worker_info
 
     return get_worker_info().id, row["file_name"]
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_data_loader_workers_read_rows_in_place(method, in_place, dataset_1pct):
-    data = pytest.importorskip("torch.utils.data")
-    rows = in_place["train"].select(range(40))
-    loader = data.DataLoader(rows, batch_size=8, num_workers=2, multiprocessing_context=method, collate_fn=list)
-    found = [(row["file_name"], row["image"].tobytes()) for batch in loader for row in batch]
-    copied = dataset_1pct["train"].select(range(40))
-    assert found == [(row["file_name"], row["image"].tobytes()) for row in copied]

@@ -7,30 +7,21 @@ from helpers.hub import Hub
 from helpers.programs import output
 from makers.layouts import hub_parquet
 
-TOKEN = "hf_writer"
-SETTINGS = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN}
-
-
-def pushed(source, tmp_path):
-    """{repository: its rows}, as pushed by a program; each has one shard."""
-    with Hub({TOKEN: "write"}) as hub:
-        output("push", source, cwd=tmp_path, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "home"), **SETTINGS)
-        assert all(repo.private for repo in hub.repos.values())
-        files = {(name, path): file.content for name, repo in hub.repos.items() for path, file in repo.files.items()}
-    return {name: pq.read_table(io.BytesIO(files[name, path])) for name, path in files if path.endswith(".parquet")}
-
-
-def images_in(rows):
-    return dict(zip(rows["file_name"].to_pylist(), (image["bytes"] for image in rows["image"].to_pylist())))
-
 
 def test_pushed_rows_have_their_images(val_tar, images, tmp_path):
-    rows = pushed(val_tar.parent, tmp_path)
+    hub_parquet(images, tmp_path / "hub")
+    with Hub({"hf_writer": "write"}) as hub:
+        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "hf_writer"}
+        parquet = tmp_path / "hub" / "data" / "validation-*.parquet"
+        output("push", val_tar.parent, parquet, cwd=tmp_path, HF_HUB_DISABLE_XET="1", **settings)
+        assert all(repo.private for repo in hub.repos.values())
+        rows = {name: _rows(repo.files) for name, repo in hub.repos.items()}
     assert rows["team/in-place"].equals(rows["team/copied"])
-    assert images_in(rows["team/in-place"]) == images
+    for pushed in (rows["team/copied"], rows["team/selected"]):
+        found = zip(pushed["file_name"].to_pylist(), (image["bytes"] for image in pushed["image"].to_pylist()))
+        assert dict(found) == images
 
 
-def test_selected_rows_are_pushed_with_their_images(images, tmp_path):
-    hub_parquet(images, tmp_path)
-    rows = pushed(tmp_path / "data" / "validation-*.parquet", tmp_path)
-    assert images_in(rows["team/selected"]) == images
+def _rows(files):
+    (shard,) = (file for path, file in files.items() if path.endswith(".parquet"))
+    return pq.read_table(io.BytesIO(shard.content))

@@ -89,17 +89,19 @@ def test_card_lists_the_splits(folder, own_lists):
     assert card.data.tags == ["imagenet", "ilsvrc2012", "semi-supervised"]
 
 
-def test_options_of_the_command_line(archives, own_lists, tmp_path):
-    arguments = ["build", "custom", "--data-dir", str(archives), "--output-dir", str(tmp_path / "hub")]
-    files = [f"--{split}-list={own_lists[f'{split}_list']}" for split in ("train", "validation")]
-    assert main([*arguments, *files, "--label-names", "words"]) == 0
-    loaded = datasets.load_dataset(str(tmp_path / "hub"), "custom", cache_dir=str(tmp_path / "cache"))
+def test_options_of_the_command_line(archives, own_lists, tmp_path, capsys):
+    hub, arguments = tmp_path / "hub", ["build", "custom", "--data-dir", str(archives), "--num-proc", "2"]
+    arguments += ["--output-dir", str(hub), *(f"--{name.replace('_', '-')}={path}" for name, path in own_lists.items())]
+    assert main([*arguments, "--label-names", "words"]) == 0
+    size = sum(path.stat().st_size for path in hub.glob("*/*.parquet")) / 1e6
+    assert capsys.readouterr().out == f"{hub}: 2 shards ({size:.1f} MB) and README.md\n"
+    loaded = datasets.load_dataset(str(hub), "custom", cache_dir=str(tmp_path / "cache"))
     ours = imagenet_subsets.load_dataset("custom", data_dir=archives, cache_dir=str(tmp_path), **own_lists)
     assert {split: rows(loaded[split]) for split in loaded} == {split: rows(ours[split]) for split in ours}
     assert loaded["train"].features["label"].names[0] == "tench, Tinca tinca"
-    assert "named by their words" in (tmp_path / "hub/README.md").read_text(encoding="utf-8")
-    assert main([*arguments, *files, "--splits", "train"]) == 0
-    assert {path.name for path in (tmp_path / "hub/custom").iterdir()} == {"train-00000-of-00001.parquet"}
+    assert "named by their words" in (hub / "README.md").read_text(encoding="utf-8")
+    assert main([*arguments, "--splits", "train"]) == 0
+    assert {path.name for path in (hub / "custom").iterdir()} == {"train-00000-of-00001.parquet"}
 
 
 def test_each_config_gets_its_splits(archives, tmp_path):
@@ -119,10 +121,8 @@ def test_each_config_gets_its_splits(archives, tmp_path):
         ({"num_proc": 0}, "expected 1 or more"),
         ({"num_proc": 2, "executor": object()}, "pass only one of them"),
         ({"output_dir": "hub[1]/a"}, r"hub\[1\]/a.*Rename the folder"),
-        ({"unlabeled": True}, r"unlabeled=True is for the configs \['1pct', '10pct'\]"),
         ({"train_list": "my.txt"}, "no other takes them"),
         ({"splits": ["train", "val"]}, "expected splits of"),
-        ({"splits": []}, "expected a list out of"),
     ],
 )
 def test_wrong_options(arguments, message, archives, tmp_path, monkeypatch):
@@ -132,23 +132,15 @@ def test_wrong_options(arguments, message, archives, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folder_of_the_archives_is_refused(data_dir, tmp_path, monkeypatch, capsys):
-    """However it is spelled; a folder beside the archives is allowed."""
-    before = sorted(path.name for path in data_dir.iterdir())
-    (tmp_path / "link").symlink_to(data_dir)
-    monkeypatch.chdir(data_dir)
-    for output_dir in (data_dir, tmp_path / "link", "."):
-        assert main(["build", "1pct", "--data-dir", str(data_dir), "--output-dir", str(output_dir)]) == 1
-        assert "is, or is in, the folder that the images are read from" in capsys.readouterr().err
-    assert sorted(path.name for path in data_dir.iterdir()) == before
-    assert build_parquet(data_dir / "hub", data_dir, ["1pct"], splits=["train"]) == data_dir / "hub"
-
-
-def test_a_folder_of_extracted_images_is_refused(small_images, tmp_path):
+def test_the_folder_of_the_images_is_refused(small_images, list_options, tmp_path, monkeypatch):
+    """However it is spelled, and folders of a split; a folder beside those is allowed."""
     folder = tmp_path / "data"
     extracted(small_images, folder)
+    (tmp_path / "link").symlink_to(folder)
     before = sorted(folder.rglob("*"))
-    for output_dir in ("train", "train/hub", "train/n01440764", "."):
-        with pytest.raises(FileExistsError, match="is, or is in, the folder"):
-            build_parquet(folder / output_dir, folder, ["1pct"])
+    monkeypatch.chdir(folder)
+    for output_dir in (folder, tmp_path / "link", ".", "train", "train/hub", "train/n01440764"):
+        with pytest.raises(FileExistsError, match="is, or is in, the folder that the images are read from"):
+            build_parquet(output_dir, folder, ["1pct"])
     assert sorted(folder.rglob("*")) == before
+    assert build_parquet(folder / "hub", folder, "custom", **list_options) == folder / "hub"

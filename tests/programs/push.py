@@ -1,4 +1,4 @@
-"""Push to the Hub: copied rows and rows in place of a DATA_DIR, or rows that are selected from a PARQUET_PATTERN."""
+"""Push rows to the Hub: of a DATA_DIR, copied and in place, and those that are selected from a PARQUET_PATTERN."""
 
 import sys
 
@@ -6,13 +6,14 @@ import datasets
 
 import imagenet_subsets
 
+data_dir, pattern = sys.argv[1:]
 options = {"split": "validation", "on_missing": "skip"}
-if sys.argv[1].endswith(".parquet"):
-    rows = datasets.load_dataset("parquet", data_files={"validation": sys.argv[1]})
-    pushed = {"selected": imagenet_subsets.select(rows, "1pct", **options)}
-else:
-    options |= {"data_dir": sys.argv[1], "splits": ["validation"]}
-    ways = {"in-place": True, "copied": False}
-    pushed = {name: imagenet_subsets.load_dataset("1pct", in_place=way, **options) for name, way in ways.items()}
+of_folder = {"data_dir": data_dir, "splits": ["validation"], **options}
+rows = datasets.load_dataset("parquet", data_files={"validation": pattern})
+pushed = {
+    "copied": imagenet_subsets.load_dataset("1pct", **of_folder),
+    "in-place": imagenet_subsets.load_dataset("1pct", in_place=True, **of_folder),
+    "selected": imagenet_subsets.select(rows, "1pct", **options),
+}
 for name, rows in pushed.items():
     rows.push_to_hub(f"team/{name}", private=True)

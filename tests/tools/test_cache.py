@@ -1,6 +1,5 @@
 """The command ``cache`` lists existing entries and removes only those that are named."""
 
-import gzip
 import json
 import os
 import time
@@ -11,7 +10,7 @@ import pytest
 from helpers.faults import VAL_OPTIONS, files, images_of, load, paths_below
 from helpers.rows import WAYS
 from helpers.rows import load as load_by
-from makers.layouts import KAGGLE_TAR_GZ
+from makers.layouts import KAGGLE_TAR_GZ, kaggle_tar_gz
 
 import imagenet_subsets
 from imagenet_subsets_tools.cache import list_cache
@@ -63,14 +62,18 @@ def test_own_list_is_described_by_path_or_length(val_tar, cache, tmp_path, image
     names = list(images)[:10]
     (tmp_path / "my.txt").write_text("\n".join(names))
     for value, noted in ((names, "10 lines"), (tmp_path / "my.txt", str(tmp_path / "my.txt"))):
-        folder = str(cache / noted.replace("/", "_"))
-        options = {"train_list": value, "splits": ["train"], "cache_dir": folder}
-        dataset = imagenet_subsets.load_dataset("custom", data_dir=val_tar.parent, **options)
-        assert sorted(dataset["train"]["file_name"][:]) == sorted(names)
-        assert entries(folder)["custom"].options["train_list"] == noted
+        options = {"train_list": value, "splits": ["train"], "cache_dir": str(cache / noted[-3:])}
+        imagenet_subsets.load_dataset("custom", data_dir=val_tar.parent, **options)
+        assert entries(options["cache_dir"])["custom"].options["train_list"] == noted
 
 
 def test_removal_deletes_only_the_named_entry_and_its_locks(val_tar, cache, hf_home, images, capsys):
+    """Files of others are not even listed."""
+    other, index = cache / "imagenet_subsets" / "default" / "0.0.0" / "abc", hf_home / "imagenet_subsets" / "mine.index"
+    for folder in (other, index.parent):
+        folder.mkdir(parents=True)
+    (other / "dataset_info.json").write_text(json.dumps({"builder_name": "parquet"}))
+    index.touch()
     load(val_tar, cache_dir=str(cache), **VAL_OPTIONS)
     kept = entries(cache)["1pct"]
     before = all_files(cache)
@@ -81,22 +84,9 @@ def test_removal_deletes_only_the_named_entry_and_its_locks(val_tar, cache, hf_h
     assert all_files(cache) == before
     assert dict(images_of(load(val_tar, cache_dir=str(cache), **VAL_OPTIONS))) == images
     assert main(["cache", "--cache-dir", str(cache), "--remove", kept.name, entries(cache)["index"].name]) == 0
-    assert all_files(cache) == all_files(hf_home) == []
+    assert (all_files(cache), all_files(hf_home)) == ([other / "dataset_info.json"], [index])
     assert main(["cache", "--cache-dir", str(cache)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("The caches hold no dataset")
-
-
-def test_other_files_are_neither_listed_nor_removed(val_tar, cache, hf_home):
-    load(val_tar, cache_dir=str(cache), **VAL_OPTIONS)
-    other = cache / "imagenet_subsets" / "default" / "0.0.0" / "abc"
-    other.mkdir(parents=True)
-    (other / "dataset_info.json").write_text(json.dumps({"builder_name": "parquet"}))
-    (hf_home / "imagenet_subsets" / "mine.index").touch()
-    names = [entry.name for entry in list_cache(cache)]
-    assert len(names) == 2
-    assert main(["cache", "--cache-dir", str(cache), "--remove", *names]) == 0
-    assert paths_below(other) == ["dataset_info.json"]
-    assert paths_below(hf_home / "imagenet_subsets") == ["mine.index"]
 
 
 def test_what_is_unknown_or_being_written_is_not_removed(val_tar, cache, capsys):
@@ -123,15 +113,12 @@ def test_leftovers_of_killed_processes_are_listed_and_removed(val_tar, cache, hf
     assert list(hf_home.rglob("*.*")) == []
 
 
-def test_the_images_of_a_tar_gz(val_tar, cache, hf_home, tmp_path):
-    folder = tmp_path / "kaggle"
-    folder.mkdir()
-    with gzip.open(folder / KAGGLE_TAR_GZ, "wb", 1) as archive:
-        archive.write(val_tar.read_bytes())
-    load(folder / KAGGLE_TAR_GZ, streaming=True, **VAL_OPTIONS)
+def test_the_images_of_a_tar_gz(images, cache, hf_home, tmp_path):
+    kaggle_tar_gz(images, tmp_path)
+    load(tmp_path / KAGGLE_TAR_GZ, streaming=True, **VAL_OPTIONS)
     (entry,) = list_cache(cache)
-    assert entry.name.startswith("images-") and entry.archives == [str(folder / KAGGLE_TAR_GZ)]
-    assert entry.size > val_tar.stat().st_size / 2
+    assert entry.name.startswith("images-") and entry.archives == [str(tmp_path / KAGGLE_TAR_GZ)]
+    assert entry.size > sum(map(len, images.values()))
     assert main(["cache", "--cache-dir", str(cache), "--remove", entry.name]) == 0
     assert list(hf_home.rglob("*.*")) == []
 

@@ -11,21 +11,19 @@ import PIL.Image
 import pytest
 from helpers.layout_rows import LAYOUTS, contents, load
 from helpers.programs import command, environment
-from helpers.remote import served
-from makers.layouts import extracted, official_tars, validation_images
+from helpers.remote import files_of, served
+from helpers.rows import SPLITS
+from makers.layouts import extracted, label_of, official_tars, validation_images
 
-from imagenet_reader.lists import read_split_list, read_wnids
+from imagenet_reader.lists import read_wnids
 from imagenet_subsets_tools import cli
 from imagenet_subsets_tools.export import export_images
+from imagenet_subsets_tools.lists import list_lines, published_files
 
 pytestmark = pytest.mark.once
 
-WNIDS = read_wnids()[:450:150]
-
-
-def tree_of(folder):
-    """{path: bytes} of all files in a folder."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+LABELS = 0, 150, 300
+WNIDS = [read_wnids()[label] for label in LABELS]
 
 
 def expected_of(rows):
@@ -42,9 +40,8 @@ def expected_of(rows):
 @pytest.fixture(scope="module")
 def few(train, standins_1pct):
     """{name: bytes}: the images of three classes in 1pct."""
-    names = {name for name, label in read_split_list("validation") if read_wnids()[label] in WNIDS}
-    images = train | {name: content for name, content in validation_images(standins_1pct).items() if name in names}
-    return {name: content for name, content in images.items() if name[:9] in WNIDS or name in names}
+    images = train | validation_images(standins_1pct)
+    return {name: content for name, content in images.items() if label_of(name) in LABELS}
 
 
 @pytest.fixture
@@ -58,31 +55,35 @@ def source(few, tmp_path):
     return tmp_path / "source"
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "layout", ["extracted by class", "hub folders by class", "hub parquet", "kaggle zip, deflated", "webdataset"]
+)
 def test_the_tree_is_the_rows(layout, few, options, tmp_path):
     LAYOUTS[layout](few, tmp_path / "data")
     rows = load(tmp_path / "data", cache_dir=tmp_path / "cache", image_bytes="archive", **options)
     assert export_images("custom", tmp_path / "tree", tmp_path / "data", **options) == tmp_path / "tree"
-    assert tree_of(tmp_path / "tree") == expected_of(rows)
+    assert files_of(tmp_path / "tree") == expected_of(rows)
 
 
 def test_from_a_url(few, options, tmp_path):
     with served("archives", few, tmp_path) as server:
         export_images("custom", tmp_path / "tree", server.url, **options)
-        assert tree_of(tmp_path / "tree") == expected_of(load(server.url, image_bytes="archive", **options))
+        assert files_of(tmp_path / "tree") == expected_of(load(server.url, image_bytes="archive", **options))
 
 
-def test_lt_and_its_published_lists(standins_all, tmp_path, capsys):
+def test_lt(standins_all, tmp_path, capsys):
     """The validation images of lt are training images, and its test images the official validation images."""
-    call = ["export", "lt", "--data-dir", str(standins_all), "--output-dir", str(tmp_path)]
-    assert cli.main([*call, "--splits", "validation", "--tree", "imagenet"]) == 0
-    assert capsys.readouterr().out == f"{tmp_path}: 20,000 images, with lists in {tmp_path}/lists\n"
-    written = (tmp_path / "lists" / "validation.txt").read_text().splitlines()
-    assert set(written) == set((tmp_path / "lists" / "ImageNet_LT_val.txt").read_text().splitlines())
-    assert all((tmp_path / line.split()[0]).is_file() for line in written)
+    call = ["export", "lt", "--data-dir", str(standins_all), "--output-dir", str(tmp_path / "one")]
+    assert cli.main([*call, "--classes", *WNIDS, "--tree", "imagenet"]) == 0
+    lines = {split: list(list_lines("lt", split, "paths", classes=WNIDS)) for split in SPLITS["lt"]}
+    images = {line.split()[0] for of_split in lines.values() for line in of_split}
+    written = {path: content.decode() for path, content in files_of(tmp_path / "one").items() if path not in images}
+    assert written == {f"lists/{split}.txt": "\n".join([*of_split, ""]) for split, of_split in lines.items()}
+    assert images <= files_of(tmp_path / "one").keys()
+    assert capsys.readouterr().out == f"{tmp_path}/one: {len(images)} images, with lists in {tmp_path}/one/lists\n"
     tree = export_images("lt", tmp_path / "tree", standins_all, classes=WNIDS)
-    lists = "test.txt", "train.txt", "validation.txt"
-    assert sorted(path.name for path in tree.glob("*/*")) == sorted([*WNIDS * 3, *lists])
+    folders = {path.relative_to(tree).as_posix() for path in tree.glob("*/n*")}
+    assert folders == {f"{split}/{wnid}" for split in ("train", "val", "test") for wnid in WNIDS}
     assert len(list(tree.glob("test/*/ILSVRC2012_val_*.JPEG"))) == 150
 
 
@@ -92,7 +93,7 @@ def test_the_bytes_of_the_benchmark(few, options, tmp_path):
     PIL.Image.new("RGB", (8, 8)).save(file, "PNG")
     official_tars(few | {name: file.getvalue()}, tmp_path / "data")
     tree = export_images("custom", tmp_path / "tree", tmp_path / "data", image_bytes="benchmark", **options)
-    assert tree_of(tree) == expected_of(load(tmp_path / "data", cache_dir=tmp_path / "cache", **options))
+    assert files_of(tree) == expected_of(load(tmp_path / "data", cache_dir=tmp_path / "cache", **options))
     assert (tree / "train" / name[:9] / name).read_bytes().startswith(b"\xff\xd8")
 
 
@@ -104,8 +105,6 @@ def test_links(link, few, source, options, tmp_path):
     assert len(images) == len(few)
     assert all(os.path.samefile(image, source / image.relative_to(tree)) for image in images)
     assert {image.is_symlink() for image in images} == {link == "symbolic"}
-    plain = export_images("custom", tmp_path / "plain", source, **options)
-    assert tree_of(plain) == tree_of(tree)
 
 
 @pytest.mark.parametrize(
@@ -138,13 +137,13 @@ def test_into_the_source(source, options):
 def test_resume(source, options, tmp_path):
     """Complete files are kept, leftovers of a kill deleted, other files named."""
     tree = export_images("custom", tmp_path / "tree", source, **options)
-    complete = tree_of(tree)
+    complete = files_of(tree)
     kept, missing, *_ = sorted(tree.glob("train/*/*"))
     before = kept.stat()
     missing.rename(f"{missing}.tmp")
     (tree / "lists" / "train.txt").unlink()
     export_images("custom", tree, source, **options)
-    assert tree_of(tree) == complete and kept.stat() == before
+    assert files_of(tree) == complete and kept.stat() == before
     others = [tree / "train" / "extra" / "a.txt", kept.with_name("other.jpg")]
     for other in others:
         other.parent.mkdir(exist_ok=True)
@@ -155,16 +154,27 @@ def test_resume(source, options, tmp_path):
     assert all(other.exists() for other in others)
 
 
-@pytest.mark.parametrize("name", ["train/{0}/{1}", "lists/validation.txt"])
 @pytest.mark.parametrize("link", [None, "hard"])
-def test_a_file_with_other_bytes(name, link, few, source, options, tmp_path):
+def test_a_file_with_other_bytes(link, few, source, options, tmp_path):
     first, *_ = few
-    name, tree = name.format(first[:9], first), tmp_path / "tree"
+    name, tree = f"train/{first[:9]}/{first}", tmp_path / "tree"
     (tree / name).parent.mkdir(parents=True)
     (tree / name).write_text("mine")
     with pytest.raises(FileExistsError, match=f"holds 1 files with other content .*: {name}"):
         export_images("custom", tree, source, link=link, **options)
-    assert tree_of(tree) == {name: b"mine"}
+    assert files_of(tree) == {name: b"mine"}
+
+
+def test_lists_with_other_bytes(standins_1pct, tmp_path):
+    """Also published ones."""
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    (folder / "train.txt").write_text("mine")
+    for content, named in ((published_files("1pct")["1percent.txt"], ""), (b"mine", "lists/1percent.txt, ")):
+        (folder / "1percent.txt").write_bytes(content)
+        with pytest.raises(FileExistsError, match=f"with other content .*: {named}lists/train.txt"):
+            export_images("1pct", tmp_path, standins_1pct, splits=["train"])
+    assert len(list(tmp_path.rglob("*.*"))) == 2
 
 
 def test_disks(source, options, small_disk, read_only, tmp_path, monkeypatch):
@@ -184,8 +194,10 @@ def test_disks(source, options, small_disk, read_only, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted(number, standins_1pct, tmp_path):
-    call = ["export", "1pct", "--data-dir", standins_1pct, "--output-dir", tmp_path / "tree", "--splits", "train"]
-    process = subprocess.Popen(command("command", *call), env=environment(), stderr=subprocess.PIPE)
+    options = {"classes": "imagenet_r", "splits": ["train"]}
+    call = ["export", "1pct", "--data-dir", standins_1pct, "--output-dir", tmp_path / "tree"]
+    call = command("faults", "command", *call, "--classes", "imagenet_r", "--splits", "train")
+    process = subprocess.Popen(call, env=environment(DELAY="0.002"), stderr=subprocess.PIPE)
     until = time.monotonic() + 60
     while not any((tmp_path / "tree").glob("train/*/*.JPEG")) and time.monotonic() < until:
         time.sleep(0.01)
@@ -194,10 +206,10 @@ def test_interrupted(number, standins_1pct, tmp_path):
     assert process.wait() == (130 if number == signal.SIGINT else -number)
     assert time.monotonic() - sent < 20  # below two, on a machine that has nothing else to do
     written = {path.name for path in (tmp_path / "tree").glob("train/*/*.JPEG")}
-    assert 0 < len(written) < 12_811 and not list((tmp_path / "tree").glob("lists/*"))
+    names = set(list_lines("1pct", classes="imagenet_r"))
+    assert set() < written < names and not list((tmp_path / "tree").glob("lists/*"))
     if number == signal.SIGINT:
         assert process.stderr.read() == b"" and not list((tmp_path / "tree").rglob("*.tmp"))
         return
-    export_images("1pct", tmp_path / "tree", standins_1pct, splits=["train"])
-    assert not list((tmp_path / "tree").rglob("*.tmp"))
-    assert len(list((tmp_path / "tree").glob("train/*/*.JPEG"))) == 12_811
+    export_images("1pct", tmp_path / "tree", standins_1pct, **options)
+    assert {path.name for path in (tmp_path / "tree").glob("train/*/*")} == names

@@ -13,29 +13,25 @@ from imagenet_subsets_tools.longtail import images_per_class, shot_accuracy, sho
 
 pytestmark = pytest.mark.once
 
-# (config, split) -> list, images, fewest and most of a class
-SPLITS = {
-    ("1pct", "train"): ("1pct", 12_811, 12, 13),
-    ("1pct", "validation"): ("validation", 50_000, 50, 50),
-    ("10pct", "train"): ("10pct", 128_116, 128, 129),
-    ("10pct", "validation"): ("validation", 50_000, 50, 50),
-    ("lt", "train"): ("lt_train", 115_846, 5, 1_280),
-    ("lt", "validation"): ("lt_validation", 20_000, 20, 20),
-    ("lt", "test"): ("validation", 50_000, 50, 50),
+SPLITS = {  # list, fewest and most images of a class
+    ("1pct", "train"): ("1pct", 12, 13),
+    ("10pct", "train"): ("10pct", 128, 129),
+    ("lt", "train"): ("lt_train", 5, 1_280),
+    ("lt", "validation"): ("lt_validation", 20, 20),
+    ("lt", "test"): ("validation", 50, 50),
 }
 MANY, MEDIUM, FEW = 1, 0, 15  # a class of each group of lt
 
 
 @pytest.mark.parametrize("place", SPLITS, ids=" ".join)
 def test_counts_are_those_of_the_lists(place):
-    of, images, fewest, most = SPLITS[place]
+    of, fewest, most = SPLITS[place]
     count = images_per_class(*place)
-    assert (count.shape, count.dtype) == ((1000,), np.int64)
-    assert (count.sum(), count.min(), count.max()) == (images, fewest, most)
+    assert (count.shape, count.dtype, count.min(), count.max()) == ((1000,), np.int64, fewest, most)
     listed = collections.Counter(pq.read_table(SPLIT_FILES / f"{of}.parquet")["label"].to_pylist())
     assert dict(enumerate(count.tolist())) == listed
     count[:] = 0  # it is a copy
-    assert images_per_class(*place).sum() == images
+    assert images_per_class(*place).sum() == listed.total()
 
 
 def test_counts_without_a_list():
@@ -51,11 +47,7 @@ def test_groups_of_lt():
     assert min(count[groups["many"]]) == 101
     assert (min(count[groups["medium"]]), max(count[groups["medium"]])) == (20, 100)
     assert max(count[groups["few"]]) == 19
-
-
-def test_groups_of_level_configs():
-    for config, name in (("1pct", "few"), ("10pct", "many")):
-        assert len(shot_groups(config)[name]) == 1000
+    assert len(shot_groups("1pct")["few"]) == len(shot_groups("10pct")["many"]) == 1000
 
 
 def test_accuracy_of_a_small_example():
@@ -89,7 +81,6 @@ def test_a_group_without_images_is_nan():
         ([1, 2], [1, -1], "labels are from -1 to 1"),
         ([1, 1000], [1, 2], "predicted are from 1 to 1000"),
         ([[0.1] * 1000], [1], r"float64 of shape \(1, 1000\)"),
-        ([1.0], [1], "float64"),
         (1, 1, "shape"),
     ],
 )

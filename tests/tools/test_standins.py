@@ -30,35 +30,23 @@ def listed(*files):
     return {name for file in files for name in published_lines(SPLIT_FILES, file, TRAIN_NAME)}
 
 
-def train_images(folder):
-    """(class tar, name, content) of each image."""
-    with tarfile.open(folder / TRAIN) as outer:
-        for member in outer:
-            with tarfile.open(fileobj=outer.extractfile(member)) as inner:
-                for image in inner:
-                    yield member.name, image.name, inner.extractfile(image).read()
-
-
-@pytest.fixture(scope="module")
-def images(standins_1pct):
-    """{name: content} of all training images of the 1pct stand-in."""
-    return {name: content for _, name, content in train_images(standins_1pct)}
-
-
-def test_train_is_a_tar_of_sorted_class_tars(standins_1pct, images):
+def test_train_is_a_tar_of_sorted_class_tars(standins_1pct, train):
     """They hold listed, unlisted and special images."""
-    names = collections.defaultdict(list)
-    for class_tar, name, _ in train_images(standins_1pct):
-        names[class_tar].append(name)
-    assert list(names) == [f"{wnid}.tar" for wnid in WNIDS]
-    for class_tar, in_class in names.items():
-        assert in_class == sorted(set(in_class))
-        assert all(re.fullmatch(class_tar[:-4] + r"_\d+\.JPEG", name) for name in in_class)
+    names = []
+    with tarfile.open(standins_1pct / TRAIN) as outer:
+        assert outer.getnames() == [f"{wnid}.tar" for wnid in WNIDS]
+        for class_tar in outer:
+            with tarfile.open(fileobj=outer.extractfile(class_tar)) as inner:
+                in_class = inner.getnames()
+            assert in_class == sorted(set(in_class))
+            assert all(re.fullmatch(class_tar.name[:-4] + r"_\d+\.JPEG", name) for name in in_class)
+            names += in_class
+    assert names == list(train)
     special = CMYK_IMAGES | {PNG_IMAGE}
     assert len(special) == 23
     wanted = listed("1pct.parquet") | special
-    assert wanted <= images.keys()
-    extra = images.keys() - wanted
+    assert wanted <= train.keys()
+    extra = train.keys() - wanted
     assert collections.Counter(name[:9] for name in extra) == dict.fromkeys(WNIDS, 3)
     assert not extra & listed("1pct.parquet", "10pct.parquet", "lt_train.parquet", "lt_validation.parquet")
 
@@ -79,11 +67,11 @@ def test_headers_and_ends_are_those_of_gnu_tars(standins_1pct):
             assert file.read() == bytes(1024) and file.tell() % 10_240 == 0
 
 
-def test_each_image_decodes_and_says_its_name(images, standins_1pct):
+def test_each_image_decodes_and_says_its_name(train, standins_1pct):
     """Modes and orientations are those of the official archive."""
     modes, turns = {}, collections.Counter()
     validation = itertools.islice(validation_images(standins_1pct).items(), 2_000)
-    for name, content in [*images.items(), *validation]:
+    for name, content in [*train.items(), *validation]:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
             assert image.size == (64, 48)
@@ -97,13 +85,6 @@ def test_each_image_decodes_and_says_its_name(images, standins_1pct):
     assert set(modes.values()) == {"RGB", "L", "CMYK"}
     assert turns.keys() == {None, 3, 6, 8}
     assert 0.001 < 1 - turns[None] / len(modes) < 0.005
-
-
-def run(*arguments, before="pass", **options):
-    """The finished command, run by a new interpreter after the statements ``before``."""
-    code = f"import sys; {before}; from imagenet_subsets_tools.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, **options)
 
 
 def test_an_archive_is_never_overwritten(tmp_path):
@@ -137,6 +118,13 @@ def test_small_disk_is_reported_before_writing(tmp_path, monkeypatch):
     assert not (tmp_path / "new").exists()
 
 
+def run(*arguments, before="pass", **options):
+    """The finished command, run by a new interpreter after the statements ``before``."""
+    code = f"import sys; {before}; from imagenet_subsets_tools.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, **options)
+
+
 def test_nothing_is_left_after_a_failed_write(tmp_path):
     (tmp_path / "other").touch()
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))"
@@ -146,12 +134,16 @@ def test_nothing_is_left_after_a_failed_write(tmp_path):
     assert os.listdir(tmp_path) == ["other"]
 
 
-def test_sample_makes_the_same_bytes_again(tmp_path, standins_1pct, capsys):
-    assert main(["sample", str(tmp_path / "new"), "--configs", "1pct"]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'new'}: archives, files: 2 (108 MB)\n"
-    assert sorted(os.listdir(tmp_path / "new")) == [TRAIN, VALIDATION]
-    for name in (TRAIN, VALIDATION):
-        assert (tmp_path / "new" / name).read_bytes() == (standins_1pct / name).read_bytes()
+def test_every_call_makes_the_same_bytes(standins_1pct, standins_all):
+    assert (standins_1pct / VALIDATION).read_bytes() == (standins_all / VALIDATION).read_bytes()
+    some, more = (set(first_class(folder)) for folder in (standins_1pct, standins_all))
+    assert some and some < more
+
+
+def first_class(folder):
+    """The contents of the images in the first class tar."""
+    with tarfile.open(folder / TRAIN) as outer, tarfile.open(fileobj=outer.extractfile(outer.next())) as inner:
+        return [inner.extractfile(image).read() for image in inner]
 
 
 def test_demo_shows_rows_and_cleans_up(tmp_path):
