@@ -8,7 +8,7 @@ import tarfile
 import datasets
 import pytest
 from helpers.layout_rows import message_of as load_error
-from makers.tars import cut, header, repack
+from makers.tars import cut, header
 
 import imagenet_subsets
 from imagenet_reader import facts as official
@@ -43,23 +43,13 @@ def test_an_archive_is_missing(archive, data_dir):
     assert f"into {data_dir}, and" in message
 
 
-@pytest.mark.parametrize("archive", [TRAIN, VALIDATION])
-@pytest.mark.parametrize(
-    ("content", "what"),
-    [
-        (b"", "empty"),
-        (bytes(10240), "filled with zeros"),
-        (b"\n<!DOCTYPE html><html><title>Log in</title>" + b" " * 1000, "a web page"),
-        (gzip.compress(bytes(10240)), "gzip data: rename it to .tar.gz, and unpack it with gunzip"),
-        (b"PK\x03\x04" + bytes(1000), "a zip archive"),
-        (b"These are not the images you are looking for. " * 100, "a text"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\n", "a Git LFS pointer: run git lfs pull"),
-    ],
-    ids=["empty", "zeros", "web page", "gzip", "zip", "text", "pointer"],
-)
-def test_not_a_tar(content, what, archive, data_dir):
-    replace(data_dir / archive, content)
-    assert f"{data_dir / archive} is {what}" in load_error(data_dir)
+def test_another_kind_of_archive(data_dir):
+    for content, what in {
+        gzip.compress(bytes(10240)): "gzip data: rename it to .tar.gz, and unpack it with gunzip",
+        b"PK\x03\x04" + bytes(1000): "a zip archive",
+    }.items():
+        replace(data_dir / TRAIN, content)
+        assert f"{data_dir / TRAIN} is {what}" in load_error(data_dir)
 
 
 def test_a_folder_in_place_of_an_archive(data_dir):
@@ -68,8 +58,7 @@ def test_a_folder_in_place_of_an_archive(data_dir):
     assert f"{data_dir} has no training images in a supported layout (it holds: {TRAIN}," in load_error(data_dir)
 
 
-@pytest.mark.parametrize("part", [0.5, 0.999])
-@pytest.mark.parametrize("archive", [TRAIN, VALIDATION])
+@pytest.mark.parametrize(("archive", "part"), [(TRAIN, 0.5), (VALIDATION, 0.999)])
 def test_a_truncated_archive(archive, part, data_dir):
     content = (data_dir / archive).read_bytes()
     size = int(len(content) * part) // 512 * 512 + 512
@@ -128,18 +117,6 @@ def test_an_archive_without_any_listed_image_is_an_error_even_with_skip(data_dir
     assert "50,000 of the 50,000 images" in load_error(data_dir, on_missing="skip")
 
 
-def test_class_tars_under_wrong_names(data_dir):
-    swapped = {"n01440764.tar": "n01443537.tar", "n01443537.tar": "n01440764.tar"}
-
-    def renamed(member):
-        member.name = swapped.get(member.name, member.name)
-        return True
-
-    repack(data_dir / TRAIN, renamed)
-    assert "n01440764_" in load_error(data_dir)
-    assert "in the class tar of n01443537" in load_error(data_dir)
-
-
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -155,7 +132,6 @@ def test_class_tars_under_wrong_names(data_dir):
         ("1pct", {"classes": "tench"}, "For one class, pass classes=['n01440764']"),
         ("1pct", {"classes": ["n01440764"], "splits": ["test"]}, "test images have no labels, so classes="),
         ("1pct", {"splits": ["unlabeled"]}, "'unlabeled' is one with unlabeled=True."),
-        ("1pct", {"label_names": "numbers"}, "label_names='numbers' is not known; choose one of ['wnid', 'words']"),
         ("1pct", {"on_missing": "ignore"}, "on_missing='ignore' is not known; choose one of ['error', 'skip']"),
         ("1pct", {"splits": ["val"]}, "splits=['val']: expected a list out of ['train', 'validation', 'test']"),
         ("lt", {"splits": "train"}, "splits='train': expected a list out of ['train', 'validation', 'test']"),
@@ -163,10 +139,7 @@ def test_class_tars_under_wrong_names(data_dir):
         ("custom", {"train_list": []}, "'custom' needs train_list"),
         ("custom", {"validation_list": LISTED}, "'custom' needs train_list"),
         ("1pct", {"train_list": LISTED}, "custom"),
-        ("full", {"validation_list": LISTED}, "custom"),
         ("custom", {"train_list": LISTED, "unlabeled": True}, "unlabeled=True"),
-        ("full", {"unlabeled": True}, "unlabeled=True"),
-        ("lt", {"unlabeled": True}, "unlabeled=True"),
         (1, {}, "name=1: expected the name of a config, one of ['1pct', "),
         (
             "1pct",

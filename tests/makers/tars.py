@@ -65,13 +65,3 @@ def cut(path, name, instead=b""):
     size = tarfile.TarInfo.frombuf(content[at : at + BLOCK], "ascii", "strict").size
     path.unlink()  # it may be linked elsewhere
     path.write_bytes(content[:at] + instead + content[at + BLOCK + size + -size % BLOCK :])
-
-
-def repack(path, change):
-    """Write a tar again: ``change(member)`` may change a member, and returns whether it is kept."""
-    source = path.rename(path.with_suffix(".source"))
-    with tarfile.open(source) as old, tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as new:
-        for member in old:
-            content = old.extractfile(member)
-            if change(member):
-                new.addfile(member, content)
