@@ -29,17 +29,7 @@ SELECT, DASK = "imagenet_subsets.select(imagenet", "client.get_executor()"
 TORCH, STREAM, DDP = "model = resnet18(num_classes", "stream.set_epoch", "DistributedDataParallel("
 REMOTE, REMOTE_OPTIONS = "hf://datasets/team/archives", "storage_options=options"
 
-# A torchvision that is built for CUDA lacks its operators beside a CPU build of torch, and cannot be imported. Its
-# transforms need none of them.
-WITHOUT_OPERATORS = """
-import torch
-
-try:
-    import torchvision
-except RuntimeError:
-    for name in ("nms", "qnms"):
-        torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-"""
+VISION = f"import sys; sys.path.append({str(PROJECT / 'tests')!r}); import helpers.vision"
 
 
 @pytest.fixture
@@ -320,7 +310,7 @@ def test_blocks_of_engines(phrase, run, hub_folder, tmp_path):
         pytest.skip("needs datasets 5")
     (tmp_path / "hub").symlink_to(hub_folder)
     here = {"team/imagenet-subsets": str(hub_folder)} | {f"hub/{name}": f"{hub_folder}/1pct" for name in ("1pct", "lt")}
-    options = {"before": WITHOUT_OPERATORS if "torch" in needs else "", **options}
+    options = {"before": VISION if "torchvision" in needs else "", **options}
     options["replace"] = here | options.get("replace", {})
     printed = run(*([TORCH, STREAM] if phrase == TORCH else [phrase]), **options)
     assert re.fullmatch(prints, printed, re.DOTALL), printed
@@ -329,7 +319,7 @@ def test_blocks_of_engines(phrase, run, hub_folder, tmp_path):
 @pytest.mark.engines
 def test_the_accuracy_to_compare_with():
     skip_without("torch", "torchvision")
-    code = f"{WITHOUT_OPERATORS}\nfrom torchvision.models import ResNet50_Weights\n"
+    code = f"{VISION}\nfrom torchvision.models import ResNet50_Weights\n"
     code += "print(ResNet50_Weights.IMAGENET1K_V1.meta['_metrics']['ImageNet-1K']['acc@1'])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert f"{printed.strip()} % top-1 accuracy on the 50,000" in PAGES["docs/training.md"].replace("\n", " ")
@@ -339,7 +329,7 @@ def test_the_accuracy_to_compare_with():
 def test_ddp(run, tmp_path):
     skip_without("torch", "torchvision")
     by = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    printed = run(DDP, before=WITHOUT_OPERATORS, by=by, HF_DATASETS_CACHE=str(tmp_path / "cache"))
+    printed = run(DDP, before=VISION, by=by, HF_DATASETS_CACHE=str(tmp_path / "cache"))
     assert sorted(printed.splitlines()) == [f"process {k}: 6406 of 12811 rows" for k in range(2)]
     assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 1
 
