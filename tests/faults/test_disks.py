@@ -71,13 +71,9 @@ def test_disk_full_while_preparing(num_proc, standins_1pct, small_disk, complete
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
-@pytest.mark.parametrize("home", ["read only", "a file"])
-def test_loading_works_with_a_read_only_home(home, val_tar, images, tmp_path, hf_home, read_only):
-    if home == "read only":
-        hf_home.mkdir()
-        read_only(hf_home)
-    else:
-        hf_home.touch()
+def test_loading_works_with_a_read_only_home(val_tar, images, tmp_path, hf_home, read_only):
+    hf_home.mkdir()
+    read_only(hf_home)
     for options in ({"streaming": True}, {"cache_dir": str(tmp_path / "cache")}):
         with pytest.warns(UserWarning, match=NOT_CACHED.format(hf_home)):
             assert dict(images_of(load(val_tar, **options, **VAL_OPTIONS))) == images
@@ -173,7 +169,7 @@ def test_read_only_data_dir_works(val_tar, images, tmp_path, read_only):
     assert dict(images_of(load(val_tar, cache_dir=str(tmp_path / "cache"), **VAL_OPTIONS))) == images
 
 
-@pytest.mark.parametrize("call", [1, 2, 18, 30, 200])
+@pytest.mark.parametrize("call", [1, 30, 200])
 def test_an_input_error_while_indexing(call, val_tar, hf_home, before_reads):
     calls = itertools.count(1)
 

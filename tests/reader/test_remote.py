@@ -45,9 +45,8 @@ def load_from(list_options, hf_home, tmp_path):
 @pytest.mark.parametrize("layout", ["archives", "tfds"])
 def test_an_index_is_needed_and_made_by_the_command_of_the_error(layout, small_images, load_from, tmp_path, capsys):
     with served(layout, small_images, tmp_path, indexed=False) as server:
-        with pytest.raises(ArchiveError, match=rf"no index.*imagenet-subsets index {server.url}") as raised:
+        with pytest.raises(ArchiveError, match=rf"no index.*imagenet-subsets index {server.url}"):
             load_from(server.url)
-        assert len(str(raised.value)) < 2000
         assert server.sent < 1_000_000
         assert main(["index", server.url]) == 0
         said = capsys.readouterr()
