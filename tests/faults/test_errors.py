@@ -7,8 +7,9 @@ import tarfile
 
 import datasets
 import pytest
+from helpers.faults import NAMES, VAL_OPTIONS, load
 from helpers.layout_rows import message_of as load_error
-from makers.tars import cut, header
+from makers.tars import write_tar
 
 import imagenet_subsets
 from imagenet_reader import facts as official
@@ -93,28 +94,22 @@ def test_a_class_tar_in_place_of_the_training_archive(data_dir):
     assert "found a class tar, or the training images in one flat tar; expected the training" in load_error(data_dir)
 
 
-def test_absent_images_are_an_error_or_skipped(data_dir, tmp_path):
-    absent = {"ILSVRC2012_val_00000002.JPEG", "ILSVRC2012_val_00000007.JPEG", "ILSVRC2012_val_00049999.JPEG"}
-    for name in absent:  # and one is empty
-        cut(data_dir / VALIDATION, name, header(name.encode()) if "7" in name else b"")
-    message = load_error(data_dir)
-    assert "3 of the 50,000 images that 1pct lists for validation are missing or empty" in message
-    assert "such as ILSVRC2012_val_00000002.JPEG, ILSVRC2012_val_00000007.JPEG" in message
+def test_absent_images_are_an_error_or_skipped(val_tar, images, tmp_path):
+    write_tar(val_tar, images | {NAMES[7]: b""})
+    message = load_error(val_tar.parent, splits=["validation"])
+    assert "49,701 of the 50,000 images that 1pct lists for validation are missing or empty" in message
+    assert f"such as {NAMES[7]}, ILSVRC2012_val_00000301.JPEG" in message
     assert "on_missing='skip'" in message
-    options = {"data_dir": data_dir, "splits": ["validation"], "on_missing": "skip", "cache_dir": str(tmp_path / "c")}
     for _ in range(2):  # built, then from the cache
-        with pytest.warns(UserWarning, match="left out: 3 of 50,000 in validation") as warned:
-            rows = imagenet_subsets.load_dataset("1pct", **options)["validation"]
+        with pytest.warns(UserWarning, match="left out: 49,701 of 50,000 in validation") as warned:
+            rows = load(val_tar, cache_dir=str(tmp_path / "cache"), **VAL_OPTIONS)
         assert sum("left out" in str(warning.message) for warning in warned) == 1
-        assert len(rows) == 49_997
-        assert not absent & set(rows["file_name"][:])
+        assert rows["file_name"][:] == [name for name in NAMES if name != NAMES[7]]
 
 
-def test_an_archive_without_any_listed_image_is_an_error_even_with_skip(data_dir):
-    (data_dir / VALIDATION).unlink()
-    with tarfile.open(data_dir / VALIDATION, "w", format=tarfile.GNU_FORMAT) as new:
-        new.addfile(tarfile.TarInfo("ILSVRC2012_val_00099999.JPEG"))
-    assert "50,000 of the 50,000 images" in load_error(data_dir, on_missing="skip")
+def test_an_archive_without_any_listed_image_is_an_error_even_with_skip(val_tar):
+    write_tar(val_tar, {"ILSVRC2012_val_00099999.JPEG": b"an image"})
+    assert "50,000 of the 50,000 images" in load_error(val_tar.parent, splits=["validation"], on_missing="skip")
 
 
 @pytest.mark.parametrize(

@@ -56,12 +56,3 @@ def pax(*records, kind=b"x"):
 def write_tar(path, images):
     """Write a flat tar of images, ``dict`` of file name -> bytes."""
     layouts.write_tar(path, images.items())
-
-
-def cut(path, name, instead=b""):
-    """Put other bytes in place of a member of a tar, header included."""
-    content = path.read_bytes()
-    at = content.index(name.encode() + bytes(100 - len(name)))
-    size = tarfile.TarInfo.frombuf(content[at : at + BLOCK], "ascii", "strict").size
-    path.unlink()  # it may be linked elsewhere
-    path.write_bytes(content[:at] + instead + content[at + BLOCK + size + -size % BLOCK :])
