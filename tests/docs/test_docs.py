@@ -60,11 +60,18 @@ def execute(text_of, tmp_path, monkeypatch, capsys):
 
 @pytest.fixture
 def run(text_of, tmp_path):
-    """``run(*phrases, after=..., ...)``: stdout of a script of these blocks, with ``after`` at its end."""
+    """``run(*phrases, after=..., ...)``: stdout of a script of these blocks, with ``after`` at its end.
 
-    def run(*phrases, before="", after="pass", cwd=tmp_path, replace=(), by=(sys.executable,), **environment):
+    Skips the test where a module that they import is not installed.
+    """
+
+    def run(*phrases, after="pass", cwd=tmp_path, replace=(), by=(sys.executable,), **environment):
         text = "\n".join(text_of(phrase, replace) for phrase in phrases)
+        for module in re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE):
+            if importlib.util.find_spec(module) is None:
+                pytest.skip(f"{module} is not installed")
         script = tmp_path / "block.py"
+        before = VISION if "torchvision" in text else ""
         after = textwrap.indent(textwrap.dedent(after), "    ")
         script.write_text(f"{before}\n{text}\nif __name__ == '__main__':\n{after}\n")
         result = subprocess.run(
@@ -79,13 +86,6 @@ def run(text_of, tmp_path):
         return result.stdout
 
     return run
-
-
-def skip_without(*modules):
-    """Skip where a module of an extra is not installed."""
-    for module in modules:
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed")
 
 
 # Blocks that start no processes, and what follows them.
@@ -207,16 +207,13 @@ def test_script(run, tmp_path):
     run(SCRIPT, after="assert len(dataset['train']) == 12_811", cwd=PROJECT, HF_HOME=str(tmp_path / "home"))
 
 
+RAY = "import ray; ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=2 * 10**8)"
 SHAPE, LABELS = re.escape("torch.Size([32, 3, 224, 224])"), r"tensor\((\[.*\])\)"
 REAL_LABELS = sum(map(bool, lists.read_real_labels()[:32]))
-ENGINES = {  # phrase: the modules that the block needs, what it prints, and what else to run it with
-    TORCH: (  # and the streaming block that continues it; the epochs differ
-        "torch torchvision",
-        rf"loss [67]\.\d\d\n0 {SHAPE} {LABELS}\n1 {SHAPE} (?!tensor\(\1\)){LABELS}\n",
-        {},
-    ),
+ENGINES = {  # phrase: what the block prints, and what else to run it with
+    # With the streaming block that continues it; the epochs differ.
+    TORCH: (rf"loss [67]\.\d\d\n0 {SHAPE} {LABELS}\n1 {SHAPE} (?!tensor\(\1\)){LABELS}\n", {}),
     "simplejpeg.decode_jpeg(": (  # of copied rows, in place, of select, streamed, and of the archive's own bytes
-        "torch torchvision simplejpeg",
         rf"{SHAPE} {LABELS}\n",
         {
             "after": """
@@ -239,9 +236,8 @@ ENGINES = {  # phrase: the modules that the block needs, what it prints, and wha
             """
         },
     ),
-    "import timm": ("timm torch", r"loss [67]\.\d\d\n", {}),
+    "import timm": (r"loss [67]\.\d\d\n", {}),
     'create_dataset("hfds/hub"': (
-        "timm torch",
         re.escape("12811 torch.Size([3, 224, 224]) 20\n"),
         {
             "after": """
@@ -252,22 +248,18 @@ ENGINES = {  # phrase: the modules that the block needs, what it prints, and wha
         },
     ),
     "ResNet50_Weights.IMAGENET1K_V1": (  # with random weights and on 32 images
-        "torch torchvision",
         r"top-1 accuracy: \d\.\d\d %\n",
         {"replace": {"weights=weights": "", 'split="validation")': 'split="validation[:32]")'}},
     ),
     "ResNet50_Weights.IMAGENET1K_V2": (  # the same; two of the images have no ReaL labels
-        "torch torchvision",
         rf"top-1 accuracy: \d\.\d\d % of 32\nReaL accuracy: \d\.\d\d % of {REAL_LABELS}\n",
         {"replace": {"weights=weights": "", 'split="validation"': 'split="validation[:32]"'}},
     ),
     'classes="imagenet100"': (  # with the training images of 1pct in place of all
-        "torch torchvision",
         r"loss [45]\.\d\d, 100 classes\n",
         {"after": "assert len(train) == 1278", "replace": {'"full"': '"1pct"'}},
     ),
     "import AutoModel": (
-        "transformers accelerate torch",
         ".*'train_loss'.*",
         {
             "after": """
@@ -277,7 +269,6 @@ ENGINES = {  # phrase: the modules that the block needs, what it prints, and wha
         },
     ),
     "split_dataset_by_node(": (
-        "torch",
         "",
         {
             "after": "assert 12_811 // 8 - 16 <= sum(1 for row in loader) <= 12_811 // 8 + 16",
@@ -285,53 +276,48 @@ ENGINES = {  # phrase: the modules that the block needs, what it prints, and wha
             "WORLD_SIZE": "8",
         },
     ),
-    "import ray": (
-        "ray",
-        r"(.*\n)?([6-9]\d\d|1[01]\d\d)\.\d+\n",
-        {
-            "before": """
-import ray
-
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)  # small
-""",
-            "RAY_USAGE_STATS_ENABLED": "0",
-        },
-    ),
-    "import duckdb": ("duckdb polars", r".*13.*shape: \(1_000, 2\).*13.*", {}),
+    "import ray": (r"(.*\n)?([6-9]\d\d|1[01]\d\d)\.\d+\n", {"replace": {"import ray": RAY}}),
+    "import duckdb": (r".*13.*shape: \(1_000, 2\).*13.*", {}),
 }
 
 
 @pytest.mark.engines
 @pytest.mark.parametrize("phrase", ENGINES)
 def test_blocks_of_engines(phrase, run, hub_folder, tmp_path):
-    needs, prints, options = ENGINES[phrase]
-    skip_without(*needs.split())
+    prints, options = ENGINES[phrase]
     if "by_node" in phrase and not hasattr(datasets.IterableDataset, "reshard"):
         pytest.skip("needs datasets 5")
     (tmp_path / "hub").symlink_to(hub_folder)
     here = {"team/imagenet-subsets": str(hub_folder)} | {f"hub/{name}": f"{hub_folder}/1pct" for name in ("1pct", "lt")}
-    options = {"before": VISION if "torchvision" in needs else "", **options}
-    options["replace"] = here | options.get("replace", {})
+    options = {**options, "RAY_USAGE_STATS_ENABLED": "0", "replace": here | options.get("replace", {})}
     printed = run(*([TORCH, STREAM] if phrase == TORCH else [phrase]), **options)
     assert re.fullmatch(prints, printed, re.DOTALL), printed
 
 
 @pytest.mark.engines
 def test_the_accuracy_to_compare_with():
-    skip_without("torch", "torchvision")
-    code = f"{VISION}\nfrom torchvision.models import ResNet50_Weights\n"
-    code += "print(ResNet50_Weights.IMAGENET1K_V1.meta['_metrics']['ImageNet-1K']['acc@1'])"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert f"{printed.strip()} % top-1 accuracy on the 50,000" in PAGES["docs/training.md"].replace("\n", " ")
+    pytest.importorskip("torch")
+    from helpers.vision import torchvision
+
+    accuracy = torchvision.models.ResNet50_Weights.IMAGENET1K_V1.meta["_metrics"]["ImageNet-1K"]["acc@1"]
+    assert f"{accuracy} % top-1 accuracy on the 50,000" in PAGES["docs/training.md"].replace("\n", " ")
 
 
 @pytest.mark.engines
 def test_ddp(run, tmp_path):
-    skip_without("torch", "torchvision")
     by = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    printed = run(DDP, before=VISION, by=by, HF_DATASETS_CACHE=str(tmp_path / "cache"))
+    printed = run(DDP, by=by, HF_DATASETS_CACHE=str(tmp_path / "cache"))
     assert sorted(printed.splitlines()) == [f"process {k}: 6406 of 12811 rows" for k in range(2)]
     assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 1
+
+
+@pytest.mark.engines
+def test_dask(run, standins_1pct, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    here = {"/shared": str(tmp_path), "/data/imagenet": str(standins_1pct), '"full"': '"1pct"'}
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        run(DASK, replace={"tcp://scheduler:8786": cluster.scheduler_address, **here})
+    assert (tmp_path / "hub/README.md").is_file()
 
 
 @pytest.mark.once
@@ -341,18 +327,6 @@ def test_select(execute, small_images, list_options, tmp_path):
     local = f'"parquet", data_files={{s: f"{tmp_path}/hub/data/{{s}}-*.parquet" for s in ("train", "validation")}}'
     after = f"assert sum(subset.num_rows.values()) == {len(small_images)} and 'file_name' in printed"
     execute(SELECT, after, {'"ILSVRC/imagenet-1k"': local, '"1pct"': few(list_options)})
-
-
-@pytest.mark.engines
-def test_dask(run, standins_1pct, tmp_path):
-    skip_without("distributed")
-    from distributed import LocalCluster
-
-    here = {"/shared": str(tmp_path), "/data/imagenet": str(standins_1pct), '"full"': '"1pct"'}
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
-        replace = {"tcp://scheduler:8786": cluster.scheduler_address, **here}
-        run(DASK, replace=replace)
-    assert (tmp_path / "hub/README.md").is_file()
 
 
 @pytest.mark.once
