@@ -19,7 +19,7 @@ from helpers.faults import NAMES, VAL_OPTIONS, images_of, load
 from helpers.layout_rows import stream
 from makers.images import jpeg
 from makers.layouts import WNIDS
-from makers.tars import BLOCK, END, GNU, PAX, base_256, header, member, octal, padded, pax
+from makers.tars import BLOCK, END, GNU, PAX, base_256, header, member, padded, pax
 
 from imagenet_reader.facts import TRAIN_ARCHIVE, VALIDATION_ARCHIVE
 from imagenet_subsets import ArchiveError, read_index
@@ -119,7 +119,6 @@ def extended(name, form, size=0):
 NO_HEADER, LONG = "found no tar header", "a header for long names or sparse files"
 REFUSED = {
     "a negative size": (sized(b"-0000000001"), "a header that says that 'b' has -1 bytes"),
-    "a size past the end": (sized(octal(5 << 20)), f"says that 'b' has {5 << 20:,} bytes"),
     "a size of 2 ** 63": (sized(base_256(2**63)), f"says that 'b' has {2**63:,} bytes"),
     "a decimal size": (sized(b"00000000089"), NO_HEADER),
     "a wrong checksum of the name": (b"c" + header(b"b")[1:], NO_HEADER),
@@ -277,15 +276,14 @@ def test_members_that_are_not_images_of_the_class_are_skipped(write_archive):
     assert [name for name, *_ in found(path) if name.endswith("JPEG")] == ["n01440764_1.JPEG"]
 
 
-def write_class_tars(folder, wnids, changed=None):
-    """Class tars of two images; ``changed`` is {wnid: members} of others."""
+def write_class_tars(folder, wnids):
+    """Class tars of two images; returns the options of a load of the first of each."""
     for wnid in wnids:
         images = b"".join(member(f"{wnid}_{k}.JPEG".encode(), jpeg("red")) for k in (1, 2))
-        (folder / f"{wnid}.tar").write_bytes(dict(changed or {}).get(wnid, images) + END)
+        (folder / f"{wnid}.tar").write_bytes(images + END)
     return {"train_list": [f"{wnid}_1.JPEG" for wnid in wnids], "splits": ["train"]}
 
 
-@pytest.mark.usefixtures("storage")
 @pytest.mark.parametrize(
     ("changed", "at", "message"),
     [
@@ -294,7 +292,8 @@ def write_class_tars(folder, wnids, changed=None):
     ],
 )
 def test_error_in_a_class_tar_names_its_file(changed, at, message, tmp_path):
-    options = write_class_tars(tmp_path, WNIDS[:4], {WNIDS[2]: changed})
+    options = write_class_tars(tmp_path, WNIDS[:4])
+    (tmp_path / f"{WNIDS[2]}.tar").write_bytes(changed + END)
     with pytest.raises(ArchiveError, match=f"{tmp_path / WNIDS[2]}.tar, byte {at:,}: {message}"):
         stream(tmp_path, **options)
 
