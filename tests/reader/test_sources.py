@@ -162,14 +162,11 @@ def test_missing_package_is_named(monkeypatch):
         pass
 
 
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://u:p@h/a?sig=1#x", "https://h/a"),
-        ("https://h/a?sig=u@v", "https://h/a"),
-        ("GET 'http://u@h/a?s=1': 503", "GET 'http://h/a': 503"),
-        ("hf://datasets/team/a@main/x.tar", "hf://datasets/team/a@main/x.tar"),
-    ],
-)
-def test_redact(url, expected):
-    assert redact(url) == expected
+def test_redact():
+    for text, expected in {
+        "https://u:p@h/a?sig=1#x": "https://h/a",
+        "https://h/a?sig=u@v": "https://h/a",
+        "GET 'http://u@h/a?s=1': 503": "GET 'http://h/a': 503",
+        "hf://datasets/team/a@main/x.tar": "hf://datasets/team/a@main/x.tar",
+    }.items():
+        assert redact(text) == expected
