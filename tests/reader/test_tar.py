@@ -69,7 +69,7 @@ def test_each_name_kind_and_form_of_a_size_is_read(write_archive):
     names = b"d/a", b"./b", b"/c", b"e\0f", b"\xc3\xa4", b"\xe4", b"g" * 100
     forms = "%011o\0", "%011o ", "%012o", "%o", "%11o ", " %o\0", "%o\0rubbish", "base 256"
     members = [member(name, b"x") for name in names]
-    for form, size, kind in itertools.product(forms, (0, 1, 511, 512, 1500), b"012345\x007V"):
+    for form, size, kind in itertools.product(forms, (0, 1, 511, 512, 1500), b"102030405\x007V"):
         field = base_256(size) if form == "base 256" else (form % size).encode().ljust(12, b"\0")[:12]
         payload = padded(b"x" * size) if kind in b"0\x007V" else b""
         members += [header(b"%d" % len(members), field, bytes([kind])), payload]
