@@ -7,6 +7,7 @@ import datasets
 import multiprocess
 import pytest
 from datasets.exceptions import DatasetGenerationError
+from helpers.faults import chain
 from helpers.layout_rows import contents, load
 from helpers.programs import output
 from helpers.remote import files_of, indexes_of, served
@@ -126,7 +127,7 @@ def test_server_that_refuses(layout, settings, message, small_images, load_from,
         vars(server).update(settings)
         with pytest.raises((OSError, DatasetGenerationError)) as caught:
             load_from(server.url)
-    error = str(caught.value.__cause__ if isinstance(caught.value, DatasetGenerationError) else caught.value)
+    error = chain(caught.value)
     assert server.url in error and re.search(message, error) and "damaged" not in error
 
 
@@ -145,8 +146,8 @@ def test_object_that_is_replaced_after_it_was_indexed(archives, list_options, lo
     for read in (lambda: rows[0], lambda: rows[:5], copying.download_and_prepare):
         with pytest.raises((ArchiveError, DatasetGenerationError)) as caught:
             read()
-        error = caught.value.__cause__ if isinstance(caught.value, DatasetGenerationError) else caught.value
-        assert f"{archives.url}/{TRAIN_ARCHIVE} " in str(error) and "change" in str(error)
+        error = chain(caught.value)
+        assert f"{archives.url}/{TRAIN_ARCHIVE} " in error and "change" in error
     assert load_from(archives.url, cache_dir=tmp_path / "new", in_place=True)["train"][0]["image"]
 
 
