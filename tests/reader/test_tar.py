@@ -121,6 +121,7 @@ REFUSED = {
     "a negative size": (sized(b"-0000000001"), "a header that says that 'b' has -1 bytes"),
     "a size of 2 ** 63": (sized(base_256(2**63)), f"says that 'b' has {2**63:,} bytes"),
     "a decimal size": (sized(b"00000000089"), NO_HEADER),
+    "a checksum that is no number": (header(b"b")[:148] + b"checksum" + header(b"b")[156:], NO_HEADER),
     "a wrong checksum of the name": (b"c" + header(b"b")[1:], NO_HEADER),
     "a long name of GNU tar": (extended("x" * 101, GNU), LONG),
     "a long name of PAX": (extended("x" * 101, PAX), LONG),
