@@ -191,15 +191,13 @@ def test_load_and_clear_the_caches(run, tmp_path):
     printed = run(LOAD, after=after, **home)
     assert "'file_name': 'n01601694_21328.JPEG'" in printed
     (clearing,) = (text for text in blocks("bash") if "rm -r" in text)
-    assert re.search("^1pct-[0-9a-f]{8} .*\nindex-", run_bash(clearing, tmp_path).stdout, re.MULTILINE)
+    default = {name: value for name, value in os.environ.items() if name != "HF_HOME"} | {"HOME": str(tmp_path)}
+    default["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{default['PATH']}"
+    call = {"env": default, "capture_output": True, "text": True, "check": True}
+    printed = subprocess.run(["bash", "-euc", clearing], **call).stdout
+    assert re.search("^1pct-[0-9a-f]{8} .*\nindex-", printed, re.MULTILINE)
     left = [path for path in (tmp_path / ".cache").rglob("*") if path.is_file() and path.stat().st_size]
     assert left == []
-
-
-def run_bash(text, home):
-    environment = {name: value for name, value in os.environ.items() if name != "HF_HOME"} | {"HOME": str(home)}
-    environment["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{environment['PATH']}"
-    return subprocess.run(["bash", "-euc", text], env=environment, capture_output=True, text=True, check=True)
 
 
 @pytest.mark.skipif(VERSION >= (2, 20), reason="datasets 2.20 and later ask first, or run no scripts")
