@@ -1,6 +1,6 @@
 """The manual is correct: the Python of every page runs as printed, and its links have targets.
 
-Archives are stand-ins, put in for the paths of the pages; each block is a script of its own, in an empty folder.
+Archives are stand-ins, put in for the paths of the pages; each block runs by itself, in an empty folder.
 """
 
 import importlib.util
@@ -29,6 +29,7 @@ SELECT, DASK = "imagenet_subsets.select(imagenet", "client.get_executor()"
 TORCH, STREAM, DDP = "model = resnet18(num_classes", "stream.set_epoch", "DistributedDataParallel("
 REMOTE, REMOTE_OPTIONS = "hf://datasets/team/archives", "storage_options=options"
 
+# Before blocks that import torchvision.
 VISION = f"import sys; sys.path.append({str(PROJECT / 'tests')!r}); import helpers.vision"
 
 
