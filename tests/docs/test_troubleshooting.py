@@ -1,8 +1,9 @@
 """Messages of the manual that no other test raises; ``conftest.py`` compares the manual with those of all tests."""
 
 import contextlib
-import shutil
+import runpy
 import subprocess
+import sys
 
 import pytest
 from helpers.pages import PAGES
@@ -36,23 +37,20 @@ def test_an_archive_instead_of_its_folder(standins_1pct):
         imagenet_subsets.load_dataset("1pct", data_dir=standins_1pct / TRAIN_ARCHIVE)
 
 
-def error_of(program, *arguments, **variables):
-    call = {"env": environment(**variables), "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
-    result = subprocess.run(command(program, *arguments), **call)
-    assert result.returncode
-    record(result.stderr)
-    return result.stderr
-
-
 @pytest.mark.once
-def test_the_script_alone(tmp_path):
-    """In a folder where the package cannot be imported."""
-    script = shutil.copy(imagenet_subsets.__file__, tmp_path)
-    assert "This script needs the package that it is a part of" in error_of("script", "alone", script)
+def test_the_script_alone(monkeypatch):
+    """Where the package cannot be imported."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "imagenet_reader"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ModuleNotFoundError, match="This script needs the package that it is a part of"):
+        runpy.run_path(imagenet_subsets.__file__)
 
 
 @pytest.mark.skipif(not (2, 20) <= VERSION < (4, 0), reason="other versions do not ask")
 def test_the_script_is_not_trusted(standins_1pct, tmp_path):
     """In a separate process, because datasets sets an alarm; and a separate home, because it asks only once."""
-    error = error_of("script", "untrusted", imagenet_subsets.__file__, standins_1pct, HF_HOME=str(tmp_path))
+    arguments = command("script", "untrusted", imagenet_subsets.__file__, standins_1pct)
+    call = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    error = subprocess.run(arguments, env=environment(HF_HOME=str(tmp_path)), **call).stderr
+    record(error)
     assert "contains custom code which must be executed" in error

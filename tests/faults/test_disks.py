@@ -56,12 +56,11 @@ def test_a_dataset_in_the_cache_needs_no_space(val_tar, small_disk):
     assert len(load(val_tar, **options)) == 300
 
 
-@pytest.mark.parametrize("num_proc", [None, 2])
-def test_disk_full_while_preparing(num_proc, standins_1pct, small_disk, complete_cache, monkeypatch):
+def test_disk_full_while_preparing(standins_1pct, small_disk, complete_cache, monkeypatch):
     """As if another process filled the disk, or a quota were reached, which free space does not show."""
     cache = small_disk("4m")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, 1 << 40))
-    options = {"data_dir": standins_1pct, "cache_dir": str(cache), "num_proc": num_proc, **TRAIN}
+    options = {"data_dir": standins_1pct, "cache_dir": str(cache), "num_proc": 2, **TRAIN}
     with pytest.raises(OSError, match=rf"^\[Errno 28\] No space left on device, while writing the dataset: '{cache}"):
         imagenet_subsets.load_dataset("1pct", **options)
     assert not files(cache)
@@ -71,13 +70,9 @@ def test_disk_full_while_preparing(num_proc, standins_1pct, small_disk, complete
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
-@pytest.mark.parametrize("home", ["read only", "a file"])
-def test_loading_works_with_a_read_only_home(home, val_tar, images, tmp_path, hf_home, read_only):
-    if home == "read only":
-        hf_home.mkdir()
-        read_only(hf_home)
-    else:
-        hf_home.touch()
+def test_loading_works_with_a_read_only_home(val_tar, images, tmp_path, hf_home, read_only):
+    hf_home.mkdir()
+    read_only(hf_home)
     for options in ({"streaming": True}, {"cache_dir": str(tmp_path / "cache")}):
         with pytest.warns(UserWarning, match=NOT_CACHED.format(hf_home)):
             assert dict(images_of(load(val_tar, **options, **VAL_OPTIONS))) == images
@@ -173,7 +168,7 @@ def test_read_only_data_dir_works(val_tar, images, tmp_path, read_only):
     assert dict(images_of(load(val_tar, cache_dir=str(tmp_path / "cache"), **VAL_OPTIONS))) == images
 
 
-@pytest.mark.parametrize("call", [1, 2, 18, 30, 200])
+@pytest.mark.parametrize("call", [1, 30, 200])
 def test_an_input_error_while_indexing(call, val_tar, hf_home, before_reads):
     calls = itertools.count(1)
 

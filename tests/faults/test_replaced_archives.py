@@ -8,6 +8,7 @@ import pytest
 from datasets.exceptions import DatasetGenerationError
 from helpers.faults import NAMES, VAL_OPTIONS, chain, error_after_correct_rows, files, images_of, load
 from makers.images import numbered_jpeg
+from makers.layouts import KAGGLE_ZIP, kaggle_zip
 from makers.tars import write_tar
 
 from imagenet_subsets import ArchiveError, read_index
@@ -23,12 +24,9 @@ def others_of(images):
 
 CHANGES = {
     "truncated to nothing": lambda tar, images: os.truncate(tar, 0),
-    "truncated in a header": lambda tar, images: os.truncate(tar, 100),
-    "truncated between images": lambda tar, images: os.truncate(tar, 102_400),
     "truncated in an image": lambda tar, images: os.truncate(tar, 102_400 + 600),
     "other images at the same places": lambda tar, images: write_tar(tar, others_of(images)),
     "another order": lambda tar, images: write_tar(tar, dict(reversed(others_of(images).items()))),
-    "one image less": lambda tar, images: write_tar(tar, dict([*others_of(images).items()][1:])),
     "rubbish": lambda tar, images: tar.write_bytes(b"rubbish " * 50_000),
 }
 
@@ -83,12 +81,9 @@ def test_a_finished_dataset_without_its_source(val_tar, images, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
-def test_an_archive_that_moved_in_its_folder_is_found_in_place(images, tmp_path):
-    data = tmp_path / "data"
-    data.mkdir()
-    for folder in ("val", "validation"):
-        (data / "val").rename(data / folder) if folder != "val" else (data / "val").mkdir()
-        for name, content in images.items():
-            (data / folder / name).write_bytes(content)
-        rows = load(data / "any", cache_dir=str(tmp_path / "cache"), in_place=True, **VAL_OPTIONS)
+def test_an_archive_that_was_renamed_is_found_in_place(images, tmp_path):
+    kaggle_zip(images, tmp_path / "data")
+    for name in (KAGGLE_ZIP, KAGGLE_ZIP.replace(".zip", "-2.zip")):
+        (tmp_path / "data" / KAGGLE_ZIP).rename(tmp_path / "data" / name)
+        rows = load(tmp_path / "data" / "any", cache_dir=str(tmp_path / "cache"), in_place=True, **VAL_OPTIONS)
         assert rows[7]["image"].size == (8, 8)

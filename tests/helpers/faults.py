@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import datasets
-import pyarrow as pa
 import pytest
 
 import imagenet_subsets
@@ -50,12 +49,3 @@ def paths_below(folder):
 def files(folder):
     """The names of the files below a folder, except locks."""
     return sorted(path.name for path in Path(folder).rglob("*") if path.is_file() and path.suffix != ".lock")
-
-
-def arrow_table(cache):
-    """All rows of the Arrow files in a cache."""
-    tables = []
-    for path in sorted(Path(cache).rglob("*.arrow")):
-        with pa.memory_map(str(path)) as source:
-            tables.append(pa.ipc.open_stream(source).read_all())
-    return pa.concat_tables(tables)

@@ -36,7 +36,14 @@ def class_tars_and_archives(images, target, folder="train"):
     patched_test_tar(images, target)
 
 
-COMPLETE_LAYOUTS = {
+LAYOUTS = {
+    "archives": official_tars,
+    "class tars": class_tars_and_archives,
+    "class tars beside the archives": lambda images, to: class_tars_and_archives(images, to, "."),
+    "class tars in a folder of the archive's name": lambda images, to: class_tars_and_archives(
+        images, to, "ILSVRC2012_img_train"
+    ),
+    "kaggle zip, streamed": lambda images, to: kaggle_zip(images, to, streamed=True),
     "extracted": extracted,
     "extracted by class": lambda images, to: extracted(images, to, by_class=True),
     "kaggle tree": kaggle_tree,
@@ -54,16 +61,6 @@ COMPLETE_LAYOUTS = {
     "webdataset": webdataset,
     "webdataset, numbered, in folders": lambda images, to: webdataset(images, to, numbered=True),
     "tfds": tfds,
-}
-LAYOUTS = {
-    "archives": official_tars,
-    "class tars": class_tars_and_archives,
-    "class tars beside the archives": lambda images, to: class_tars_and_archives(images, to, "."),
-    "class tars in a folder of the archive's name": lambda images, to: class_tars_and_archives(
-        images, to, "ILSVRC2012_img_train"
-    ),
-    "kaggle zip, streamed": lambda images, to: kaggle_zip(images, to, streamed=True),
-    **COMPLETE_LAYOUTS,
 }
 
 

@@ -26,6 +26,7 @@ class Server:
     token: str = ""
     validator: str = "ETag"  # the header that has the version of a file; "" for none
     absent: int = 404  # the status of absent files
+    headless: str = ""  # a file whose first 100 bytes are never sent
     headers: dict[str, str] = field(default_factory=dict)  # of each answer
     requests: int = 0
     sent: int = 0
@@ -78,6 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.state.ranges and (asked := self.headers.get("Range")):
             start, end = asked.removeprefix("bytes=").split("-")
             start, end = int(start), min(int(end or len(content)), len(content) - 1)
+            if name == self.state.headless and start < 100 < end:
+                return self._send(503, b"", get)
             if start >= len(content):
                 return self._send(416, b"", get)
             etag["Content-Range"] = f"bytes {start}-{end}/{len(content)}"

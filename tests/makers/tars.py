@@ -10,10 +10,6 @@ END = bytes(2 * BLOCK)
 GNU, USTAR, PAX = tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT
 
 
-def octal(number, digits=11):
-    return b"%0*o\0" % (digits, number)
-
-
 def base_256(number, width=12):
     return (number + (number < 0) * 256**width + (number >= 0) * 0x80 * 256 ** (width - 1)).to_bytes(width, "big")
 
@@ -22,7 +18,7 @@ def header(name, size=0, kind=b"0", prefix=b""):
     """A handmade header: ``size`` is a number, or the 12 bytes of its field."""
     block = bytearray(tarfile.TarInfo().tobuf(USTAR))
     block[:100] = name.ljust(100, b"\0")
-    block[124:136] = octal(size) if isinstance(size, int) else size
+    block[124:136] = b"%011o\0" % size if isinstance(size, int) else size
     block[156:157] = kind
     block[345:500] = prefix.ljust(155, b"\0")
     return signed(block)
@@ -56,22 +52,3 @@ def pax(*records, kind=b"x"):
 def write_tar(path, images):
     """Write a flat tar of images, ``dict`` of file name -> bytes."""
     layouts.write_tar(path, images.items())
-
-
-def cut(path, name, instead=b""):
-    """Put other bytes in place of a member of a tar, header included."""
-    content = path.read_bytes()
-    at = content.index(name.encode() + bytes(100 - len(name)))
-    size = tarfile.TarInfo.frombuf(content[at : at + BLOCK], "ascii", "strict").size
-    path.unlink()  # it may be linked elsewhere
-    path.write_bytes(content[:at] + instead + content[at + BLOCK + size + -size % BLOCK :])
-
-
-def repack(path, change):
-    """Write a tar again: ``change(member)`` may change a member, and returns whether it is kept."""
-    source = path.rename(path.with_suffix(".source"))
-    with tarfile.open(source) as old, tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as new:
-        for member in old:
-            content = old.extractfile(member)
-            if change(member):
-                new.addfile(member, content)

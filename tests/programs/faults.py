@@ -90,9 +90,12 @@ def stream(data_dir, method=""):
         pass
 
 
-def index(archive):
-    """Index an archive."""
-    imagenet_subsets.read_index(archive)
+def build(folder, data_dir):
+    """Build the training shards of ``hub_folder``."""
+    from imagenet_subsets_tools import build
+
+    build.SHARD_BYTES = 3_000_000
+    build.build_parquet(folder, data_dir, ["1pct"], num_proc=2, splits=["train"])
 
 
 def command(*arguments):

@@ -1,6 +1,5 @@
 """What is done with the loading script: KIND ARGUMENT ..."""
 
-import runpy
 import sys
 
 import datasets
@@ -38,20 +37,6 @@ def host(data_dir, way, script):
 def untrusted(script, data_dir):
     """Load as datasets 2.20 to 3.x do, which ask first."""
     datasets.load_dataset(script, data_dir=data_dir)
-
-
-def alone(script):
-    """Run the script where the package cannot be imported."""
-    sys.meta_path.insert(0, NoReader())
-    runpy.run_path(script)
-
-
-class NoReader:
-    """Finds no ``imagenet_reader``."""
-
-    def find_spec(self, name, *_):
-        if name == "imagenet_reader":
-            raise ModuleNotFoundError(name=name)
 
 
 if __name__ == "__main__":

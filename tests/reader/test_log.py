@@ -2,42 +2,29 @@
 
 import logging
 
-import datasets
 import pytest
+from helpers.faults import VAL_OPTIONS
+from helpers.faults import load as load_validation
 from helpers.rows import WAYS, load
 from makers.layouts import hub_parquet
 
-import imagenet_subsets
 
+def test_log_follows_the_verbosity_of_datasets(val_tar, hf_home, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("datasets"), "propagate", True)  # to caplog
 
-@pytest.fixture
-def logged(caplog):
-    """``logged(verbosity, act)`` -> what is logged while ``act()`` runs at this verbosity of ``datasets``."""
-    root, before = logging.getLogger("datasets"), datasets.logging.get_verbosity()
-    root.addHandler(caplog.handler)
-
-    def logged(verbosity, act):
+    def logged(verbosity):
+        """What is logged while rows are loaded."""
+        caplog.set_level(verbosity, "datasets")
         caplog.clear()
-        datasets.logging.set_verbosity(verbosity)
-        act()
-        return caplog.messages
+        load_validation(val_tar, streaming=True, **VAL_OPTIONS)
+        return [*caplog.messages]
 
-    yield logged
-    datasets.logging.set_verbosity(before)
-    root.removeHandler(caplog.handler)
-
-
-def test_log_follows_the_verbosity_of_datasets(logged, val_tar, tmp_path, hf_home):
-    def load():
-        options = {"splits": ["validation"], "on_missing": "skip", "streaming": True}
-        imagenet_subsets.load_dataset("1pct", data_dir=val_tar.parent, **options)
-
-    first, second = ([*logged(logging.INFO, load)] for _ in range(2))
+    first, second = logged(logging.INFO), logged(logging.INFO)
     for lines in (first, second):
         assert f"validation images: official archive, {val_tar}" in lines and "validation: 300 rows" in lines
     assert f"Index of {val_tar}: made, 300 images" in first
     assert any(line.startswith(f"Index of {val_tar}: taken from {hf_home}") for line in second)
-    assert not any(str(val_tar) in line for line in logged(logging.WARNING, load))
+    assert not any(str(val_tar) in line for line in logged(logging.WARNING))
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -13,9 +13,8 @@ import hypothesis
 import hypothesis.configuration
 import hypothesis.strategies as st
 import pytest
-from makers.tars import BLOCK, END, GNU, PAX, USTAR, base_256, header, member, padded, pax, signed
+from makers.tars import BLOCK, END, base_256, header, member, padded, pax, signed
 
-import imagenet_subsets
 from imagenet_subsets import ArchiveError, read_index
 
 pytestmark = [pytest.mark.once, pytest.mark.usefixtures("time_limit")]
@@ -93,20 +92,6 @@ def handmade(draw):
 
 
 @st.composite
-def by_the_library(draw):
-    """A member as ``tarfile`` writes it, in one of its three formats."""
-    entry = tarfile.TarInfo(draw(st.sampled_from(["a", "b/c", "ä", "l" * 120, "m/" * 60 + "n"])))
-    entry.size, entry.mtime = draw(SIZES), draw(st.sampled_from([0, 1.5, 2**34]))
-    entry.type = draw(st.sampled_from([tarfile.REGTYPE] * 4 + [tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE]))
-    entry.linkname = draw(st.sampled_from(["", "a", "k" * 150]))
-    try:
-        head = entry.tobuf(draw(st.sampled_from([GNU, USTAR, PAX])), "utf-8", "surrogateescape")
-    except ValueError:  # too long for USTAR
-        head = entry.tobuf(GNU, "utf-8", "surrogateescape")
-    return head + padded(b"x" * entry.size) * (entry.type == tarfile.REGTYPE)
-
-
-@st.composite
 def changed(draw, content):
     """Bytes changed, removed or inserted; often the checksum of the header is then corrected."""
     content = bytearray(content)
@@ -135,7 +120,7 @@ def changed(draw, content):
 
 TARS = st.builds(
     lambda members, end: b"".join(members) + end,
-    st.lists(handmade() | handmade() | handmade() | by_the_library(), min_size=1, max_size=6),
+    st.lists(handmade(), min_size=1, max_size=6),
     st.sampled_from([b"", END, bytes(BLOCK), END + b"rubbish"]),
 ).flatmap(changed)
 
@@ -148,13 +133,7 @@ def index_of(tmp_path_factory):
     def index_of(content):
         path = folder / f"{next(count)}.tar"
         path.write_bytes(content)
-        try:
-            return {row["name"]: (row["offset"], row["size"]) for row in read_index(str(path)).to_pylist()}
-        finally:
-            path.unlink()
-            for left in (imagenet_subsets.index_path(path), imagenet_subsets.index_path(path) + ".lock"):
-                if os.path.exists(left):
-                    os.unlink(left)
+        return {row["name"]: (row["offset"], row["size"]) for row in read_index(path).to_pylist()}
 
     return index_of
 
@@ -171,28 +150,6 @@ def test_tars_are_refused_or_read_like_tarfile(content, index_of):
     except Refused:
         return
     assert index == entries
-
-
-@hypothesis.settings(max_examples=100, **FUZZ)
-@hypothesis.given(
-    members=st.lists(
-        st.builds(
-            lambda name, size, kind, field: (
-                header(name, (base_256(size) if field == "base 256" else field % size).ljust(12, b"\0")[:12], kind)
-                + padded(b"x" * (size * (kind in b"0\x007V")))
-            ),
-            NAMES.filter(lambda name: not name.endswith(b"/")),
-            SIZES,
-            st.sampled_from([bytes([code]) for code in b"00000\x00712345V"]),
-            FIELDS,
-        ),
-        min_size=1,
-        max_size=8,
-    )
-)
-def test_valid_tars_are_read(members, index_of):
-    content = b"".join(members) + END
-    assert index_of(content) == strictly_by_tarfile(content)
 
 
 @st.composite
