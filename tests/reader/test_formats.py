@@ -246,7 +246,7 @@ ROW = {"bytes": b"\xff\xd8\xff", "path": "n01440764_1_n01440764.JPEG"}
         ([ROW | {"path": None}] * 2, "[None, None]"),
         ([ROW | {"path": "cat.jpg"}], "cat.jpg"),
         ([ROW | {"bytes": None}, ROW | {"path": "n01440764_2.JPEG"}], "n01440764_1.JPEG has no bytes"),
-        ([ROW, ROW], "n01440764_1.JPEG is in 2 rows"),
+        ([ROW, ROW], "1 images exist twice, such as n01440764_1.JPEG"),
     ],
 )
 def test_parquet_files_of_other_content_are_refused(tmp_path, column, found):

@@ -148,7 +148,7 @@ def test_clients_that_are_not_made_for_threads_get_one_request_at_a_time(monkeyp
 
 def test_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(ImportError, match="pip install s3fs"), open_file("s3://key:secret@bucket/a.tar"):
+    with pytest.raises(ImportError, match="Install s3fs"), open_file("s3://key:secret@bucket/a.tar"):
         pass
 
 
