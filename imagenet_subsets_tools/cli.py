@@ -315,7 +315,7 @@ def _dask_executor(arguments: argparse.Namespace) -> Iterator[Executor | None]:
     _argument("--tree", "KIND", "split (default), or imagenet: train/ and val/", default="split"),
     _argument("--image-bytes", "KIND", "archive (default) or benchmark", default="archive"),
     _argument("--link", "KIND", "hard or symbolic: link extracted images"),
-    _argument("--num-proc", "N", "threads that write (default: 8)", type=int),
+    _argument("--num-proc", "N", "threads (default: 8)", type=int),
     _argument("--splits", "S", "only these", nargs="+"),
     *_OF_CONFIG,
     _flag("--sidecars", "also write labels.txt and meta.bin"),

@@ -41,6 +41,6 @@ class InPlaceFolder(ImageFolder):  # type: ignore[misc]  # torchvision is not ty
         return wnids, {wnid: label for label, wnid in enumerate(wnids)}
 
     def make_dataset(self, directory: str, *arguments: Any, **options: Any) -> list[tuple[str, int]]:
-        wnids, rows = self._rows.features["label"].names, zip(self._rows["file_name"], self._rows["label"])
+        wnids, rows = self._rows.features["label"].names, zip(self._rows["file_name"][:], self._rows["label"][:])
         folders = [(wnids[label] if label >= 0 else name.partition("_")[0], name, label) for name, label in rows]
         return [(os.path.join(directory, folder, name), label) for folder, name, label in folders]
