@@ -51,22 +51,6 @@ def test_train_is_a_tar_of_sorted_class_tars(standins_1pct, train):
     assert not extra & listed("1pct.parquet", "10pct.parquet", "lt_train.parquet", "lt_validation.parquet")
 
 
-def test_headers_and_ends_are_those_of_gnu_tars(standins_1pct):
-    for path in (standins_1pct / TRAIN, standins_1pct / VALIDATION):
-        with tarfile.open(path) as archive, path.open("rb") as file:
-            for member in (archive.next(), archive.next()):
-                header = tarfile.TarInfo(member.name)
-                header.size = member.size
-                file.seek(member.offset)
-                assert file.read(512) == header.tobuf(tarfile.GNU_FORMAT)
-                if path.name == TRAIN:
-                    assert member.size % 10_240 == 0
-                    file.seek(member.offset_data + member.size - 1024)
-                    assert file.read(1024) == bytes(1024)
-            file.seek(-1024, os.SEEK_END)
-            assert file.read() == bytes(1024) and file.tell() % 10_240 == 0
-
-
 def test_each_image_decodes_and_says_its_name(train, standins_1pct):
     """Modes and orientations are those of the official archive."""
     modes, turns = {}, collections.Counter()
