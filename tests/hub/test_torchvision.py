@@ -7,7 +7,6 @@ import pickle
 
 import datasets
 import pytest
-from helpers.layout_rows import TENCH
 
 import imagenet_subsets
 from imagenet_reader.lists import read_class_set, read_classes, read_split_list, read_wnids
@@ -71,19 +70,16 @@ def test_images_that_are_no_rgb_jpeg(image_bytes, standins_1pct, tmp_path):
 
 
 def test_rewritten_samples(in_place):
-    """As by SwAV (joined strings), VICReg (paths) and MSN (a wrapper that uses the loader), from SimCLR's list."""
+    """As by SwAV (joined strings), VICReg and MSN (paths, and a wrapper that uses the loader), from SimCLR's list."""
     names = published_files("1pct")["1percent.txt"].decode().split("\n")[:20]
     wanted = [in_place.loader(f"/elsewhere/{name}").tobytes() for name in names]
     labels = [in_place.class_to_idx[name[:9]] for name in names]
     in_place.samples = [(os.path.join("train", name[:9], name), label) for name, label in zip(names, labels)]
     assert [(image.tobytes(), label) for image, label in in_place] == list(zip(wanted, labels))
-    root = pathlib.Path("/data/imagenet/train")
-    in_place.samples = [(root / name, label) for name, label in zip(names, labels)]
-    assert [(image.tobytes(), label) for image, label in in_place] == list(zip(wanted, labels))
-    paths = [os.path.join(in_place.root, name[:9], name) for name in names]
+    paths = [pathlib.Path(in_place.root, name[:9], name) for name in names]
     assert [in_place.loader(path).tobytes() for path in paths] == wanted
     with pytest.raises(FileNotFoundError, match=r"n01440764_0\.JPEG: none of the 12,811 images of this split is named"):
-        in_place.loader(root / TENCH / "n01440764_0.JPEG")
+        in_place.loader("/elsewhere/n01440764_0.JPEG")
     with pytest.raises(ValueError, match="data_dir is missing"):
         imagenet_subsets.torchvision_dataset("1pct")
 

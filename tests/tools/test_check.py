@@ -4,14 +4,10 @@ import collections
 import hashlib
 import json
 import os
-import re
 import shutil
-import subprocess
-import sys
 import warnings
 
 import pytest
-from helpers.pages import blocks
 from helpers.programs import PROJECT
 from makers.images import numbered_jpeg
 from makers.layouts import flip_byte, hub_parquet, hub_tar_gz, kaggle_tar_gz, tfds
@@ -96,9 +92,6 @@ def test_complete_archives_give_every_config(standins_all, capsys):
     assert row(text, TRAIN) == [size, "no", there, "1,000", "-", "ok"]
     absent = f"{1_281_167 - len(images) - 3_000:,}"
     assert row(text, *FULL) == [there, "of", "1,281,167", "-", absent, "absent"]
-    (shown,) = (block for block in blocks("") if block.startswith("train: "))
-    of_pillow = re.compile(r"\.tar +\d[\d,]+")  # versions of it differ in the size of images by some bytes
-    assert of_pillow.sub(".tar", text.replace(str(standins_all), "/home/me/standins")) == of_pillow.sub(".tar", shown)
 
 
 def test_some_images_give_some_configs(standins_1pct, run_check):
@@ -231,20 +224,6 @@ def test_decode_compares_the_checksums_of_records(tmp_path):
     flip_byte(path, path.read_bytes().index(images[name]) + len(images[name]) - 1)
     [damaged] = check.check_archives(tmp_path, decode=True)["archives"][0]["damaged"]
     assert (damaged["name"], damaged["error"]) == (name, "its checksum differs")
-
-
-def test_the_command_prints_json_alone_on_stdout(val_tar):
-    """Of good images, all of which are decoded."""
-    command = [sys.executable, "-m", "imagenet_subsets_tools.cli", "check", str(val_tar.parent)]
-    environment = {**os.environ, "HF_DATASETS_DISABLE_PROGRESS_BARS": "0"}
-    options = {"capture_output": True, "text": True, "cwd": PROJECT, "env": environment}
-    result = subprocess.run([*command, "--full", "--decode", "--json"], **options)
-    assert result.returncode == 1
-    report = json.loads(result.stdout)
-    archive, split = report["archives"][0], report["splits"][1]
-    assert (split["found"], split["damaged"], archive["damaged"]) == (300, 0, [])
-    assert f"Indexing {VALIDATION}" in result.stderr and f"Hashing {VALIDATION}: 100%" in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize(

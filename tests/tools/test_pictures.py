@@ -8,7 +8,6 @@ import sys
 
 import datasets
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -56,31 +55,11 @@ def test_grid_shows_the_first_rows(standins_1pct, dataset_1pct):
         draw_grid("1pct", standins_1pct, examples=0)
 
 
-def test_grid_fits_the_longest_class_names(dataset_1pct, monkeypatch):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    _, rows = np.unique(dataset_1pct["train"]["label"], return_index=True)
-    longest = sorted(range(1000), key=lambda label: len(WORDS[label]))[-200:]
-    chosen = dataset_1pct["train"].select(rows[longest])
-    monkeypatch.setattr(imagenet_subsets, "load_dataset", lambda *_, **__: chosen)
-    figure, named = draw_grid("1pct", "any", examples=200), set()
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    for text in figure.axes[0].texts:
-        box = text.get_window_extent(renderer)
-        column, row = divmod(round(box.x0) - LEFTS[0] + 2, 346)[0], int((figure.bbox.height - box.y1 - TOP) // ROW)
-        top = figure.bbox.height - TOP - row * ROW
-        assert LEFTS[column] - 2 <= box.x0 and box.x1 <= LEFTS[column] + TILE[0] + 8
-        assert top - ROW < box.y0 and box.y1 < top - TILE[1]
-        named.add((column, row))
-    assert len(named) == 200  # a name in each place
-
-
 def test_grid_crops_images_of_any_shape_and_mode(dataset_1pct, monkeypatch):
     images = [
         Image.new("RGB", (20, 900), (200, 0, 0)),
         Image.new("CMYK", (900, 20), (0, 255, 255, 55)),
-        Image.new("L", (1, 1), 90),
-        Image.new("RGBA", (500, 375), (200, 0, 0, 255)),
+        Image.new("L", (300, 300), 90),
     ]
 
     class Rows(list):
@@ -89,17 +68,8 @@ def test_grid_crops_images_of_any_shape_and_mode(dataset_1pct, monkeypatch):
     rows = Rows({"image": image, "label": -1, "file_name": "x"} for image in images)
     monkeypatch.setattr(imagenet_subsets, "load_dataset", lambda *_, **__: rows)
     picture = picture_of(draw_grid("1pct", "any"))
-    for k, colour in enumerate([(200, 0, 0), (200, 0, 0), (90, 90, 90), (200, 0, 0)]):
+    for k, colour in enumerate([(200, 0, 0), (200, 0, 0), (90, 90, 90)]):
         assert difference(tile(picture, k), Image.new("RGB", (1, 1), colour)) < 1
-
-
-def test_images_per_class_shows_the_long_tail():
-    pixels = np.asarray(picture_of(draw_images_per_class())).astype(int)
-    assert pixels.shape == (1140, 1800, 3)
-    assert min(pixels[:30].min(), pixels[-20:].min(), pixels[:, :20].min(), pixels[:, -4:].min()) == 255
-    orange = (pixels[:, :, 0] > 130) & (pixels[:, :, 2] < 40)  # the curve of lt, and letters
-    heights = [int(np.flatnonzero(orange[320:, 156 + column]).max()) for column in range(10, 1590, 20)]
-    assert np.all(np.diff(heights) >= 0) and heights[-1] - heights[0] > 500  # from most images to fewest, far down
 
 
 def table(frame):
@@ -137,15 +107,10 @@ def test_a_table_of_a_stream(standins_1pct, train):
 
 
 def test_selections_from_a_table_show_images(train):
-    frame = as_dataframe(train, rows=100)
-    _, rows = table(frame[frame.label < 300].head(3))
-    assert [int(row[2]) for row in rows] == frame.label[frame.label < 300].head(3).tolist()
-    parts = [frame.sort_values("class").tail(2), pd.concat([frame.head(1), frame.tail(1)]), frame[["image"]].iloc[:2]]
-    for part in parts:
-        assert [type(row[1]).__name__ for row in table(part)[1]] == ["JpegImageFile"] * 2
-    shown = [row for row in table(frame)[1] if row[1] != "..."]  # pandas shows the first and the last of so many
-    assert len(shown) == pd.get_option("display.max_rows")
-    assert difference(shown[-1][1], frame["image"].iloc[-1]) < 5
+    frame = as_dataframe(train)
+    chosen = frame[frame.label < 300].head(3)
+    shown = [(type(row[1]).__name__, int(row[2])) for row in table(chosen)[1]]
+    assert shown == [("JpegImageFile", label) for label in chosen.label]
 
 
 def test_other_cells_are_escaped(train):
@@ -158,12 +123,8 @@ def test_other_cells_are_escaped(train):
 
 
 def test_other_tables(train):
-    """Without images, with gaps, plain, of unlabeled and large images, and of a dataset in another format."""
+    """Of a dataset in another format, and of unlabeled and large images."""
     frame = as_dataframe(train.with_format("numpy"), rows=2)
-    assert table(frame.drop(columns="image"))[0] == ["", "label", "class", "file_name"]
-    assert [type(row[1]).__name__ for row in table(frame.reindex([0, 7]))[1]] == ["JpegImageFile", "str"]
-    plain = pd.DataFrame(frame)
-    assert type(plain) is pd.DataFrame and "<img" not in plain._repr_html_()
     assert frame["label"].dtype == np.int64 and frame.label.sum() == sum(train[:2]["label"])
     rows = {"image": [Image.new("L", (800, 400), 70)], "label": [-1], "file_name": ["x"]}
     frame = as_dataframe(datasets.Dataset.from_dict(rows, features=train.features))
@@ -190,10 +151,12 @@ def test_show_writes_both_pictures(standins_1pct, tmp_path, capsys):
     ]
     grid = draw_grid("custom", standins_1pct, train_list=names, classes=["n01443537"])
     assert {text.get_text() for text in grid.axes[0].texts} == {"goldfish", "Carassius auratus"}
-    for name, figure in (("custom-train", grid), ("images-per-class", draw_images_per_class())):
+    histogram = draw_images_per_class()
+    counts = {"1pct: 12,811 images, 12 or 13 per class", "lt: 115,846 images, 5 to 1,280 per class"}
+    assert counts <= {text.get_text() for text in histogram.axes[0].texts}
+    for name, figure in (("custom-train", grid), ("images-per-class", histogram)):
         assert difference(picture_of(figure), Image.open(folder / f"{name}.png").convert("RGB")) == 0
     assert len(list(folder.iterdir())) == 2
-    assert main(["show", "custom", *options, "--classes", "imagenet101"]) == 1
 
 
 def test_show_without_matplotlib_says_what_to_install(tmp_path, monkeypatch, capsys):
@@ -205,14 +168,8 @@ def test_show_without_matplotlib_says_what_to_install(tmp_path, monkeypatch, cap
     )
 
 
-def test_show_reports_wrong_arguments(standins_1pct, tmp_path, capsys):
+def test_show_reports_wrong_arguments(capsys):
     for arguments in ([], ["imagenet", "--data-dir", "x"]):
         with pytest.raises(SystemExit) as end:
             main(["show", *arguments])
         assert end.value.code == 2 and "usage: imagenet-subsets show" in capsys.readouterr().err
-    for folder, split in ((tmp_path, "train"), (standins_1pct, "no_split")):
-        options = ["--data-dir", str(folder), "--split", split, "--output-dir", str(tmp_path / "new")]
-        assert main(["show", "1pct", *options]) == 1
-        (message,) = capsys.readouterr().err.splitlines()
-        assert message.startswith("imagenet-subsets: error: ")
-    assert not (tmp_path / "new").exists()
