@@ -171,12 +171,12 @@ def test_folders_with_unusual_names(make, tmp_path):
 def test_few_files_are_open_at_once(layout, hf_home, tmp_path):
     """There are 1,000 class tars, and macOS allows 256 open files."""
     images = {f"{wnid}_1.JPEG": numbered_jpeg(k) for k, wnid in enumerate(WNIDS[:200])}
-    LAYOUTS[layout](images, tmp_path)
+    LAYOUTS[layout](images, tmp_path / "data")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 60, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 120, hard))
     try:
-        rows = stream(tmp_path, train_list=[*images], splits=["train"], image_bytes="archive")
-        assert contents(rows) == images
+        options = {"train_list": [*images], "splits": ["train"], "image_bytes": "archive"}
+        assert contents(load(tmp_path / "data", cache_dir=tmp_path / "cache", **options)) == images
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
