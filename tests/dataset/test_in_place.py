@@ -66,17 +66,6 @@ def test_special_images_are_those_of_a_copy(image_bytes, standins_1pct, tmp_path
     assert list(read.values()) == [image["bytes"] for image in copied.cast_column("image", ENCODED)["image"][:]]
 
 
-def test_two_colons_in_the_target_of_a_link(val_tar, images, tmp_path):
-    """datasets refuses such a data_dir, but an archive may be a link into such a folder."""
-    (name, content), status = next(iter(images.items())), val_tar.stat()
-    place = f"imagenet://tar:0:{len(content)}:0:{status.st_size}:{status.st_mtime_ns}:archive"
-    (tmp_path / "a::b").mkdir()
-    shutil.copy2(val_tar, tmp_path / "a::b")
-    quoted = str(tmp_path / "a::b" / val_tar.name).replace("::", "%3A%3A")
-    with fsspec.open(f"{place}{quoted}/{name}") as file:
-        assert file.read() == content
-
-
 def scaled(batch):
     return {"pixels": [image.resize((4, 4)).tobytes() for image in batch["image"]], "label": batch["label"]}
 

@@ -4,8 +4,6 @@ import re
 
 import datasets
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import pytest
 
 import imagenet_subsets
@@ -28,12 +26,8 @@ def message_of(source):
 @pytest.mark.parametrize(
     "make",
     [
-        tuple,
         iter,
-        lambda names: np.array(names, object),
         lambda names: np.array(names, "S"),
-        pd.Series,
-        pa.array,
         lambda names: datasets.Dataset.from_dict({"name": names})["name"],
     ],
 )
@@ -85,9 +79,7 @@ def test_lists_of_imagenet_and_kaggle(text, expected, tmp_path):
     ("form", "fault"),
     [
         ('"{}",', "have quotes, commas or brackets"),
-        ("('{}', 0)", "have quotes, commas or brackets"),
         ("train\\n01440764\\{}", "have backslashes instead of /"),
-        ("{:.9}.jpg", "name no training or validation image"),
         ("train/n01440764/{:.11}.jpg 0", "have a suffix other than .JPEG"),
     ],
 )
@@ -112,7 +104,6 @@ TENCH, GOLDFISH, FIRST = "n01440764_190.JPEG", "n01443537_2.JPEG", "ILSVRC2012_v
         ([TENCH, GOLDFISH, f"train/n01440764/{TENCH} 0"], [TENCH, 3, "twice"]),
         ([f"{TENCH} 0", f"{GOLDFISH} 0"], [2, GOLDFISH, "label"]),
         ([f"{TENCH} 1000", "cat.jpg", GOLDFISH, GOLDFISH], [1, TENCH, "label", 2, "cat.jpg", 4, "twice"]),
-        ([f"val/{FIRST} 64"], [1, FIRST, 65, "label"]),
         ([TENCH, f"train/n01440764/{GOLDFISH}"], [2, GOLDFISH, r"n01440764(?!_)", r"n01443537(?!_)"]),
         ([TENCH, GOLDFISH, FIRST], ["training", "validation"]),
     ],

@@ -96,13 +96,6 @@ def test_unlabeled_has_the_images_that_are_not_listed(train, standins_1pct, tmp_
     assert contents(loaded["unlabeled"]) == {name: train[name] for name in rest}
 
 
-def test_unlabeled_needs_other_images_than_the_listed_ones(train, tmp_path):
-    listed = {name: train[name] for name, _ in published_rows("1pct", "train")}
-    official_tars(listed, tmp_path)  # and no others
-    options = {"unlabeled": True, "splits": ["unlabeled"], "on_missing": "skip"}
-    assert "0 training images for unlabeled" in message_of(tmp_path, "1pct", kind=ArchiveError, **options)
-
-
 def test_the_official_test_set(tmp_path, monkeypatch):
     images = unlabelled_images(1_000)
     for module in (plan, published_lists):

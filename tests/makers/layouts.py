@@ -130,18 +130,17 @@ def extracted(images, target, by_class=False, train="train/{wnid}"):
         path.write_bytes(content)
 
 
-def kaggle_zip(images, target, deflated=False, streamed=False, start=0, method=zipfile.ZIP_STORED, more=()):
+def kaggle_zip(images, target, deflated=False, streamed=False, start=0, more=()):
     """``target/imagenet-object-localization-challenge.zip``.
 
     Args:
         deflated: its members are compressed; else stored, with headers of other lengths than the directory tells.
         streamed: sizes and checksums follow the members, as programs write that cannot seek.
         start: bytes of a hole that the first member comes after: true positions are beyond 4 GiB.
-        method: another way to pack the members, a number of ``zipfile``.
         more: other members, at the end, ``dict`` of path beside ``train/`` -> bytes; perhaps of images once more.
     """
     target.mkdir(parents=True, exist_ok=True)
-    kind = zipfile.ZIP_DEFLATED if deflated else method
+    kind = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
     with open(target / KAGGLE_ZIP, "wb") as file:
         file.seek(start)
         with zipfile.ZipFile(_Unseekable(file) if streamed else file, "w", kind, compresslevel=1) as archive:
@@ -183,16 +182,6 @@ def zip_data(path, name):
         lengths = file.read(4)
     start = info.header_offset + 30 + sum(int.from_bytes(lengths[k : k + 2], "little") for k in (0, 2))
     return start, info.compress_size
-
-
-def set_encryption_flag(path, name):
-    """Set the flag of a password on a member of a zip, in its header and in the directory."""
-    with zipfile.ZipFile(path) as archive:
-        header = archive.getinfo(name).header_offset
-    content = bytearray(path.read_bytes())
-    content[header + 6] |= 1
-    content[content.rindex(name.encode()) - 46 + 8] |= 1
-    path.write_bytes(content)
 
 
 def flip_byte(path, position):

@@ -1,11 +1,5 @@
 """The formats of the Hub, of WebDataset and of TensorFlow Datasets: names, records and tables of any content."""
 
-import io
-import json
-import random
-import struct
-import tarfile
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -48,14 +42,11 @@ def error_of(data_dir, names=("n01440764_1.JPEG",)):
     [
         ("n01440764_10026_n01440764.JPEG", "n01440764_10026.JPEG"),
         ("ILSVRC2012_val_00000001_n01751748.JPEG", "ILSVRC2012_val_00000001.JPEG"),
-        ("ILSVRC2012_test_00000001.JPEG", "ILSVRC2012_test_00000001.JPEG"),
         ("train/n01440764_10026.jpg", "n01440764_10026.JPEG"),
         ("n01440764_10026", "n01440764_10026.JPEG"),
         ("n01440764_10026_n01443537.JPEG", None),
-        ("n01440764_10026_.JPEG", None),
         ("n01440764_10026.JPEG\n", None),
         ("xn01440764_10026.JPEG", None),
-        ("n01440764.JPEG", None),
         ("ILSVRC2012_val_0000001.JPEG", None),
         ("", None),
     ],
@@ -96,16 +87,6 @@ def feature(key, value, kind=1):
     return field(1, field(1, key) + field(2, field(kind, field(1, value))))
 
 
-def test_the_description_of_tfds_counts_images_and_bytes(images, tmp_path):
-    tfds(images, tmp_path)
-    folder = tmp_path / "imagenet2012" / "5.1.0"
-    splits = {split["name"]: split for split in json.loads((folder / "dataset_info.json").read_text())["splits"]}
-    counts = {name: sum(map(int, split["shardLengths"])) for name, split in splits.items()}
-    assert counts == {"train": 480, "validation": 30, "test": 1}
-    sizes = sum(path.stat().st_size for path in folder.glob("*-train.tfrecord-*"))
-    assert int(splits["train"]["numBytes"]) == sizes - 480 * struct.calcsize("<QII")
-
-
 def test_a_record_is_read_as_tensorflow_wrote_it(tmp_path):
     jpeg = b"\xff\xd8\xff" + b"i" * 130
     assert crc32c(b"123456789") == 0xE3069283  # the check value of CRC-32C
@@ -119,12 +100,10 @@ def test_records_may_hold_other_features_in_any_order(tmp_path):
     name, image = feature(b"file_name", b"n01440764_1.JPEG"), feature(b"image", b"\xff\xd8\xff" + bytes(3_000))
     other = feature(b"floats", bytes(2_000), kind=2) + feature(b"", b"") + field(1, field(1, b"no value"))
     unknown = b"\x10\x85\x01" + b"\x19" + bytes(8) + b"\x25" + bytes(4) + field(5, bytes(1_000))
-    turned = field(1, field(2, field(1, field(1, b"n01440764_2.JPEG"))) + field(1, b"file_name"))
     path = tmp_path / "a"
     for features in (name + other + image, other + image + other + name, image + name + other):
         found = tfrecord(path, record(unknown + field(1, features) + unknown))
         assert found == {"n01440764_1.JPEG": b"\xff\xd8\xff" + bytes(3_000)}
-    assert list(tfrecord(path, record(field(1, image) + field(1, turned)))) == ["n01440764_2.JPEG"]
     assert tfrecord(path) == {}
 
 
@@ -148,13 +127,11 @@ VALID_RECORD = record(example("n01440764_1.JPEG", b"\xff\xd8\xff" + bytes(900), 
         (VALID_RECORD + bytes([VALID_RECORD[0] ^ 1]) + VALID_RECORD[1:], f"at byte {len(VALID_RECORD):,}"),
         (VALID_RECORD + bytes(4096), f"at byte {len(VALID_RECORD):,}"),
         (b"\xff\xd8\xff\xe0" * 100, "at byte 0"),
-        (record(b""), "features of none"),
         (record(b"\x0b\x0c"), "wire type 3"),
         (record(b"\xff" * 40), "does not end"),
         (record(b"\x0a\x7f" + bytes(20)), "ends after it"),
         (record(field(1, feature(b"image/encoded", b"\xff\xd8\xff"))), "image/encoded"),
         (record(field(1, feature(b"image", b"\xff\xd8\xff") + feature(b"label", b"\1", 3))), "image, label"),
-        (record(field(1, feature(b"image", b"1", 3))), "the features image"),
     ],
 )
 def test_what_is_no_tfrecord_file_of_imagenet_is_refused(tmp_path, data, found):
@@ -166,24 +143,6 @@ def test_what_is_no_tfrecord_file_of_imagenet_is_refused(tmp_path, data, found):
     assert str(path) in message and found in message and "again" in message
 
 
-def test_any_damage_is_refused_or_leaves_ranges_of_the_file(images, tmp_path):
-    data = bytearray(b"".join(record(example(name, images[name][:400], 7)) for name in TRAIN[:5]))
-    path, numbers, refused = tmp_path / "a", random.Random(0), 0
-    for _ in range(300):
-        damaged = bytearray(data)
-        for _ in range(numbers.randint(1, 3)):
-            damaged[numbers.randrange(len(data))] = numbers.randrange(256)
-        path.write_bytes(damaged)
-        with open_file(str(path)) as file:
-            try:
-                rows = list_examples(file).to_pylist()
-            except ArchiveError:
-                refused += 1
-                continue
-        assert len(rows) == 5 and all(0 < row["offset"] <= len(data) - row["size"] for row in rows)
-    assert 20 < refused < 280
-
-
 def test_samples_may_lack_what_is_not_needed(tmp_path):
     kinds = {"n01440764_1": "jpg", "n01440764_2": "jpeg", "n01440764_3": "JPEG"}
     images = {f"{stem}.{kind}": numbered_jpeg(k) for k, (stem, kind) in enumerate(kinds.items())}
@@ -193,25 +152,11 @@ def test_samples_may_lack_what_is_not_needed(tmp_path):
     assert found == {f"{stem}.JPEG": images[f"{stem}.{kind}"] for stem, kind in kinds.items()}
 
 
-@pytest.mark.parametrize("deeper", ["", "folder/" * 20])
-def test_samples_in_several_folders_may_have_the_same_stem(deeper, tmp_path):
-    """Folders of long names are in another field of the header."""
-    images = {name: numbered_jpeg(k) for k, name in enumerate(TRAIN[:3])}
-    with tarfile.open(tmp_path / "imagenet1k-train-0000.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, image in images.items():
-            for kind, content in {"jpg": image, "json": json.dumps({"filename": name}).encode()}.items():
-                member = tarfile.TarInfo(f"{name}.v1/{deeper}000000.{kind}")
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
-    assert train_of(tmp_path, list(images)) == images
-
-
 @pytest.mark.parametrize(
     ("described", "found"),
     [
         (None, "no 00000007.json"),
         (b"{", "not valid JSON"),
-        (b"[1]", "[1]"),
         (b'{"filename": 3}', '{"filename": 3}'),
         (b'{"filename": "cat.jpg"}', "cat.jpg"),
     ],

@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import os
 import re
+import resource
 import time
 import warnings
 
@@ -163,6 +164,21 @@ def test_folders_with_unusual_names(make, tmp_path):
     assert contents(loaded[0]) == IMAGES
     assert str(data_dir) in message_of(data_dir, splits=["test"])
     assert "'::'" in message_of(tmp_path / "a::b", "custom", kind=ValueError, **LISTS)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("layout", ["class tars", "extracted"])
+def test_few_files_are_open_at_once(layout, hf_home, tmp_path):
+    """There are 1,000 class tars, and macOS allows 256 open files."""
+    images = {f"{wnid}_1.JPEG": numbered_jpeg(k) for k, wnid in enumerate(WNIDS[:200])}
+    LAYOUTS[layout](images, tmp_path / "data")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 120, hard))
+    try:
+        options = {"train_list": [*images], "splits": ["train"], "image_bytes": "archive"}
+        assert contents(load(tmp_path / "data", cache_dir=tmp_path / "cache", **options)) == images
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def foreign_entries(data_dir):

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import resource
 import signal
 
 import pytest
@@ -141,31 +140,6 @@ def test_an_image_overwritten_in_place_is_noticed_when_it_is_read(data, old, opt
     with pytest.raises(ArchiveError, match=message.format(second.removesuffix(".JPEG"))):
         contents(stream(data, **options)["train"])
     assert contents(stream(data, **options)["train"]) == old | newer
-
-
-def test_a_mended_image_beside_another_set_of_images(small_images, list_options, tmp_path, hf_home):
-    """Class folders of training images, and validation images side by side, in one folder."""
-    options = {"cache_dir": tmp_path / "cache", "on_missing": "skip", "image_bytes": "archive", **list_options}
-    for name, content in small_images.items():
-        path = tmp_path / "data" / (name[:9] if name.startswith("n") else "") / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    mended = sorted(small_images)[-1]
-    overwrite(path_of(tmp_path / "data", mended), b"\xff\xd8\xff damaged")
-    assert len(contents(load(tmp_path / "data", **options))) == len(small_images) - 1
-    overwrite(path_of(tmp_path / "data", mended), small_images[mended])
-    assert contents(load(tmp_path / "data", **options)) == small_images
-
-
-@pytest.mark.once
-@pytest.mark.parametrize("data", ["extracted"], indirect=True)
-def test_few_files_are_open_at_once(data, old, options):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 60, hard))
-    try:
-        assert rows_of(data, **options) == old
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("read", [rows_of, lambda data, **options: contents(stream(data, **options)["train"])])

