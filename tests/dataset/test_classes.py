@@ -13,6 +13,7 @@ from makers.layouts import official_tars
 
 import imagenet_subsets
 from imagenet_reader import lists
+from imagenet_reader.lists import incompleteness
 from imagenet_subsets import ArchiveError
 from imagenet_subsets_tools.cli import main
 from imagenet_subsets_tools.longtail import images_per_class
@@ -244,3 +245,29 @@ def test_incomplete_classes(all_of_two_classes, tmp_path):
         imagenet_subsets.load_dataset("full", classes=FISHES, **options)
     skipping = imagenet_subsets.load_dataset("full", classes=FISHES, on_missing="skip", split="train", **options)
     assert collections.Counter(skipping["label"][:]) == {0: 800, 1: 800, 2: 3}
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_select_compares_labels_in_published_order(streaming, imagenet100):
+    """A source may number its labels, named or not, in any order that it names, and unnamed as asked for."""
+    wnids, train = lists.read_class_set("imagenet100"), imagenet100["train"].remove_columns("label")
+    labels = [label for _, label in in_order(imagenet100["train"], wnids)]
+    options = {"classes": "imagenet100", "class_order": "published", "split": "train"}
+    for feature in (datasets.Value("int64"), datasets.ClassLabel(names=wnids)):
+        source = train.add_column("label", labels).cast_column("label", feature)
+        source = source.to_iterable_dataset() if streaming else source
+        selected = imagenet_subsets.select(source, "1pct", **options)
+        assert selected.features["label"].names == wnids
+        rows = list(selected.cast_column("image", datasets.Image(decode=False)))
+        assert sorted((row["file_name"], row["label"]) for row in rows) == sorted(zip(train["file_name"][:], labels))
+        if feature == datasets.Value("int64"):
+            with pytest.raises(ValueError, match="label differs from the published lists"):
+                list(imagenet_subsets.select(source, "1pct", **{**options, "class_order": "sorted"}))
+
+
+def test_absent_images_of_the_classes():
+    names = sorted(name for name in of_two_classes("10pct", "lt_train", "lt_validation") if name[:9] == FISHES[0])
+    others = [f"{FISHES[0]}_{99_000 + k}.JPEG" for k in range(1300 - len(names))]
+    assert incompleteness([*names, *others], [1] * 1300, (1,)) == ""
+    found = incompleteness([*names[1:], *others], [1] * 1299, (1,))
+    assert found == f"lacks 1 images of the published lists: {names[0]}"

@@ -1,6 +1,7 @@
 """Subsets of a dataset that is already loaded."""
 
 import hashlib
+import itertools
 
 import datasets
 import pytest
@@ -252,3 +253,16 @@ def test_labels_of_other_classes(imagenet, expected):
     names = imagenet["train"].features["label"].names
     same = other.cast_column("label", datasets.ClassLabel(names=[*names[-1:], *names[:-1], "none"]))
     assert_same(imagenet_subsets.select(same, "1pct", **options), expected["train"])
+
+
+@pytest.mark.skipif(not hasattr(datasets.IterableDataset, "state_dict"), reason="datasets 2.19 cannot resume streams")
+def test_a_resumed_stream_has_all_rows(imagenet):
+    def stream():
+        shards = imagenet["validation"].to_iterable_dataset(num_shards=7)
+        selected = imagenet_subsets.select(shards, "1pct", split="validation")
+        return selected.cast_column("image", datasets.Image(decode=False))
+
+    first, second = stream(), stream()
+    names = [row["file_name"] for row in itertools.islice(first, 350)]
+    second.load_state_dict(first.state_dict())
+    assert names + [row["file_name"] for row in second] == [row["file_name"] for row in stream()]

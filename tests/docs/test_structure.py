@@ -3,11 +3,15 @@
 import ast
 import graphlib
 import re
+import sys
+import threading
 
 import pytest
 from helpers.programs import PROJECT
+from makers.layouts import official_tars
 
 import imagenet_reader
+import imagenet_subsets
 
 pytestmark = pytest.mark.once
 
@@ -115,3 +119,23 @@ def test_no_private_name_is_used_in_another_module():
                 owner = ast.unparse(node.value).partition(".")[0]
                 found += [f"{module}: {ast.unparse(node)}"] if owner in bound else []
     assert not found
+
+
+def test_modules_that_a_load_enters(small_images, tmp_path, hf_home):
+    """Up to the first row, without an index and with one that is kept."""
+    official_tars(small_images, tmp_path / "data")
+    for cache in ("first", "second"):
+        entered = set()
+
+        def note(frame, event, argument, entered=entered):
+            if event == "call":
+                entered.add(frame.f_code.co_filename)
+
+        threading.setprofile(note)
+        sys.setprofile(note)
+        options = {"data_dir": tmp_path / "data", "cache_dir": str(tmp_path / cache), "on_missing": "skip"}
+        row = imagenet_subsets.load_dataset("1pct", **options)["train"][0]
+        sys.setprofile(None)
+        threading.setprofile(None)
+        assert row["file_name"]
+        assert 5 < len(entered & set(map(str, PATHS))) <= 25

@@ -174,3 +174,12 @@ def test_an_input_error_while_images_are_read(num_proc, val_tar, images, tmp_pat
     assert not files(tmp_path / "cache")
     before_reads(lambda position, size: None)
     assert dict(images_of(load(val_tar, **options))) == images
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_read_only_data_dir_works(val_tar, images, tmp_path, read_only):
+    read_only(val_tar.parent)
+    with pytest.raises(OSError, match=r"Read-only|denied"):
+        (val_tar.parent / "file").touch()
+    assert dict(images_of(load(val_tar, streaming=True, **VAL_OPTIONS))) == images
+    assert dict(images_of(load(val_tar, cache_dir=str(tmp_path / "cache"), **VAL_OPTIONS))) == images

@@ -66,10 +66,23 @@ def load_url(url, cache, lists):
         print("interrupted")
 
 
-def stream(data_dir):
-    """Read a stream, and report that it gives rows."""
-    for _ in imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train"):
-        Path("read").touch()
+def note(row, number):
+    """Report, once, that this process has read rows."""
+    if number == 50:
+        open(f"read-{os.getpid()}", "w").close()
+    return row
+
+
+def stream(data_dir, method=""):
+    """Read a stream, by two DataLoader workers that are started by a METHOD, or without any."""
+    rows = imagenet_subsets.load_dataset("1pct", data_dir=data_dir, streaming=True, split="train")
+    rows = rows.select_columns("label").map(note, with_indices=True)
+    if method:
+        from torch.utils.data import DataLoader
+
+        rows = DataLoader(rows.with_format("torch"), batch_size=10, num_workers=2, multiprocessing_context=method)
+    for _ in rows:
+        pass
 
 
 def build(folder, data_dir):
@@ -85,4 +98,5 @@ def command(*arguments):
     sys.exit(main(list(arguments)))
 
 
-globals()[sys.argv[1]](*sys.argv[2:])
+if __name__ == "__main__":  # DataLoader workers import this file
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -1,5 +1,10 @@
 """The formats of the Hub, of WebDataset and of TensorFlow Datasets: names, records and tables of any content."""
 
+import io
+import json
+import random
+import tarfile
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -227,3 +232,34 @@ def test_sample_writes_a_layout_of_all_standins(tmp_path, capsys):
     files = sorted((tmp_path / "new" / "data").iterdir())
     assert files[0].name == "train-00000-of-00294.parquet"
     assert len(files) == 308 and sum(pq.read_metadata(file).num_rows for file in files) == 65_834
+
+
+def test_any_damage_is_refused_or_leaves_ranges_of_the_file(images, tmp_path):
+    data = bytearray(b"".join(record(example(name, images[name][:400], 7)) for name in TRAIN[:5]))
+    path, numbers, refused = tmp_path / "a", random.Random(0), 0
+    for _ in range(300):
+        damaged = bytearray(data)
+        for _ in range(numbers.randint(1, 3)):
+            damaged[numbers.randrange(len(data))] = numbers.randrange(256)
+        path.write_bytes(damaged)
+        with open_file(str(path)) as file:
+            try:
+                rows = list_examples(file).to_pylist()
+            except ArchiveError:
+                refused += 1
+                continue
+        assert len(rows) == 5 and all(0 < row["offset"] <= len(data) - row["size"] for row in rows)
+    assert 20 < refused < 280
+
+
+@pytest.mark.parametrize("deeper", ["", "folder/" * 20])
+def test_samples_in_several_folders_may_have_the_same_stem(deeper, tmp_path):
+    """Folders of long names are in another field of the header."""
+    images = {name: numbered_jpeg(k) for k, name in enumerate(TRAIN[:3])}
+    with tarfile.open(tmp_path / "imagenet1k-train-0000.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, image in images.items():
+            for kind, content in {"jpg": image, "json": json.dumps({"filename": name}).encode()}.items():
+                member = tarfile.TarInfo(f"{name}.v1/{deeper}000000.{kind}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    assert train_of(tmp_path, list(images)) == images

@@ -165,3 +165,17 @@ def test_class_tars_of_which_some_are_unpacked_are_an_error(old, options, tmp_pa
     message = message_of(tmp_path / "data", "custom", kind=ArchiveError, **options)
     assert str(tmp_path / "data" / "train") in message and "unpack" in message
     assert all(wnid in message for wnid in wnids[:3])  # of folders, all; of tars, the first
+
+
+def test_a_mended_image_beside_another_set_of_images(small_images, list_options, tmp_path, hf_home):
+    """Class folders of training images, and validation images side by side, in one folder."""
+    options = {"cache_dir": tmp_path / "cache", "on_missing": "skip", "image_bytes": "archive", **list_options}
+    for name, content in small_images.items():
+        path = tmp_path / "data" / (name[:9] if name.startswith("n") else "") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    mended = sorted(small_images)[-1]
+    overwrite(path_of(tmp_path / "data", mended), b"\xff\xd8\xff damaged")
+    assert len(contents(load(tmp_path / "data", **options))) == len(small_images) - 1
+    overwrite(path_of(tmp_path / "data", mended), small_images[mended])
+    assert contents(load(tmp_path / "data", **options)) == small_images

@@ -1,6 +1,7 @@
 """Damaged layouts, and folders that are almost a layout, give a short error that says where and why."""
 
 import gzip
+import os
 import random
 import re
 
@@ -209,3 +210,20 @@ def test_a_damaged_tar_gz(damage, tmp_path):
         assert str(path) in error_of(tmp_path)
     kaggle_tar_gz(IMAGES, tmp_path)
     assert rows_of(tmp_path) == IMAGES
+
+
+@pytest.mark.parametrize("on_missing", ["error", "skip"])
+def test_short_read_of_an_image_file(on_missing, tmp_path, monkeypatch):
+    extracted(IMAGES, tmp_path / "data")
+    options = {"on_missing": on_missing, **LISTS}
+    stream(tmp_path / "data", **options)  # at the first, datasets gives the script its own copy of the module os
+    preadv, size = os.preadv, len(IMAGES[TRAIN[0]])
+    status = os.stat(tmp_path / "data" / "train" / TENCH / TRAIN[0])
+
+    def short(fd, buffers, position):  # as network storage may
+        part = os.path.samestat(os.fstat(fd), status)
+        return preadv(fd, [buffers[0][:-9]] if part else buffers, position)
+
+    monkeypatch.setattr(os, "preadv", short)
+    message = message_of_reading(tmp_path / "data", cache_dir=tmp_path / "cache", **options)
+    assert TRAIN[0] in message and f"{size - 9:,} of its {size:,} bytes" in message

@@ -11,6 +11,7 @@ from makers.server import running_server
 
 from imagenet_reader.io import Listing, exists, open_file, remote, stamp_of
 from imagenet_reader.io.paths import join
+from imagenet_reader.text import redact
 
 CONTENT = random.Random(0).randbytes(3 << 20)
 FAR_RANGES = [(k * 100_000 + 3, 1_000) for k in range(30)]  # further apart than what is fetched as one
@@ -149,3 +150,13 @@ def test_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(ImportError, match="Install s3fs"), open_file("s3://key:secret@bucket/a.tar"):
         pass
+
+
+def test_redact():
+    for text, expected in {
+        "https://u:p@h/a?sig=1#x": "https://h/a",
+        "https://h/a?sig=u@v": "https://h/a",
+        "GET 'http://u@h/a?s=1': 503": "GET 'http://h/a': 503",
+        "hf://datasets/team/a@main/x.tar": "hf://datasets/team/a@main/x.tar",
+    }.items():
+        assert redact(text) == expected

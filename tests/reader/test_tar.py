@@ -221,3 +221,20 @@ def test_archives_packed_by_macos(tmp_path):
     (tmp_path / VALIDATION_ARCHIVE).write_bytes(apple_double((validation, jpeg("blue"))))
     loaded = stream(tmp_path, train_list=[image.decode()], validation_list=[IMAGES[0]], image_bytes="archive")
     assert [row["image"]["bytes"] for rows in loaded.values() for row in rows] == [jpeg("red"), jpeg("blue")]
+
+
+@pytest.mark.parametrize(
+    ("changed", "at", "message"),
+    [
+        (member(b"n01484850_1.JPEG", b"x") + b"x" * BLOCK, 2 * BLOCK, "found no tar header"),
+        (member(b"n01443537_7.JPEG", b"x"), 0, "found n01443537_7.JPEG in the class tar of n01484850"),
+    ],
+)
+def test_error_in_a_class_tar_names_its_file(changed, at, message, tmp_path):
+    options = {"train_list": [f"{wnid}_1.JPEG" for wnid in WNIDS[:4]], "splits": ["train"]}
+    for wnid in WNIDS[:4]:
+        images = b"".join(member(f"{wnid}_{k}.JPEG".encode(), jpeg("red")) for k in (1, 2))
+        (tmp_path / f"{wnid}.tar").write_bytes(images + END)
+    (tmp_path / f"{WNIDS[2]}.tar").write_bytes(changed + END)
+    with pytest.raises(ArchiveError, match=f"{tmp_path / WNIDS[2]}.tar, byte {at:,}: {message}"):
+        stream(tmp_path, **options)

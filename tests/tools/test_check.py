@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -244,3 +246,17 @@ def test_layouts_with_extracted_images(make, layout, images, tmp_path, cached_fi
     found = {(split["config"], split["split"]): split["found"] for split in report["splits"]}
     assert found["1pct", "validation"] == 300 and found["full", "train"] == 3
     assert [file for file in cached_files() if not file.endswith(".index")] == []
+
+
+def test_the_command_prints_json_alone_on_stdout(val_tar):
+    """Of good images, all of which are decoded."""
+    command = [sys.executable, "-m", "imagenet_subsets_tools.cli", "check", str(val_tar.parent)]
+    environment = {**os.environ, "HF_DATASETS_DISABLE_PROGRESS_BARS": "0"}
+    options = {"capture_output": True, "text": True, "cwd": PROJECT, "env": environment}
+    result = subprocess.run([*command, "--full", "--decode", "--json"], **options)
+    assert result.returncode == 1
+    report = json.loads(result.stdout)
+    archive, split = report["archives"][0], report["splits"][1]
+    assert (split["found"], split["damaged"], archive["damaged"]) == (300, 0, [])
+    assert f"Indexing {VALIDATION}" in result.stderr and f"Hashing {VALIDATION}: 100%" in result.stderr
+    assert "Traceback" not in result.stderr

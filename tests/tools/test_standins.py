@@ -154,3 +154,19 @@ def test_errors_are_one_line_and_wrong_usage_ends_with_2(tmp_path, capsys):
 def test_help_is_quick():
     result = run("demo", "--help", before="sys.modules['datasets'] = None")  # importing it would fail
     assert result.returncode == 0, result.stderr
+
+
+def test_headers_and_ends_are_those_of_gnu_tars(standins_1pct):
+    for path in (standins_1pct / TRAIN, standins_1pct / VALIDATION):
+        with tarfile.open(path) as archive, path.open("rb") as file:
+            for member in (archive.next(), archive.next()):
+                header = tarfile.TarInfo(member.name)
+                header.size = member.size
+                file.seek(member.offset)
+                assert file.read(512) == header.tobuf(tarfile.GNU_FORMAT)
+                if path.name == TRAIN:
+                    assert member.size % 10_240 == 0
+                    file.seek(member.offset_data + member.size - 1024)
+                    assert file.read(1024) == bytes(1024)
+            file.seek(-1024, os.SEEK_END)
+            assert file.read() == bytes(1024) and file.tell() % 10_240 == 0
