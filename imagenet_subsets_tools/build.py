@@ -121,7 +121,7 @@ def build_parquet(
         PosixPath('hub')
     """
     given = locals()
-    output_dir = Path(output_dir)
+    output_dir = Path(output_dir).expanduser()
     configs = [configs] if isinstance(configs, str) else list(dict.fromkeys(configs))
     check_num_proc(num_proc)
     if num_proc is not None and executor is not None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenet_reader import facts, lists
-from imagenet_reader.facts import ArchiveError
+from imagenet_reader.facts import ArchiveError, ChangedFile
 from imagenet_reader.files import naming
 from imagenet_reader.formats.tar import MEMBERS
 from imagenet_reader.index.kept import kept_index, load_index
@@ -222,7 +222,7 @@ def _decode_images(layout: Layout, request: Request, rows: Rows, threads: int) -
                 image = read_checked(place, memoryview(bytearray(row.size)))
                 _ROW_IMAGE.decode_example({"path": None, "bytes": bytes(image)})
             except Exception as error:  # Pillow's errors have no common base
-                if not isinstance(error, ArchiveError) and not is_damage(error):
+                if isinstance(error, ChangedFile) or not (isinstance(error, ArchiveError) or is_damage(error)):
                     raise
                 text = reason(error.__cause__ if isinstance(error, DamagedImage) else error)
                 where = {"offset": getattr(row, "offset", None), "place": reader.describe(row)}  # None: extracted

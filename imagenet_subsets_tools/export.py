@@ -85,7 +85,7 @@ def export_images(
         raise ValueError("A link has the bytes of the archive: leave out link or image_bytes.")
     if config != "lt" and "test" in (splits or ()):
         raise ValueError("The official test images have no class, and so no folder: leave out 'test'.")
-    output_dir, data_dir = Path(output_dir), normalize_data_dir(data_dir)
+    output_dir, data_dir = Path(output_dir).expanduser(), normalize_data_dir(data_dir)
     names = "image_bytes", "unlabeled", "train_list", "validation_list", "classes", "holdout"
     options = {name: given[name] for name in names} | {"splits": splits and list(splits)}
     plan = ImagenetSubsetsConfig(config, data_dir=data_dir, **options).plan
@@ -209,6 +209,8 @@ class _Export:
             yield image if self.image_bytes == "benchmark" else original
 
     def _differs(self, path: str, content: _Content) -> bool:
+        if not os.path.isfile(path):
+            return True
         if isinstance(content, str):
             return not (os.path.samefile(content, path) or filecmp.cmp(content, path, shallow=False))
         return Path(path).read_bytes() != content

@@ -10,6 +10,7 @@ import sys
 import warnings
 
 import pytest
+from helpers.layout_rows import LAYOUTS
 from helpers.programs import PROJECT
 from makers.images import numbered_jpeg
 from makers.layouts import flip_byte, hub_parquet, hub_tar_gz, kaggle_tar_gz, tfds
@@ -260,3 +261,14 @@ def test_the_command_prints_json_alone_on_stdout(val_tar):
     assert (split["found"], split["damaged"], archive["damaged"]) == (300, 0, [])
     assert f"Indexing {VALIDATION}" in result.stderr and f"Hashing {VALIDATION}: 100%" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.once
+def test_an_image_that_has_changed_is_looked_up_again(small_images, hf_home, tmp_path):
+    LAYOUTS["extracted"](small_images, tmp_path)
+    check.check_archives(tmp_path, decode=True)
+    with next(tmp_path.rglob("n*_*.JPEG")).open("ab") as image:
+        image.write(b"more")
+    before, after = (check.check_archives(tmp_path, decode=True)["archives"][0] for _ in range(2))
+    assert "has changed since it was indexed" in before["errors"][0]
+    assert (after["errors"], after["damaged"]) == ([], [])

@@ -162,6 +162,10 @@ def test_files_with_other_bytes(link, few, source, options, tmp_path):
     with pytest.raises(FileExistsError, match=f"holds 2 files with other content .*: lists/train.txt, {image}"):
         export_images("custom", tree, source, link=link, **options)
     assert files_of(tree) == {image: b"mine", "lists/train.txt": b"mine"}
+    (tree / image).unlink()
+    (tree / image).symlink_to("nowhere")
+    with pytest.raises(FileExistsError, match="holds 2 files with other content"):
+        export_images("custom", tree, source, link=link, **options)
 
 
 def test_disks(source, options, small_disk, read_only, tmp_path, monkeypatch):
