@@ -266,3 +266,15 @@ def test_a_resumed_stream_has_all_rows(imagenet):
     names = [row["file_name"] for row in itertools.islice(first, 350)]
     second.load_state_dict(first.state_dict())
     assert names + [row["file_name"] for row in second] == [row["file_name"] for row in stream()]
+
+
+def test_some_images_without_names(expected):
+    """They are left out, also where a batch of a stream has no other ones."""
+    train = expected["train"].select(range(150)).remove_columns("file_name")
+    content = [{"bytes": content, "path": None} for content in images(train)]
+    rows = {"image": content, "label": train["label"][:]}
+    nameless = datasets.Dataset.from_dict(rows, features=train.features)
+    both = datasets.concatenate_datasets([train, nameless])
+    assert len(imagenet_subsets.select(both, "1pct", split="train", on_missing="skip")) == 150
+    stream = both.to_iterable_dataset().with_format("arrow")
+    assert len(list(imagenet_subsets.select(stream, "1pct", split="train"))) == 150

@@ -4,6 +4,7 @@ import gzip
 import os
 import random
 import re
+import zipfile
 
 import pytest
 from helpers.layout_rows import LAYOUTS, TENCH, contents, message_of, message_of_reading, stream
@@ -227,3 +228,10 @@ def test_short_read_of_an_image_file(on_missing, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "preadv", short)
     message = message_of_reading(tmp_path / "data", cache_dir=tmp_path / "cache", **options)
     assert TRAIN[0] in message and f"{size - 9:,} of its {size:,} bytes" in message
+
+
+def test_zip_with_unsupported_compression(tmp_path):
+    with zipfile.ZipFile(tmp_path / "imagenet-object-localization-challenge.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        for name, content in IMAGES.items():
+            archive.writestr(f"ILSVRC/Data/CLS-LOC/train/{name[:9]}/{name}", content)
+    assert "an unsupported method" in message_of(tmp_path, kind=ArchiveError, splits=["train"])

@@ -238,3 +238,16 @@ def test_error_in_a_class_tar_names_its_file(changed, at, message, tmp_path):
     (tmp_path / f"{WNIDS[2]}.tar").write_bytes(changed + END)
     with pytest.raises(ArchiveError, match=f"{tmp_path / WNIDS[2]}.tar, byte {at:,}: {message}"):
         stream(tmp_path, **options)
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_nothing_is_written_outside_the_caches(write_archive, tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", str(tmp_path / "work"))
+    names = ["../../../" + IMAGES[0], "/" + IMAGES[1], "~/" + IMAGES[2]]
+    write_archive(*(member(name.encode(), jpeg("red")) for name in names), END, name=VALIDATION_ARCHIVE)
+    before = {*tmp_path.rglob("*")}
+    assert list(rows(tmp_path, streaming=False, cache_dir=str(tmp_path / "cache"))) == IMAGES
+    assert {path for path in tmp_path.rglob("*") if "cache" not in path.parts} == before
+    assert not os.path.exists("/" + IMAGES[1])
