@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 import imagenet_subsets
 from imagenet_reader.facts import ArchiveError
 from imagenet_reader.files import check_space, write_atomically
-from imagenet_reader.hf.options import check_num_proc
+from imagenet_reader.hf.options import check_positive
 from imagenet_reader.io.paths import normalize_data_dir
 from imagenet_reader.layouts.find import holds_images
 from imagenet_reader.log import progress_bar
@@ -123,7 +123,7 @@ def build_parquet(
     given = locals()
     output_dir = Path(output_dir).expanduser()
     configs = [configs] if isinstance(configs, str) else list(dict.fromkeys(configs))
-    check_num_proc(num_proc)
+    check_positive("num_proc", num_proc)
     if num_proc is not None and executor is not None:
         raise ValueError("num_proc and executor: pass only one of them; an executor has its own workers.")
     given_lists = {name: given[name] for name in imagenet_subsets.CUSTOM.values() if given[name] is not None}

@@ -11,7 +11,7 @@ from typing import Any
 
 from imagenet_reader.facts import VALIDATION_NAME, WNID
 from imagenet_reader.files import TEMPORARY, check_space, write_atomically
-from imagenet_reader.hf.options import check_config_name, check_num_proc
+from imagenet_reader.hf.options import check_config_name, check_positive
 from imagenet_reader.io.paths import normalize_data_dir
 from imagenet_reader.layouts.find import holds_images
 from imagenet_reader.layouts.folders import Folder
@@ -77,7 +77,7 @@ def export_images(
     """
     given = locals()
     check_config_name(config, [*SUBSETS, "custom"])
-    check_num_proc(num_proc)
+    check_positive("num_proc", num_proc)
     for name, value in {"tree": tree, "link": link}.items():
         if value not in CHOICES[name]:
             raise ValueError(f"{name}={value!r:.200} is not known; choose one of {CHOICES[name]}.")

@@ -26,7 +26,7 @@ from datasets.exceptions import DatasetGenerationError
 from datasets.utils.info_utils import is_small_dataset
 
 from imagenet_reader.files import existing, naming, note_use, unused_cache
-from imagenet_reader.hf.options import check_num_proc
+from imagenet_reader.hf.options import check_positive
 from imagenet_reader.plan import Plan
 from imagenet_reader.reading.pixels import encoder
 from imagenet_reader.rows import REAL_LABELS, Columns
@@ -79,7 +79,7 @@ class TableBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # dat
         self, *args: Any, download_mode: Any = None, num_proc: int | None = None, **kwargs: Any
     ) -> None:
         """As in ``datasets``, but in one process: ``num_proc`` is the number of threads that read."""
-        check_num_proc(num_proc)
+        check_positive("num_proc", num_proc)
         self.threads = num_proc
         record = read_record(self.cache_dir)
         if self.config.in_place and record and record["archives"] != self._archives():

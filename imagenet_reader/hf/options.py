@@ -21,6 +21,10 @@ ALLOWED = {
     "real_labels": (False, True),
     "holdout": (False, True),
 }
+POSITIVE = {  # option -> what it should be
+    "num_proc": "1 or more, the number of threads, or None",
+    "resize": "the shorter side of the images in pixels, such as 256",
+}
 BUILT_ON_DEMAND = {
     "test": "splits=['train', 'validation', 'test']",
     "unlabeled": "unlabeled=True",
@@ -28,14 +32,10 @@ BUILT_ON_DEMAND = {
 }
 
 
-def check_num_proc(num_proc: int | None) -> None:
-    """Raise ``ValueError`` if ``num_proc`` is neither ``None`` nor a positive number."""
-    if num_proc is not None and not _is_positive(num_proc):
-        raise ValueError(f"num_proc={num_proc!r:.200}: expected 1 or more, the number of threads, or None.")
-
-
-def _is_positive(number: Any) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and number > 0
+def check_positive(name: str, value: Any) -> None:
+    """Raise ``ValueError`` if an option is neither ``None`` nor a positive number."""
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ValueError(f"{name}={value!r:.200}: expected {POSITIVE[name]}.")
 
 
 def check_data_dir(data_dir: Any) -> None:
@@ -99,10 +99,8 @@ def check_options(config: Any, possible_splits: list[str]) -> None:
         raise ValueError(
             "The config 'custom' needs train_list=..., and may have validation_list=...; no other takes them."
         )
-    resize = config.resize
-    if resize is not None and not _is_positive(resize):
-        raise ValueError(f"resize={resize!r:.200}: expected the shorter side of the images in pixels, such as 256.")
-    if resize is not None and (config.in_place or config.image_bytes == "archive"):
+    check_positive("resize", config.resize)
+    if config.resize is not None and (config.in_place or config.image_bytes == "archive"):
         raise ValueError("resize=... writes other images, so leave out in_place=True and image_bytes='archive'.")
     splits = config.splits
     if splits is not None and not (isinstance(splits, list) and splits and set(splits) <= set(possible_splits)):

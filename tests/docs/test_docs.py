@@ -30,7 +30,7 @@ SELECT, DASK = "imagenet_subsets.select(imagenet", "client.get_executor()"
 TORCH, STREAM, DDP = "model = resnet18(num_classes", "stream.set_epoch", "DistributedDataParallel("
 REMOTE, REMOTE_OPTIONS = "hf://datasets/team/archives", "storage_options=options"
 
-# Before blocks that import torchvision.
+# Before blocks that import torchvision, or a package that does.
 VISION = f"import sys; sys.path.append({str(PROJECT / 'tests')!r}); import helpers.vision"
 
 
@@ -73,7 +73,7 @@ def run(text_of, tmp_path):
             if importlib.util.find_spec(module) is None:
                 pytest.skip(f"{module} is not installed")
         script = tmp_path / "block.py"
-        before = VISION if "torchvision" in text else ""
+        before = VISION if re.search(r"^(import|from) (torchvision|timm|transformers)", text, re.MULTILINE) else ""
         after = textwrap.indent(textwrap.dedent(after), "    ")
         script.write_text(f"{before}\n{text}\nif __name__ == '__main__':\n{after}\n")
         result = subprocess.run(
