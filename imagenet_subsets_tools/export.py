@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from imagenet_reader.facts import VALIDATION_NAME, WNID
 from imagenet_reader.files import TEMPORARY, check_space, write_atomically
 from imagenet_reader.hf.options import check_config_name, check_positive
 from imagenet_reader.io.paths import normalize_data_dir
@@ -19,10 +18,10 @@ from imagenet_reader.lists import read_wnids, relabel
 from imagenet_reader.log import warn
 from imagenet_reader.plan import Plan, SplitRows
 from imagenet_reader.reading.batches import THREADS, OpenReader, Place, read_checked, work_in_parts
-from imagenet_reader.rows import Rows, named_tuples
+from imagenet_reader.rows import named_tuples
 from imagenet_reader.text import shorten
 from imagenet_subsets import SUBSETS, ImagenetSubsetsConfig
-from imagenet_subsets_tools.lists import published_files, write_sidecars
+from imagenet_subsets_tools.lists import published_files, tree_path, write_sidecars
 
 FOLDERS = {"validation": "val"}  # of splits; the others have the split's name
 CHOICES: dict[str, list[Any]] = {"tree": ["split", "imagenet"], "link": [None, "hard", "symbolic"]}
@@ -86,28 +85,20 @@ def export_images(
     if config != "lt" and "test" in (splits or ()):
         raise ValueError("The official test images have no class, and so no folder: leave out 'test'.")
     output_dir, data_dir = Path(output_dir).expanduser(), normalize_data_dir(data_dir)
-    names = "image_bytes", "unlabeled", "train_list", "validation_list", "classes", "holdout"
-    options = {name: given[name] for name in names} | {"splits": splits and list(splits)}
+    chosen = "image_bytes", "unlabeled", "train_list", "validation_list", "classes", "holdout"
+    options = {name: given[name] for name in chosen} | {"splits": splits and list(splits)}
     plan = ImagenetSubsetsConfig(config, data_dir=data_dir, **options).plan
     if holds_images(output_dir, data_dir):
         raise FileExistsError(f"{output_dir} is, or is in, the folder that the images are read from. Choose another.")
     for layout in plan.layouts:
         if link and not isinstance(layout, Folder):
             raise ValueError(f"link={link!r} needs extracted images, which {layout.path} is not. Leave it out.")
-    paths = {split: _paths(images.rows, tree, FOLDERS.get(split, split)) for split, images in plan.splits.items()}
+    folders = {split: FOLDERS.get(split, split) if tree == "split" else "" for split in plan.splits}
+    names = {split: map(bytes.decode, images.rows["name"].tolist()) for split, images in plan.splits.items()}
+    paths = {split: [tree_path(name, folders[split]) for name in names[split]] for split in names}
     _check_classes(plan, paths)
     _Export(output_dir, image_bytes, link, num_proc or THREADS).run(plan, paths, sidecars)
     return output_dir
-
-
-def _paths(rows: Rows, tree: str, folder: str) -> list[str]:
-    """The path of each row below the root; no two differ only in case, so every file system can hold them."""
-    wnids, paths = read_wnids(), []
-    for name, label in rows[["name", "label"]].tolist():
-        by_label = VALIDATION_NAME.fullmatch(name) is not None
-        top = folder if tree == "split" else "val" if by_label else "train"
-        paths.append(f"{top}/{wnids[label] if by_label else name[WNID].decode()}/{name.decode()}")
-    return paths
 
 
 def _check_classes(plan: Plan, paths: dict[str, list[str]]) -> None:
@@ -218,5 +209,7 @@ class _Export:
     def _write(self, path: str, content: _Content) -> None:
         if isinstance(content, str):  # a link to a symbolic link would depend on it
             return (os.link if self.link == "hard" else os.symlink)(os.path.realpath(content), path)
-        with write_atomically(path, sync=False) as written, open(written, "wb") as file:
-            file.write(content)
+        with write_atomically(path, sync=False) as written, open(written, "wb", buffering=0) as file:
+            rest = memoryview(content)
+            while rest:  # a full disk takes a part
+                rest = rest[file.write(rest) :]

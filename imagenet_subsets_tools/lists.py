@@ -85,10 +85,14 @@ def list_lines(config: str, split: str = "train", format: str = "names", **optio
     names, labels = plan.listed(split, lambda: None)
     if format == "names":
         return iter(names.to_pylist())
-    folder = "val" if plan.image_set(split) == "validation" else "train"
-    wnids, ranks = lists.read_wnids(), lists.relabel(labels, plan.columns.classes).tolist()
-    images = zip(names.to_pylist(), labels.tolist(), ranks)
-    return (f"{folder}/{wnids[label]}/{name} {rank}" for name, label, rank in images)
+    ranks = lists.relabel(labels, plan.columns.classes).tolist()
+    return (f"{tree_path(name)} {rank}" for name, rank in zip(names.to_pylist(), ranks))
+
+
+def tree_path(name: str, folder: str = "") -> str:
+    """The path of an image in a tree of class folders, below ``folder`` or, as in the complete ImageNet, its set's."""
+    own = "val" if name in lists.validation_labels() else "train"
+    return f"{folder or own}/{lists.read_wnids()[lists.label_of(name)]}/{name}"
 
 
 def write_sidecars(folder: str | os.PathLike[str]) -> None:

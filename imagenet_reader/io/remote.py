@@ -56,8 +56,7 @@ def _forget_connections() -> None:
     fsspec.asyn.reset_lock()  # else some versions (2025.3 is one) wait for ever for an event loop of the parent
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_connections)
+os.register_at_fork(after_in_child=_forget_connections)
 
 
 class RemoteError(OSError):
