@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.common import images_of, measured, plan_of
-from imagenet_reader.lists import read_wnids
 from imagenet_subsets_tools.export import FOLDERS, export_images
+from imagenet_subsets_tools.lists import tree_path
 
 __all__ = ["export_tree", "link_tree", "write_from_memory"]
 
@@ -39,12 +39,12 @@ def write_from_memory(folder):
 
 def _files(folder, tree):
     """(path, bytes) of each image, in the order of the archives."""
-    wnids, files = read_wnids(), []
+    files = []
     for (split, images), (archive, rows) in zip(images_of("1pct").items(), plan_of(folder, "1pct").items()):
         with open(archive, "rb") as file:
-            for (offset, size), (name, label) in sorted(zip(rows, images)):
+            for (offset, size), (name, _) in sorted(zip(rows, images)):
                 content = os.pread(file.fileno(), size, offset)
-                files.append((tree / FOLDERS.get(split, split) / wnids[label] / name, content))
+                files.append((tree / tree_path(name, FOLDERS.get(split, split)), content))
     return files
 
 

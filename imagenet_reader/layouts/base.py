@@ -146,19 +146,19 @@ class Layout(ABC):
             with self.clarifying():
                 return self.list_members()
         found = read_beside(self.index_url, self.files)
-        if found is None and read_all:
+        if found is not None:
+            return found
+        if read_all:
             size = format_bytes(sum(stamp.size for stamp in stamps_of(self.files)))
             warn(f"{self.path} has no index: {size} are read once to make it.")
             return self.list_members()
-        if found is None:
-            place = os.path.dirname(self.path) if "*" in self.path else self.path
-            raise ArchiveError(
-                f"{self.path} has no index, so its images cannot be found without reading all of it. Run once: "
-                f"imagenet-subsets index {place}. It reads all bytes and keeps the index. Or write the index where the "
-                f"files are on a disk (imagenet-subsets index FOLDER --output INDEXES), and put it beside them, as "
-                f"{self.index_url}."
-            )
-        return found
+        place = os.path.dirname(self.path) if "*" in self.path else self.path
+        raise ArchiveError(
+            f"{self.path} has no index, so its images cannot be found without reading all of it. Run once: "
+            f"imagenet-subsets index {place}. It reads all bytes and keeps the index. Or write the index where the "
+            f"files are on a disk (imagenet-subsets index FOLDER --output INDEXES), and put it beside them, as "
+            f"{self.index_url}."
+        )
 
     @contextlib.contextmanager
     def clarifying(self) -> Iterator[None]:

@@ -62,6 +62,8 @@ def find_layout(set_name: str, data_dir: str, listing: Listing) -> Layout | None
 
 def holds_images(folder: str | os.PathLike[str], data_dir: str) -> bool:
     """Whether a folder, which need not exist, is ``data_dir``, or is, or is in, a folder of its images."""
+    if is_url(data_dir):
+        return False
     found, listing = os.path.realpath(folder), Listing()
     layouts = (find_layout(name, data_dir, listing) for name in IMAGE_SETS)
     places = [os.path.realpath(layout.path) for layout in layouts if layout is not None and os.path.isdir(layout.path)]
